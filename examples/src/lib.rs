@@ -1,0 +1,15 @@
+//! What the examples have in common: the tools of the demo server, its life, and the parts of the tour.
+
+pub mod demo;
+pub mod server;
+pub mod tour;
+
+/// Compiles every snippet of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
+
+/// Compiles every snippet of the quick start.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/quick-start.md")]
+pub struct QuickStart;

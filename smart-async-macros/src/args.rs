@@ -1,0 +1,252 @@
+//! The keys of `#[smart_async(…)]`: which there are, and how they fit together.
+//!
+//! Every key keeps its tokens beside its value, so that an error can point at them. One value is read in `value`; what the
+//! keys mean for the annotated function (a `blocking` on an `async fn`, say) is checked in `tool_fn`.
+
+mod spelling;
+mod value;
+
+use std::time::Duration;
+
+use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use syn::Path;
+
+use self::spelling::{all_keys, nearest_key};
+use crate::errors::Errors;
+
+/// What the attribute says, checked.
+#[derive(Default)]
+pub(crate) struct Args {
+    pub(crate) timeout_env: Option<Keyed<String>>,
+    pub(crate) default: Option<Keyed<Duration>>,
+    pub(crate) deadline: Option<Keyed<Duration>>,
+    pub(crate) blocking: Option<Keyed<()>>,
+    pub(crate) always_job: Option<Keyed<()>>,
+    pub(crate) on_disconnect: Option<Keyed<OnDisconnect>>,
+    pub(crate) on_cancel: Option<Keyed<OnCancel>>,
+    pub(crate) root: Option<Keyed<Path>>,
+}
+
+/// A value, the key that it was given for and the tokens it was read from.
+pub(crate) struct Keyed<T> {
+    pub(crate) key: Ident,
+    pub(crate) value: T,
+    pub(crate) tokens: TokenStream,
+}
+
+/// What happens to the work when the connection is lost.
+#[derive(Clone, Copy)]
+pub(crate) enum OnDisconnect {
+    Keep,
+    Cancel,
+}
+
+/// What happens to the work when the client cancels the call.
+#[derive(Clone, Copy)]
+pub(crate) enum OnCancel {
+    Auto,
+    Keep,
+    Cancel,
+}
+
+/// A key that exists, whichever way it was spelled.
+#[derive(Clone, Copy, PartialEq)]
+enum Key {
+    TimeoutEnv,
+    Default,
+    Deadline,
+    Blocking,
+    AlwaysJob,
+    OnDisconnect,
+    OnCancel,
+    Crate,
+}
+
+/// Every spelling of every key, in the order in which errors name them, with an example of its use.
+const KEYS: [(&str, Key, &str); 9] = [
+    ("timeout_env", Key::TimeoutEnv, "timeout_env = \"SIMULATE_TIMEOUT\""),
+    ("default", Key::Default, "default = 20"),
+    ("default_timeout", Key::Default, "default_timeout = 20"),
+    ("deadline", Key::Deadline, "deadline = \"10m\""),
+    ("blocking", Key::Blocking, "blocking"),
+    ("always_job", Key::AlwaysJob, "always_job"),
+    ("on_disconnect", Key::OnDisconnect, "on_disconnect = \"cancel\""),
+    ("on_cancel", Key::OnCancel, "on_cancel = \"keep\""),
+    ("crate", Key::Crate, "crate = my_crate::smart_async"),
+];
+
+impl Args {
+    /// Reads the keys. What cannot be used is left out and reported in `errors`.
+    pub(crate) fn parse(attribute: TokenStream, errors: &mut Errors) -> Self {
+        let mut args = Self::default();
+        let mut seen: Vec<(Key, Ident)> = Vec::new();
+        for entry in split_at_commas(attribute, errors) {
+            let Some(entry) = Entry::read(entry, errors) else { continue };
+            if let Some((_, earlier)) = seen.iter().find(|(key, _)| *key == entry.key) {
+                entry.refuse_second(earlier, errors);
+            } else {
+                seen.push((entry.key, entry.name.clone()));
+                args.take(entry, errors);
+            }
+        }
+        args.check_combinations(errors);
+        args
+    }
+
+    fn take(&mut self, entry: Entry, errors: &mut Errors) {
+        match entry.key {
+            Key::TimeoutEnv => entry.fill(&mut self.timeout_env, errors, Entry::variable_name),
+            Key::Default => entry.fill(&mut self.default, errors, Entry::duration),
+            Key::Deadline => entry.fill(&mut self.deadline, errors, Entry::duration),
+            Key::Blocking => entry.set(&mut self.blocking, errors),
+            Key::AlwaysJob => entry.set(&mut self.always_job, errors),
+            Key::OnDisconnect => entry.fill(&mut self.on_disconnect, errors, Entry::on_disconnect),
+            Key::OnCancel => entry.fill(&mut self.on_cancel, errors, Entry::on_cancel),
+            Key::Crate => entry.fill(&mut self.root, errors, Entry::path),
+        }
+    }
+
+    fn check_combinations(&self, errors: &mut Errors) {
+        if self.always_job.is_some() {
+            let useless = [
+                self.default.as_ref().map(|default| &default.key),
+                self.timeout_env.as_ref().map(|timeout_env| &timeout_env.key),
+            ];
+            for key in useless.into_iter().flatten() {
+                errors.at(
+                    key,
+                    format!(
+                        "`{key}` does nothing beside `always_job`: every call becomes a job at once, so there is no \
+                         time to set; remove one of the two"
+                    ),
+                );
+            }
+        }
+        if let (Some(default), Some(deadline)) = (&self.default, &self.deadline)
+            && deadline.value <= default.value
+        {
+            errors.at(
+                &deadline.tokens,
+                format!(
+                    "`deadline` is no longer than `{}`, so a call would end before it could become a job; give a \
+                     longer `deadline` or a shorter `{}`",
+                    default.key, default.key
+                ),
+            );
+        }
+    }
+}
+
+/// One key as it was written, known to exist.
+struct Entry {
+    name: Ident,
+    key: Key,
+    example: &'static str,
+    /// Everything after the key.
+    rest: TokenStream,
+}
+
+impl Entry {
+    fn read(tokens: TokenStream, errors: &mut Errors) -> Option<Self> {
+        let mut iter = tokens.clone().into_iter();
+        let Some(TokenTree::Ident(name)) = iter.next() else {
+            errors.at(
+                tokens,
+                format!("expected a key, such as `default = 20`; the keys are {}", all_keys()),
+            );
+            return None;
+        };
+        let spelled = name.to_string();
+        match KEYS.iter().find(|(known, ..)| *known == spelled) {
+            Some(&(_, key, example)) => Some(Self { name, key, example, rest: iter.collect() }),
+            None => {
+                let hint = match nearest_key(&spelled) {
+                    Some(near) => format!("; did you mean `{near}`? The"),
+                    None => "; the".to_owned(),
+                };
+                errors.at(&name, format!("unknown key `{spelled}`{hint} keys are {}", all_keys()));
+                None
+            }
+        }
+    }
+
+    /// Puts a flag into its place.
+    ///
+    /// A flag written with a value counts as given, so that one mistake makes one error.
+    fn set(self, place: &mut Option<Keyed<()>>, errors: &mut Errors) {
+        if !self.rest.is_empty() {
+            let name = &self.name;
+            errors.at(
+                &self.rest,
+                format!(
+                    "`{name}` takes no value; write `{name}` alone, or leave it out to say the opposite"
+                ),
+            );
+        }
+        *place = Some(Keyed { key: self.name, value: (), tokens: TokenStream::new() });
+    }
+
+    /// Reads a value with `read` and puts it into its place.
+    fn fill<T>(
+        self,
+        place: &mut Option<Keyed<T>>,
+        errors: &mut Errors,
+        read: impl FnOnce(&Self, &TokenStream, &mut Errors) -> Option<T>,
+    ) {
+        let mut iter = self.rest.clone().into_iter();
+        let tokens: TokenStream = match iter.next() {
+            Some(TokenTree::Punct(punct)) if punct.as_char() == '=' => iter.collect(),
+            _ => TokenStream::new(),
+        };
+        if tokens.is_empty() {
+            let found = &self.rest;
+            let at = if found.is_empty() { self.name.to_token_stream() } else { found.clone() };
+            errors.at(at, format!("`{}` needs a value, as in `{}`", self.name, self.example));
+            return;
+        }
+        if let Some(value) = read(&self, &tokens, errors) {
+            *place = Some(Keyed { key: self.name, value, tokens });
+        }
+    }
+
+    fn refuse_second(&self, earlier: &Ident, errors: &mut Errors) {
+        let name = &self.name;
+        let message = if name == earlier {
+            format!("`{name}` is given twice; remove one of the two")
+        } else {
+            format!(
+                "`{name}` is given already: it is another spelling of `{earlier}`; remove one of the two"
+            )
+        };
+        errors.at(name, message);
+    }
+}
+
+/// Splits at top-level commas; a comma may follow the last entry.
+///
+/// The entries are read one by one, so that a mistake in one does not hide those in the others.
+fn split_at_commas(tokens: TokenStream, errors: &mut Errors) -> Vec<TokenStream> {
+    let mut entries = Vec::new();
+    let mut entry = TokenStream::new();
+    for token in tokens {
+        match token {
+            TokenTree::Punct(comma) if comma.as_char() == ',' => {
+                if entry.is_empty() {
+                    errors.at(comma, "expected a key before this comma; remove the comma");
+                } else {
+                    entries.push(std::mem::take(&mut entry));
+                }
+            }
+            // A macro's fragment arrives in invisible delimiters; a key is looked for inside.
+            TokenTree::Group(group) if entry.is_empty() && group.delimiter() == Delimiter::None => {
+                entry = group.stream();
+            }
+            token => entry.extend(quote!(#token)),
+        }
+    }
+    if !entry.is_empty() {
+        entries.push(entry);
+    }
+    entries
+}

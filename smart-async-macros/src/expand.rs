@@ -1,0 +1,415 @@
+//! What is emitted: one constant and one call around the author's body, or the errors beside the untouched function.
+//!
+//! Nothing is checked here. Names that we invent inside bodies have the hygiene of the macro, so that they cannot clash
+//! with the author's.
+
+mod attributes;
+
+use std::time::Duration;
+
+use proc_macro2::{Group, Ident, Literal, Span, TokenStream};
+use quote::{ToTokens, TokenStreamExt, format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::parse::Parser;
+use syn::spanned::Spanned;
+use syn::{Attribute, GenericParam, Pat, PatIdent, Signature, parse_quote};
+
+use crate::args::{Args, OnCancel, OnDisconnect};
+use crate::errors::Errors;
+use crate::tool_fn::{Annotated, Parameter, ParameterName, Refusal, ToolFn};
+
+/// Expands one use of the attribute.
+pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let args = Args::parse(attribute, &mut errors);
+    let mut annotated = match syn::parse2::<Annotated>(item.clone()) {
+        Ok(annotated) => annotated,
+        Err(error) => {
+            errors.at_span(
+                error.span(),
+                format!("`#[smart_async]` goes on a function with a body: {error}"),
+            );
+            let errors = errors.into_compile_errors();
+            return quote!(#errors #item);
+        }
+    };
+    annotated.take_repeated(&mut errors);
+    match ToolFn::check(&annotated, &args, &mut errors) {
+        Ok(function) if errors.is_empty() => Expansion::new(&function, &args).emit(),
+        Ok(_) => refused(&annotated, &Refusal::default(), errors),
+        Err(refusal) => refused(&annotated, &refusal, errors),
+    }
+}
+
+/// The errors, and the function as it was, so that whoever calls it finds it.
+///
+/// Where `#[tool]` would have errors of its own about the signature, an empty tool of that name keeps the router
+/// together, and the function stands beside it.
+fn refused(annotated: &Annotated, refusal: &Refusal, errors: Errors) -> TokenStream {
+    let errors = errors.into_compile_errors();
+    let Some((place, tool)) = annotated.tool().filter(|_| refusal.tool_would_complain) else {
+        return quote!(#errors #annotated);
+    };
+    let Annotated { attributes, visibility, signature, body: _ } = annotated;
+    let name = &signature.ident;
+    let receiver = signature.receiver().map(|_| quote!(&self));
+    let tool = tool.without_local();
+    let beside = Annotated {
+        attributes: attributes
+            .iter()
+            .enumerate()
+            .filter(|(each, _)| *each != place)
+            .map(|(_, attribute)| attribute.clone())
+            .chain([parse_quote!(#[allow(dead_code)])])
+            .collect(),
+        visibility: syn::Visibility::Inherited,
+        signature: Signature {
+            ident: format_ident!("__smart_async_refused__{name}", span = name.span()),
+            ..signature.clone()
+        },
+        body: annotated.body.clone(),
+    };
+    quote! {
+        #errors
+        #tool
+        #visibility async fn #name(#receiver) {}
+        #beside
+    }
+}
+
+/// One function on its way to be emitted.
+struct Expansion<'a> {
+    function: &'a ToolFn<'a>,
+    args: &'a Args,
+    /// The path of the crate's hidden module.
+    private: TokenStream,
+    root: TokenStream,
+}
+
+impl<'a> Expansion<'a> {
+    fn new(function: &'a ToolFn<'a>, args: &'a Args) -> Self {
+        let root = match &args.root {
+            Some(root) => root.value.to_token_stream(),
+            None => quote!(::smart_async),
+        };
+        Self { function, args, private: quote!(#root::__private), root }
+    }
+
+    fn emit(&self) -> TokenStream {
+        match self.function.receiver {
+            Some(receiver) => self.method(receiver),
+            None => self.in_place(),
+        }
+    }
+
+    /// A method: its body moves to a hidden method of the same `impl`.
+    ///
+    /// The name of that method is what the compiler prints where there can be none, in the `impl` of a trait.
+    fn method(&self, receiver: &syn::Token![self]) -> TokenStream {
+        let Annotated { attributes, visibility, signature, .. } = self.function.annotated;
+        let hidden_name = format_ident!(
+            "__smart_async_needs_an_inherent_impl__{}",
+            signature.ident.unraw(),
+            span = Span::call_site()
+        );
+
+        let outer_attributes = attributes::of_outer(&self.with_extended_tool());
+        let outer_signature = self.outer_signature();
+        let span = hygienic(signature.ident.span());
+        let this = Ident::new("this", span);
+        let private = &self.private;
+        let probe = self.type_probe();
+        let turbofish = turbofish(signature);
+        let arguments = self.function.parameters.iter().map(|parameter| {
+            let (conditions, name) = (parameter.conditions(), outer_name(parameter));
+            quote!(#(#conditions)* #name)
+        });
+        let call = quote!(Self::#hidden_name #turbofish(&#this, #(#arguments),*));
+        let outer_body = self.call(
+            quote! {
+                #probe
+                let #this = #private::owned(#receiver);
+            },
+            if self.is_blocking() {
+                quote_spanned!(span=> move || #call)
+            } else {
+                quote_spanned!(span=> async move { #call.await })
+            },
+        );
+
+        let hidden_attributes = attributes::of_hidden(attributes);
+        let hidden_signature = Signature { ident: hidden_name, ..signature.clone() };
+        let body = self.function.body;
+        quote! {
+            #(#outer_attributes)*
+            #visibility #outer_signature #outer_body
+
+            #[doc(hidden)]
+            #(#hidden_attributes)*
+            #hidden_signature #body
+        }
+    }
+
+    /// A function without a receiver: nothing says whether it stands in an `impl`, so its body stays where it is.
+    fn in_place(&self) -> TokenStream {
+        let visibility = &self.function.annotated.visibility;
+        let outer_attributes = self.with_extended_tool();
+        let (inner_attributes, body) = as_block(self.function.body);
+        let outer_signature = self.outer_signature();
+        let parameters = self.function.parameters.iter().map(taken_apart);
+        let output = &self.function.output;
+        let span = hygienic(output.span());
+        let work = if self.is_blocking() {
+            quote_spanned!(span=> move || -> #output { #(#parameters)* #body })
+        } else {
+            let edge = self.fake_return_edge();
+            quote_spanned!(span=> async move { #edge #(#parameters)* #body })
+        };
+        let outer_body = self.call(TokenStream::new(), work);
+        quote! {
+            #(#outer_attributes)*
+            #(#inner_attributes)*
+            #visibility #outer_signature #outer_body
+        }
+    }
+
+    /// The body of the outer function: the constant, what must come first, and the call.
+    fn call(&self, first: TokenStream, work: TokenStream) -> TokenStream {
+        let call_site = self.call_site();
+        // A type that does not fit is reported where the type is written.
+        let span = hygienic(self.function.output.span());
+        let private = located_at(&self.private, span);
+        let entry = Ident::new(self.entry_point(), span);
+        let call = quote_spanned!(span=> #private::#entry(&SMART_ASYNC_CALL_SITE, #work).await);
+        quote! {{
+            #call_site
+            #first
+            #call
+        }}
+    }
+
+    fn entry_point(&self) -> &'static str {
+        let is_fallible = self.function.returns_result();
+        match (self.function.tool.is_some(), is_fallible, self.is_blocking()) {
+            (true, _, false) => "call_tool",
+            (true, _, true) => "call_tool_blocking",
+            (false, true, false) => "call_fallible",
+            (false, true, true) => "call_fallible_blocking",
+            (false, false, false) => "call_infallible",
+            (false, false, true) => "call_infallible_blocking",
+        }
+    }
+
+    fn is_blocking(&self) -> bool {
+        self.args.blocking.is_some()
+    }
+
+    fn call_site(&self) -> TokenStream {
+        let (private, name) = (&self.private, &self.function.name);
+        let mut keys = TokenStream::new();
+        if let Some(variable) = &self.args.timeout_env {
+            let name = &variable.value;
+            keys.extend(quote!(.timeout_env(#name)));
+        }
+        if let Some(default) = &self.args.default {
+            let (seconds, nanos) = seconds_and_nanos(default.value);
+            keys.extend(quote!(.default_timeout(#seconds, #nanos)));
+        }
+        if let Some(deadline) = &self.args.deadline {
+            let (seconds, nanos) = seconds_and_nanos(deadline.value);
+            keys.extend(quote!(.deadline(#seconds, #nanos)));
+        }
+        if self.args.always_job.is_some() {
+            keys.extend(quote!(.always_job()));
+        }
+        if let Some(choice) = &self.args.on_disconnect {
+            let variant = match choice.value {
+                OnDisconnect::Keep => quote!(Keep),
+                OnDisconnect::Cancel => quote!(Cancel),
+            };
+            keys.extend(quote!(.on_disconnect(#private::OnDisconnect::#variant)));
+        }
+        if let Some(choice) = &self.args.on_cancel {
+            let variant = match choice.value {
+                OnCancel::Auto => quote!(Auto),
+                OnCancel::Keep => quote!(Keep),
+                OnCancel::Cancel => quote!(Cancel),
+            };
+            keys.extend(quote!(.on_cancel(#private::OnCancel::#variant)));
+        }
+        quote! {
+            static SMART_ASYNC_CALL_SITE: #private::CallSite = #private::CallSite::new(#name) #keys;
+        }
+    }
+
+    /// The signature under which others know the function: plain names in place of patterns, and the new result.
+    fn outer_signature(&self) -> Signature {
+        let written = &self.function.annotated.signature;
+        let (root, output) = (&self.root, &self.function.output);
+        let mut signature = written.clone();
+        if signature.asyncness.is_none() {
+            signature.asyncness = Some(syn::Token![async](written.fn_token.span));
+        }
+        let receiver = written.receiver().map(ToTokens::to_token_stream);
+        let parameters = self.function.parameters.iter().map(|parameter| {
+            let (conditions, name) = (parameter.conditions(), outer_name(parameter));
+            let (colon, ty) = (&parameter.written.colon_token, &parameter.written.ty);
+            quote!(#(#conditions)* #name #colon #ty)
+        });
+        let inputs = receiver.into_iter().chain(parameters);
+        signature.inputs = parse_quote!(#(#inputs),*);
+        signature.output = match &written.output {
+            syn::ReturnType::Type(arrow, _) => parse_quote!(#arrow #root::Reply<#output>),
+            syn::ReturnType::Default => parse_quote!(-> #root::Reply<#output>),
+        };
+        signature
+    }
+
+    /// All attributes, with what `#[tool]` has to know.
+    fn with_extended_tool(&self) -> Vec<Attribute> {
+        let mut attributes = self.function.annotated.attributes.clone();
+        if let Some((place, tool)) = &self.function.tool
+            && let Some(attribute) = attributes.get_mut(*place)
+        {
+            *attribute = tool.extended(&self.private, &self.function.output);
+        }
+        attributes
+    }
+
+    /// A branch that is never taken and returns the type of the result.
+    ///
+    /// An `async` block cannot name its type. This makes it known to `?` and `return`, and reports a body of another
+    /// type on the author's line.
+    fn fake_return_edge(&self) -> TokenStream {
+        let output = &self.function.output;
+        let span = hygienic(output.span());
+        quote_spanned! {span=>
+            #[allow(
+                unknown_lints,
+                unreachable_code,
+                clippy::diverging_sub_expression,
+                clippy::empty_loop,
+                clippy::let_unit_value,
+                clippy::let_with_type_underscore,
+                clippy::needless_return,
+                clippy::unreachable
+            )]
+            if false {
+                let fake_return: #output = loop {};
+                return fake_return;
+            }
+        }
+    }
+
+    /// Asks the compiler whether `#[tool]` stood above us, where our tokens cannot tell.
+    ///
+    /// It turns an `async fn` into something that can be recognised, but leaves a plain `fn` as it was and puts an
+    /// associated function beside it. That one is preferred to a trait's when there is one.
+    fn type_probe(&self) -> TokenStream {
+        if !self.is_blocking() || self.function.tool.is_some() {
+            return TokenStream::new();
+        }
+        let private = &self.private;
+        let probed = format_ident!(
+            "{}_tool_attr",
+            self.function.annotated.signature.ident,
+            span = Span::call_site()
+        );
+        quote! {
+            trait SmartAsyncProbe {
+                fn #probed() -> #private::NoToolAttribute {
+                    #private::NoToolAttribute
+                }
+            }
+            impl<AnyType: ?Sized> SmartAsyncProbe for AnyType {}
+            #private::stands_above_tool(Self::#probed);
+        }
+    }
+}
+
+/// The hygiene of the macro at a place in the author's code.
+fn hygienic(span: Span) -> Span {
+    Span::mixed_site().located_at(span)
+}
+
+/// The same tokens with the same hygiene at another place.
+fn located_at(tokens: &TokenStream, place: Span) -> TokenStream {
+    let moved = tokens.clone().into_iter().map(|mut token| {
+        token.set_span(token.span().located_at(place));
+        token
+    });
+    moved.collect()
+}
+
+/// The name under which the outer function takes a parameter.
+fn outer_name(parameter: &Parameter<'_>) -> Ident {
+    match &parameter.name {
+        ParameterName::Own(name) => name.clone(),
+        ParameterName::Pattern(place) => {
+            let span = hygienic(parameter.written.pat.span());
+            format_ident!("__arg{place}", span = span)
+        }
+    }
+}
+
+/// Moves a parameter into the body and takes it apart there, in the two steps in which the compiler does it for an
+/// `async fn`: so a `_` and a `_guard` live as long as the body.
+fn taken_apart(parameter: &Parameter<'_>) -> TokenStream {
+    let name = outer_name(parameter);
+    let span = hygienic(parameter.written.pat.span());
+    let (attributes, pattern) = (&parameter.written.attrs, &parameter.written.pat);
+    match (&parameter.name, &**pattern) {
+        (ParameterName::Own(_), Pat::Ident(PatIdent { mutability, .. })) => {
+            quote_spanned!(span=> #(#attributes)* let #mutability #name = #name;)
+        }
+        _ => {
+            let conditions = parameter.conditions();
+            quote_spanned! {span=>
+                #(#conditions)* let #name = #name;
+                #(#attributes)* let #pattern = #name;
+            }
+        }
+    }
+}
+
+/// The function's own type and const parameters: one that occurs in no argument cannot be inferred.
+fn turbofish(signature: &Signature) -> TokenStream {
+    let mut names = TokenStream::new();
+    for parameter in &signature.generics.params {
+        match parameter {
+            GenericParam::Type(parameter) => {
+                let name = &parameter.ident;
+                names.append_all(quote!(#name,));
+            }
+            GenericParam::Const(parameter) => {
+                let name = &parameter.ident;
+                names.append_all(quote!(#name,));
+            }
+            GenericParam::Lifetime(_) => {}
+        }
+    }
+    if names.is_empty() { names } else { quote!(::<#names>) }
+}
+
+/// Makes a body into a block of its own.
+///
+/// `#![…]` at its start may not stand in a block, so it is taken off. The braces are ours from here on, or the compiler
+/// would call them unnecessary.
+fn as_block(body: &Group) -> (Vec<Attribute>, Group) {
+    let split = |input: syn::parse::ParseStream<'_>| {
+        let attributes = input.call(Attribute::parse_inner)?;
+        Ok((attributes, input.parse::<TokenStream>()?))
+    };
+    let (mut attributes, content) =
+        split.parse2(body.stream()).unwrap_or_else(|_error| (Vec::new(), body.stream()));
+    for attribute in &mut attributes {
+        attribute.style = syn::AttrStyle::Outer;
+    }
+    let mut block = Group::new(body.delimiter(), content);
+    block.set_span(hygienic(body.span()));
+    (attributes, block)
+}
+
+fn seconds_and_nanos(duration: Duration) -> (Literal, Literal) {
+    (Literal::u64_unsuffixed(duration.as_secs()), Literal::u32_unsuffixed(duration.subsec_nanos()))
+}

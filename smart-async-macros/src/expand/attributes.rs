@@ -1,0 +1,89 @@
+//! Which of a method's attributes go to the outer function and which to the hidden one that has the body.
+//!
+//! A lint may be about the signature, which both have, or about the body, so what the author allows is allowed on both.
+//! What the author expects can come true on one only: it is expected of the hidden one and allowed on the outer one.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote, quote_spanned};
+use syn::parse::Parser;
+use syn::punctuated::Punctuated;
+use syn::spanned::Spanned;
+use syn::{Attribute, Meta, Path, Token};
+
+use super::hygienic;
+use crate::tool_attr::ToolAttr;
+
+/// The attributes for the function that others see.
+pub(super) fn of_outer(attributes: &[Attribute]) -> Vec<TokenStream> {
+    let is_for_outer = |path: &Path| {
+        ["doc", "deprecated", "cfg", "cfg_attr", "allow"].iter().any(|name| path.is_ident(name))
+            || ToolAttr::is_tool(path)
+    };
+    attributes
+        .iter()
+        .filter_map(|attribute| {
+            if let Some(expected) = Expectation::read(attribute) {
+                Some(expected.for_outer())
+            } else {
+                is_for_outer(attribute.path()).then(|| attribute.to_token_stream())
+            }
+        })
+        .collect()
+}
+
+/// The attributes for the function that has the body.
+pub(super) fn of_hidden(attributes: &[Attribute]) -> Vec<TokenStream> {
+    let stays_outside = |path: &Path| {
+        path.is_ident("doc") || path.is_ident("deprecated") || ToolAttr::is_tool(path)
+    };
+    attributes
+        .iter()
+        .filter_map(|attribute| {
+            if let Some(expected) = Expectation::read(attribute) {
+                Some(expected.for_hidden())
+            } else {
+                (!stays_outside(attribute.path())).then(|| attribute.to_token_stream())
+            }
+        })
+        .collect()
+}
+
+/// An `#[expect(…)]`.
+struct Expectation<'a> {
+    attribute: &'a Attribute,
+    lints: Vec<Meta>,
+    reason: Option<Meta>,
+}
+
+impl<'a> Expectation<'a> {
+    fn read(attribute: &'a Attribute) -> Option<Self> {
+        let Meta::List(list) = &attribute.meta else { return None };
+        if !list.path.is_ident("expect") {
+            return None;
+        }
+        let parse = Punctuated::<Meta, Token![,]>::parse_terminated;
+        let (reason, lints): (Vec<_>, Vec<_>) = parse
+            .parse2(list.tokens.clone())
+            .ok()?
+            .into_iter()
+            .partition(|meta| matches!(meta, Meta::NameValue(_)));
+        Some(Self { attribute, lints, reason: reason.into_iter().next() })
+    }
+
+    fn for_outer(&self) -> TokenStream {
+        let (lints, reason) = (&self.lints, self.reason.iter());
+        let span = hygienic(self.attribute.span());
+        quote_spanned!(span=> #[allow(#(#lints,)* #(#reason)*)])
+    }
+
+    /// The compiler does not look for dead code in what a macro wrote, so that expectation would never come true.
+    fn for_hidden(&self) -> TokenStream {
+        let lints: Vec<_> =
+            self.lints.iter().filter(|lint| !lint.path().is_ident("dead_code")).collect();
+        if lints.is_empty() {
+            return TokenStream::new();
+        }
+        let (path, reason) = (self.attribute.path(), self.reason.iter());
+        quote!(#[#path(#(#lints,)* #(#reason)*)])
+    }
+}

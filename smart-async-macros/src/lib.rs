@@ -1,0 +1,84 @@
+//! The attribute `#[smart_async]`; use it through the crate `smart-async`.
+//!
+//! This file is the way in and the attribute's documentation. The keys are in `args`, what was annotated is in
+//! `tool_fn`, the `#[tool]` below in `tool_attr`, and what is emitted in `expand`.
+
+mod args;
+mod errors;
+mod expand;
+#[cfg(test)]
+mod expansion_tests;
+#[cfg(test)]
+mod refusal_tests;
+mod tool_attr;
+mod tool_fn;
+
+use proc_macro::TokenStream;
+
+/// Lets a function outlive its call: it is answered at once while it is quick, and becomes a job when it is not.
+///
+/// The function keeps its inputs. Its output `R` becomes `Reply<R>`: the result itself, or the ticket of the job, or why
+/// the call failed. Its body is run in a task of its own, from start to end and only once.
+///
+/// ```ignore
+/// #[tool_router]
+/// impl Reactor {
+///     /// Simulate the reactor, a day at a time.
+///     #[smart_async(timeout_env = "SIMULATE_TIMEOUT", default = 20)]
+///     #[tool]
+///     async fn simulate(&self, Parameters(args): Parameters<Simulate>) -> Result<Json<Report>, ErrorData> {
+///         Ok(Json(run(args).await))
+///     }
+/// }
+/// ```
+///
+/// # Where it stands
+///
+/// - On a tool, **above** `#[tool]`. It adds the output schema that also fits a ticket and the marker by which the server
+///   knows the tool. All that `#[tool(…)]` says is kept; an `output_schema` or `meta` of yours is extended.
+/// - On any other `async fn`, or on a plain `fn` with the key `blocking`. The result must be `Serialize`. A function whose
+///   return type is called `Result` may fail, and its error must be `Display`; any other cannot.
+///
+/// A method takes `&self`, and its type is `Clone + Send + Sync + 'static`: the work gets a clone. Its body moves to a
+/// hidden method of the same `impl`, so it must be an inherent one. Documentation, `deprecated`, `cfg` and `tool` stay on
+/// the method that others see; what is allowed or expected of lints counts for both; all other attributes, such as those
+/// that trace, go where the body goes. The body of a function without a receiver stays in its place, and so do all of its
+/// attributes. `return` and `?` work as ever.
+///
+/// # Keys
+///
+/// All are optional. A time is a number of seconds, whole or not, or text with units such as `"1m30s"`; it is positive.
+///
+/// | Key | Meaning |
+/// | --- | --- |
+/// | `timeout_env = "NAME"` | The environment variable that holds the time a call may take before it becomes a job. |
+/// | `default = 20` | That time where no variable says otherwise. `default_timeout` is the same key. |
+/// | `deadline = "10m"` | The longest that the work may run at all. It is longer than `default`. |
+/// | `blocking` | For a plain `fn`: it runs on the blocking pool, and becomes `async` for its callers. |
+/// | `always_job` | Every call becomes a job at once. It leaves nothing for `default` and `timeout_env` to do. |
+/// | `on_disconnect = "keep"` | What happens when the connection is lost: `"keep"` the work, or `"cancel"` it. |
+/// | `on_cancel = "auto"` | What happens when the client cancels: `"keep"`, `"cancel"`, or by the reason it gives (`"auto"`). |
+/// | `crate = path` | The path of the crate `smart-async`, where it is not `::smart_async`. |
+///
+/// # What is refused
+///
+/// Each of these is an error that says why and what to do instead; all errors of one use come at once, and the function is
+/// there all the same.
+///
+/// - A key that does not exist, that is given twice, or whose value it cannot have; keys that cancel each other out.
+/// - `blocking` on an `async fn`, and a plain `fn` without it.
+/// - Any receiver but `&self`, `&'a self` and `self: &Self`: the work outlives the call, and the server is needed for
+///   others. Keep what changes behind an `Arc`.
+/// - Borrows in parameters and in the result, other than `&'static`; `impl Trait` in the result, which has no name.
+/// - `#[tool(local)]`: the work moves between threads. `cfg_attr(…, tool)`: it cannot be seen.
+/// - `unsafe`, `extern`, `const` and variadic functions, functions without a body, and what is no function.
+/// - Below `#[tool]`, twice on one function, and in the `impl` of a trait.
+///
+/// # Limits
+///
+/// A lint about the end of a function, such as `clippy::needless_return`, is not seen in a body that stays in place, and
+/// the compiler does not report an annotated function that nobody calls.
+#[proc_macro_attribute]
+pub fn smart_async(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    expand::expand(attribute.into(), item.into()).into()
+}

@@ -1,0 +1,106 @@
+//! What generated code may name, and nobody else: these names change without notice.
+
+use std::fmt::Display;
+
+use rmcp::handler::server::tool::IntoCallToolResult;
+use serde::Serialize;
+
+use crate::call::{in_task, on_blocking_pool, run};
+pub use crate::call_site::{CallSite, OnCancel, OnDisconnect};
+use crate::job::{JobFailure, JobOutput, Outcome};
+use crate::mcp;
+use crate::reply::Reply;
+
+pub use crate::mcp::{marked, marker, output_schema, widened_schema};
+
+/// What a method's work takes along of its receiver: a clone, since the work outlives the call.
+pub fn owned<S: Clone + Send + Sync + 'static>(receiver: &S) -> S {
+    receiver.clone()
+}
+
+/// Runs an async tool.
+pub async fn call_tool<R, F>(site: &'static CallSite, body: F) -> Reply<R>
+where
+    R: IntoCallToolResult + Send + 'static,
+    F: Future<Output = R> + Send + 'static,
+{
+    run(site, in_task(body), mcp::of_tool).await
+}
+
+/// Runs a blocking tool.
+pub async fn call_tool_blocking<R, F>(site: &'static CallSite, body: F) -> Reply<R>
+where
+    R: IntoCallToolResult + Send + 'static,
+    F: FnOnce() -> R + Send + 'static,
+{
+    run(site, on_blocking_pool(body), mcp::of_tool).await
+}
+
+/// Runs an async function that is no tool and returns a `Result`.
+pub async fn call_fallible<T, E, F>(site: &'static CallSite, body: F) -> Reply<Result<T, E>>
+where
+    T: Serialize + Send + 'static,
+    E: Display + Send + 'static,
+    F: Future<Output = Result<T, E>> + Send + 'static,
+{
+    run(site, in_task(body), of_fallible).await
+}
+
+/// Runs a blocking function that is no tool and returns a `Result`.
+pub async fn call_fallible_blocking<T, E, F>(
+    site: &'static CallSite,
+    body: F,
+) -> Reply<Result<T, E>>
+where
+    T: Serialize + Send + 'static,
+    E: Display + Send + 'static,
+    F: FnOnce() -> Result<T, E> + Send + 'static,
+{
+    run(site, on_blocking_pool(body), of_fallible).await
+}
+
+/// Runs an async function that is no tool and returns its result as it is.
+pub async fn call_infallible<T, F>(site: &'static CallSite, body: F) -> Reply<T>
+where
+    T: Serialize + Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    run(site, in_task(body), of_infallible).await
+}
+
+/// Runs a blocking function that is no tool and returns its result as it is.
+pub async fn call_infallible_blocking<T, F>(site: &'static CallSite, body: F) -> Reply<T>
+where
+    T: Serialize + Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    run(site, on_blocking_pool(body), of_infallible).await
+}
+
+fn of_infallible<T: Serialize>(result: T) -> Outcome {
+    match serde_json::to_value(result) {
+        Ok(value) => Ok(JobOutput::new(value)),
+        Err(error) => {
+            Err(JobFailure::error(format!("failed to turn the result into JSON: {error}")))
+        }
+    }
+}
+
+fn of_fallible<T: Serialize, E: Display>(result: Result<T, E>) -> Outcome {
+    result.map_err(|error| JobFailure::error(error.to_string())).and_then(of_infallible)
+}
+
+/// What stands where `#[tool]` would have put a tool's description, had it come first.
+#[derive(Debug)]
+pub struct NoToolAttribute;
+
+/// A function that `#[tool]` has not expanded before `#[smart_async]` did.
+#[diagnostic::on_unimplemented(
+    message = "`#[smart_async]` must stand above `#[tool]`: it has to see that attribute and extend it; swap the two lines",
+    label = "`#[tool]` stands above"
+)]
+pub trait StandsAboveTool {}
+impl StandsAboveTool for NoToolAttribute {}
+
+/// Compiles only where `#[tool]` has not expanded before.
+pub fn stands_above_tool<T: StandsAboveTool>(_: fn() -> T) {}

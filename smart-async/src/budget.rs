@@ -1,0 +1,83 @@
+//! Which budget holds for a call: how long it may take before it becomes a job, and where that was said.
+
+use std::time::Duration;
+
+use crate::call_site::CallSite;
+use crate::env_vars::{self, Lookup};
+
+/// The budget of tools whose annotation says nothing: two thirds of what the most impatient hosts bear.
+const FALLBACK: Duration = Duration::from_secs(20);
+
+/// The budget of a call made now. Read anew at each call, so that an operator can change it without a restart where
+/// the program itself changes its environment.
+pub(crate) fn of(site: &CallSite) -> Duration {
+    resolve(site, &env_vars::process)
+}
+
+fn resolve(site: &CallSite, lookup: Lookup<'_>) -> Duration {
+    site.timeout_env
+        .and_then(|name| env_vars::duration(lookup, name))
+        .or_else(|| env_vars::duration(lookup, env_vars::TIMEOUT_SECONDS))
+        .or(site.default_timeout)
+        .unwrap_or(FALLBACK)
+}
+
+/// A budget as the ticket names it: seconds with one decimal, or more where it is shorter than that.
+pub(crate) fn spoken(budget: Duration) -> String {
+    if budget >= Duration::from_millis(100) {
+        format!("{:.1}s", budget.as_secs_f64())
+    } else {
+        format!("{}ms", budget.as_secs_f64() * 1000.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SITE: CallSite =
+        CallSite::new("simulate").timeout_env("SIMULATE_TIMEOUT").default_timeout(7, 0);
+
+    fn seconds(site: &CallSite, environment: &[(&str, &str)]) -> u64 {
+        let lookup = |name: &str| {
+            environment
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
+        resolve(site, &lookup).as_secs()
+    }
+
+    #[test]
+    fn the_tools_own_variable_wins() {
+        assert_eq!(
+            seconds(&SITE, &[("SIMULATE_TIMEOUT", "1"), ("SMART_ASYNC_TIMEOUT_SECONDS", "2")]),
+            1
+        );
+    }
+
+    #[test]
+    fn the_global_variable_comes_before_the_annotation() {
+        assert_eq!(seconds(&SITE, &[("SMART_ASYNC_TIMEOUT_SECONDS", "2")]), 2);
+    }
+
+    #[test]
+    fn a_bad_value_is_passed_over() {
+        assert_eq!(
+            seconds(&SITE, &[("SIMULATE_TIMEOUT", "0"), ("SMART_ASYNC_TIMEOUT_SECONDS", "soon")]),
+            7
+        );
+    }
+
+    #[test]
+    fn without_a_word_it_is_twenty_seconds() {
+        assert_eq!(seconds(&CallSite::new("simulate"), &[]), 20);
+    }
+
+    #[test]
+    fn a_budget_is_spoken_in_seconds() {
+        assert_eq!(spoken(Duration::from_secs(20)), "20.0s");
+        assert_eq!(spoken(Duration::from_millis(1500)), "1.5s");
+        assert_eq!(spoken(Duration::from_millis(50)), "50ms");
+    }
+}

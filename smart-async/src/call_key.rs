@@ -1,0 +1,94 @@
+//! What makes two calls the same.
+
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value};
+
+/// What two calls have in common that ask for the same: a hash of server, tool and arguments, with a secret of this
+/// process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct CallKey(u128);
+
+impl CallKey {
+    pub(crate) fn new(server: &str, tool: &str, arguments: Option<&Map<String, Value>>) -> Self {
+        static STATES: LazyLock<[RandomState; 2]> =
+            LazyLock::new(|| [RandomState::new(), RandomState::new()]);
+        let [high, low] = STATES.each_ref().map(|state| {
+            let mut hasher = state.build_hasher();
+            (server, tool).hash(&mut hasher);
+            // No arguments and empty arguments ask for the same.
+            if let Some(arguments) = arguments.filter(|arguments| !arguments.is_empty()) {
+                hash_object(arguments, &mut hasher);
+            }
+            u128::from(hasher.finish())
+        });
+        Self(high << 64 | low)
+    }
+}
+
+/// Hashes what the object says, whatever the order in which it says it.
+fn hash_object(object: &Map<String, Value>, hasher: &mut impl Hasher) {
+    let mut entries: Vec<_> = object.iter().collect();
+    entries.sort_unstable_by_key(|(name, _)| *name);
+    entries.len().hash(hasher);
+    for (name, value) in entries {
+        name.hash(hasher);
+        hash_value(value, hasher);
+    }
+}
+
+fn hash_value(value: &Value, hasher: &mut impl Hasher) {
+    std::mem::discriminant(value).hash(hasher);
+    match value {
+        Value::Null => {}
+        Value::Bool(value) => value.hash(hasher),
+        Value::Number(value) => value.to_string().hash(hasher),
+        Value::String(value) => value.hash(hasher),
+        Value::Array(values) => {
+            values.len().hash(hasher);
+            for value in values {
+                hash_value(value, hasher);
+            }
+        }
+        Value::Object(object) => hash_object(object, hasher),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn key(arguments: &Value) -> CallKey {
+        CallKey::new("reactor", "simulate", arguments.as_object())
+    }
+
+    #[test]
+    fn the_same_call_has_the_same_key() {
+        assert_eq!(
+            key(&json!({"a": 1, "b": [1, {"c": null}]})),
+            key(&json!({"b": [1, {"c": null}], "a": 1}))
+        );
+        assert_eq!(key(&json!({})), key(&Value::Null));
+    }
+
+    #[test]
+    fn another_call_has_another_key() {
+        let calls = [
+            json!({}),
+            json!({"a": 1}),
+            json!({"a": "1"}),
+            json!({"a": [1]}),
+            json!({"a": {"b": 1}}),
+        ];
+        for (index, one) in calls.iter().enumerate() {
+            for other in &calls[..index] {
+                assert_ne!(key(one), key(other), "{one} {other}");
+            }
+        }
+        assert_ne!(CallKey::new("x", "a", None), CallKey::new("x", "b", None));
+        assert_ne!(CallKey::new("x", "a", None), CallKey::new("y", "a", None));
+    }
+}

@@ -1,0 +1,38 @@
+//! The wall clock, as records show it. Durations are measured with the monotonic clock of the runtime instead.
+
+use chrono::{SecondsFormat, SubsecRound, Utc};
+
+use crate::job::Timestamp;
+
+/// Now, to the millisecond: the precision in which records are kept.
+pub(crate) fn now() -> Timestamp {
+    Utc::now().trunc_subsecs(3)
+}
+
+/// The moment that lies `elapsed` before now; the beginning of time where that is longer ago.
+pub(crate) fn ago(elapsed: std::time::Duration) -> Timestamp {
+    let then = chrono::Duration::from_std(elapsed)
+        .ok()
+        .and_then(|elapsed| now().checked_sub_signed(elapsed));
+    then.map_or(Timestamp::MIN_UTC, |then| then.trunc_subsecs(3))
+}
+
+/// A moment as files and answers spell it: RFC 3339, UTC, milliseconds.
+pub(crate) fn rfc3339(time: Timestamp) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn longer_ago_than_can_be_told_is_the_beginning_of_time() {
+        for long in [Duration::MAX, Duration::from_secs(10_000_000_000 * 3600)] {
+            assert_eq!(ago(long), Timestamp::MIN_UTC);
+        }
+        assert!(ago(Duration::from_secs(1)) < now());
+    }
+}

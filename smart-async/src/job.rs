@@ -1,0 +1,25 @@
+//! What a job is: its id, its states and the one function that moves it between them, its progress,
+//! what it ends with, and the record that a store keeps of it.
+//!
+//! Nothing here waits, reads a clock or touches a disk: the manager says what happened and when.
+
+mod document;
+mod failure;
+mod id;
+mod outcome;
+mod progress;
+mod query;
+mod record;
+mod state;
+mod transition;
+
+pub use failure::{FailureKind, JobFailure};
+pub use id::{JobId, MalformedJobId, OwnerId};
+pub use outcome::{JobOutput, Outcome};
+pub use progress::{Progress, ProgressTotal, ProgressValue};
+pub use query::{JobPage, JobQuery, Prune};
+pub use record::{JobRecord, MalformedRecord};
+pub use state::{JobState, JobStatus, Timestamp};
+pub use transition::{Change, IllegalTransition, JobEvent};
+
+pub(crate) use progress::ProgressCell;

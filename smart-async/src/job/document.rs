@@ -1,0 +1,228 @@
+//! A job record as one flat JSON object: the form it has in `jobs.json` and in the answers of tools.
+//!
+//! The names here are promises. A field may be added; one that stands is never renamed, and never means
+//! another thing.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    FailureKind, JobFailure, JobId, JobOutput, JobRecord, JobState, JobStatus, MalformedRecord,
+    OwnerId, Progress, Timestamp,
+};
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct JobDocument {
+    id: JobId,
+    label: String,
+    tool: String,
+    server: String,
+    status: JobStatus,
+    /// For readers: follows from `status`, and is not read back.
+    #[serde(default)]
+    terminal: bool,
+    #[serde(with = "time")]
+    created_at: Timestamp,
+    #[serde(default, with = "time::option", skip_serializing_if = "Option::is_none")]
+    started_at: Option<Timestamp>,
+    #[serde(with = "time")]
+    updated_at: Timestamp,
+    #[serde(default, with = "time::option", skip_serializing_if = "Option::is_none")]
+    completed_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    progress: Option<Progress>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    result: Option<Value>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    metadata: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error_kind: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error_code: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    error_details: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tool_result: Option<Value>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    cancel_requested: bool,
+    #[serde(default = "first")]
+    attempt: u32,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    tags: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    session: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<OwnerId>,
+    #[serde(flatten)]
+    unknown_fields: Map<String, Value>,
+}
+
+const fn first() -> u32 {
+    1
+}
+
+/// Tells a `null` that was written from a field that is absent.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+impl From<&JobRecord> for JobDocument {
+    fn from(record: &JobRecord) -> Self {
+        let mut document = Self {
+            id: record.id,
+            label: record.label.clone(),
+            tool: record.tool.clone(),
+            server: record.server.clone(),
+            status: record.status(),
+            terminal: record.status().is_terminal(),
+            created_at: record.created_at,
+            started_at: record.state.started_at(),
+            updated_at: record.updated_at,
+            completed_at: record.state.completed_at(),
+            progress: record.progress.clone(),
+            result: None,
+            metadata: Map::new(),
+            error: None,
+            error_kind: None,
+            error_code: None,
+            error_details: None,
+            tool_result: None,
+            cancel_requested: record.cancel_requested,
+            attempt: record.attempt,
+            tags: record.tags.clone(),
+            session: record.session.clone(),
+            owner: record.owner,
+            unknown_fields: record.unknown_fields.clone(),
+        };
+        match &record.state {
+            JobState::Completed { output, .. } => {
+                document.result = Some(output.result.clone());
+                document.tool_result = output.tool_result.clone();
+                document.metadata = output.metadata.clone();
+            }
+            JobState::Failed { failure, .. } => {
+                document.error = Some(failure.message.clone());
+                document.error_kind = Some(failure.kind.to_string());
+                document.error_code = failure.code;
+                document.error_details = failure.details.clone();
+                document.tool_result = failure.tool_result.as_deref().cloned();
+            }
+            JobState::Pending
+            | JobState::Running { .. }
+            | JobState::InputRequired { .. }
+            | JobState::Cancelled { .. } => {}
+        }
+        document
+    }
+}
+
+impl TryFrom<JobDocument> for JobRecord {
+    type Error = MalformedRecord;
+
+    fn try_from(document: JobDocument) -> Result<Self, MalformedRecord> {
+        let status = document.status;
+        let needed = |field: &str, value: Option<Timestamp>| {
+            value.ok_or_else(|| MalformedRecord {
+                reason: format!("a job that is {status} needs `{field}`"),
+            })
+        };
+        let started_at = || needed("started_at", document.started_at);
+        let completed_at = || needed("completed_at", document.completed_at);
+        let state = match status {
+            JobStatus::Pending => JobState::Pending,
+            JobStatus::Running => JobState::Running { started_at: started_at()? },
+            JobStatus::InputRequired => JobState::InputRequired { started_at: started_at()? },
+            JobStatus::Completed => JobState::Completed {
+                started_at: started_at()?,
+                completed_at: completed_at()?,
+                output: JobOutput {
+                    result: document.result.unwrap_or_default(),
+                    tool_result: document.tool_result,
+                    metadata: document.metadata,
+                },
+            },
+            JobStatus::Failed => JobState::Failed {
+                started_at: document.started_at,
+                completed_at: completed_at()?,
+                failure: JobFailure {
+                    message: document.error.unwrap_or_default(),
+                    kind: document
+                        .error_kind
+                        .as_deref()
+                        .map_or(FailureKind::Error, FailureKind::from),
+                    code: document.error_code,
+                    details: document.error_details,
+                    tool_result: document.tool_result.map(Box::new),
+                },
+            },
+            JobStatus::Cancelled => JobState::Cancelled {
+                started_at: document.started_at,
+                completed_at: completed_at()?,
+            },
+        };
+        Ok(Self {
+            id: document.id,
+            label: document.label,
+            tool: document.tool,
+            server: document.server,
+            state,
+            created_at: document.created_at,
+            updated_at: document.updated_at,
+            progress: document.progress,
+            cancel_requested: document.cancel_requested,
+            attempt: document.attempt,
+            tags: document.tags,
+            session: document.session,
+            owner: document.owner,
+            unknown_fields: document.unknown_fields,
+        })
+    }
+}
+
+/// Times as RFC 3339 in UTC with milliseconds, the form every reader takes. Read with any offset and precision.
+mod time {
+    use chrono::{DateTime, Utc};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Timestamp;
+    use crate::clock;
+
+    pub(super) fn serialize<S: Serializer>(
+        time: &Timestamp,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&clock::rfc3339(*time))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Timestamp, D::Error> {
+        DateTime::<Utc>::deserialize(deserializer)
+    }
+
+    pub(super) mod option {
+        use serde::{Deserialize, Deserializer, Serializer};
+
+        use super::Timestamp;
+
+        pub(in super::super) fn serialize<S: Serializer>(
+            time: &Option<Timestamp>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            match time {
+                Some(time) => super::serialize(time, serializer),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<Timestamp>, D::Error> {
+            Option::deserialize(deserializer)
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The names of jobs and of the processes that run them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The name of a job: a random UUID (version 4) from the system's secure generator.
+///
+/// Whoever knows an id may follow and cancel the job, so ids are never made guessable or shortened.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(Uuid);
+
+impl JobId {
+    /// Makes a new id.
+    #[expect(
+        clippy::new_without_default,
+        reason = "a default id would be a different one each time"
+    )]
+    pub fn new() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl From<Uuid> for JobId {
+    fn from(id: Uuid) -> Self {
+        Self(id)
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JobId({})", self.0)
+    }
+}
+
+/// A text that is no job id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a job id is a UUID such as 8c6f2a0e-3f4b-4b7e-9d0a-2f1c5e6d7a8b")]
+pub struct MalformedJobId;
+
+impl FromStr for JobId {
+    type Err = MalformedJobId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::try_parse(text.trim()).map(Self).map_err(|_| MalformedJobId)
+    }
+}
+
+/// The name of one life of one process: what tells a job whose server still runs from one whose server died.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct OwnerId(Uuid);
+
+impl OwnerId {
+    /// Makes a new name, to be used by one process only.
+    #[expect(
+        clippy::new_without_default,
+        reason = "a default id would be a different one each time"
+    )]
+    pub fn new() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl fmt::Display for OwnerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for OwnerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OwnerId({})", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_back_from_its_text() {
+        let id = JobId::new();
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(format!(" {id}\n").parse(), Ok(id), "agents copy white space along");
+    }
+
+    #[test]
+    fn a_text_that_is_no_uuid_is_refused() {
+        for text in ["", "42", "not-a-job", "8c6f2a0e-3f4b-4b7e-9d0a", "\u{0}"] {
+            assert_eq!(text.parse::<JobId>(), Err(MalformedJobId), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Which jobs to list and which to remove: conditions that every store answers alike, because it asks here.
+
+use std::sync::Arc;
+
+use super::{JobId, JobRecord, JobStatus, Timestamp};
+
+/// Which jobs to list. The default lists all, newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JobQuery {
+    /// Only those of this server.
+    pub server: Option<String>,
+    /// Only those in one of these; empty means any.
+    pub statuses: Vec<JobStatus>,
+    /// Only those with this label.
+    pub label: Option<String>,
+    /// Only those with this tag, and with this value of it where one is given.
+    pub tag: Option<(String, Option<String>)>,
+    /// Only those of this grouping of the caller's.
+    pub session: Option<String>,
+    /// At most so many.
+    pub limit: Option<usize>,
+}
+
+impl JobQuery {
+    /// Whether a job meets every condition.
+    pub fn matches(&self, job: &JobRecord) -> bool {
+        self.server.as_ref().is_none_or(|server| *server == job.server)
+            && (self.statuses.is_empty() || self.statuses.contains(&job.status()))
+            && self.label.as_ref().is_none_or(|label| *label == job.label)
+            && self.session.as_ref().is_none_or(|session| job.session.as_ref() == Some(session))
+            && self.tag.as_ref().is_none_or(|(key, value)| match (job.tags.get(key), value) {
+                (Some(found), Some(wanted)) => found == wanted,
+                (found, None) => found.is_some(),
+                (None, Some(_)) => false,
+            })
+    }
+
+    /// The page of `jobs` that this query asks for: newest first, `total` counted before the limit.
+    pub fn select(&self, jobs: impl IntoIterator<Item = Arc<JobRecord>>) -> JobPage {
+        let mut jobs: Vec<_> = jobs.into_iter().filter(|job| self.matches(job)).collect();
+        let total = jobs.len();
+        // The id breaks ties, so that a page is the same each time it is asked for.
+        jobs.sort_by_key(|job| std::cmp::Reverse((job.created_at, job.id)));
+        jobs.truncate(self.limit.unwrap_or(usize::MAX));
+        JobPage { jobs, total }
+    }
+}
+
+/// The answer to a [`JobQuery`].
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct JobPage {
+    /// The jobs, newest first.
+    pub jobs: Vec<Arc<JobRecord>>,
+    /// How many met the conditions, before the limit.
+    pub total: usize,
+}
+
+/// Which ended jobs to remove. A job that has not ended is never removed, whatever this says.
+///
+/// The default removes every ended job.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Prune {
+    /// Only those of this server.
+    pub server: Option<String>,
+    /// Only those in one of these; empty means any.
+    pub statuses: Vec<JobStatus>,
+    /// Only those that ended before this.
+    pub ended_before: Option<Timestamp>,
+    /// Of those that meet the conditions above, all but so many of the newest.
+    pub keep_newest: usize,
+}
+
+impl Prune {
+    /// The jobs of `jobs` that this removes.
+    pub fn select<'a>(&self, jobs: impl IntoIterator<Item = &'a JobRecord>) -> Vec<JobId> {
+        let mut ended: Vec<_> = jobs
+            .into_iter()
+            .filter(|job| self.server.as_ref().is_none_or(|server| *server == job.server))
+            .filter(|job| self.statuses.is_empty() || self.statuses.contains(&job.status()))
+            .filter_map(|job| job.state.completed_at().map(|at| (at, job.id)))
+            .filter(|(at, _)| self.ended_before.is_none_or(|before| *at < before))
+            .collect();
+        ended.sort_by_key(|key| std::cmp::Reverse(*key));
+        ended.into_iter().skip(self.keep_newest).map(|(_, id)| id).collect()
+    }
+}

@@ -1,0 +1,237 @@
+//! The record that a store keeps of a job.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::document::JobDocument;
+use super::{
+    Change, IllegalTransition, JobEvent, JobId, JobState, JobStatus, OwnerId, Progress, Timestamp,
+};
+
+/// What is known about a job, and what lies on disk of it.
+///
+/// Serialized, it is one flat JSON object (its fields: `docs/jobs-json.md`). Fields that this version does not
+/// know are kept as they were read.
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub struct JobRecord {
+    /// The job's name.
+    pub id: JobId,
+    /// What people call it; the tool's name unless somebody gave it another.
+    pub label: String,
+    /// The tool, or the kind of work.
+    pub tool: String,
+    /// The server it belongs to; other servers over the same folder leave it alone.
+    pub server: String,
+    /// Where it stands.
+    pub state: JobState,
+    /// When it became a job.
+    pub created_at: Timestamp,
+    /// When the record changed last.
+    pub updated_at: Timestamp,
+    /// How far the work has come, where it said so.
+    pub progress: Option<Progress>,
+    /// Whether somebody asked for it to be stopped.
+    pub cancel_requested: bool,
+    /// Which run of the work this is, from 1.
+    pub attempt: u32,
+    /// The caller's own marks.
+    pub tags: BTreeMap<String, String>,
+    /// The caller's own grouping. It grants and hides nothing.
+    pub session: Option<String>,
+    /// The process that runs it.
+    pub owner: Option<OwnerId>,
+    /// Fields of a later version, kept as they were read.
+    pub unknown_fields: Map<String, Value>,
+}
+
+impl JobRecord {
+    /// A job that has not begun.
+    pub fn pending(
+        id: JobId,
+        tool: impl Into<String>,
+        server: impl Into<String>,
+        created_at: Timestamp,
+    ) -> Self {
+        let tool = tool.into();
+        Self {
+            id,
+            label: tool.clone(),
+            tool,
+            server: server.into(),
+            state: JobState::Pending,
+            created_at,
+            updated_at: created_at,
+            progress: None,
+            cancel_requested: false,
+            attempt: 1,
+            tags: BTreeMap::new(),
+            session: None,
+            owner: None,
+            unknown_fields: Map::new(),
+        }
+    }
+
+    /// Where the job stands.
+    pub const fn status(&self) -> JobStatus {
+        self.state.status()
+    }
+
+    /// The record after `change`.
+    ///
+    /// # Errors
+    /// [`IllegalTransition`] where the change cannot happen to a job in this state. Nothing can happen to one that
+    /// has ended: late progress and late ends are refused alike.
+    pub fn apply(&self, change: Change) -> Result<Self, IllegalTransition> {
+        let Change { event, at, progress } = change;
+        let mut next = self.clone();
+        next.cancel_requested |= matches!(event, JobEvent::RequestCancel);
+        next.state = next.state.apply(event, at)?;
+        next.updated_at = at;
+        if progress.is_some() {
+            next.progress = progress;
+        }
+        Ok(next)
+    }
+
+    /// For how long the work ran, or has run by `now`, by the wall clock.
+    pub fn elapsed(&self, now: Timestamp) -> Option<std::time::Duration> {
+        let started_at = self.state.started_at()?;
+        let end = self.state.completed_at().unwrap_or(now);
+        Some((end - started_at).to_std().unwrap_or_default())
+    }
+}
+
+/// Arguments, results and tags may be secrets: they do not go into logs.
+impl fmt::Debug for JobRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobRecord")
+            .field("id", &self.id)
+            .field("label", &self.label)
+            .field("tool", &self.tool)
+            .field("server", &self.server)
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A JSON object that is no job record.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("not a job record: {reason}")]
+pub struct MalformedRecord {
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl JobRecord {
+    /// The record as one flat JSON object, as `jobs.json` holds it.
+    pub fn to_json(&self) -> Value {
+        serde_json::to_value(JobDocument::from(self)).unwrap_or_default()
+    }
+
+    /// The record from its JSON object.
+    ///
+    /// # Errors
+    /// [`MalformedRecord`], saying which field is missing or wrong.
+    pub fn from_json(value: Value) -> Result<Self, MalformedRecord> {
+        let document: JobDocument = serde_json::from_value(value)
+            .map_err(|error| MalformedRecord { reason: error.to_string() })?;
+        document.try_into()
+    }
+}
+
+impl serde::Serialize for JobRecord {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        JobDocument::from(self).serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::Duration;
+
+    use super::*;
+    use crate::job::{FailureKind, JobFailure, JobOutput};
+
+    fn record() -> JobRecord {
+        JobRecord::pending(JobId::new(), "simulate", "reactor", Timestamp::UNIX_EPOCH)
+    }
+
+    fn after(record: &JobRecord, seconds: i64, event: JobEvent) -> JobRecord {
+        record
+            .apply(Change::new(event, Timestamp::UNIX_EPOCH + Duration::seconds(seconds)))
+            .unwrap()
+    }
+
+    #[test]
+    fn finished_job_ignores_late_progress() {
+        let ended =
+            after(&after(&record(), 1, JobEvent::Start), 2, JobEvent::Complete(JobOutput::new(7)));
+        let late = Change::new(JobEvent::Progress, Timestamp::UNIX_EPOCH)
+            .with_progress(Some(Progress::new(1.0, None, None)));
+        assert!(ended.apply(late).is_err());
+    }
+
+    #[test]
+    fn a_request_to_cancel_is_remembered_and_changes_no_state() {
+        let asked = after(&after(&record(), 1, JobEvent::Start), 2, JobEvent::RequestCancel);
+        assert!(asked.cancel_requested);
+        assert_eq!(asked.status(), JobStatus::Running);
+    }
+
+    #[test]
+    fn every_state_reads_back_from_its_json() {
+        let running = after(&record(), 1, JobEvent::Start);
+        let mut failure = JobFailure::new(FailureKind::Error, "Division by zero");
+        failure.code = Some(-32603);
+        failure.details = Some(serde_json::json!({"at": 3}));
+        failure.tool_result = Some(Box::new(serde_json::json!({"content": []})));
+        let mut output = JobOutput::new("text").with_metadata("rows", 3);
+        output.tool_result = Some(serde_json::json!({"content": [1]}));
+        for record in [
+            record(),
+            running.clone(),
+            after(&running, 2, JobEvent::Ask),
+            after(&running, 3, JobEvent::Complete(output)),
+            after(&running, 3, JobEvent::Complete(JobOutput::default())),
+            after(&running, 4, JobEvent::Fail(failure.clone())),
+            after(&record(), 4, JobEvent::Fail(failure)),
+            after(&running, 5, JobEvent::Cancel),
+        ] {
+            assert!(
+                JobRecord::from_json(record.to_json()).unwrap() == record,
+                "{}",
+                record.to_json()
+            );
+        }
+    }
+
+    #[test]
+    fn fields_of_a_later_version_are_kept() {
+        let mut json = record().to_json();
+        json["shoe_size"] = 43.into();
+        let back = JobRecord::from_json(json.clone()).unwrap();
+        assert_eq!(back.to_json()["shoe_size"], 43);
+    }
+
+    #[test]
+    fn a_record_that_lacks_what_its_state_needs_is_refused_by_name() {
+        let mut json = after(&record(), 1, JobEvent::Start).to_json();
+        json.as_object_mut().unwrap().remove("started_at");
+        let error = JobRecord::from_json(json).unwrap_err().to_string();
+        assert_eq!(error, "not a job record: a job that is running needs `started_at`");
+    }
+
+    #[test]
+    fn debug_output_hides_results_and_tags() {
+        let mut record = after(
+            &after(&record(), 1, JobEvent::Start),
+            2,
+            JobEvent::Complete(JobOutput::new("hush")),
+        );
+        record.tags.insert("token".into(), "hush".into());
+        assert!(!format!("{record:?}").contains("hush"));
+    }
+}

@@ -1,0 +1,224 @@
+//! The one function that moves a job between states. Every store applies every change through it, under its
+//! own lock, so that each write is guarded by the state it finds.
+//!
+//! ```text
+//!                 Start               Ask
+//!   (new) ─► pending ───► running ◄─────────► input_required
+//!               │            │      Answer          │
+//!        Fail,  │            │ Complete, Fail,      │ the same as
+//!        Cancel │            │ Cancel               │ from running
+//!               ▼            ▼                      ▼
+//!            failed,      completed, failed, cancelled   (for ever)
+//!            cancelled
+//! ```
+
+use super::{JobFailure, JobOutput, JobState, JobStatus, Progress, Timestamp};
+
+/// What happened to a job.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum JobEvent {
+    /// Its work begins.
+    Start,
+    /// Its work got on. Says nothing by itself: the figures are in [`Change::progress`].
+    Progress,
+    /// Its work asked a question.
+    Ask,
+    /// The question was answered, or given up.
+    Answer,
+    /// Somebody wants it stopped. The state stays until the work has really stopped.
+    RequestCancel,
+    /// Its work ended with a result.
+    Complete(JobOutput),
+    /// Its work ended without one.
+    Fail(JobFailure),
+    /// Its work has stopped because somebody asked for it.
+    Cancel,
+}
+
+impl JobEvent {
+    /// The event in a word, for logs and errors.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Progress => "progress",
+            Self::Ask => "ask",
+            Self::Answer => "answer",
+            Self::RequestCancel => "request_cancel",
+            Self::Complete(_) => "complete",
+            Self::Fail(_) => "fail",
+            Self::Cancel => "cancel",
+        }
+    }
+}
+
+/// A change to one job: what happened, when, and how far the work had come by then.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Change {
+    /// What happened.
+    pub event: JobEvent,
+    /// When.
+    pub at: Timestamp,
+    /// How far the work had come, where that is news.
+    pub progress: Option<Progress>,
+}
+
+impl Change {
+    /// A change without news about progress.
+    pub const fn new(event: JobEvent, at: Timestamp) -> Self {
+        Self { event, at, progress: None }
+    }
+
+    /// Adds how far the work had come.
+    #[must_use]
+    pub fn with_progress(mut self, progress: Option<Progress>) -> Self {
+        self.progress = progress;
+        self
+    }
+}
+
+/// An event that cannot happen to a job in its state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a job that is {status} cannot {event}")]
+pub struct IllegalTransition {
+    /// The status the job was found in.
+    pub status: JobStatus,
+    /// The event that was refused.
+    pub event: &'static str,
+}
+
+impl JobState {
+    /// The state after `event` at `at`.
+    ///
+    /// # Errors
+    /// [`IllegalTransition`] where the event cannot happen in this state; in a terminal one, none can.
+    pub fn apply(self, event: JobEvent, at: Timestamp) -> Result<Self, IllegalTransition> {
+        let refused = IllegalTransition { status: self.status(), event: event.name() };
+        match (self, event) {
+            (Self::Pending, JobEvent::Start) => Ok(Self::Running { started_at: at }),
+            (Self::Pending, JobEvent::RequestCancel) => Ok(Self::Pending),
+            (Self::Pending, JobEvent::Fail(failure)) => {
+                Ok(Self::Failed { started_at: None, completed_at: at, failure })
+            }
+            (Self::Pending, JobEvent::Cancel) => {
+                Ok(Self::Cancelled { started_at: None, completed_at: at })
+            }
+
+            (Self::Running { started_at }, JobEvent::Ask) => Ok(Self::InputRequired { started_at }),
+            (Self::InputRequired { started_at }, JobEvent::Answer) => {
+                Ok(Self::Running { started_at })
+            }
+
+            (
+                state @ (Self::Running { .. } | Self::InputRequired { .. }),
+                JobEvent::Progress | JobEvent::RequestCancel,
+            ) => Ok(state),
+            (
+                Self::Running { started_at } | Self::InputRequired { started_at },
+                JobEvent::Complete(output),
+            ) => Ok(Self::Completed { started_at, completed_at: at, output }),
+            (
+                Self::Running { started_at } | Self::InputRequired { started_at },
+                JobEvent::Fail(failure),
+            ) => Ok(Self::Failed { started_at: Some(started_at), completed_at: at, failure }),
+            (
+                Self::Running { started_at } | Self::InputRequired { started_at },
+                JobEvent::Cancel,
+            ) => Ok(Self::Cancelled { started_at: Some(started_at), completed_at: at }),
+
+            (
+                Self::Pending,
+                JobEvent::Progress | JobEvent::Ask | JobEvent::Answer | JobEvent::Complete(_),
+            )
+            | (Self::Running { .. }, JobEvent::Start | JobEvent::Answer)
+            | (Self::InputRequired { .. }, JobEvent::Start | JobEvent::Ask)
+            | (Self::Completed { .. } | Self::Failed { .. } | Self::Cancelled { .. }, _) => {
+                Err(refused)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+
+    fn events() -> Vec<JobEvent> {
+        vec![
+            JobEvent::Start,
+            JobEvent::Progress,
+            JobEvent::Ask,
+            JobEvent::Answer,
+            JobEvent::RequestCancel,
+            JobEvent::Complete(JobOutput::new(1)),
+            JobEvent::Fail(JobFailure::error("no")),
+            JobEvent::Cancel,
+        ]
+    }
+
+    fn states(began: Timestamp, ended: Timestamp) -> Vec<JobState> {
+        vec![
+            JobState::Pending,
+            JobState::Running { started_at: began },
+            JobState::InputRequired { started_at: began },
+            JobState::Completed {
+                started_at: began,
+                completed_at: ended,
+                output: JobOutput::new(1),
+            },
+            JobState::Failed {
+                started_at: None,
+                completed_at: ended,
+                failure: JobFailure::error("no"),
+            },
+            JobState::Cancelled { started_at: Some(began), completed_at: ended },
+        ]
+    }
+
+    /// The whole table, as a promise: a change to it is a change of the life of jobs.
+    #[test]
+    fn every_event_in_every_state_does_what_the_table_says() {
+        let at = Timestamp::UNIX_EPOCH;
+        let mut table = String::new();
+        for state in states(at, at) {
+            for event in events() {
+                let (from, event_name) = (state.status(), event.name());
+                let to = state.clone().apply(event, at).map(|state| state.status());
+                let to = to.map_or_else(|_| "refused".to_owned(), |status| status.to_string());
+                writeln!(table, "{from:<14} {event_name:<14} {to}").unwrap();
+            }
+        }
+        insta::assert_snapshot!(table);
+    }
+
+    #[test]
+    fn a_terminal_state_refuses_every_event() {
+        let at = Timestamp::UNIX_EPOCH;
+        for state in states(at, at).into_iter().filter(|state| state.status().is_terminal()) {
+            for event in events() {
+                let (status, name) = (state.status(), event.name());
+                assert_eq!(
+                    state.clone().apply(event, at),
+                    Err(IllegalTransition { status, event: name })
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_end_keeps_the_start_and_takes_its_own_time() {
+        let (began, ended) =
+            (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH + chrono::Duration::seconds(9));
+        for event in [
+            JobEvent::Complete(JobOutput::new(1)),
+            JobEvent::Fail(JobFailure::error("x")),
+            JobEvent::Cancel,
+        ] {
+            let state = JobState::Running { started_at: began }.apply(event, ended).unwrap();
+            assert_eq!((state.started_at(), state.completed_at()), (Some(began), Some(ended)));
+        }
+    }
+}

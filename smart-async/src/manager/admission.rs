@@ -1,0 +1,253 @@
+//! How work becomes a job: a call that outlived its budget is adopted, work that is to run as a job is enqueued, and
+//! work whose caller has left is kept. The record comes first in each: an id that is not on disk is never handed out.
+//!
+//! Writing runs in tasks of its own, so that whoever stops waiting leaves no record behind that nobody looks after.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use super::body::Body;
+use super::live::LiveJob;
+pub(crate) use super::live::Origin;
+use super::supervisor::interrupted;
+use super::{Error, JobManager};
+use crate::backoff::Backoff;
+use crate::context::JobContext;
+use crate::job::{Change, JobEvent, JobId, JobRecord};
+use crate::store::StoreError;
+use crate::{clock, observe};
+
+/// What the record of a job begins with, beside what the work itself says.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Adoption {
+    pub(super) tool: String,
+    pub(super) label: Option<String>,
+    pub(super) tags: BTreeMap<String, String>,
+    pub(super) session: Option<String>,
+    /// The call that the job comes from, where it comes from one.
+    pub(super) origin: Option<Origin>,
+    pub(super) deadline: Option<Duration>,
+}
+
+impl Adoption {
+    /// What the record of a call begins with.
+    pub(crate) fn of_call(origin: Origin, label: Option<String>) -> Self {
+        Self {
+            tool: origin.site.tool.to_owned(),
+            label,
+            deadline: origin.site.deadline,
+            origin: Some(origin),
+            ..Self::default()
+        }
+    }
+
+    fn record(&self, manager: &JobManager, id: JobId) -> JobRecord {
+        let mut record = JobRecord::pending(id, &*self.tool, manager.server(), clock::now());
+        if let Some(label) = &self.label {
+            record.label.clone_from(label);
+        }
+        record.tags.clone_from(&self.tags);
+        record.session.clone_from(&self.session);
+        record.owner = Some(manager.store().owner());
+        record
+    }
+
+    /// The record of work that runs already: it is `running` since the work began.
+    fn running_record(&self, manager: &JobManager, context: &JobContext) -> JobRecord {
+        let record = self.record(manager, context.id());
+        let started = Change::new(JobEvent::Start, clock::ago(context.began.elapsed()))
+            .with_progress(context.progress.take_news());
+        // A new record can always start.
+        let mut record = record.apply(started).unwrap_or(record);
+        record.updated_at = record.created_at;
+        record
+    }
+}
+
+/// A job whose record is on disk, and whose body is not watched over yet. Dropped, it takes its record back.
+pub(crate) struct Adopted {
+    manager: JobManager,
+    /// The job; gone once it is watched over.
+    live: Option<Arc<LiveJob>>,
+    deadline: Option<Duration>,
+}
+
+impl Adopted {
+    /// Watches over the body from now on.
+    pub(crate) fn supervise(mut self, body: Body) {
+        if let Some(live) = self.live.take() {
+            self.manager.live().insert(&live);
+            observe::spawn(self.manager.clone().supervise(live, body, self.deadline));
+        }
+    }
+}
+
+/// The work ended, or was stopped, before anybody heard of the job: no record is left behind.
+impl Drop for Adopted {
+    fn drop(&mut self) {
+        if let Some(live) = self.live.take() {
+            observe::try_spawn(self.manager.clone().withdraw(live.id()));
+        }
+    }
+}
+
+impl JobManager {
+    /// Writes the record of work that runs already. The task goes on where nobody waits for it.
+    pub(crate) fn adopt(
+        &self,
+        adoption: Adoption,
+        context: Arc<JobContext>,
+    ) -> JoinHandle<Result<Adopted, StoreError>> {
+        let manager = self.clone();
+        observe::spawn(async move {
+            manager.ready().await;
+            manager.record_running(&adoption, &context).await?;
+            let live = LiveJob::new(context, adoption.origin);
+            Ok(Adopted { manager, live: Some(live), deadline: adoption.deadline })
+        })
+    }
+
+    async fn record_running(
+        &self,
+        adoption: &Adoption,
+        context: &JobContext,
+    ) -> Result<(), StoreError> {
+        match self.note(self.store().insert(adoption.running_record(self, context)).await) {
+            Ok(record) => {
+                self.announce(&record);
+                Ok(())
+            }
+            // An attempt before this one reached the disk after all: the id is ours alone.
+            Err(StoreError::Duplicate(_)) => Ok(()),
+            Err(error) => {
+                context.progress.put_back();
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes back the record of a job that nobody heard of, however long that takes.
+    async fn withdraw(self, id: JobId) {
+        let mut backoff = Backoff::default();
+        while let Err(error) = self.note(self.store().withdraw(id).await) {
+            tracing::error!(job_id = %id, %error, "the record of a call that ended inline could not be taken back");
+            if self.pause(&mut backoff).await.is_err() {
+                // It is accounted for when this process is gone.
+                return;
+            }
+        }
+    }
+
+    /// Writes the record of work that has not begun, and starts it in the background. `start` is called once, when it
+    /// is its turn.
+    pub(crate) async fn enqueue(
+        &self,
+        adoption: Adoption,
+        context: JobContext,
+        start: impl FnOnce(&Arc<JobContext>) -> Body + Send + 'static,
+    ) -> Result<Arc<JobRecord>, Error> {
+        let manager = self.clone();
+        let written = observe::spawn(async move {
+            manager.ready().await;
+            if manager.is_stopping() {
+                return Err(Error::Stopping);
+            }
+            if !manager.hands_out_ids() {
+                let reason = manager.health().store_error;
+                return Err(Error::NotDurable(
+                    reason.unwrap_or_else(|| "the job folder cannot be used".to_owned()),
+                ));
+            }
+            let context = Arc::new(context);
+            let record = match manager
+                .note(manager.store().insert(adoption.record(&manager, context.id())).await)
+            {
+                Ok(record) => record,
+                Err(error) => {
+                    // What failed may have reached the disk all the same; the caller is told that there is no job.
+                    if error.is_transient() {
+                        observe::spawn(manager.withdraw(context.id()));
+                    }
+                    return Err(error.into());
+                }
+            };
+            let live = LiveJob::new(context, adoption.origin);
+            manager.live().insert(&live);
+            manager.announce(&record);
+            observe::spawn(manager.launch(live, start, adoption.deadline));
+            Ok(record)
+        });
+        written.await.unwrap_or(Err(Error::Stopping))
+    }
+
+    /// Takes in work whose caller has left, so that the same call finds it from now on.
+    pub(crate) fn take_in(&self, adoption: &Adoption, context: &Arc<JobContext>) -> Arc<LiveJob> {
+        let live = LiveJob::new(Arc::clone(context), adoption.origin);
+        self.live().insert(&live);
+        self.live().remember_undelivered(&live);
+        live
+    }
+
+    /// Keeps work whose caller has left. Where its record cannot be written, the work goes on, its result waits in
+    /// memory for the caller's return, and the record is tried again and again.
+    pub(crate) async fn keep(
+        self,
+        adoption: Adoption,
+        live: Arc<LiveJob>,
+        body: Body,
+        adopting: Option<JoinHandle<Result<Adopted, StoreError>>>,
+    ) {
+        let recording = {
+            let (manager, adoption, live) = (self.clone(), adoption.clone(), Arc::clone(&live));
+            observe::spawn(async move { manager.record_at_last(&adoption, &live, adopting).await })
+        };
+        let event = self.watch(&live, body, adoption.deadline).await;
+        live.ends_with(&event);
+        if recording.await.unwrap_or(false) {
+            self.record(&live, event).await;
+        }
+        self.live().remove(&live);
+    }
+
+    /// Writes the record of kept work, however long that takes; not where the manager ends first.
+    async fn record_at_last(
+        &self,
+        adoption: &Adoption,
+        live: &LiveJob,
+        adopting: Option<JoinHandle<Result<Adopted, StoreError>>>,
+    ) -> bool {
+        self.ready().await;
+        // The record may have been under way when the caller left.
+        if let Some(adopting) = adopting
+            && let Ok(Ok(mut adopted)) = adopting.await
+        {
+            adopted.live = None;
+            return true;
+        }
+        let mut backoff = Backoff::default();
+        while let Err(error) = self.record_running(adoption, &live.context).await {
+            tracing::error!(tool = adoption.tool, %error, "work whose caller has left could not be stored");
+            if self.pause(&mut backoff).await.is_err() {
+                return self.record_running(adoption, &live.context).await.is_ok();
+            }
+        }
+        true
+    }
+
+    /// Pauses before another attempt; an error where the manager ends, so that only a last attempt makes sense.
+    pub(super) async fn pause(&self, backoff: &mut Backoff) -> Result<(), Error> {
+        tokio::select! {
+            biased;
+            () = self.halted() => Err(Error::Stopping),
+            () = tokio::time::sleep(backoff.next()) => Ok(()),
+        }
+    }
+
+    /// The end of a job that is still running when the manager ends.
+    pub(super) fn interruption() -> JobEvent {
+        JobEvent::Fail(interrupted())
+    }
+}

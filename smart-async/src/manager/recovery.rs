@@ -1,0 +1,56 @@
+//! What an earlier life of this server left behind: its jobs that had not ended are accounted for.
+
+use std::time::Duration;
+
+use super::JobManager;
+use super::retention;
+use crate::clock;
+use crate::job::{Change, FailureKind, JobEvent, JobFailure, JobId, JobQuery, JobStatus};
+use crate::store::StoreError;
+
+/// Looks after what was left behind, once in the life of a manager. Another server's jobs are left alone.
+///
+/// A store that fails now is no reason not to serve: what was left behind stays as it is until the next start.
+pub(super) async fn recover(manager: &JobManager) {
+    account_for_abandoned(manager).await;
+    remember_runs(manager).await;
+    retention::start(manager);
+}
+
+/// Fails the jobs of this server whose owner lives no more, and returns those that there were. Each is failed once,
+/// whoever else does the same at the same time: the store refuses the second end.
+pub(super) async fn account_for_abandoned(manager: &JobManager) -> Vec<JobId> {
+    let abandoned = match manager.store().abandoned(manager.server().to_owned()).await {
+        Ok(abandoned) => abandoned,
+        Err(error) => {
+            tracing::error!(%error, "failed to look for abandoned jobs");
+            return Vec::new();
+        }
+    };
+    for id in &abandoned {
+        let reason = "the server that ran this job ended before the work did";
+        let failure = JobFailure::new(FailureKind::Interrupted, reason);
+        match manager.store().update(*id, Change::new(JobEvent::Fail(failure), clock::now())).await
+        {
+            Ok(job) => {
+                tracing::warn!(job_id = %id, tool = %job.tool, "job was interrupted by the end of its server");
+            }
+            // Somebody else was faster.
+            Err(StoreError::Illegal { .. } | StoreError::NotFound(_)) => {}
+            Err(error) => {
+                tracing::error!(job_id = %id, %error, "failed to account for an abandoned job");
+            }
+        }
+    }
+    abandoned
+}
+
+/// Learns from the jobs on disk how long each tool takes.
+async fn remember_runs(manager: &JobManager) {
+    let server = Some(manager.server().to_owned());
+    let query = JobQuery { server, statuses: vec![JobStatus::Completed], ..JobQuery::default() };
+    let Ok(page) = manager.store().list(query).await else { return };
+    for job in page.jobs.iter().rev() {
+        manager.remember_run(&job.tool, job.elapsed(clock::now()).unwrap_or(Duration::ZERO));
+    }
+}

@@ -1,0 +1,38 @@
+//! The sweep: removes ended jobs of this server that are too old or too many, at the start and every hour.
+
+use std::time::Duration;
+
+use super::{JobManager, Retention};
+use crate::job::Prune;
+use crate::{clock, observe};
+
+/// How often the sweep comes by.
+const INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// Sweeps now, and then for as long as the manager is there.
+pub(super) fn start(manager: &JobManager) {
+    let weak = manager.downgrade();
+    observe::try_spawn(async move {
+        while let Some(manager) = weak.upgrade() {
+            sweep(&manager).await;
+            drop(manager);
+            tokio::time::sleep(INTERVAL).await;
+        }
+    });
+}
+
+async fn sweep(manager: &JobManager) {
+    let Retention { max_age, max_jobs } = manager.retention();
+    let own = || Prune { server: Some(manager.server().to_owned()), ..Prune::default() };
+    let too_old = Prune { ended_before: Some(clock::ago(max_age)), ..own() };
+    let too_many = Prune { keep_newest: max_jobs, ..own() };
+    for prune in [too_old, too_many] {
+        match manager.store().prune(prune).await {
+            Ok(pruned) if pruned.removed > 0 => {
+                tracing::info!(removed = pruned.removed, "swept away ended jobs");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "failed to sweep away ended jobs"),
+        }
+    }
+}

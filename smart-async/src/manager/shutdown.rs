@@ -1,0 +1,47 @@
+//! The orderly end: take no new work, let jobs end for a moment, and mark what is left.
+
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use super::{Error, JobManager};
+
+/// For how long the store may take to write down what is left.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+impl JobManager {
+    /// Ends the manager: takes no new work from now on, gives jobs and open calls a moment to end by themselves (2
+    /// seconds, see [`drain_grace`](super::JobManagerBuilder::drain_grace)), and writes down the rest as `failed`,
+    /// `interrupted`, with their last progress. Everything is on disk when it returns.
+    ///
+    /// Ending twice is no error.
+    ///
+    /// # Errors
+    /// [`Error::NotDurable`] or [`Error::Store`] where something could not be written within 5 seconds. It is
+    /// accounted for at the next start.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the manager without new work and the jobs running.
+    pub async fn shutdown(&self) -> Result<(), Error> {
+        self.ready().await;
+        self.inner.stopping.cancel();
+        let _ = timeout(self.inner.settings.drain_grace, self.until_nobody_works()).await;
+        // From here on each job's own task writes down that it was interrupted, and all of them do at once.
+        self.inner.halted.cancel();
+        let written = timeout(LAST_WORDS, self.until_nobody_works()).await;
+        let closed = self.store().close().await;
+        match (written, self.health().store_error) {
+            (Err(_), None) => {
+                Err(Error::NotDurable("some jobs took too long to be written down".to_owned()))
+            }
+            (Err(_), Some(trouble)) => Err(Error::NotDurable(trouble)),
+            (Ok(()), _) => Ok(closed?),
+        }
+    }
+
+    async fn until_nobody_works(&self) {
+        while !self.live().is_empty() || self.inner.open_calls.is_any() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! One task for each job of this process, from its start to its end: the one place where a job is started, the one
+//! that takes its progress to the store, stops it when it has to stop, and writes down how it ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use super::JobManager;
+use super::body::{Body, Ended};
+use super::live::LiveJob;
+use crate::backoff::Backoff;
+use crate::context::JobContext;
+use crate::job::{Change, FailureKind, JobEvent, JobFailure, JobRecord};
+use crate::store::StoreError;
+use crate::{clock, observe};
+
+/// How often a job's progress goes to the store, and its record is looked at for another process's wish to stop it.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Why a body has been told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    Cancelled,
+    Deadline,
+}
+
+impl JobManager {
+    /// Starts a job that is `pending`, and sees it through.
+    pub(super) async fn launch(
+        self,
+        live: Arc<LiveJob>,
+        start: impl FnOnce(&Arc<JobContext>) -> Body + Send,
+        deadline: Option<Duration>,
+    ) {
+        let refused = |live: &LiveJob| {
+            if live.cancel_requested.is_cancelled() {
+                Some(JobEvent::Cancel)
+            } else {
+                self.is_stopping().then(Self::interruption)
+            }
+        };
+        let mut refusal = refused(&live);
+        if refusal.is_none() {
+            let Some(job) = self.record(&live, JobEvent::Start).await else {
+                // It ended by another hand before it began.
+                self.live().remove(&live);
+                return;
+            };
+            if job.cancel_requested {
+                live.cancel_requested.cancel();
+            }
+            // Writing may have taken its time.
+            refusal = refused(&live);
+        }
+        match refusal {
+            Some(event) => self.conclude(&live, event).await,
+            None => {
+                let body = start(&live.context);
+                self.supervise(live, body, deadline).await;
+            }
+        }
+    }
+
+    /// Sees a running job through.
+    pub(super) async fn supervise(
+        self,
+        live: Arc<LiveJob>,
+        body: Body,
+        deadline: Option<Duration>,
+    ) {
+        let event = self.watch(&live, body, deadline).await;
+        self.conclude(&live, event).await;
+    }
+
+    /// Writes down how a live job ended, and lets go of it.
+    async fn conclude(&self, live: &LiveJob, event: JobEvent) {
+        live.ends_with(&event);
+        self.record(live, event).await;
+        self.live().remove(live);
+    }
+
+    /// Watches over a body until it has ended, and says how; stops it when it has to stop. Where the manager ends, the
+    /// body's end is not waited for: the process is about to end as well.
+    pub(super) async fn watch(
+        &self,
+        live: &Arc<LiveJob>,
+        mut body: Body,
+        deadline: Option<Duration>,
+    ) -> JobEvent {
+        let deadline = deadline.and_then(|deadline| live.context.began.checked_add(deadline));
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tick.reset(); // The record that was just written needs no news.
+        let mut news: Option<JoinHandle<()>> = None;
+        let mut stop: Option<Stop> = None;
+        let mut abort_at = None;
+        let ended = loop {
+            let wanted = tokio::select! {
+                biased;
+                ended = body.ended() => break ended,
+                () = self.halted() => {
+                    live.context.cancellation.cancel();
+                    body.abort();
+                    return Self::interruption();
+                }
+                () = live.cancel_requested.cancelled(), if stop.is_none() => Stop::Cancelled,
+                () = at(deadline), if stop.is_none() => Stop::Deadline,
+                () = at(abort_at) => {
+                    body.abort();
+                    abort_at = None;
+                    continue;
+                }
+                _ = tick.tick() => {
+                    // In a task of its own: a store that hangs must not keep the job from being stopped.
+                    if news.as_ref().is_none_or(JoinHandle::is_finished) {
+                        let (manager, live) = (self.clone(), Arc::clone(live));
+                        news = Some(observe::spawn(async move { manager.exchange_news(&live).await }));
+                    }
+                    continue;
+                }
+            };
+            stop = Some(wanted);
+            abort_at = Instant::now().checked_add(self.cancel_grace());
+            live.context.cancellation.cancel();
+        };
+        match (stop, ended) {
+            // Whoever asked for the stop decided how it ends, whatever the body made of its last moments.
+            (Some(Stop::Cancelled), _) => JobEvent::Cancel,
+            (Some(Stop::Deadline), _) => JobEvent::Fail(JobFailure::new(
+                FailureKind::Deadline,
+                "the work ran longer than its deadline and was stopped",
+            )),
+            (None, Ended::Concluded(Ok(output))) => JobEvent::Complete(output),
+            (None, Ended::Concluded(Err(failure))) => JobEvent::Fail(failure),
+            // Only the end of the runtime aborts a body that nobody told to stop.
+            (None, Ended::Aborted) => Self::interruption(),
+        }
+    }
+
+    /// Writes down what happened to a live job, and tries until it is written; `None` where it cannot be any more.
+    pub(super) async fn record(&self, live: &LiveJob, event: JobEvent) -> Option<Arc<JobRecord>> {
+        let mut change =
+            Change::new(event, clock::now()).with_progress(live.context.progress.read());
+        if matches!(change.event, JobEvent::Start) {
+            change.progress = None;
+        }
+        let mut backoff = Backoff::default();
+        let mut last = false;
+        loop {
+            match self.note(self.store().update(live.id(), change.clone()).await) {
+                Ok(job) => {
+                    self.announce(&job);
+                    live.touch();
+                    return Some(job);
+                }
+                Err(error) if error.is_transient() && !last => {
+                    tracing::error!(job_id = %live.id(), %error, "a job's change could not be stored; trying again");
+                    last = self.pause(&mut backoff).await.is_err();
+                }
+                Err(error) => {
+                    // It has ended by another hand, and ends no second time; or the store is gone for good.
+                    tracing::warn!(job_id = %live.id(), event = change.event.name(), %error, "a job's change was lost");
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Takes the body's progress to the store, and what others wish of the job from there.
+    async fn exchange_news(&self, live: &LiveJob) {
+        let stored = if let Some(progress) = live.context.progress.take_news() {
+            let change =
+                Change::new(JobEvent::Progress, clock::now()).with_progress(Some(progress));
+            self.note(self.store().update(live.id(), change).await).map(Some)
+        } else {
+            self.store().get(live.id()).await
+        };
+        match stored {
+            Ok(Some(job)) if job.cancel_requested => live.cancel_requested.cancel(),
+            // It has ended meanwhile, or its record is still to be written.
+            Ok(_) | Err(StoreError::Illegal { .. } | StoreError::NotFound(_)) => {}
+            Err(error) => {
+                live.context.progress.put_back();
+                tracing::warn!(job_id = %live.id(), %error, "failed to store a job's progress");
+            }
+        }
+    }
+}
+
+/// The failure of a job whose process ends before its work does.
+pub(super) fn interrupted() -> JobFailure {
+    JobFailure::new(FailureKind::Interrupted, "the server stopped before the work ended")
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}

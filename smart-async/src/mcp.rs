@@ -1,0 +1,15 @@
+//! Everything that speaks MCP: the server that wraps the author's own, the job tools, and the conversions between
+//! results of tools and outcomes of jobs. Nothing outside this module names the SDK.
+
+mod catalogue;
+mod outcome;
+mod reply;
+mod schema;
+mod server;
+mod tools;
+
+pub use server::{JobServer, WithJobs};
+pub use tools::job_tools;
+
+pub(crate) use outcome::of_tool;
+pub use schema::{marked, marker, output_schema, widened_schema};

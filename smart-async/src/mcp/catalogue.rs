@@ -1,0 +1,97 @@
+//! Which tools of the wrapped server are annotated. Asking the server each time would be dear: a handler that the SDK
+//! generates builds its whole router anew for each question.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rmcp::model::{JsonObject, PaginatedRequestParams, Tool};
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer, ServerHandler};
+use serde_json::Value;
+
+use super::schema::is_marked;
+use super::server::{ASYNC_MODE, JOB_LABEL};
+
+/// How many pages of a list are read: a server whose pages never end is not waited for.
+const PAGES: usize = 1000;
+
+/// What is remembered of a tool that is annotated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Annotated {
+    /// The tool has an argument of that name of its own, which is none of our business.
+    pub(super) own_async_mode: bool,
+    pub(super) own_job_label: bool,
+}
+
+impl Annotated {
+    /// The tool as it is remembered; `None` where it is not annotated.
+    pub(super) fn of(tool: &Tool) -> Option<Self> {
+        let has = |name: &str| has_property(&tool.input_schema, name);
+        is_marked(tool.meta.as_ref())
+            .then(|| Self { own_async_mode: has(ASYNC_MODE), own_job_label: has(JOB_LABEL) })
+    }
+}
+
+fn has_property(schema: &JsonObject, name: &str) -> bool {
+    schema
+        .get("properties")
+        .and_then(Value::as_object)
+        .is_some_and(|properties| properties.contains_key(name))
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Catalogue(Arc<RwLock<HashMap<String, Option<Annotated>>>>);
+
+impl Catalogue {
+    /// Takes in what the server says of a tool just now.
+    pub(super) fn learn(&self, tool: &Tool) -> Option<Annotated> {
+        let annotated = Annotated::of(tool);
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&*tool.name).copied();
+        if known != Some(annotated) {
+            self.0
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(tool.name.to_string(), annotated);
+        }
+        annotated
+    }
+
+    /// What is known of a tool that is called. A server that does not tell of single tools is asked for its list, once
+    /// for each name.
+    pub(super) async fn look_up<S: ServerHandler>(
+        &self,
+        server: &S,
+        name: &str,
+        context: &RequestContext<RoleServer>,
+    ) -> Option<Annotated> {
+        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return *known;
+        }
+        if let Some(tool) = server.get_tool(name) {
+            return self.learn(&tool);
+        }
+        // A tool that is not there either is not remembered: any name can be called.
+        let tools = whole_list(server, context).await.unwrap_or_default();
+        tools.iter().map(|tool| (tool, self.learn(tool))).find(|(tool, _)| tool.name == name)?.1
+    }
+}
+
+/// Every page of the server's list.
+async fn whole_list<S: ServerHandler>(
+    server: &S,
+    context: &RequestContext<RoleServer>,
+) -> Result<Vec<Tool>, ErrorData> {
+    let mut tools = Vec::new();
+    let mut page = None;
+    for _ in 0..PAGES {
+        let mut list = server.list_tools(page, context.clone()).await?;
+        tools.append(&mut list.tools);
+        match list.next_cursor {
+            Some(cursor) => {
+                page = Some(PaginatedRequestParams::default().with_cursor(Some(cursor)));
+            }
+            None => break,
+        }
+    }
+    Ok(tools)
+}

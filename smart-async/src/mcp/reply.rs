@@ -1,0 +1,47 @@
+//! A reply as the answer to `tools/call`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rmcp::ErrorData;
+use rmcp::handler::server::tool::IntoCallToolResult;
+use rmcp::model::{CallToolResponse, CallToolResult};
+use serde_json::json;
+
+use crate::manager::panic_message;
+use crate::reply::{CallError, JobTicket, Reply};
+
+impl<R: IntoCallToolResult> IntoCallToolResult for Reply<R> {
+    fn into_call_tool_result(self) -> Result<CallToolResponse, ErrorData> {
+        match self {
+            // A handler that panics never answers.
+            Self::Inline(result) => {
+                catch_unwind(AssertUnwindSafe(|| result.into_call_tool_result())).unwrap_or_else(
+                    |panic| {
+                        let message = format!(
+                            "the result could not be turned into an answer: {}",
+                            panic_message(&*panic)
+                        );
+                        Err(ErrorData::internal_error(message, None))
+                    },
+                )
+            }
+            Self::Job(ticket) => Ok(ticket.to_result().into()),
+            Self::Failed(error) => Ok(error.to_result().into()),
+        }
+    }
+}
+
+impl JobTicket {
+    /// The ticket as a plain result: the same JSON as text and as structured content.
+    pub(super) fn to_result(&self) -> CallToolResult {
+        CallToolResult::structured(serde_json::to_value(self).unwrap_or_default())
+    }
+}
+
+impl CallError {
+    fn to_result(&self) -> CallToolResult {
+        CallToolResult::structured_error(
+            json!({"error": self.message, "error_kind": self.kind.as_str()}),
+        )
+    }
+}

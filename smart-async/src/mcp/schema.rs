@@ -1,0 +1,221 @@
+//! The output schema of an annotated tool, which may answer with its own result or with a ticket, and the marker by
+//! which annotated tools are known.
+
+use std::any::Any;
+use std::sync::{Arc, LazyLock};
+
+use rmcp::handler::server::tool::schema_for_output;
+use rmcp::model::{JsonObject, MetaObject};
+use schemars::JsonSchema;
+use serde_json::{Map, Value, json};
+
+/// The key in a tool's `_meta` that says that the tool is annotated.
+const MARKER: &str = "smart-async/annotated";
+
+/// The metadata of an annotated tool whose author wrote none.
+pub fn marker() -> MetaObject {
+    marked(MetaObject::new())
+}
+
+/// The author's metadata, and the marker.
+pub fn marked(mut meta: MetaObject) -> MetaObject {
+    meta.insert(MARKER.to_owned(), Value::Bool(true));
+    meta
+}
+
+/// Whether a tool with this metadata is annotated.
+pub(super) fn is_marked(meta: Option<&MetaObject>) -> bool {
+    meta.and_then(|meta| meta.get(MARKER)) == Some(&Value::Bool(true))
+}
+
+/// The output schema of an annotated tool that returns `Json<T>`.
+pub fn output_schema<T: JsonSchema + Any>() -> Arc<JsonObject> {
+    widened_schema(schema_for_output::<T>())
+}
+
+/// The schema of what a tool answers with, or a ticket.
+///
+/// Clients check answers against it, and several reject a whole list of tools for one schema without
+/// `"type": "object"` at its root; with it, and `anyOf`, all take both. What is no object cannot be described so: such
+/// a schema is returned as it is, and `JobServer` leaves it out.
+pub fn widened_schema(own: impl Into<Arc<JsonObject>>) -> Arc<JsonObject> {
+    let own = own.into();
+    if !describes_object(&own) {
+        return own;
+    }
+    let mut own = Arc::unwrap_or_clone(own);
+    let mut widened = Map::new();
+    for hoisted in ["$schema", "$defs", "definitions"] {
+        if let Some(value) = own.remove(hoisted) {
+            widened.insert(hoisted.to_owned(), value);
+        }
+    }
+    let mut own = Value::Object(own);
+    // A recursive type refers to the root, which it no longer is.
+    redirect(&mut own);
+    for hoisted in ["$defs", "definitions"] {
+        if let Some(value) = widened.get_mut(hoisted) {
+            redirect(value);
+        }
+    }
+    widened.insert("type".to_owned(), json!("object"));
+    widened.insert("anyOf".to_owned(), Value::Array(vec![own, TICKET.clone()]));
+    Arc::new(widened)
+}
+
+/// What a ticket looks like.
+static TICKET: LazyLock<Value> = LazyLock::new(|| {
+    json!({
+        "type": "object",
+        "description": "The work goes on as a job",
+        "properties": {
+            "job_id": {"type": "string"},
+            "status": {"type": "string"},
+            "terminal": {"type": "boolean"},
+            "message": {"type": "string"},
+            "poll_after_seconds": {"type": "integer"}
+        },
+        "required": ["job_id", "status", "terminal", "message", "poll_after_seconds"]
+    })
+});
+
+/// Whether everything that fits the schema is an object: said so itself, or by each of its branches.
+pub(super) fn describes_object(schema: &JsonObject) -> bool {
+    is_object(schema, schema, 0)
+}
+
+fn is_object(schema: &JsonObject, root: &JsonObject, depth: usize) -> bool {
+    /// Deeper than any schema is, and the end of one that refers to itself in a circle.
+    const DEEPEST: usize = 32;
+    let branch_is = |branch: &Value| {
+        branch.as_object().is_some_and(|branch| is_object(branch, root, depth + 1))
+    };
+    match schema.get("type") {
+        _ if depth > DEEPEST => false,
+        Some(kind) => kind == "object",
+        None => {
+            let referred = schema
+                .get("$ref")
+                .and_then(Value::as_str)
+                .and_then(|target| definition(root, target));
+            let union = ["anyOf", "oneOf"]
+                .into_iter()
+                .find_map(|union| schema.get(union).and_then(Value::as_array));
+            referred.is_some_and(branch_is)
+                || union
+                    .is_some_and(|branches| !branches.is_empty() && branches.iter().all(branch_is))
+        }
+    }
+}
+
+fn definition<'a>(root: &'a JsonObject, target: &str) -> Option<&'a Value> {
+    root.get("$defs")?.get(target.strip_prefix("#/$defs/")?)
+}
+
+/// Makes references to the root point at the tool's own branch.
+fn redirect(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            for (name, value) in object {
+                match value {
+                    Value::String(target) if name == "$ref" && target == "#" => {
+                        *target = "#/anyOf/0".to_owned();
+                    }
+                    value => redirect(value),
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(redirect),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Adds the arguments that every annotated tool takes, but for those that it has itself.
+pub(super) fn with_job_arguments(input: &JsonObject) -> JsonObject {
+    let mut input = input.clone();
+    let properties = input.entry("properties").or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(properties) = properties {
+        properties.entry(super::server::ASYNC_MODE).or_insert_with(|| {
+            json!({"type": "boolean", "description": "Run as a background job at once; answers with a job_id"})
+        });
+        properties
+            .entry(super::server::JOB_LABEL)
+            .or_insert_with(|| json!({"type": "string", "description": "A name for the job"}));
+    }
+    input
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Serialize;
+
+    use super::*;
+
+    #[derive(Serialize, JsonSchema)]
+    struct Report {
+        days: u32,
+        parts: Vec<Part>,
+    }
+
+    #[derive(Serialize, JsonSchema)]
+    struct Part {
+        name: String,
+    }
+
+    #[derive(Serialize, JsonSchema)]
+    struct Tree {
+        children: Vec<Tree>,
+    }
+
+    #[derive(Serialize, JsonSchema)]
+    #[serde(untagged)]
+    #[expect(dead_code, reason = "only its schema is looked at")]
+    enum Either {
+        One { one: u32 },
+        Two { two: u32 },
+    }
+
+    #[test]
+    fn a_tools_shape_and_the_ticket_stand_side_by_side() {
+        insta::assert_json_snapshot!(output_schema::<Report>());
+    }
+
+    #[test]
+    fn a_recursive_shape_refers_to_its_own_branch() {
+        insta::assert_json_snapshot!(output_schema::<Tree>());
+    }
+
+    #[test]
+    fn an_untagged_enum_of_objects_gets_its_type() {
+        let schema = output_schema::<Either>();
+        assert_eq!(schema["type"], "object");
+        assert_eq!(schema["anyOf"][0]["anyOf"].as_array().map(Vec::len), Some(2));
+    }
+
+    #[test]
+    fn a_union_is_an_object_where_each_branch_is_one() {
+        let union = |branches: Value| {
+            let defs = json!({"Object": {"type": "object"}, "Text": {"type": "string"}, "Circle": {"$ref": "#/$defs/Circle"}});
+            json!({"$defs": defs, "anyOf": branches}).as_object().is_some_and(describes_object)
+        };
+        assert!(union(json!([{"type": "object"}, {"$ref": "#/$defs/Object"}])));
+        assert!(!union(json!([{"type": "object"}, {"$ref": "#/$defs/Text"}])));
+        assert!(!union(json!([{"$ref": "#/$defs/Circle"}])));
+        assert!(!union(json!([{"$ref": "#/$defs/Missing"}])));
+        assert!(!union(json!([])));
+    }
+
+    #[test]
+    fn what_is_no_object_stays_as_it_is() {
+        assert_eq!(output_schema::<Vec<u32>>(), schema_for_output::<Vec<u32>>());
+        assert!(!describes_object(&output_schema::<Vec<u32>>()));
+    }
+
+    #[test]
+    fn a_tools_own_argument_of_the_same_name_wins() {
+        let own = json!({"type": "object", "properties": {"job_label": {"type": "integer"}}});
+        let widened = with_job_arguments(own.as_object().unwrap());
+        assert_eq!(widened["properties"]["job_label"], json!({"type": "integer"}));
+        assert_eq!(widened["properties"]["async_mode"]["type"], "boolean");
+    }
+}

@@ -1,0 +1,172 @@
+//! The tools with which a caller follows its jobs. Each has a file of its own: its definition, its arguments, its
+//! answer. What they have in common is here and in `answer` and `arguments`.
+
+pub(super) mod answer;
+mod arguments;
+mod cancel_job;
+mod job_result;
+mod job_status;
+mod list_jobs;
+mod names;
+mod prune_jobs;
+mod wait_job;
+
+use std::sync::Arc;
+
+use rmcp::handler::server::router::tool::{ToolRoute, ToolRouter};
+use rmcp::model::{CallToolResult, JsonObject, Tool, ToolAnnotations};
+use serde_json::{Map, Value, json};
+
+use self::arguments::Arguments;
+pub(super) use self::names::JobToolNames;
+use crate::manager::JobManager;
+use crate::reply::FollowUp;
+
+/// A job tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum JobTool {
+    Status,
+    Wait,
+    Result,
+    List,
+    Cancel,
+    Prune,
+}
+
+/// How a job tool presents itself.
+struct Definition {
+    name: &'static str,
+    title: &'static str,
+    description: &'static str,
+    /// Its arguments: name and schema. Those in `required` have to be given.
+    arguments: Value,
+    required: &'static [&'static str],
+    /// What its answer may hold. `error` is added to each, since an answer may be that as well.
+    answer: Value,
+    changes: Changes,
+}
+
+/// What a job tool does to the world.
+#[derive(Clone, Copy)]
+enum Changes {
+    Nothing,
+    /// It ends or removes something; doing it twice does no more.
+    Destroys,
+}
+
+impl JobTool {
+    pub(super) const ALL: [Self; 6] =
+        [Self::Status, Self::Wait, Self::Result, Self::List, Self::Cancel, Self::Prune];
+
+    fn describe(self) -> Definition {
+        match self {
+            Self::Status => job_status::definition(),
+            Self::Wait => wait_job::definition(),
+            Self::Result => job_result::definition(),
+            Self::List => list_jobs::definition(),
+            Self::Cancel => cancel_job::definition(),
+            Self::Prune => prune_jobs::definition(),
+        }
+    }
+
+    /// The tool's name without a prefix.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Status => job_status::NAME,
+            Self::Wait => wait_job::NAME,
+            Self::Result => job_result::NAME,
+            Self::List => list_jobs::NAME,
+            Self::Cancel => cancel_job::NAME,
+            Self::Prune => prune_jobs::NAME,
+        }
+    }
+
+    /// The tool as `tools/list` shows it.
+    pub(super) fn definition(self, prefix: &str) -> Tool {
+        let Definition { name, title, description, arguments, required, mut answer, changes } =
+            self.describe();
+        let mut input = Map::new();
+        input.insert("type".to_owned(), json!("object"));
+        input.insert("properties".to_owned(), arguments);
+        if !required.is_empty() {
+            input.insert("required".to_owned(), json!(required));
+        }
+        if let Some(fields) = answer.as_object_mut() {
+            fields.insert("error".to_owned(), json!({"type": "string"}));
+        }
+        let mut output = Map::new();
+        output.insert("type".to_owned(), json!("object"));
+        output.insert("properties".to_owned(), answer);
+        let annotations = match changes {
+            Changes::Nothing => ToolAnnotations::new().read_only(true),
+            Changes::Destroys => ToolAnnotations::new().read_only(false).destructive(true),
+        };
+        Tool::new(format!("{prefix}{name}"), description, Arc::new(input))
+            .with_title(title)
+            .with_raw_output_schema(Arc::new(output))
+            .with_annotations(annotations.idempotent(true).open_world(false))
+    }
+
+    /// Answers a call. Whatever is wrong with it is said in the answer, where a model reads it.
+    pub(super) async fn call(
+        self,
+        manager: &JobManager,
+        follow_up: &FollowUp,
+        arguments: JsonObject,
+    ) -> CallToolResult {
+        let arguments = Arguments::new(arguments);
+        let answer = match self {
+            Self::Status => job_status::call(manager, follow_up, arguments).await,
+            Self::Wait => wait_job::call(manager, follow_up, arguments).await,
+            Self::Result => job_result::call(manager, follow_up, arguments).await,
+            Self::List => list_jobs::call(manager, arguments).await,
+            Self::Cancel => cancel_job::call(manager, follow_up, arguments).await,
+            Self::Prune => prune_jobs::call(manager, arguments).await,
+        };
+        answer.unwrap_or_else(|error| error)
+    }
+}
+
+/// The job tools as a router, for servers that are not wrapped by [`JobServer`](crate::JobServer): to be merged with
+/// the server's own. They speak for [`JobManager::global`].
+pub fn job_tools<S: Send + Sync + 'static>() -> ToolRouter<S> {
+    let mut router = ToolRouter::new();
+    for tool in JobTool::ALL {
+        router.add_route(ToolRoute::new_dyn(tool.definition(""), move |context| {
+            let arguments = context.arguments.unwrap_or_default();
+            Box::pin(async move {
+                let manager = JobManager::global().await;
+                manager.ready().await;
+                Ok(tool.call(&manager, &FollowUp::default(), arguments).await.into())
+            })
+        }));
+    }
+    router
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn definitions() -> Vec<Tool> {
+        JobTool::ALL.into_iter().map(|tool| tool.definition("")).collect()
+    }
+
+    /// What an agent is shown before it calls anything is a promise.
+    #[test]
+    fn the_definitions_are_a_promise() {
+        insta::assert_json_snapshot!(definitions());
+    }
+
+    /// Every conversation pays for them. English JSON takes about four bytes a token.
+    #[test]
+    fn the_definitions_take_about_1500_tokens_at_most() {
+        let bytes = serde_json::to_string(&definitions()).unwrap().len();
+        assert!(bytes <= 6000, "{bytes} bytes");
+    }
+
+    #[test]
+    fn names_carry_the_prefix() {
+        assert_eq!(JobTool::Status.definition("bg_").name, "bg_job_status");
+    }
+}

@@ -1,0 +1,118 @@
+//! What the answers of job tools have in common: how a job looks, and how a complaint does.
+
+use rmcp::model::CallToolResult;
+use serde_json::{Map, Value, json};
+
+use crate::clock;
+use crate::job::{JobId, JobRecord};
+use crate::manager::{Error, JobManager};
+use crate::reply::FollowUp;
+use crate::text::{quoted, truncated};
+
+/// The longest label, in characters.
+const LABEL: usize = 200;
+
+/// An answer; fields that are `null` are left out of it.
+pub(super) fn answer(mut fields: Value) -> CallToolResult {
+    if let Value::Object(fields) = &mut fields {
+        fields.retain(|_, value| !value.is_null());
+    }
+    CallToolResult::structured(fields)
+}
+
+/// An answer that a model reads as a failure of its call.
+pub(in crate::mcp) fn in_band_error(message: &str, id: Option<JobId>) -> CallToolResult {
+    CallToolResult::structured_error(match id {
+        Some(id) => json!({"error": message, "job_id": id}),
+        None => json!({"error": message}),
+    })
+}
+
+/// The complaint about a job that could not be had.
+pub(super) fn failed(error: &Error) -> CallToolResult {
+    match error {
+        Error::AlreadyEnded { id, .. } => in_band_error(&error.to_string(), Some(*id)),
+        error => in_band_error(&error.to_string(), None),
+    }
+}
+
+/// A label that a caller gave.
+pub(in crate::mcp) fn job_label(name: &str, label: &Value) -> Result<String, String> {
+    let Some(label) = label.as_str() else { return Err(format!("{name}: give a text")) };
+    if label.trim().is_empty() || label.chars().count() > LABEL {
+        return Err(format!("{name}: give from 1 to {LABEL} characters"));
+    }
+    if label.chars().any(char::is_control) {
+        return Err(format!("{name}: {} has control characters; leave them out", quoted(label)));
+    }
+    Ok(label.trim().to_owned())
+}
+
+/// A job as callers see it: its record without what concerns only its server, with what it ended with where that is at
+/// most `limit` bytes long, and with advice when to ask again where it is live.
+pub(super) fn job_view(
+    manager: &JobManager,
+    follow_up: &FollowUp,
+    job: &JobRecord,
+    limit: usize,
+) -> Value {
+    let mut view = match job.to_json() {
+        Value::Object(view) => view,
+        _ => Map::new(),
+    };
+    view.remove("owner");
+    view.remove("tool_result");
+    view.entry("cancel_requested").or_insert(Value::Bool(false));
+    let elapsed = job.elapsed(clock::now());
+    if let Some(elapsed) = elapsed {
+        view.insert("elapsed_seconds".to_owned(), seconds(elapsed));
+    }
+    shorten(&mut view, limit);
+    let left_out = ["result_bytes", "error_bytes"].iter().any(|field| view.contains_key(*field));
+    if left_out && let Some(next) = follow_up.result(job.id, 0) {
+        view.insert("next".to_owned(), next.into());
+    }
+    if !job.status().is_terminal() {
+        let poll_after = manager.poll_after(&job.tool, elapsed.unwrap_or_default());
+        view.insert("poll_after_seconds".to_owned(), poll_after.into());
+        if let Some(usual) = manager.usual_run(&job.tool) {
+            view.insert("usual_seconds".to_owned(), seconds(usual));
+        }
+    }
+    Value::Object(view)
+}
+
+/// Leaves out what is longer than `limit` bytes, and says how long it is. An error keeps its beginning.
+fn shorten(view: &mut Map<String, Value>, limit: usize) {
+    if let Some(bytes) =
+        view.get("result").map(|result| result_text(result).len()).filter(|bytes| *bytes > limit)
+    {
+        view.remove("result");
+        view.insert("result_bytes".to_owned(), bytes.into());
+    }
+    if let Some(Value::String(error)) = view.get_mut("error")
+        && error.len() > limit
+    {
+        let bytes = error.len();
+        *error = format!("{}…", truncated(error, limit));
+        view.insert("error_bytes".to_owned(), bytes.into());
+    }
+    for field in ["metadata", "error_details"] {
+        if view.get(field).is_some_and(|value| value.to_string().len() > limit) {
+            view.remove(field);
+        }
+    }
+}
+
+/// A length of time as answers name it: seconds with one decimal.
+pub(super) fn seconds(time: std::time::Duration) -> Value {
+    json!((time.as_secs_f64() * 10.0).round() / 10.0)
+}
+
+/// A result as text: as it is where it is one, else as JSON.
+pub(super) fn result_text(result: &Value) -> std::borrow::Cow<'_, str> {
+    match result {
+        Value::String(text) => text.into(),
+        other => other.to_string().into(),
+    }
+}

@@ -1,0 +1,62 @@
+//! `cancel_job`: stops a job, and says so once it has stopped.
+
+use rmcp::model::CallToolResult;
+use serde_json::json;
+
+use super::answer::{answer, failed, in_band_error};
+use super::arguments::{Arguments, Taken};
+use super::{Changes, Definition};
+use crate::job::JobStatus;
+use crate::manager::{Cancelled, Error, JobManager};
+use crate::reply::FollowUp;
+
+pub(super) const NAME: &str = "cancel_job";
+
+pub(super) fn definition() -> Definition {
+    Definition {
+        name: NAME,
+        title: "Cancel job",
+        description: "Stop a background job. Answers within 10 s: `cancelled` once the work has stopped, \
+                      else `running` with cancel_requested.",
+        arguments: json!({"job_id": {"type": "string"}}),
+        required: &["job_id"],
+        answer: json!({
+            "job_id": {"type": "string"},
+            "status": {"type": "string"},
+            "message": {"type": "string"},
+            "terminal": {"type": "boolean"},
+            "cancel_requested": {"type": "boolean"},
+            "next": {"type": "string"}
+        }),
+        changes: Changes::Destroys,
+    }
+}
+
+pub(super) async fn call(
+    manager: &JobManager,
+    follow_up: &FollowUp,
+    mut arguments: Arguments,
+) -> Taken<CallToolResult> {
+    let id = arguments.job_id("job_id")?;
+    arguments.finish("job_id")?;
+    match manager.cancel(id).await.map_err(|error| failed(&error))? {
+        Cancelled::Stopped(job) if job.status() == JobStatus::Cancelled => {
+            Ok(CallToolResult::structured(
+                json!({"job_id": id, "status": "cancelled", "terminal": true, "message": "Job cancelled"}),
+            ))
+        }
+        // It ended by itself in the very moment.
+        Cancelled::Stopped(job) => {
+            let ended = Error::AlreadyEnded { id, status: job.status() };
+            Err(in_band_error(&ended.to_string(), Some(id)))
+        }
+        Cancelled::StillRunning(job) => Ok(answer(json!({
+            "job_id": id,
+            "status": job.status(),
+            "terminal": false,
+            "message": "The job was told to stop, but its work has not stopped yet.",
+            "cancel_requested": true,
+            "next": follow_up.next(&[id]),
+        }))),
+    }
+}

@@ -1,0 +1,148 @@
+//! `job_result`: what an ended job ended with, whole or by the page.
+
+use std::borrow::Cow;
+
+use rmcp::model::{CallToolResult, ContentBlock};
+use serde_json::json;
+
+use super::answer::{answer, failed, in_band_error, result_text};
+use super::arguments::{Arguments, Taken};
+use super::{Changes, Definition};
+use crate::job::{JobRecord, JobState, JobStatus};
+use crate::manager::JobManager;
+use crate::mcp::outcome::stored_result;
+use crate::reply::FollowUp;
+use crate::text::truncated;
+
+pub(super) const NAME: &str = "job_result";
+
+/// A page, unless the caller says otherwise: what hosts let through in one answer.
+const PAGE: usize = 32 * 1024;
+const LARGEST_PAGE: usize = 1024 * 1024;
+
+pub(super) fn definition() -> Definition {
+    Definition {
+        name: NAME,
+        title: "Job result",
+        description: "Full result of an ended background job; readable again until pruned. \
+                      A large one comes in pages: pass next_offset as offset.",
+        arguments: json!({
+            "job_id": {"type": "string"},
+            "offset": {"type": "integer", "minimum": 0, "default": 0, "description": "bytes"},
+            "max_bytes": {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE}
+        }),
+        required: &["job_id"],
+        answer: json!({
+            "job_id": {"type": "string"},
+            "status": {"type": "string"},
+            "terminal": {"type": "boolean"},
+            "result": {},
+            "text": {"type": "string"},
+            "offset": {"type": "integer"},
+            "next_offset": {"type": "integer"},
+            "total_bytes": {"type": "integer"},
+            "next": {"type": "string"}
+        }),
+        changes: Changes::Nothing,
+    }
+}
+
+pub(super) async fn call(
+    manager: &JobManager,
+    follow_up: &FollowUp,
+    mut arguments: Arguments,
+) -> Taken<CallToolResult> {
+    let id = arguments.job_id("job_id")?;
+    let offset = arguments.count("offset", 0, usize::MAX)?.unwrap_or(0);
+    let max_bytes = arguments.count("max_bytes", 1, LARGEST_PAGE)?.unwrap_or(PAGE);
+    arguments.finish("job_id, offset, max_bytes")?;
+    let job = manager.status(id).await.map_err(|error| failed(&error))?;
+    let Some(stored) = stored_result(&job) else {
+        return Ok(answer(json!({
+            "job_id": id,
+            "status": job.status(),
+            "terminal": false,
+            "next": follow_up.next(&[id]),
+        })));
+    };
+    let text = whole_text(&job, &stored);
+    if offset == 0 && text.len() <= max_bytes {
+        return Ok(whole(&job, stored));
+    }
+    page(&job, &text, offset, max_bytes, follow_up)
+}
+
+/// Everything that a job ended with, as one text: its result or its error; where there is more to it than that, such as
+/// an image, the content blocks as JSON.
+fn whole_text<'a>(job: &'a JobRecord, stored: &CallToolResult) -> Cow<'a, str> {
+    let blocks = || serde_json::to_string(&stored.content).unwrap_or_default().into();
+    match &job.state {
+        JobState::Completed { output, .. } if output.tool_result.is_none() => {
+            result_text(&output.result)
+        }
+        JobState::Failed { failure, .. } if failure.tool_result.is_none() => {
+            failure.message.as_str().into()
+        }
+        _ => blocks(),
+    }
+}
+
+/// The stored content blocks. A job that ended otherwise than with a result is an error to whoever asks for it.
+fn whole(job: &JobRecord, mut stored: CallToolResult) -> CallToolResult {
+    let mut view = json!({"job_id": job.id, "status": job.status(), "terminal": true});
+    let (field, value) = match &job.state {
+        JobState::Completed { output, .. } => ("result", output.result.clone()),
+        JobState::Failed { failure, .. } => ("error", failure.message.as_str().into()),
+        _ => ("error", format!("Job {} was cancelled", job.id).into()),
+    };
+    if let Some(view) = view.as_object_mut() {
+        view.insert(field.to_owned(), value);
+    }
+    stored.structured_content = Some(view);
+    stored
+}
+
+/// A part of the text. Pages begin and end between characters, so one may be a little shorter than asked, but never
+/// empty before the end.
+fn page(
+    job: &JobRecord,
+    text: &str,
+    offset: usize,
+    max_bytes: usize,
+    follow_up: &FollowUp,
+) -> Taken<CallToolResult> {
+    let total = text.len();
+    if offset >= total {
+        return Err(in_band_error(
+            &format!("offset: the result has {total} bytes; give less"),
+            Some(job.id),
+        ));
+    }
+    let start = text.floor_char_boundary(offset);
+    let rest = text.get(start..).unwrap_or_default();
+    let part = match truncated(rest, max_bytes) {
+        "" => rest.get(..rest.ceil_char_boundary(1)).unwrap_or(rest),
+        part => part,
+    };
+    let end = start + part.len();
+    let next_offset = (end < total).then_some(end);
+    let next = next_offset.and_then(|offset| follow_up.result(job.id, offset));
+    let mut page = answer(json!({
+        "job_id": job.id,
+        "status": job.status(),
+        "terminal": true,
+        "text": part,
+        "offset": start,
+        "total_bytes": total,
+        "next_offset": next_offset,
+        "next": next,
+    }));
+    // Not every client shows the structured content to its model, so the blocks say as well that this is a part.
+    let note = match &next {
+        Some(next) => format!("[bytes {start} to {end} of {total}; next: {next}]"),
+        None => format!("[bytes {start} to {end} of {total}]"),
+    };
+    page.content = vec![ContentBlock::text(part), ContentBlock::text(note)];
+    page.is_error = Some(job.status() != JobStatus::Completed);
+    Ok(page)
+}

@@ -1,0 +1,39 @@
+//! `job_status`: where a job stands.
+
+use rmcp::model::CallToolResult;
+use serde_json::json;
+
+use super::answer::{answer, failed, job_view};
+use super::arguments::{Arguments, Taken};
+use super::{Changes, Definition};
+use crate::manager::JobManager;
+use crate::reply::FollowUp;
+
+pub(super) const NAME: &str = "job_status";
+
+/// Results up to this many bytes come with the status.
+const RESULT_BYTES: usize = 2048;
+
+pub(super) fn definition() -> Definition {
+    Definition {
+        name: NAME,
+        title: "Job status",
+        description: "Status, progress and (if small) result of a background job. \
+                      Done when `terminal` is true. To wait, use wait_job.",
+        arguments: json!({"job_id": {"type": "string"}}),
+        required: &["job_id"],
+        answer: json!({"job": {"type": "object"}}),
+        changes: Changes::Nothing,
+    }
+}
+
+pub(super) async fn call(
+    manager: &JobManager,
+    follow_up: &FollowUp,
+    mut arguments: Arguments,
+) -> Taken<CallToolResult> {
+    let id = arguments.job_id("job_id")?;
+    arguments.finish("job_id")?;
+    let job = manager.status(id).await.map_err(|error| failed(&error))?;
+    Ok(answer(json!({"job": job_view(manager, follow_up, &job, RESULT_BYTES)})))
+}

@@ -1,0 +1,65 @@
+//! What the job tools are called on one server, and which of them it shows.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rmcp::model::Tool;
+
+use super::JobTool;
+use crate::reply::FollowUp;
+
+/// The names of one server's job tools.
+#[derive(Debug, Clone, Default)]
+pub(in crate::mcp) struct JobToolNames {
+    prefix: String,
+    hidden: BTreeSet<JobTool>,
+    /// Follows from the two above.
+    follow_up: Arc<FollowUp>,
+}
+
+impl JobToolNames {
+    pub(in crate::mcp) fn set_prefix(&mut self, prefix: String) {
+        self.prefix = prefix;
+        self.derive();
+    }
+
+    pub(in crate::mcp) fn hide(&mut self, name: &str) {
+        self.hidden.extend(JobTool::ALL.into_iter().filter(|tool| tool.name() == name));
+        self.derive();
+    }
+
+    fn derive(&mut self) {
+        let named = |tool| (!self.hidden.contains(&tool)).then(|| self.full(tool));
+        self.follow_up = Arc::new(FollowUp {
+            wait: named(JobTool::Wait),
+            status: named(JobTool::Status),
+            result: named(JobTool::Result),
+        });
+    }
+
+    /// How a caller of this server follows a job.
+    pub(in crate::mcp) fn follow_up(&self) -> Arc<FollowUp> {
+        Arc::clone(&self.follow_up)
+    }
+
+    /// The tools that are shown.
+    pub(in crate::mcp) fn tools(&self) -> impl Iterator<Item = JobTool> {
+        JobTool::ALL.into_iter().filter(|tool| !self.hidden.contains(tool))
+    }
+
+    /// The tool that has this name here.
+    pub(in crate::mcp) fn find(&self, name: &str) -> Option<JobTool> {
+        let name = name.strip_prefix(&self.prefix)?;
+        self.tools().find(|tool| tool.name() == name)
+    }
+
+    /// The name that the tool has here.
+    pub(in crate::mcp) fn full(&self, tool: JobTool) -> String {
+        format!("{}{}", self.prefix, tool.name())
+    }
+
+    /// The tool as it is shown here.
+    pub(in crate::mcp) fn define(&self, tool: JobTool) -> Tool {
+        tool.definition(&self.prefix)
+    }
+}

@@ -1,0 +1,67 @@
+//! `prune_jobs`: removes ended jobs of this server.
+
+use std::time::Duration;
+
+use rmcp::model::CallToolResult;
+use serde_json::json;
+
+use super::answer::{answer, failed};
+use super::arguments::{Arguments, Taken};
+use super::{Changes, Definition};
+use crate::clock;
+use crate::job::{JobStatus, Prune};
+use crate::manager::JobManager;
+
+pub(super) const NAME: &str = "prune_jobs";
+
+const MAX_AGE_HOURS: u32 = 24;
+const HOUR: Duration = Duration::from_secs(3600);
+
+pub(super) fn definition() -> Definition {
+    Definition {
+        name: NAME,
+        title: "Prune jobs",
+        description: "Remove records of ended jobs older than max_age_hours: completed and cancelled ones, \
+                      failed ones only with keep_failed=false. Never touches live jobs.",
+        arguments: json!({
+            "keep_completed": {"type": "boolean", "default": false, "description": "also keeps cancelled"},
+            "keep_failed": {"type": "boolean", "default": true},
+            "max_age_hours": {"type": "number", "minimum": 0, "default": MAX_AGE_HOURS},
+            "keep_count": {"type": "integer", "minimum": 0, "description": "keep so many of the newest of them"},
+            "statuses": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "exactly these, in place of keep_completed and keep_failed"
+            }
+        }),
+        required: &[],
+        answer: json!({"removed": {"type": "integer"}, "remaining": {"type": "integer"}}),
+        changes: Changes::Destroys,
+    }
+}
+
+pub(super) async fn call(manager: &JobManager, mut arguments: Arguments) -> Taken<CallToolResult> {
+    let keep_completed = arguments.flag("keep_completed")?.unwrap_or(false);
+    let keep_failed = arguments.flag("keep_failed")?.unwrap_or(true);
+    let max_age = arguments.time("max_age_hours", HOUR)?.unwrap_or(HOUR * MAX_AGE_HOURS);
+    let keep_newest = arguments.count("keep_count", 0, usize::MAX)?.unwrap_or(0);
+    let mut statuses = arguments.statuses("statuses")?;
+    arguments.finish("keep_completed, keep_failed, max_age_hours, keep_count, statuses")?;
+    if statuses.is_empty() {
+        if !keep_completed {
+            statuses.extend([JobStatus::Completed, JobStatus::Cancelled]);
+        }
+        if !keep_failed {
+            statuses.push(JobStatus::Failed);
+        }
+    }
+    let prune = Prune {
+        server: Some(manager.server().to_owned()),
+        // Nothing is to go where everything is to be kept; an empty list would mean any.
+        keep_newest: if statuses.is_empty() { usize::MAX } else { keep_newest },
+        statuses,
+        ended_before: Some(clock::ago(max_age)).filter(|_| !max_age.is_zero()),
+    };
+    let pruned = manager.prune(prune).await.map_err(|error| failed(&error))?;
+    Ok(answer(json!({"removed": pruned.removed, "remaining": pruned.remaining})))
+}

@@ -1,0 +1,98 @@
+//! `wait_job`: returns at the first change that matters, or when its time is over.
+
+use std::time::Duration;
+
+use rmcp::model::CallToolResult;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::answer::{answer, failed, job_view, seconds};
+use super::arguments::{Arguments, Taken};
+use super::{Changes, Definition};
+use crate::env_vars;
+use crate::job::JobId;
+use crate::manager::{Error, JobManager, WaitFor};
+use crate::reply::FollowUp;
+
+pub(super) const NAME: &str = "wait_job";
+
+/// What clients bear of which nothing is known: half a minute, less five seconds for the way.
+const CAP: Duration = Duration::from_secs(25);
+
+/// Results up to this many bytes come with the job that ended.
+const RESULT_BYTES: usize = 16 * 1024;
+
+pub(super) fn definition() -> Definition {
+    Definition {
+        name: NAME,
+        title: "Wait for jobs",
+        description: "Wait until a background job ends or asks a question, and get its result. \
+                      Prefer this to polling job_status. Returns after about 25 s at the latest; call it again then.",
+        arguments: json!({
+            "job_ids": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            "mode": {"type": "string", "enum": ["any", "all"], "default": "any"},
+            "timeout_seconds": {"type": "number", "minimum": 0},
+            "progress": {"type": "boolean", "default": false, "description": "return on progress too"}
+        }),
+        required: &["job_ids"],
+        answer: json!({
+            "jobs": {"type": "array", "items": {"type": "object"}},
+            "not_found": {"type": "array", "items": {"type": "string"}},
+            "waited_seconds": {"type": "number"},
+            "stopped_by": {"type": "string", "enum": ["change", "timeout", "cap"]},
+            "next": {"type": "string"}
+        }),
+        changes: Changes::Nothing,
+    }
+}
+
+pub(super) async fn call(
+    manager: &JobManager,
+    follow_up: &FollowUp,
+    mut arguments: Arguments,
+) -> Taken<CallToolResult> {
+    let ids = arguments.job_ids("job_ids")?;
+    let mode = arguments.one_of("mode", &["any", "all"])?;
+    let timeout = arguments.time("timeout_seconds", Duration::from_secs(1))?;
+    let progress = arguments.flag("progress")?.unwrap_or(false);
+    arguments.finish("job_ids, mode, timeout_seconds, progress")?;
+
+    let cap = env_vars::duration(&env_vars::process, env_vars::WAIT_SECONDS).unwrap_or(CAP);
+    let limit = timeout.map_or(cap, |timeout| timeout.min(cap));
+    let what = WaitFor { all: mode.as_deref() == Some("all"), progress };
+    let began = Instant::now();
+    let (known, unknown) = sort_out(manager, &ids).await?;
+    let waited = manager.wait(&known, what, limit).await.map_err(|error| failed(&error))?;
+    let stopped_by = match (waited.timed_out, timeout) {
+        (false, _) => "change",
+        (true, Some(timeout)) if timeout <= cap => "timeout",
+        (true, _) => "cap",
+    };
+    let jobs: Vec<_> =
+        waited.jobs.iter().map(|job| job_view(manager, follow_up, job, RESULT_BYTES)).collect();
+    let left: Vec<_> =
+        waited.jobs.iter().filter(|job| !job.status().is_terminal()).map(|job| job.id).collect();
+    Ok(answer(json!({
+        "jobs": jobs,
+        "not_found": (!unknown.is_empty()).then_some(unknown),
+        "waited_seconds": seconds(began.elapsed()),
+        "stopped_by": stopped_by,
+        "next": Some(left).filter(|left| !left.is_empty()).and_then(|left| follow_up.next(&left)),
+    })))
+}
+
+/// The jobs that there are, and those that there are not. One that was pruned must not hide the others' results.
+async fn sort_out(manager: &JobManager, ids: &[JobId]) -> Taken<(Vec<JobId>, Vec<JobId>)> {
+    let (mut known, mut unknown) = (Vec::with_capacity(ids.len()), Vec::new());
+    for id in ids {
+        match manager.status(*id).await {
+            Ok(_) => known.push(*id),
+            Err(Error::NotFound(id)) => unknown.push(id),
+            Err(error) => return Err(failed(&error)),
+        }
+    }
+    match (known.is_empty(), unknown.first()) {
+        (true, Some(id)) => Err(failed(&Error::NotFound(*id))),
+        _ => Ok((known, unknown)),
+    }
+}

@@ -1,0 +1,65 @@
+//! `SMART_ASYNC_DEBUG=true`: shows our spans and events, and those of the bodies, on stderr, where the program has set
+//! no subscriber of its own. It never becomes the global subscriber, so the program may still set one later.
+
+use std::sync::LazyLock;
+
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tracing::Dispatch;
+use tracing::dispatcher::get_default;
+use tracing::instrument::WithSubscriber;
+use tracing::subscriber::NoSubscriber;
+
+use crate::env_vars;
+
+static ON_STDERR: LazyLock<Option<Dispatch>> = LazyLock::new(|| {
+    env_vars::switch(&env_vars::process, env_vars::DEBUG).then(|| {
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::DEBUG)
+            .with_writer(std::io::stderr)
+            .with_ansi(false)
+            .finish();
+        Dispatch::new(subscriber)
+    })
+});
+
+/// Where the events of what is started here have to go: to stderr, if somebody wants to see them and nobody else shows
+/// them; where they go already, if they do. `None` where nobody asked for anything.
+fn destination() -> Option<Dispatch> {
+    let on_stderr = ON_STDERR.as_ref()?;
+    Some(get_default(|current| {
+        if current.is::<NoSubscriber>() { on_stderr.clone() } else { current.clone() }
+    }))
+}
+
+/// Runs `future` where its events are seen.
+pub(crate) async fn watched<F: Future + Send>(future: F) -> F::Output
+where
+    F::Output: Send,
+{
+    match destination() {
+        // Boxed, so that the usual case does not carry the unusual one's size along.
+        Some(dispatch) => Box::pin(future.with_subscriber(dispatch)).await,
+        None => future.await,
+    }
+}
+
+/// Spawns `future` where its events are seen.
+pub(crate) fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    match destination() {
+        Some(dispatch) => tokio::spawn(future.with_subscriber(dispatch)),
+        None => tokio::spawn(future),
+    }
+}
+
+/// As [`spawn`], from where there may be no runtime any more; then nothing happens.
+pub(crate) fn try_spawn(future: impl Future<Output = ()> + Send + 'static) {
+    if let Ok(runtime) = Handle::try_current() {
+        let _entered = runtime.enter();
+        spawn(future);
+    }
+}

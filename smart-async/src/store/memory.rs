@@ -1,0 +1,78 @@
+//! A store that forgets with its process: for tests, and for those who want no disk.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::table::Table;
+use super::{JobStore, Pruned, StoreError, StoreFuture};
+use crate::job::{Change, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune};
+
+/// Keeps job records in memory. Nothing outlives the process, and nobody else sees them.
+#[derive(Debug)]
+pub struct MemoryStore {
+    owner: OwnerId,
+    table: Mutex<Table>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[expect(
+        clippy::new_without_default,
+        reason = "each store has a name of its own, so none is the default"
+    )]
+    pub fn new() -> Self {
+        Self { owner: OwnerId::new(), table: Mutex::default() }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn ready<'a, T: Send + 'a>(answer: Result<T, StoreError>) -> StoreFuture<'a, T> {
+    Box::pin(std::future::ready(answer))
+}
+
+impl JobStore for MemoryStore {
+    fn insert(&self, job: JobRecord) -> StoreFuture<'_, Arc<JobRecord>> {
+        ready(self.table().insert(job))
+    }
+
+    fn update(&self, id: JobId, change: Change) -> StoreFuture<'_, Arc<JobRecord>> {
+        ready(self.table().update(id, change))
+    }
+
+    fn get(&self, id: JobId) -> StoreFuture<'_, Option<Arc<JobRecord>>> {
+        ready(Ok(self.table().get(id)))
+    }
+
+    fn list(&self, query: JobQuery) -> StoreFuture<'_, JobPage> {
+        ready(Ok(self.table().list(&query)))
+    }
+
+    fn prune(&self, prune: Prune) -> StoreFuture<'_, Pruned> {
+        ready(Ok(self.table().prune(&prune)))
+    }
+
+    fn withdraw(&self, id: JobId) -> StoreFuture<'_, ()> {
+        self.table().withdraw(id);
+        ready(Ok(()))
+    }
+
+    fn abandoned(&self, server: String) -> StoreFuture<'_, Vec<JobId>> {
+        let unfinished = self.table().unfinished(&server);
+        let others = unfinished.into_iter().filter(|(_, owner)| *owner != Some(self.owner));
+        ready(Ok(others.map(|(id, _)| id).collect()))
+    }
+
+    fn owner(&self) -> OwnerId {
+        self.owner
+    }
+
+    fn is_durable(&self) -> bool {
+        false
+    }
+
+    fn close(&self) -> StoreFuture<'_, ()> {
+        ready(Ok(()))
+    }
+}

@@ -1,0 +1,10 @@
+//! What the tests have in common: a client connected to a server in memory, a server whose work waits for signals, and
+//! a store that fails when it is told to.
+
+mod client;
+mod moody_store;
+mod workshop;
+
+pub use client::Client;
+pub use moody_store::MoodyStore;
+pub use workshop::{Gate, Workshop};

@@ -1,0 +1,8 @@
+use smart_async::smart_async;
+
+trait Simulate {
+    #[smart_async]
+    async fn simulate(&self) -> String;
+}
+
+fn main() {}

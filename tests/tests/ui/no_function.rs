@@ -1,0 +1,6 @@
+use smart_async::smart_async;
+
+#[smart_async]
+struct Reactor;
+
+fn main() {}
