@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
-use tracing::Instrument;
+use tracing::field::{Empty, display};
+use tracing::{Instrument, Span};
 
 pub(crate) use self::request::{CallRequest, Caller, Departure};
 use crate::backoff::Backoff;
@@ -35,9 +36,7 @@ impl<R, F: FnOnce(&Arc<JobContext>) -> JoinHandle<R> + Send + 'static> Spawn<R> 
 pub(crate) fn in_task<R: Send + 'static>(
     body: impl Future<Output = R> + Send + 'static,
 ) -> impl Spawn<R> {
-    |context: &Arc<JobContext>| {
-        observe::spawn(context.run(body).instrument(tracing::Span::current()))
-    }
+    |context: &Arc<JobContext>| observe::spawn(context.run(body).instrument(Span::current()))
 }
 
 /// Starts blocking bodies.
@@ -45,7 +44,7 @@ pub(crate) fn on_blocking_pool<R: Send + 'static>(
     body: impl FnOnce() -> R + Send + 'static,
 ) -> impl Spawn<R> {
     |context: &Arc<JobContext>| {
-        let (context, span) = (Arc::clone(context), tracing::Span::current());
+        let (context, span) = (Arc::clone(context), Span::current());
         tokio::task::spawn_blocking(move || span.in_scope(|| context.run_blocking(body)))
     }
 }
@@ -57,8 +56,25 @@ pub(crate) async fn run<R: Send + 'static>(
     conclude: fn(R) -> Outcome,
 ) -> Reply<R> {
     let request = CallRequest::current();
-    let span = tracing::debug_span!("call", tool = site.tool, job_id = tracing::field::Empty);
-    observe::watched(race(site, request, spawn, conclude).instrument(span)).await
+    // The span is made where it is seen.
+    let seen = async move {
+        let span = tracing::debug_span!(
+            "call",
+            tool = site.tool,
+            job_id = Empty,
+            outcome = Empty,
+            elapsed_seconds = Empty
+        );
+        race(site, request, spawn, conclude).instrument(span).await
+    };
+    observe::watched(seen).await
+}
+
+/// Says how a call went, in its span and in an event.
+fn tell(outcome: &str, elapsed: Duration) {
+    let elapsed_seconds = elapsed.as_secs_f64();
+    Span::current().record("outcome", outcome).record("elapsed_seconds", elapsed_seconds);
+    tracing::debug!("call {outcome}");
 }
 
 async fn race<R: Send + 'static>(
@@ -107,7 +123,8 @@ async fn as_job_at_once<R: Send + 'static>(
         .await;
     match queued {
         Ok(job) => {
-            tracing::debug!(job_id = %job.id, "call became a job before it began");
+            Span::current().record("job_id", display(job.id));
+            tell("became a job before it began", Duration::ZERO);
             let poll_after = manager.poll_after(site.tool, Duration::ZERO);
             let happened = "Task accepted as a background job.";
             let _ = request.became.set(job.id);
@@ -251,11 +268,8 @@ impl<R: Send + 'static> OpenCall<R> {
         let Some(body) = self.body.take() else { return Reply::Failed(stopping(tool)) };
         let job_id = self.context.id();
         let elapsed = self.context.began.elapsed();
-        tracing::Span::current().record("job_id", tracing::field::display(job_id));
-        tracing::debug!(
-            elapsed_seconds = elapsed.as_secs_f64(),
-            "call outlived its budget and became a job"
-        );
+        Span::current().record("job_id", display(job_id));
+        tell("outlived its budget and became a job", elapsed);
         adopted.supervise(Body::new(body, self.conclude));
         let _ = self.request.became.set(job_id);
         let happened =
@@ -275,19 +289,20 @@ impl<R: Send + 'static> OpenCall<R> {
     /// Answers a call that did not outlive its budget, or whose caller does not wait for it.
     async fn end(mut self, woken: Woken<R>) -> Reply<R> {
         let tool = self.site.tool;
-        let elapsed_seconds = self.context.began.elapsed().as_secs_f64();
+        let elapsed = self.context.began.elapsed();
         let error = match woken {
             Woken::Ended(ended) => {
                 self.body = None;
                 match ended {
                     Ok(result) => {
-                        tracing::debug!(elapsed_seconds, "call answered inline");
+                        tell("answered inline", elapsed);
                         return Reply::Inline(result);
                     }
                     Err(error) => match error.try_into_panic() {
                         Ok(panic) => {
                             let message = format!("{tool} panicked: {}", panic_message(&*panic));
-                            tracing::error!(elapsed_seconds, "{message}");
+                            tell("panicked", elapsed);
+                            tracing::error!("{message}");
                             CallError::new(CallErrorKind::Panic, tool, message)
                         }
                         // Only the end of the runtime aborts a body whose call is open.
@@ -300,14 +315,17 @@ impl<R: Send + 'static> OpenCall<R> {
                 let limit = humantime::format_duration(self.site.deadline.unwrap_or_default());
                 let message =
                     format!("{tool} ran longer than its deadline of {limit} and was stopped");
-                tracing::warn!(elapsed_seconds, "{message}");
+                tell("ran longer than its deadline", elapsed);
+                tracing::warn!("{message}");
                 CallError::new(CallErrorKind::Deadline, tool, message)
             }
             Woken::Halted | Woken::TimeOver => {
+                tell("was ended by the end of the server", elapsed);
                 self.stop_body();
                 stopping(tool)
             }
             Woken::CallerLeft => {
+                tell("was left by its caller", elapsed);
                 self.caller_left().await;
                 nobody_waits(tool)
             }

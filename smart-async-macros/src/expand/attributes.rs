@@ -14,13 +14,17 @@ use super::hygienic;
 use crate::tool_attr::ToolAttr;
 
 /// The attributes for the function that others see.
+///
+/// Documentation comes last: rmcp forgets the description that it made of it where another attribute follows.
 pub(super) fn of_outer(attributes: &[Attribute]) -> Vec<TokenStream> {
+    let is_documentation = |attribute: &&Attribute| attribute.path().is_ident("doc");
+    let others = attributes.iter().filter(|attribute| !is_documentation(attribute));
+    let sorted = others.chain(attributes.iter().filter(is_documentation));
     let is_for_outer = |path: &Path| {
         ["doc", "deprecated", "cfg", "cfg_attr", "allow"].iter().any(|name| path.is_ident(name))
             || ToolAttr::is_tool(path)
     };
-    attributes
-        .iter()
+    sorted
         .filter_map(|attribute| {
             if let Some(expected) = Expectation::read(attribute) {
                 Some(expected.for_outer())

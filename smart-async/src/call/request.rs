@@ -83,10 +83,7 @@ impl CallRequest {
     }
 
     pub(crate) async fn manager(&self) -> JobManager {
-        match &self.manager {
-            Some(manager) => manager.clone(),
-            None => JobManager::global().await,
-        }
+        or_global(self.manager.clone()).await
     }
 
     /// Whether the server takes no new work.
@@ -104,14 +101,20 @@ impl CallRequest {
 
     /// Does something with the manager in the background; also called where a future is dropped, perhaps outside of a
     /// runtime, where nothing can be done any more.
-    pub(crate) fn with_manager<F>(
-        self: &Arc<Self>,
-        act: impl FnOnce(JobManager) -> F + Send + 'static,
-    ) where
+    pub(crate) fn with_manager<F>(&self, act: impl FnOnce(JobManager) -> F + Send + 'static)
+    where
         F: Future<Output = ()> + Send,
     {
-        let request = Arc::clone(self);
-        observe::try_spawn(async move { act(request.manager().await).await });
+        // Not the whole request: the call is no longer open.
+        let manager = self.manager.clone();
+        observe::try_spawn(async move { act(or_global(manager).await).await });
+    }
+}
+
+async fn or_global(manager: Option<JobManager>) -> JobManager {
+    match manager {
+        Some(manager) => manager,
+        None => JobManager::global().await,
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use super::body::Body;
 use super::live::LiveJob;
@@ -80,7 +81,9 @@ impl Adopted {
     pub(crate) fn supervise(mut self, body: Body) {
         if let Some(live) = self.live.take() {
             self.manager.live().insert(&live);
-            observe::spawn(self.manager.clone().supervise(live, body, self.deadline));
+            let span = live.span();
+            let supervision = self.manager.clone().supervise(live, body, self.deadline);
+            observe::spawn(supervision.instrument(span));
         }
     }
 }
@@ -177,7 +180,8 @@ impl JobManager {
             let live = LiveJob::new(context, adoption.origin);
             manager.live().insert(&live);
             manager.announce(&record);
-            observe::spawn(manager.launch(live, start, adoption.deadline));
+            let span = live.span();
+            observe::spawn(manager.launch(live, start, adoption.deadline).instrument(span));
             Ok(record)
         });
         written.await.unwrap_or(Err(Error::Stopping))
@@ -204,12 +208,16 @@ impl JobManager {
             let (manager, adoption, live) = (self.clone(), adoption.clone(), Arc::clone(&live));
             observe::spawn(async move { manager.record_at_last(&adoption, &live, adopting).await })
         };
-        let event = self.watch(&live, body, adoption.deadline).await;
-        live.ends_with(&event);
-        if recording.await.unwrap_or(false) {
-            self.record(&live, event).await;
-        }
-        self.live().remove(&live);
+        let span = live.span();
+        let keeping = async {
+            let event = self.watch(&live, body, adoption.deadline).await;
+            live.ends_with(&event);
+            if recording.await.unwrap_or(false) {
+                self.record(&live, event).await;
+            }
+            self.live().remove(&live);
+        };
+        keeping.instrument(span).await;
     }
 
     /// Writes the record of kept work, however long that takes; not where the manager ends first.

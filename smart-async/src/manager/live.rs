@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
+use tracing::field::Empty;
 
 use crate::call_key::CallKey;
 use crate::call_site::CallSite;
@@ -45,6 +47,11 @@ impl LiveJob {
 
     pub(crate) fn id(&self) -> JobId {
         self.context.id()
+    }
+
+    /// The span of everything that happens to the job from now on.
+    pub(super) fn span(&self) -> Span {
+        tracing::debug_span!("job", job_id = %self.id(), tool = %self.context.tool, outcome = Empty, elapsed_seconds = Empty)
     }
 
     /// The annotated function that the job comes from, where it comes from one.

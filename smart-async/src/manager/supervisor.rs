@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tracing::Span;
 
 use super::JobManager;
 use super::body::{Body, Ended};
@@ -151,6 +152,10 @@ impl JobManager {
         loop {
             match self.note(self.store().update(live.id(), change.clone()).await) {
                 Ok(job) => {
+                    let elapsed_seconds = live.context.began.elapsed().as_secs_f64();
+                    Span::current()
+                        .record("outcome", job.status().as_str())
+                        .record("elapsed_seconds", elapsed_seconds);
                     self.announce(&job);
                     live.touch();
                     return Some(job);

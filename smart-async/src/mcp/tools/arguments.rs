@@ -123,6 +123,9 @@ impl Arguments {
             .filter(|count| (from..=to).contains(count))
         {
             Some(count) => Ok(Some(count)),
+            None if to == usize::MAX => {
+                complain(&format!("{name}: give a whole number, {from} or more"))
+            }
             None => complain(&format!("{name}: give a whole number from {from} to {to}")),
         }
     }

@@ -1,0 +1,231 @@
+//! The demo server as its users run it: a process of its own, spoken to line by line over stdio, ended in every way that
+//! a process can end.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+struct Server {
+    process: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+    asked: u64,
+}
+
+impl Server {
+    fn start(home: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_demo_server"))
+            .arg("stdio")
+            .env("JOB_MCP_HOME", home)
+            .envs(environment.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let input = process.stdin.take();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let mut server = Self { process, input, output, asked: 0 };
+        server.ask(
+            "initialize",
+            json!({
+                "protocolVersion": "2025-06-18",
+                "capabilities": {},
+                "clientInfo": {"name": "test", "version": "1"}
+            }),
+        );
+        server.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+        server
+    }
+
+    fn send(&mut self, message: &Value) {
+        writeln!(self.input.as_mut().unwrap(), "{message}").unwrap();
+    }
+
+    fn ask(&mut self, method: &str, params: Value) -> Value {
+        self.asked += 1;
+        let id = self.asked;
+        self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.output.read_line(&mut line).unwrap(), 0, "the server has ended");
+            let message: Value =
+                serde_json::from_str(&line).expect("stdout belongs to the protocol");
+            if message["id"] == id {
+                return message["result"].clone();
+            }
+        }
+    }
+
+    fn call(&mut self, tool: &str, arguments: Value) -> Value {
+        self.ask("tools/call", json!({"name": tool, "arguments": arguments}))["structuredContent"]
+            .clone()
+    }
+
+    /// A job that counts for longer than any test, once it has counted to two at least.
+    fn counting_job(&mut self) -> String {
+        let ticket =
+            self.call("count", json!({"to": 1_000_000, "step_ms": 10, "async_mode": true}));
+        let id = ticket["job_id"].as_str().unwrap().to_owned();
+        let mut counted = 0;
+        while counted < 2 {
+            let waited = self.call("wait_job", json!({"job_ids": [id], "progress": true}));
+            counted = waited["jobs"][0]["progress"]["current"].as_u64().unwrap_or(0);
+        }
+        id
+    }
+
+    fn close_input(&mut self) {
+        self.input = None;
+    }
+
+    fn end(mut self) -> ExitStatus {
+        self.process.wait().unwrap()
+    }
+}
+
+/// No process is left behind, however a test ends.
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The record of a job, read as an operator would.
+fn on_disk(home: &Path, id: &str) -> Value {
+    let text = fs::read_to_string(home.join("meta/jobs.json")).unwrap();
+    let document: Value = serde_json::from_str(&text).unwrap();
+    document["jobs"].as_array().unwrap().iter().find(|job| job["id"] == id).unwrap().clone()
+}
+
+fn assert_interrupted(job: &Value) {
+    assert_eq!(
+        (&job["status"], &job["error_kind"]),
+        (&json!("failed"), &json!("interrupted")),
+        "{job}"
+    );
+    assert!(job["progress"]["current"].as_u64().unwrap() >= 1, "with its last progress: {job}");
+}
+
+#[test]
+fn an_id_is_on_disk_from_the_moment_it_is_out() {
+    let home = TempDir::new().unwrap();
+    let mut server = Server::start(home.path(), &[("DEMO_TIMEOUT", "0.05")]);
+    let ticket = server.call("count", json!({"to": 1_000_000, "step_ms": 10}));
+    let job = on_disk(home.path(), ticket["job_id"].as_str().unwrap());
+    assert_eq!(
+        (&job["status"], &job["tool"], &job["server"]),
+        (&json!("running"), &json!("count"), &json!("demo"))
+    );
+    assert!(
+        ticket["message"].as_str().unwrap().starts_with("Task exceeded 50ms time budget;"),
+        "{ticket}"
+    );
+}
+
+#[test]
+fn a_killed_servers_jobs_are_interrupted_when_it_starts_again() {
+    let home = TempDir::new().unwrap();
+    let mut server = Server::start(home.path(), &[]);
+    let id = server.counting_job();
+    // Progress goes to the disk once a second.
+    while on_disk(home.path(), &id).get("progress").is_none() {
+        server.call("wait_job", json!({"job_ids": [id], "timeout_seconds": 0.1}));
+    }
+    server.process.kill().unwrap();
+    drop(server);
+    assert_eq!(on_disk(home.path(), &id)["status"], "running", "nobody was there to say otherwise");
+    let mut again = Server::start(home.path(), &[]);
+    assert_interrupted(&again.call("job_status", json!({"job_id": id}))["job"]);
+    assert_interrupted(&on_disk(home.path(), &id));
+}
+
+#[test]
+fn the_end_of_the_input_ends_the_server_in_order() {
+    let home = TempDir::new().unwrap();
+    let mut server = Server::start(home.path(), &[]);
+    let id = server.counting_job();
+    server.close_input();
+    assert!(server.end().success());
+    assert_interrupted(&on_disk(home.path(), &id));
+}
+
+#[cfg(unix)]
+#[test]
+fn sigterm_ends_the_server_in_order_and_as_the_signal_says() {
+    use std::os::unix::process::ExitStatusExt;
+    let home = TempDir::new().unwrap();
+    let mut server = Server::start(home.path(), &[]);
+    let id = server.counting_job();
+    let killed =
+        Command::new("kill").args(["-TERM", &server.process.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    assert_eq!(server.end().signal(), Some(15));
+    assert_interrupted(&on_disk(home.path(), &id));
+}
+
+#[test]
+fn two_servers_over_one_folder_lose_nothing_of_each_other() {
+    let home = TempDir::new().unwrap();
+    let mut one = Server::start(home.path(), &[]);
+    let mut two = Server::start(home.path(), &[]);
+    let (first, second) = (one.counting_job(), two.counting_job());
+    assert_eq!(two.call("job_status", json!({"job_id": first}))["job"]["status"], "running");
+    let cancelled = two.call("cancel_job", json!({"job_id": first}));
+    assert_eq!(cancelled["status"], "cancelled");
+    assert_eq!(one.call("job_status", json!({"job_id": first}))["job"]["status"], "cancelled");
+    assert_eq!(one.call("job_status", json!({"job_id": second}))["job"]["status"], "running");
+}
+
+#[test]
+fn debug_output_goes_to_stderr_and_only_when_it_is_asked_for() {
+    for debug in ["true", "false"] {
+        let home = TempDir::new().unwrap();
+        let mut server =
+            Server::start(home.path(), &[("SMART_ASYNC_DEBUG", debug), ("DEMO_TIMEOUT", "0.05")]);
+        server.call("add", json!({"a": 1, "b": 2}));
+        let ticket = server.call("count", json!({"to": 20, "step_ms": 10}));
+        server.call("wait_job", json!({"job_ids": [ticket["job_id"]]}));
+        server.close_input();
+        let mut shown = String::new();
+        server.process.stderr.take().unwrap().read_to_string(&mut shown).unwrap();
+        if debug == "true" {
+            let id = ticket["job_id"].as_str().unwrap();
+            for expected in [
+                "call{tool=\"add\" outcome=\"answered inline\"",
+                "call answered inline",
+                "call outlived its budget",
+                id,
+                "status=completed",
+            ] {
+                assert!(shown.contains(expected), "{expected} is missing in:\n{shown}");
+            }
+        } else {
+            assert_eq!(shown, "");
+        }
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_is_said_on_stderr_and_nothing_is_served() {
+    let home = TempDir::new().unwrap();
+    let file = home.path().join("a file");
+    fs::write(&file, "").unwrap();
+    let ended = Command::new(env!("CARGO_BIN_EXE_demo_server"))
+        .arg("stdio")
+        .env("JOB_MCP_HOME", &file)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(!ended.status.success() && ended.stdout.is_empty());
+    assert!(
+        said.contains("failed to open the job folder") && said.contains("JOB_MCP_HOME"),
+        "{said}"
+    );
+}
