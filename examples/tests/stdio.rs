@@ -1,6 +1,13 @@
 //! The demo server as its users run it: a process of its own, spoken to line by line over stdio, ended in every way that
 //! a process can end.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a panic is how a test fails"
+)]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;

@@ -20,7 +20,18 @@ use proc_macro::TokenStream;
 /// The function keeps its inputs. Its output `R` becomes `Reply<R>`: the result itself, or the ticket of the job, or why
 /// the call failed. Its body is run in a task of its own, from start to end and only once.
 ///
-/// ```ignore
+/// ```
+/// use rmcp::handler::server::wrapper::Parameters;
+/// use rmcp::{ErrorData, Json, tool, tool_router};
+/// use smart_async::smart_async;
+/// # #[derive(Clone)]
+/// # struct Reactor;
+/// # #[derive(serde::Deserialize, schemars::JsonSchema)]
+/// # struct Simulate { days: u32 }
+/// # #[derive(serde::Serialize, schemars::JsonSchema)]
+/// # struct Report { days: u32 }
+/// # async fn run(args: Simulate) -> Report { Report { days: args.days } }
+///
 /// #[tool_router]
 /// impl Reactor {
 ///     /// Simulate the reactor, a day at a time.

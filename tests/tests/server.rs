@@ -293,9 +293,12 @@ impl ServerHandler for OldHouse {
     ) -> Result<ListToolsResult, ErrorData> {
         let page: usize =
             request.and_then(|request| request.cursor).map_or(0, |cursor| cursor.parse().unwrap());
-        let mut list = ListToolsResult::default();
-        list.tools = vec![Tool::new(self.tools[page], "a tool", Arc::new(serde_json::Map::new()))];
-        list.next_cursor = (page + 1 < self.tools.len()).then(|| (page + 1).to_string());
+        let tool = Tool::new(self.tools[page], "a tool", Arc::new(serde_json::Map::new()));
+        let list = ListToolsResult {
+            tools: vec![tool],
+            next_cursor: (page + 1 < self.tools.len()).then(|| (page + 1).to_string()),
+            ..ListToolsResult::default()
+        };
         Ok(list)
     }
 }

@@ -67,7 +67,7 @@ where
     ) -> Result<Json<Sum>, ErrorData> {
         pair.a += 1;
         let named = || self.0.name();
-        let length = async { i64::try_from(format!("{}", named()).len()) }
+        let length = async { i64::try_from(format!("{}{:?}", named(), ()).len()) }
             .await
             .map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
         if pair.a > 100 {
@@ -175,7 +175,7 @@ async fn every_shape_of_tool_answers_as_without_the_annotation() {
             .map(|block| block.as_text().unwrap().text.clone())
     };
     assert_eq!(client.ask("pattern", json!({"a": 1, "b": 2})).await, json!({"sum": 3}));
-    assert_eq!(client.ask("control", json!({"a": 1, "b": 2})).await, json!({"sum": 9}));
+    assert_eq!(client.ask("control", json!({"a": 1, "b": 2})).await, json!({"sum": 11}));
     assert_eq!(
         client.try_call("control", json!({"a": 100, "b": 2})).await.unwrap_err().message,
         "too much"

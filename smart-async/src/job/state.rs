@@ -83,7 +83,7 @@ impl FromStr for JobStatus {
 
 /// Where a job stands, with the data of that state: an ended job without an end cannot be written.
 ///
-/// Only [`JobState::apply`](super::transition) moves a job from one to another.
+/// Only [`JobState::apply`] moves a job from one to another.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum JobState {
