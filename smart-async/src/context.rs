@@ -1,6 +1,8 @@
 //! What a body sees of the call or job that it runs in: its id, its progress, its cancellation. It travels in a
 //! task-local, so nothing has to be passed, and it can be carried into tasks that the body spawns itself.
 
+pub(crate) mod reporter;
+
 use std::any::Any;
 use std::fmt;
 use std::future::poll_fn;
@@ -13,7 +15,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::job::{JobId, Progress, ProgressCell, ProgressTotal, ProgressValue};
+use self::reporter::ProgressReporter;
+use crate::job::{JobId, ProgressCell};
 
 tokio::task_local! {
     static CONTEXT: Arc<JobContext>;
@@ -92,9 +95,14 @@ impl fmt::Debug for Host {
     }
 }
 
+/// The context that this code runs in.
+fn current() -> Option<Arc<JobContext>> {
+    CONTEXT.try_with(Arc::clone).ok()
+}
+
 /// The host of the work that this code runs in.
 pub(crate) fn current_host() -> Option<Host> {
-    CONTEXT.try_with(|context| context.host.clone()).ok().flatten()
+    current()?.host.clone()
 }
 
 /// Says once what is wrong with a body that computes without an await: it holds up everybody else.
@@ -125,7 +133,7 @@ pub struct CurrentJob(Arc<JobContext>);
 ///
 /// Known in the body's own task; tasks that the body spawns see it through [`carry`].
 pub fn current_job() -> Option<CurrentJob> {
-    CONTEXT.try_with(|context| CurrentJob(Arc::clone(context))).ok()
+    current().map(CurrentJob)
 }
 
 impl CurrentJob {
@@ -147,7 +155,7 @@ impl CurrentJob {
 
     /// A handle to report progress with.
     pub fn progress(&self) -> ProgressReporter {
-        ProgressReporter(Some(Arc::clone(&self.0)))
+        ProgressReporter::new(Some(Arc::clone(&self.0)))
     }
 
     /// Whether this work has been asked to stop.
@@ -217,61 +225,11 @@ pub async fn cancelled() {
     }
 }
 
-/// Reports how far the current work has come. Cheap to clone; usable from any thread and any depth; each report costs
-/// nanoseconds, so report as often as you like. Outside of any work it does nothing.
-#[derive(Debug, Clone)]
-pub struct ProgressReporter(Option<Arc<JobContext>>);
-
-/// A handle to report the progress of the work that this code runs in.
-pub fn progress() -> ProgressReporter {
-    ProgressReporter(CONTEXT.try_with(Arc::clone).ok())
-}
-
-impl ProgressReporter {
-    /// Reports that `current` of `total` is done, and what is being done.
-    ///
-    /// `total` is a number, or `()` or `None` where it is not known. An empty message is no message. Figures that are
-    /// not finite are passed over; messages are cut to 1 KiB.
-    #[inline]
-    pub fn report(
-        &self,
-        current: impl ProgressValue,
-        total: impl ProgressTotal,
-        message: impl AsRef<str>,
-    ) {
-        if let Some(context) = &self.0 {
-            context.progress.report(current.into_f64(), total.into_total(), Some(message.as_ref()));
-        }
-    }
-
-    /// Reports that `current` of `total` is done, and leaves the message as it was.
-    #[inline]
-    pub fn count(&self, current: impl ProgressValue, total: impl ProgressTotal) {
-        if let Some(context) = &self.0 {
-            context.progress.report(current.into_f64(), total.into_total(), None);
-        }
-    }
-
-    /// What was reported last, if anything was.
-    pub fn last(&self) -> Option<Progress> {
-        self.0.as_ref().and_then(|context| context.progress.read())
-    }
-}
-
-/// The same handle as [`progress()`] as a plain closure, for code that takes callbacks: current, total, message.
-pub fn create_progress_callback()
--> impl Fn(f64, Option<f64>, Option<&str>) + Clone + Send + Sync + 'static {
-    let reporter = progress();
-    move |current, total, message| {
-        if let Some(context) = &reporter.0 {
-            context.progress.report(current, total, message);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::reporter::{create_progress_callback, progress};
     use super::*;
+    use crate::job::Progress;
 
     fn context() -> Arc<JobContext> {
         Arc::new(JobContext::new("test".into(), CancellationToken::new(), None))

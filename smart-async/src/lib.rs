@@ -23,10 +23,8 @@ mod reply;
 pub mod store;
 mod text;
 
-pub use context::{
-    CurrentJob, ProgressReporter, cancelled, carry, carry_blocking, create_progress_callback,
-    current_job, is_cancelled, progress,
-};
+pub use context::reporter::{ProgressReporter, create_progress_callback, progress};
+pub use context::{CurrentJob, cancelled, carry, carry_blocking, current_job, is_cancelled};
 pub use job::{JobId, JobRecord, JobStatus};
 pub use manager::{Job, JobManager, JobRequest, job_fn};
 pub use mcp::{JobServer, WithJobs, job_tools};

@@ -1,12 +1,15 @@
 //! Everything that speaks MCP: the server that wraps the author's own, the job tools, and the conversions between
 //! results of tools and outcomes of jobs. Nothing outside this module names the SDK.
 
+mod annotated;
+mod callers;
 mod catalogue;
 mod outcome;
 mod reply;
 mod schema;
 mod server;
 mod tools;
+mod wishes;
 
 pub use server::{JobServer, WithJobs};
 pub use tools::job_tools;

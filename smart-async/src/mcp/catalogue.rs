@@ -4,40 +4,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rmcp::model::{JsonObject, PaginatedRequestParams, Tool};
+use rmcp::model::{PaginatedRequestParams, Tool};
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
-use serde_json::Value;
 
-use super::schema::is_marked;
-use super::server::{ASYNC_MODE, JOB_LABEL};
+use super::wishes::Annotated;
 
 /// How many pages of a list are read: a server whose pages never end is not waited for.
 const PAGES: usize = 1000;
-
-/// What is remembered of a tool that is annotated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Annotated {
-    /// The tool has an argument of that name of its own, which is none of our business.
-    pub(super) own_async_mode: bool,
-    pub(super) own_job_label: bool,
-}
-
-impl Annotated {
-    /// The tool as it is remembered; `None` where it is not annotated.
-    pub(super) fn of(tool: &Tool) -> Option<Self> {
-        let has = |name: &str| has_property(&tool.input_schema, name);
-        is_marked(tool.meta.as_ref())
-            .then(|| Self { own_async_mode: has(ASYNC_MODE), own_job_label: has(JOB_LABEL) })
-    }
-}
-
-fn has_property(schema: &JsonObject, name: &str) -> bool {
-    schema
-        .get("properties")
-        .and_then(Value::as_object)
-        .is_some_and(|properties| properties.contains_key(name))
-}
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Catalogue(Arc<RwLock<HashMap<String, Option<Annotated>>>>);

@@ -130,21 +130,6 @@ fn redirect(schema: &mut Value) {
     }
 }
 
-/// Adds the arguments that every annotated tool takes, but for those that it has itself.
-pub(super) fn with_job_arguments(input: &JsonObject) -> JsonObject {
-    let mut input = input.clone();
-    let properties = input.entry("properties").or_insert_with(|| Value::Object(Map::new()));
-    if let Value::Object(properties) = properties {
-        properties.entry(super::server::ASYNC_MODE).or_insert_with(|| {
-            json!({"type": "boolean", "description": "Run as a background job at once; answers with a job_id"})
-        });
-        properties
-            .entry(super::server::JOB_LABEL)
-            .or_insert_with(|| json!({"type": "string", "description": "A name for the job"}));
-    }
-    input
-}
-
 #[cfg(test)]
 mod tests {
     use serde::Serialize;
@@ -209,13 +194,5 @@ mod tests {
     fn what_is_no_object_stays_as_it_is() {
         assert_eq!(output_schema::<Vec<u32>>(), schema_for_output::<Vec<u32>>());
         assert!(!describes_object(&output_schema::<Vec<u32>>()));
-    }
-
-    #[test]
-    fn a_tools_own_argument_of_the_same_name_wins() {
-        let own = json!({"type": "object", "properties": {"job_label": {"type": "integer"}}});
-        let widened = with_job_arguments(own.as_object().unwrap());
-        assert_eq!(widened["properties"]["job_label"], json!({"type": "integer"}));
-        assert_eq!(widened["properties"]["async_mode"]["type"], "boolean");
     }
 }

@@ -7,45 +7,32 @@
 )]
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams,
-    CancelledNotificationParam, CompleteRequestParams, CompleteResult, CustomNotification,
-    CustomRequest, CustomResult, DiscoverResult, GetPromptRequestParams, GetPromptResponse,
-    GetSkillRequestParams, GetSkillResult, GetTaskParams, GetTaskResult, Implementation,
-    InitializeRequestParams, InitializeResult, JsonObject, ListPromptsResult,
-    ListResourceTemplatesResult, ListResourcesResult, ListSkillsResult, ListToolsResult,
-    PaginatedRequestParams, ProgressNotificationParam, ProtocolVersion,
-    ReadResourceDirectoryRequestParams, ReadResourceDirectoryResult, ReadResourceRequestParams,
-    ReadResourceResponse, RequestId, ServerCapabilities, ServerConfig, SetLevelRequestParams,
-    SubscribeRequestParams, SubscriptionFilter, Tool, ToolsCapability, UnsubscribeRequestParams,
-    UpdateTaskParams,
+    CallToolRequestParams, CallToolResponse, CancelTaskParams, CancelledNotificationParam,
+    CompleteRequestParams, CompleteResult, CustomNotification, CustomRequest, CustomResult,
+    DiscoverResult, GetPromptRequestParams, GetPromptResponse, GetSkillRequestParams,
+    GetSkillResult, GetTaskParams, GetTaskResult, Implementation, InitializeRequestParams,
+    InitializeResult, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
+    ListSkillsResult, ListToolsResult, PaginatedRequestParams, ProgressNotificationParam,
+    ProtocolVersion, ReadResourceDirectoryRequestParams, ReadResourceDirectoryResult,
+    ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig,
+    SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, Tool, ToolsCapability,
+    UnsubscribeRequestParams, UpdateTaskParams,
 };
 use rmcp::service::{MaybeSendFuture, NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
-use serde_json::Value;
 use tokio::sync::OnceCell;
-use tokio_util::sync::CancellationToken;
 
-use super::catalogue::{Annotated, Catalogue};
-use super::outcome;
-use super::schema::{describes_object, with_job_arguments};
-use super::tools::answer::{in_band_error, job_label};
+use super::callers::Callers;
+use super::catalogue::Catalogue;
+use super::schema::describes_object;
 use super::tools::{JobTool, JobToolNames};
-use crate::budget;
+use super::wishes::with_job_arguments;
 use crate::call::{CallRequest, Caller};
-use crate::call_key::CallKey;
-use crate::manager::{JobManager, LiveJob};
-use crate::reply::JobTicket;
-
-/// The argument of every annotated tool that makes a job of the call at once.
-pub(super) const ASYNC_MODE: &str = "async_mode";
-/// The argument of every annotated tool that names the job.
-pub(super) const JOB_LABEL: &str = "job_label";
+use crate::manager::JobManager;
 
 /// Gives every MCP server `with_jobs`.
 pub trait WithJobs: ServerHandler {
@@ -61,13 +48,13 @@ impl<S: ServerHandler> WithJobs for S {}
 /// An MCP server with jobs: what [`with_jobs`](WithJobs::with_jobs) makes of a server. It is one itself.
 pub struct JobServer<S> {
     inner: S,
-    manager: JobManager,
-    names: Arc<JobToolNames>,
+    pub(super) manager: JobManager,
+    pub(super) names: Arc<JobToolNames>,
     /// Whether a job tool's name clashes with one of the wrapped server's; asked once.
     begun: Arc<OnceCell<Option<JobTool>>>,
     catalogue: Catalogue,
     /// The callers that wait, by request: of this connection only, so clones have lists of their own.
-    open_calls: OpenCalls,
+    callers: Callers,
 }
 
 impl<S: ServerHandler> JobServer<S> {
@@ -82,7 +69,7 @@ impl<S: ServerHandler> JobServer<S> {
             names: Arc::default(),
             begun: Arc::default(),
             catalogue: Catalogue::default(),
-            open_calls: OpenCalls::default(),
+            callers: Callers::default(),
         }
     }
 
@@ -143,168 +130,6 @@ impl<S: ServerHandler> JobServer<S> {
         }
         tool
     }
-
-    async fn call_annotated(
-        &self,
-        annotated: Annotated,
-        mut request: CallToolRequestParams,
-        mut context: RequestContext<RoleServer>,
-        caller: Caller,
-    ) -> Result<CallToolResponse, ErrorData> {
-        let wishes = match Wishes::take(annotated, request.arguments.as_mut()) {
-            Ok(wishes) => wishes,
-            Err(answer) => return Ok(answer.into()),
-        };
-        let key =
-            CallKey::new(std::any::type_name::<S>(), &request.name, request.arguments.as_ref());
-        if let Some(live) = self.manager.live().undelivered(key)
-            && let Some(answer) = self.attach(&live, &caller, wishes.async_mode).await
-        {
-            return answer;
-        }
-        // The request's own token fires when the answer goes out; the body's has to outlive the ticket.
-        let body_token = CancellationToken::new();
-        context.ct = body_token.clone();
-        let call = Arc::new(CallRequest {
-            open: Some(self.manager.open_call()),
-            async_mode: wishes.async_mode,
-            label: wishes.label,
-            key: Some(key),
-            caller: caller.clone(),
-            follow_up: self.names.follow_up(),
-            body_token,
-            ..CallRequest::unknown(Some(self.manager.clone()))
-        });
-        let answer = Arc::clone(&call).serve(self.inner.call_tool(request, context)).await;
-        if caller.has_left()
-            && let Some(live) = call.became.get().and_then(|id| self.manager.live().get(*id))
-        {
-            self.ticket_was_lost(&live, &caller).await;
-        }
-        answer
-    }
-
-    /// The caller left before the ticket reached it: the same call, made again, gets the job; or the job is stopped,
-    /// as the annotation says.
-    async fn ticket_was_lost(&self, live: &Arc<LiveJob>, caller: &Caller) {
-        self.manager.live().remember_undelivered(live);
-        let departure = caller.departure().await;
-        if live.site().is_some_and(|site| !site.keeps_after(&departure)) {
-            self.manager.live().forget_undelivered(live);
-            self.manager.request_cancel(live);
-        }
-    }
-
-    /// The same call as one whose caller went away without an answer gets that one's, and starts no second run; `None`
-    /// where that one never began.
-    async fn attach(
-        &self,
-        live: &Arc<LiveJob>,
-        caller: &Caller,
-        at_once: bool,
-    ) -> Option<Result<CallToolResponse, ErrorData>> {
-        let site = live.site()?;
-        tracing::debug!(job_id = %live.id(), tool = site.tool, "the caller came back to work that runs already");
-        let mut wait = if at_once { Duration::ZERO } else { budget::of(site) };
-        loop {
-            tokio::select! {
-                biased;
-                ending = live.ending() => {
-                    self.manager.live().forget_undelivered(live);
-                    return Some(outcome::of_ending(&ending).map(CallToolResponse::from));
-                }
-                () = caller.left() => {
-                    self.ticket_was_lost(live, caller).await;
-                    return Some(Ok(in_band_error("the caller has left", None).into()));
-                }
-                () = self.manager.halted() => {
-                    return Some(Ok(in_band_error("the server is ending", None).into()));
-                }
-                () = tokio::time::sleep(wait) => {}
-            }
-            // An id that is not on disk is not handed out: then the wait goes on.
-            if self.manager.hands_out_ids()
-                && let Ok(job) = self.manager.status(live.id()).await
-                && !job.status().is_terminal()
-                && !caller.has_left()
-            {
-                self.manager.live().forget_undelivered(live);
-                let happened =
-                    "This call was made before and its work still runs in the background.";
-                let poll_after = self.manager.poll_after(site.tool, live.context.began.elapsed());
-                let follow_up = self.names.follow_up();
-                let ticket = JobTicket::new(
-                    live.id(),
-                    job.status(),
-                    happened,
-                    site.tool,
-                    &follow_up,
-                    poll_after,
-                );
-                return Some(Ok(ticket.to_result().into()));
-            }
-            wait = Duration::from_secs(1);
-        }
-    }
-}
-
-/// What the caller of an annotated tool wishes beside the tool's own arguments.
-#[derive(Debug, Default)]
-struct Wishes {
-    async_mode: bool,
-    label: Option<String>,
-}
-
-impl Wishes {
-    /// Takes them out of the arguments, so that the tool never sees them; a wish that makes no sense is answered in-band,
-    /// before anything is started.
-    fn take(
-        annotated: Annotated,
-        arguments: Option<&mut JsonObject>,
-    ) -> Result<Self, CallToolResult> {
-        let mut wishes = Self::default();
-        let Some(arguments) = arguments else { return Ok(wishes) };
-        if !annotated.own_async_mode {
-            wishes.async_mode = match arguments.remove(ASYNC_MODE) {
-                None | Some(Value::Null | Value::Bool(false)) => false,
-                Some(Value::Bool(true)) => true,
-                Some(_) => return Err(in_band_error("async_mode: give true or false", None)),
-            };
-        }
-        if !annotated.own_job_label {
-            wishes.label = match arguments.remove(JOB_LABEL) {
-                None | Some(Value::Null) => None,
-                Some(label) => Some(
-                    job_label(JOB_LABEL, &label).map_err(|error| in_band_error(&error, None))?,
-                ),
-            };
-        }
-        Ok(wishes)
-    }
-}
-
-/// The callers of one connection that wait for an answer.
-#[derive(Debug, Clone, Default)]
-struct OpenCalls(Arc<Mutex<HashMap<RequestId, Caller>>>);
-
-/// Takes its caller off the list when it is dropped.
-struct OpenCall<'a>(&'a OpenCalls, RequestId);
-
-impl OpenCalls {
-    fn enter(&self, id: RequestId, caller: &Caller) -> OpenCall<'_> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), caller.clone());
-        OpenCall(self, id)
-    }
-
-    fn get(&self, id: &RequestId) -> Option<Caller> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
-    }
-}
-
-impl Drop for OpenCall<'_> {
-    fn drop(&mut self) {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
-    }
 }
 
 impl<S: Clone> Clone for JobServer<S> {
@@ -315,7 +140,7 @@ impl<S: Clone> Clone for JobServer<S> {
             names: Arc::clone(&self.names),
             begun: Arc::clone(&self.begun),
             catalogue: self.catalogue.clone(),
-            open_calls: OpenCalls::default(),
+            callers: Callers::default(),
         }
     }
 }
@@ -466,7 +291,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
     ) -> Result<CallToolResponse, ErrorData> {
         // On the list before anything else: a cancellation may come while the server is still getting ready.
         let caller = Caller::new(context.ct.clone());
-        let _open = self.open_calls.enter(context.id.clone(), &caller);
+        let _waiting = self.callers.enter(context.id.clone(), &caller);
         self.begin().await?;
         if let Some(tool) = self.names.find(&request.name) {
             let arguments = request.arguments.unwrap_or_default();
@@ -482,7 +307,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
     }
 
     async fn on_cancelled(&self, notification: CancelledNotificationParam, context: Notified) {
-        let caller = notification.request_id.as_ref().and_then(|id| self.open_calls.get(id));
+        let caller = notification.request_id.as_ref().and_then(|id| self.callers.get(id));
         if let Some(caller) = caller {
             caller.cancels(notification.reason.clone());
         }

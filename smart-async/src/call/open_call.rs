@@ -1,0 +1,280 @@
+//! A call whose caller waits: the race of its body against its budget, its deadline, its caller's patience and the end
+//! of the server. Exactly one of them decides.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::Instant;
+use tracing::Span;
+use tracing::field::display;
+
+use super::caller::Departure;
+use super::request::CallRequest;
+use super::{nobody_waits, stopping, tell};
+use crate::backoff::Backoff;
+use crate::budget;
+use crate::call_site::CallSite;
+use crate::context::JobContext;
+use crate::job::{JobStatus, Outcome};
+use crate::manager::{Adopted, Body, JobManager, LiveJob, panic_message};
+use crate::reply::{CallError, CallErrorKind, JobTicket, Reply};
+use crate::store::StoreError;
+
+/// A call whose caller waits. Dropped before its answer, it hands the work on, so that nothing is lost.
+pub(super) struct OpenCall<R: Send + 'static> {
+    site: &'static CallSite,
+    request: Arc<CallRequest>,
+    context: Arc<JobContext>,
+    conclude: fn(R) -> Outcome,
+    /// The running body; gone once it has been answered for or handed on.
+    body: Option<JoinHandle<R>>,
+    /// The record that is being written, while it is.
+    adopting: Option<JoinHandle<Result<Adopted, StoreError>>>,
+    /// The work as the same call finds it, from the caller's departure on.
+    taken_in: Option<Arc<LiveJob>>,
+}
+
+/// What ended a wait.
+enum Woken<R> {
+    Ended(Result<R, JoinError>),
+    TimeOver,
+    DeadlineOver,
+    CallerLeft,
+    Halted,
+}
+
+/// How an attempt to make a job of an open call went.
+enum Adopting<R> {
+    Adopted(Adopted),
+    EndedFirst(Result<R, JoinError>),
+    CallerLeft,
+    Failed(StoreError),
+}
+
+impl<R: Send + 'static> OpenCall<R> {
+    pub(super) fn new(
+        site: &'static CallSite,
+        request: Arc<CallRequest>,
+        context: Arc<JobContext>,
+        body: JoinHandle<R>,
+        conclude: fn(R) -> Outcome,
+    ) -> Self {
+        Self { site, request, context, conclude, body: Some(body), adopting: None, taken_in: None }
+    }
+
+    /// Waits for the answer.
+    pub(super) async fn answer(mut self, budget: Duration) -> Reply<R> {
+        match self.wait(budget).await {
+            Woken::TimeOver => self.detach(budget).await,
+            woken => self.end(woken).await,
+        }
+    }
+
+    /// Waits for the body, but for `time` at most, and for nobody who is not there any more.
+    async fn wait(&mut self, time: Duration) -> Woken<R> {
+        let Some(body) = self.body.as_mut() else { return Woken::Halted };
+        let deadline =
+            self.site.deadline.and_then(|deadline| self.context.began.checked_add(deadline));
+        let over = Instant::now().checked_add(time);
+        let (until, woken) = match (over, deadline) {
+            (Some(over), Some(deadline)) if over < deadline => (Some(over), Woken::TimeOver),
+            (over, None) => (over, Woken::TimeOver),
+            (_, deadline) => (deadline, Woken::DeadlineOver),
+        };
+        tokio::select! {
+            // The result is looked at first: when it is there, nothing else counts.
+            biased;
+            ended = body => Woken::Ended(ended),
+            () = self.request.caller.left() => Woken::CallerLeft,
+            () = self.request.halted() => Woken::Halted,
+            () = sleep_until_some(until) => woken,
+        }
+    }
+
+    /// The budget is over: makes the work a job, or goes on waiting where that cannot be done.
+    async fn detach(mut self, budget: Duration) -> Reply<R> {
+        let manager = self.request.manager().await;
+        let mut backoff = Backoff::default();
+        loop {
+            let pause = if manager.hands_out_ids() {
+                match self.adopt(&manager).await {
+                    Adopting::Adopted(adopted) => return self.hand_over(&manager, adopted, budget),
+                    Adopting::EndedFirst(ended) => return self.end(Woken::Ended(ended)).await,
+                    Adopting::CallerLeft => return self.end(Woken::CallerLeft).await,
+                    Adopting::Failed(error) => {
+                        tracing::error!(
+                            tool = self.site.tool, %error,
+                            "the budget is over, but the job could not be stored; waiting on, and trying again"
+                        );
+                        backoff.next()
+                    }
+                }
+            } else {
+                tracing::warn!(
+                    tool = self.site.tool,
+                    "the budget is over, but jobs are kept in memory only; waiting for the result instead"
+                );
+                Duration::MAX
+            };
+            match self.wait(pause).await {
+                Woken::TimeOver => {}
+                woken => return self.end(woken).await,
+            }
+        }
+    }
+
+    /// Writes the job's record while the body runs on. Exactly one of the two sides wins: a record that is not taken
+    /// on, or comes too late, takes itself back.
+    async fn adopt(&mut self, manager: &JobManager) -> Adopting<R> {
+        let Some(body) = self.body.as_mut() else { return Adopting::Failed(StoreError::Closed) };
+        let adoption = self.request.adoption(self.site);
+        let adopting = self.adopting.insert(manager.adopt(adoption, Arc::clone(&self.context)));
+        let adopted = tokio::select! {
+            biased;
+            ended = &mut *body => return Adopting::EndedFirst(ended),
+            () = self.request.caller.left() => return Adopting::CallerLeft,
+            adopted = adopting => adopted,
+        };
+        self.adopting = None;
+        match adopted {
+            Ok(Ok(_)) if body.is_finished() => Adopting::EndedFirst(body.await),
+            Ok(Ok(adopted)) => Adopting::Adopted(adopted),
+            Ok(Err(error)) => Adopting::Failed(error),
+            Err(_) => Adopting::Failed(StoreError::Closed),
+        }
+    }
+
+    fn hand_over(mut self, manager: &JobManager, adopted: Adopted, budget: Duration) -> Reply<R> {
+        let tool = self.site.tool;
+        let Some(body) = self.body.take() else { return Reply::Failed(stopping(tool)) };
+        let job_id = self.context.id();
+        let elapsed = self.context.began.elapsed();
+        Span::current().record("job_id", display(job_id));
+        tell("outlived its budget and became a job", elapsed);
+        adopted.supervise(Body::new(body, self.conclude));
+        let _ = self.request.became.set(job_id);
+        let happened =
+            format!("Task exceeded {} time budget; running in background.", budget::spoken(budget));
+        let poll_after = manager.poll_after(tool, elapsed);
+        let follow_up = &self.request.follow_up;
+        Reply::Job(JobTicket::new(
+            job_id,
+            JobStatus::Running,
+            &happened,
+            tool,
+            follow_up,
+            poll_after,
+        ))
+    }
+
+    /// Answers a call that did not outlive its budget, or whose caller does not wait for it.
+    async fn end(mut self, woken: Woken<R>) -> Reply<R> {
+        let tool = self.site.tool;
+        let elapsed = self.context.began.elapsed();
+        let error = match woken {
+            Woken::Ended(ended) => {
+                self.body = None;
+                match ended {
+                    Ok(result) => {
+                        tell("answered inline", elapsed);
+                        return Reply::Inline(result);
+                    }
+                    Err(error) => match error.try_into_panic() {
+                        Ok(panic) => {
+                            let message = format!("{tool} panicked: {}", panic_message(&*panic));
+                            tell("panicked", elapsed);
+                            tracing::error!("{message}");
+                            CallError::new(CallErrorKind::Panic, tool, message)
+                        }
+                        // Only the end of the runtime aborts a body whose call is open.
+                        Err(_) => stopping(tool),
+                    },
+                }
+            }
+            Woken::DeadlineOver => {
+                self.stop_body();
+                let limit = humantime::format_duration(self.site.deadline.unwrap_or_default());
+                let message =
+                    format!("{tool} ran longer than its deadline of {limit} and was stopped");
+                tell("ran longer than its deadline", elapsed);
+                tracing::warn!("{message}");
+                CallError::new(CallErrorKind::Deadline, tool, message)
+            }
+            Woken::Halted | Woken::TimeOver => {
+                tell("was ended by the end of the server", elapsed);
+                self.stop_body();
+                stopping(tool)
+            }
+            Woken::CallerLeft => {
+                tell("was left by its caller", elapsed);
+                self.caller_left().await;
+                nobody_waits(tool)
+            }
+        };
+        Reply::Failed(error)
+    }
+
+    /// Nobody waits for the answer any more: keeps the work as a job, or stops it, as the annotation says. The same
+    /// call finds the work from this moment on, before it is known why the caller left.
+    async fn caller_left(&mut self) {
+        if let Some(manager) = &self.request.manager {
+            let adoption = self.request.adoption(self.site);
+            self.taken_in = Some(manager.take_in(&adoption, &self.context));
+        }
+        let departure = self.request.caller.departure().await;
+        self.settle(&departure);
+    }
+
+    /// Keeps the work as a job, or stops it.
+    fn settle(&mut self, departure: &Departure) {
+        let keep = self.site.keeps_after(departure);
+        tracing::debug!(?departure, keep, "the caller left before the answer");
+        if keep {
+            self.keep_as_job();
+        } else {
+            self.stop_body();
+        }
+    }
+
+    /// Makes the work a job in the background; where that fails, its result stays in memory for the caller's return.
+    fn keep_as_job(&mut self) {
+        let Some(body) = self.body.take() else { return };
+        let body = Body::new(body, self.conclude);
+        let (live, adopting) = (self.taken_in.take(), self.adopting.take());
+        let adoption = self.request.adoption(self.site);
+        let context = Arc::clone(&self.context);
+        self.request.with_manager(async move |manager| {
+            let live = live.unwrap_or_else(|| manager.take_in(&adoption, &context));
+            manager.keep(adoption, live, body, adopting).await;
+        });
+    }
+
+    fn stop_body(&mut self) {
+        let Some(body) = self.body.take() else { return };
+        let (context, body) = (Arc::clone(&self.context), Body::new(body, self.conclude));
+        let live = self.taken_in.take();
+        self.request.with_manager(async move |manager| {
+            if let Some(live) = live {
+                manager.let_go(&live);
+            }
+            body.wind_down(&context, manager.cancel_grace()).await;
+        });
+    }
+}
+
+/// A future that is dropped is a caller that is gone without a word.
+impl<R: Send + 'static> Drop for OpenCall<R> {
+    fn drop(&mut self) {
+        if self.body.is_some() {
+            self.settle(&Departure::Disconnected);
+        }
+    }
+}
+
+async fn sleep_until_some(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,125 @@
+//! A call of an annotated tool, from its arguments to its answer: as a new call, or as one that comes back to work that
+//! runs already.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rmcp::model::{CallToolRequestParams, CallToolResponse};
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer, ServerHandler};
+use tokio_util::sync::CancellationToken;
+
+use super::outcome;
+use super::server::JobServer;
+use super::tools::answer::in_band_error;
+use super::wishes::{Annotated, Wishes};
+use crate::budget;
+use crate::call::{CallRequest, Caller};
+use crate::call_key::CallKey;
+use crate::manager::LiveJob;
+use crate::reply::JobTicket;
+
+impl<S: ServerHandler> JobServer<S> {
+    pub(super) async fn call_annotated(
+        &self,
+        annotated: Annotated,
+        mut request: CallToolRequestParams,
+        mut context: RequestContext<RoleServer>,
+        caller: Caller,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let wishes = match Wishes::take(annotated, request.arguments.as_mut()) {
+            Ok(wishes) => wishes,
+            Err(answer) => return Ok(answer.into()),
+        };
+        let key =
+            CallKey::new(std::any::type_name::<S>(), &request.name, request.arguments.as_ref());
+        if let Some(live) = self.manager.live().undelivered(key)
+            && let Some(answer) = self.attach(&live, &caller, wishes.async_mode).await
+        {
+            return answer;
+        }
+        // The request's own token fires when the answer goes out; the body's has to outlive the ticket.
+        let body_token = CancellationToken::new();
+        context.ct = body_token.clone();
+        let call = Arc::new(CallRequest {
+            open: Some(self.manager.open_call()),
+            async_mode: wishes.async_mode,
+            label: wishes.label,
+            key: Some(key),
+            caller: caller.clone(),
+            follow_up: self.names.follow_up(),
+            body_token,
+            ..CallRequest::unknown(Some(self.manager.clone()))
+        });
+        let answer = Arc::clone(&call).serve(self.inner().call_tool(request, context)).await;
+        if caller.has_left()
+            && let Some(live) = call.became.get().and_then(|id| self.manager.live().get(*id))
+        {
+            self.ticket_was_lost(&live, &caller).await;
+        }
+        answer
+    }
+
+    /// The caller left before the ticket reached it: the same call, made again, gets the job; or the job is stopped,
+    /// as the annotation says.
+    async fn ticket_was_lost(&self, live: &Arc<LiveJob>, caller: &Caller) {
+        self.manager.live().remember_undelivered(live);
+        let departure = caller.departure().await;
+        if live.site().is_some_and(|site| !site.keeps_after(&departure)) {
+            self.manager.live().forget_undelivered(live);
+            self.manager.request_cancel(live);
+        }
+    }
+
+    /// The same call as one whose caller went away without an answer gets that one's, and starts no second run; `None`
+    /// where that one never began.
+    async fn attach(
+        &self,
+        live: &Arc<LiveJob>,
+        caller: &Caller,
+        at_once: bool,
+    ) -> Option<Result<CallToolResponse, ErrorData>> {
+        let site = live.site()?;
+        tracing::debug!(job_id = %live.id(), tool = site.tool, "the caller came back to work that runs already");
+        let mut wait = if at_once { Duration::ZERO } else { budget::of(site) };
+        loop {
+            tokio::select! {
+                biased;
+                ending = live.ending() => {
+                    self.manager.live().forget_undelivered(live);
+                    return Some(outcome::of_ending(&ending).map(CallToolResponse::from));
+                }
+                () = caller.left() => {
+                    self.ticket_was_lost(live, caller).await;
+                    return Some(Ok(in_band_error("the caller has left", None).into()));
+                }
+                () = self.manager.halted() => {
+                    return Some(Ok(in_band_error("the server is ending", None).into()));
+                }
+                () = tokio::time::sleep(wait) => {}
+            }
+            // An id that is not on disk is not handed out: then the wait goes on.
+            if self.manager.hands_out_ids()
+                && let Ok(job) = self.manager.status(live.id()).await
+                && !job.status().is_terminal()
+                && !caller.has_left()
+            {
+                self.manager.live().forget_undelivered(live);
+                let happened =
+                    "This call was made before and its work still runs in the background.";
+                let poll_after = self.manager.poll_after(site.tool, live.context.began.elapsed());
+                let follow_up = self.names.follow_up();
+                let ticket = JobTicket::new(
+                    live.id(),
+                    job.status(),
+                    happened,
+                    site.tool,
+                    &follow_up,
+                    poll_after,
+                );
+                return Some(Ok(ticket.to_result().into()));
+            }
+            wait = Duration::from_secs(1);
+        }
+    }
+}
