@@ -103,8 +103,15 @@ impl Drop for Server {
     }
 }
 
-/// The record of a job, read as an operator would.
+/// The record of a job as the journal has it, which is what survives a crash.
 fn on_disk(home: &Path, id: &str) -> Value {
+    let text = fs::read_to_string(home.join("meta/journal.ndjson")).unwrap();
+    let puts = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    puts.map(|line| line["put"].clone()).filter(|job| job["id"] == id).last().unwrap()
+}
+
+/// The record of a job as an operator reads it, complete after an orderly end.
+fn in_jobs_json(home: &Path, id: &str) -> Value {
     let text = fs::read_to_string(home.join("meta/jobs.json")).unwrap();
     let document: Value = serde_json::from_str(&text).unwrap();
     document["jobs"].as_array().unwrap().iter().find(|job| job["id"] == id).unwrap().clone()
@@ -159,7 +166,7 @@ fn the_end_of_the_input_ends_the_server_in_order() {
     let id = server.counting_job();
     server.close_input();
     assert!(server.end().success());
-    assert_interrupted(&on_disk(home.path(), &id));
+    assert_interrupted(&in_jobs_json(home.path(), &id));
 }
 
 #[cfg(unix)]
@@ -173,7 +180,7 @@ fn sigterm_ends_the_server_in_order_and_as_the_signal_says() {
         Command::new("kill").args(["-TERM", &server.process.id().to_string()]).status().unwrap();
     assert!(killed.success());
     assert_eq!(server.end().signal(), Some(15));
-    assert_interrupted(&on_disk(home.path(), &id));
+    assert_interrupted(&in_jobs_json(home.path(), &id));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! A store keeps records and guards their transitions. It runs nothing, and decides nothing about time: what
 //! happened, and when, comes from the manager.
 
+mod draft;
 mod json_file;
 mod memory;
 mod table;

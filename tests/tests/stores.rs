@@ -247,20 +247,168 @@ fn jobs_file(folder: &Path) -> std::path::PathBuf {
     folder.join("meta/jobs.json")
 }
 
-fn on_disk(folder: &Path) -> Value {
+fn journal(folder: &Path) -> std::path::PathBuf {
+    folder.join("meta/journal.ndjson")
+}
+
+/// The view that people read, once everything is at rest.
+async fn view(folder: &Path, store: &JsonFileStore) -> Value {
+    store.close().await.unwrap();
     serde_json::from_slice(&fs::read(jobs_file(folder)).unwrap()).unwrap()
 }
 
+/// The job as it is found by whoever opens what a crash at this very moment would leave: the journal alone.
+async fn after_a_crash(folder: &Path, id: JobId) -> Option<Arc<JobRecord>> {
+    let left = TempDir::new().unwrap();
+    fs::create_dir_all(left.path().join("meta")).unwrap();
+    fs::copy(journal(folder), journal(left.path())).unwrap();
+    JsonFileStore::open(left.path()).await.unwrap().get(id).await.unwrap()
+}
+
 #[tokio::test]
-async fn what_was_acknowledged_is_on_disk() {
+async fn what_was_acknowledged_survives_a_crash() {
     let folder = TempDir::new().unwrap();
     let store = JsonFileStore::open(folder.path()).await.unwrap();
     let id = store.insert(job(&store, 0)).await.unwrap().id;
-    assert_eq!(on_disk(folder.path())["jobs"][0]["status"], "pending");
+    assert_eq!(after_a_crash(folder.path(), id).await.unwrap().status(), JobStatus::Pending);
     change(&store, id, JobEvent::Start, 1).await;
-    assert_eq!(on_disk(folder.path())["jobs"][0]["status"], "running");
+    assert_eq!(after_a_crash(folder.path(), id).await.unwrap().status(), JobStatus::Running);
     change(&store, id, JobEvent::Complete(JobOutput::new("x")), 2).await;
-    assert_eq!(on_disk(folder.path())["jobs"][0]["result"], "x");
+    assert_eq!(after_a_crash(folder.path(), id).await.unwrap().status(), JobStatus::Completed);
+    store.prune(Prune::default()).await.unwrap();
+    assert!(after_a_crash(folder.path(), id).await.is_none(), "nothing pruned comes back");
+}
+
+#[tokio::test]
+async fn the_view_is_complete_at_an_orderly_end() {
+    let folder = TempDir::new().unwrap();
+    let store = JsonFileStore::open(folder.path()).await.unwrap();
+    for second in 0..20 {
+        completed(&store, second).await;
+    }
+    let view = view(folder.path(), &store).await;
+    assert_eq!(view["jobs"].as_array().unwrap().len(), 20);
+    assert!(view["jobs"].as_array().unwrap().iter().all(|job| job["status"] == "completed"));
+}
+
+#[tokio::test]
+async fn the_view_follows_by_itself() {
+    let folder = TempDir::new().unwrap();
+    let store = JsonFileStore::open(folder.path()).await.unwrap();
+    let id = store.insert(job(&store, 0)).await.unwrap().id.to_string();
+    while !fs::read_to_string(jobs_file(folder.path())).is_ok_and(|text| text.contains(&id)) {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+/// Opens what is left of a folder after `harm` was done to it.
+async fn after(harm: impl Fn(&Path), jobs: i64) -> Vec<JobId> {
+    let folder = TempDir::new().unwrap();
+    let store = JsonFileStore::open(folder.path()).await.unwrap();
+    let mut written = Vec::new();
+    for second in 0..jobs {
+        written.push(completed(&store, second).await);
+    }
+    store.close().await.unwrap();
+    drop(store);
+    harm(folder.path());
+    let store = JsonFileStore::open(folder.path()).await.unwrap();
+    let mut found = ids(&store, JobQuery::default()).await;
+    found.reverse();
+    assert_eq!(found, written);
+    // It goes on from there.
+    completed(&store, jobs).await;
+    found
+}
+
+#[tokio::test]
+async fn a_torn_last_line_spoils_nothing() {
+    for torn in [
+        "{\"put\":{\"id\":\"0a4c",
+        "\n{\"put\":",
+        "\n",
+        "\u{0}\u{0}\u{0}",
+        "{}\n",
+        "{\"later\":1}\n",
+    ] {
+        after(
+            |folder| {
+                let mut text = fs::read(journal(folder)).unwrap();
+                text.extend_from_slice(torn.as_bytes());
+                fs::write(journal(folder), text).unwrap();
+            },
+            3,
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_view_that_is_lost_old_damaged_or_of_another_journal_loses_nothing() {
+    let harms: [fn(&Path); 5] = [
+        |folder| fs::remove_file(jobs_file(folder)).unwrap(),
+        |folder| fs::write(jobs_file(folder), "{").unwrap(),
+        |folder| fs::write(jobs_file(folder), "{\"version\":1,\"jobs\":[]}\n").unwrap(),
+        |folder| {
+            let other = "{\"version\":1,\"journal\":\"0a4c8f5e-0000-4000-8000-000000000000\",\"position\":9,\"jobs\":[]}\n";
+            fs::write(jobs_file(folder), other).unwrap();
+        },
+        |folder| fs::write(folder.join("meta/jobs.json.new"), "half of it").unwrap(),
+    ];
+    for harm in harms {
+        after(harm, 5).await;
+    }
+}
+
+#[tokio::test]
+async fn a_journal_that_is_lost_or_damaged_falls_back_to_the_view() {
+    let harms: [fn(&Path); 3] = [
+        |folder| fs::remove_file(journal(folder)).unwrap(),
+        |folder| fs::write(journal(folder), "").unwrap(),
+        |folder| fs::write(journal(folder), "\u{0}\u{0}\u{0}\n").unwrap(),
+    ];
+    for harm in harms {
+        after(harm, 5).await;
+    }
+}
+
+#[tokio::test]
+async fn a_journal_that_grows_long_is_shortened_and_others_follow() {
+    let folder = TempDir::new().unwrap();
+    let store = JsonFileStore::open(folder.path()).await.unwrap();
+    let other = JsonFileStore::open(folder.path()).await.unwrap();
+    let id = store.insert(job(&store, 0)).await.unwrap().id;
+    change(&store, id, JobEvent::Start, 1).await;
+    assert!(other.get(id).await.unwrap().is_some());
+    let long = Some(Progress::new(1.0, None, Some("x".repeat(100_000))));
+    let mut longest = 0;
+    loop {
+        let told = Change::new(JobEvent::Progress, at(2)).with_progress(long.clone());
+        store.update(id, told).await.unwrap();
+        let length = fs::metadata(journal(folder.path())).unwrap().len();
+        if length < longest {
+            break;
+        }
+        longest = length;
+        assert!(longest < 64 * 1024 * 1024, "it grows without end");
+    }
+    change(&store, id, JobEvent::Cancel, 3).await;
+    assert_eq!(other.get(id).await.unwrap().unwrap().status(), JobStatus::Cancelled);
+    let mine = completed(&other, 4).await;
+    assert!(store.get(mine).await.unwrap().is_some());
+    assert_eq!(after_a_crash(folder.path(), id).await.unwrap().status(), JobStatus::Cancelled);
+}
+
+#[tokio::test]
+async fn a_folder_of_the_first_version_is_taken_over() {
+    let folder = TempDir::new().unwrap();
+    fs::create_dir_all(folder.path().join("meta")).unwrap();
+    let job = JobRecord::pending(JobId::new(), "simulate", "reactor", at(0));
+    let before = json!({"version": 1, "jobs": [job.to_json()]});
+    fs::write(jobs_file(folder.path()), before.to_string()).unwrap();
+    let store = JsonFileStore::open(folder.path()).await.unwrap();
+    assert!(*store.get(job.id).await.unwrap().unwrap() == job);
+    assert!(*after_a_crash(folder.path(), job.id).await.unwrap() == job);
 }
 
 #[cfg(unix)]
@@ -272,10 +420,13 @@ async fn the_folder_is_its_owners_alone() {
     let store = JsonFileStore::open(&home).await.unwrap();
     store.insert(job(&store, 0)).await.unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(
-        (mode(&home), mode(&home.join("meta")), mode(&jobs_file(&home))),
-        (0o700, 0o700, 0o600)
-    );
+    view(&home, &store).await;
+    for folder in [home.clone(), home.join("meta"), home.join("meta/owners")] {
+        assert_eq!(mode(&folder), 0o700, "{}", folder.display());
+    }
+    for file in [jobs_file(&home), journal(&home)] {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
 }
 
 #[tokio::test]
@@ -330,7 +481,8 @@ async fn unknown_fields_and_entries_survive_a_rewrite() {
     fs::write(jobs_file(folder.path()), before.to_string()).unwrap();
     let store = JsonFileStore::open(folder.path()).await.unwrap();
     store.insert(job(&store, 1)).await.unwrap();
-    let after = on_disk(folder.path());
+    fs::remove_file(jobs_file(folder.path())).unwrap();
+    let after = view(folder.path(), &store).await;
     assert_eq!(after["motto"], "forward");
     let jobs = after["jobs"].as_array().unwrap();
     assert_eq!(jobs.len(), 3);
@@ -362,22 +514,27 @@ async fn a_damaged_file_is_set_aside_and_never_overwritten() {
             .find(|path| path.to_string_lossy().contains("jobs.json.damaged-"))
             .unwrap_or_else(|| panic!("{damage:?} was not set aside"));
         assert_eq!(fs::read_to_string(aside).unwrap(), damage);
-        assert_eq!(on_disk(folder.path())["jobs"].as_array().unwrap().len(), 1);
+        assert_eq!(view(folder.path(), &store).await["jobs"].as_array().unwrap().len(), 1);
     }
 }
 
 #[tokio::test]
-async fn a_file_damaged_or_removed_while_in_use_loses_no_live_job() {
-    for damage in [Some("{"), None, Some("{\"version\":1,\"jobs\":[]}")] {
+async fn files_damaged_or_removed_while_in_use_lose_no_job() {
+    let harms: [fn(&Path); 5] = [
+        |folder| fs::write(jobs_file(folder), "{").unwrap(),
+        |folder| fs::write(journal(folder), "{").unwrap(),
+        |folder| fs::remove_file(journal(folder)).unwrap(),
+        |folder| fs::remove_dir_all(folder.join("meta")).unwrap(),
+        |folder| fs::remove_dir_all(folder).unwrap(),
+    ];
+    for harm in harms {
         let folder = TempDir::new().unwrap();
         let store = JsonFileStore::open(folder.path()).await.unwrap();
         let id = store.insert(job(&store, 0)).await.unwrap().id;
-        match damage {
-            Some(damage) => fs::write(jobs_file(folder.path()), damage).unwrap(),
-            None => fs::remove_dir_all(folder.path().join("meta")).unwrap(),
-        }
+        harm(folder.path());
         change(&store, id, JobEvent::Start, 1).await;
-        assert_eq!(on_disk(folder.path())["jobs"][0]["status"], "running", "{damage:?}");
+        assert_eq!(after_a_crash(folder.path(), id).await.unwrap().status(), JobStatus::Running);
+        assert_eq!(view(folder.path(), &store).await["jobs"][0]["status"], "running");
     }
 }
 
@@ -393,6 +550,16 @@ async fn a_later_version_is_left_alone() {
         "{error}"
     );
     assert_eq!(fs::read_to_string(jobs_file(folder.path())).unwrap(), later);
+
+    let later = "{\"journal\":\"0a4c8f5e-0000-4000-8000-000000000000\",\"version\":2}\n";
+    fs::remove_file(jobs_file(folder.path())).unwrap();
+    fs::write(journal(folder.path()), later).unwrap();
+    let error = JobManager::builder().folder(folder.path()).open().await.unwrap_err().to_string();
+    assert!(
+        error.contains("later version of smart-async (format 2, this one knows up to 1)"),
+        "{error}"
+    );
+    assert_eq!(fs::read_to_string(journal(folder.path())).unwrap(), later);
 }
 
 #[tokio::test]

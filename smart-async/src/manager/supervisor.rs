@@ -17,8 +17,9 @@ use crate::job::{Change, FailureKind, JobEvent, JobFailure, JobRecord};
 use crate::store::StoreError;
 use crate::{clock, observe};
 
-/// How often a job's progress goes to the store, and its record is looked at for another process's wish to stop it.
-const TICK: Duration = Duration::from_secs(1);
+/// How often a job's progress goes to the store, so that others see it as of that long ago at most, and how often its
+/// record is looked at for another process's wish to stop it.
+const TICK: Duration = Duration::from_millis(250);
 
 /// Why a body has been told to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::draft::Draft;
 use super::table::Table;
 use super::{JobStore, Pruned, StoreError, StoreFuture};
 use crate::job::{Change, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune};
@@ -26,6 +27,15 @@ impl MemoryStore {
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Draft<'_>) -> T) -> T {
+        let mut table = self.table();
+        let mut draft = Draft::new(&table);
+        let done = change(&mut draft);
+        let changes = draft.into_changes();
+        table.commit(changes);
+        done
+    }
 }
 
 fn ready<'a, T: Send + 'a>(answer: Result<T, StoreError>) -> StoreFuture<'a, T> {
@@ -34,15 +44,15 @@ fn ready<'a, T: Send + 'a>(answer: Result<T, StoreError>) -> StoreFuture<'a, T> 
 
 impl JobStore for MemoryStore {
     fn insert(&self, job: JobRecord) -> StoreFuture<'_, Arc<JobRecord>> {
-        ready(self.table().insert(job))
+        ready(self.change(|draft| draft.insert(job)))
     }
 
     fn update(&self, id: JobId, change: Change) -> StoreFuture<'_, Arc<JobRecord>> {
-        ready(self.table().update(id, change))
+        ready(self.change(|draft| draft.update(id, change)))
     }
 
     fn get(&self, id: JobId) -> StoreFuture<'_, Option<Arc<JobRecord>>> {
-        ready(Ok(self.table().get(id)))
+        ready(Ok(self.table().find(id).cloned()))
     }
 
     fn list(&self, query: JobQuery) -> StoreFuture<'_, JobPage> {
@@ -50,11 +60,11 @@ impl JobStore for MemoryStore {
     }
 
     fn prune(&self, prune: Prune) -> StoreFuture<'_, Pruned> {
-        ready(Ok(self.table().prune(&prune)))
+        ready(Ok(self.change(|draft| draft.prune(&prune))))
     }
 
     fn withdraw(&self, id: JobId) -> StoreFuture<'_, ()> {
-        self.table().withdraw(id);
+        self.change(|draft| draft.withdraw(id));
         ready(Ok(()))
     }
 

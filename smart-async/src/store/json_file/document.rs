@@ -1,25 +1,36 @@
-//! `jobs.json` as text: `{"version":1,"jobs":[…]}`, one job a line, so that people and `grep` can read it.
+//! `jobs.json` as text: `{"version":1,"journal":"<id>","position":n,"jobs":[…]}`, one job a line, so that people and
+//! `grep` can read it. It is a view: what the journal says up to that position.
 
-use serde::Deserialize;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use crate::job::JobRecord;
 
 /// The version written. 1: the first.
 pub(super) const VERSION: u64 = 1;
 
-/// What stands in the file beside the jobs that are understood. It is carried along, so that a rewrite loses nothing.
+/// What the files hold beside the jobs that are understood. It is carried along, so that a rewrite loses nothing.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Leftovers {
     /// Fields of the document that this version does not know.
-    fields: Map<String, Value>,
+    pub(super) fields: Map<String, Value>,
     /// Entries of `jobs` that are no job records.
-    entries: Vec<Value>,
+    pub(super) entries: Vec<Value>,
+}
+
+/// Up to where, and of which journal, a view tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Position {
+    pub(super) journal: Uuid,
+    pub(super) position: u64,
 }
 
 #[derive(Debug)]
 pub(super) enum Parsed {
-    Document { jobs: Vec<JobRecord>, leftovers: Leftovers },
+    Document { jobs: Vec<JobRecord>, leftovers: Leftovers, position: Option<Position> },
     LaterVersion(u64),
 }
 
@@ -27,6 +38,10 @@ pub(super) enum Parsed {
 struct Document {
     #[serde(rename = "version")]
     _version: serde::de::IgnoredAny,
+    #[serde(default)]
+    journal: Option<Uuid>,
+    #[serde(default)]
+    position: u64,
     jobs: Vec<Value>,
     #[serde(flatten)]
     fields: Map<String, Value>,
@@ -44,10 +59,10 @@ pub(super) fn parse(text: &[u8]) -> Result<Parsed, serde_json::Error> {
     if version > VERSION {
         return Ok(Parsed::LaterVersion(version));
     }
-    let document: Document = serde_json::from_slice(text)?;
-    let mut jobs = Vec::with_capacity(document.jobs.len());
-    let mut leftovers = Leftovers { fields: document.fields, entries: Vec::new() };
-    for entry in document.jobs {
+    let Document { journal, position, jobs: entries, fields, .. } = serde_json::from_slice(text)?;
+    let mut jobs = Vec::with_capacity(entries.len());
+    let mut leftovers = Leftovers { fields, entries: Vec::new() };
+    for entry in entries {
         match JobRecord::from_json(entry.clone()) {
             Ok(job) => jobs.push(job),
             Err(error) => {
@@ -56,15 +71,20 @@ pub(super) fn parse(text: &[u8]) -> Result<Parsed, serde_json::Error> {
             }
         }
     }
-    Ok(Parsed::Document { jobs, leftovers })
+    let position = journal.map(|journal| Position { journal, position });
+    Ok(Parsed::Document { jobs, leftovers, position })
 }
 
 /// Writes the file's text.
 pub(super) fn render<'a>(
-    jobs: impl IntoIterator<Item = &'a JobRecord>,
+    position: Position,
+    jobs: impl IntoIterator<Item = &'a Arc<JobRecord>>,
     leftovers: &Leftovers,
 ) -> Result<Vec<u8>, serde_json::Error> {
-    let mut text = format!("{{\"version\":{VERSION}").into_bytes();
+    let Position { journal, position } = position;
+    let mut text =
+        format!("{{\"version\":{VERSION},\"journal\":\"{journal}\",\"position\":{position}")
+            .into_bytes();
     for (name, value) in &leftovers.fields {
         text.push(b',');
         serde_json::to_writer(&mut text, name)?;
@@ -75,7 +95,7 @@ pub(super) fn render<'a>(
     let mut separator: &[u8] = b"\n";
     for job in jobs {
         text.extend_from_slice(separator);
-        serde_json::to_writer(&mut text, job)?;
+        serde_json::to_writer(&mut text, &**job)?;
         separator = b",\n";
     }
     for entry in &leftovers.entries {

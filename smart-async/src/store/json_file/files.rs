@@ -1,9 +1,9 @@
 //! The folder on disk: its paths and modes, its lock, and the one way a file in it is replaced.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::store::StoreError;
 
@@ -13,7 +13,9 @@ pub(super) struct Paths {
     pub(super) meta: PathBuf,
     pub(super) owners: PathBuf,
     pub(super) jobs: PathBuf,
+    pub(super) journal: PathBuf,
     lock: PathBuf,
+    view_lock: PathBuf,
 }
 
 impl Paths {
@@ -23,13 +25,17 @@ impl Paths {
         let paths = Self {
             owners: meta.join("owners"),
             jobs: meta.join("jobs.json"),
-            lock: meta.join("jobs.lock"),
+            journal: meta.join("journal.ndjson"),
+            lock: meta.join("journal.lock"),
+            view_lock: meta.join("jobs.lock"),
             meta,
         };
         paths.make_folders()?;
-        if paths.jobs.is_dir() {
-            let reason = "it is a folder, and should be a file; move it away".to_owned();
-            return Err(StoreError::Unusable { path: paths.jobs, reason });
+        for file in [&paths.jobs, &paths.journal] {
+            if file.is_dir() {
+                let reason = "it is a folder, and should be a file; move it away".to_owned();
+                return Err(StoreError::Unusable { path: file.clone(), reason });
+            }
         }
         Ok(paths)
     }
@@ -61,24 +67,25 @@ impl Paths {
     /// A process that holds it and is stopped would hold up everybody for ever, so the wait has an end.
     pub(super) fn lock(&self) -> Result<File, StoreError> {
         const PATIENCE: Duration = Duration::from_secs(5);
-        const PAUSE: Duration = Duration::from_millis(5);
         let failed = |error| StoreError::io("lock", &self.lock, error);
-        let open = || private().create(true).truncate(false).write(true).open(&self.lock);
-        let file = match open() {
+        let file = match open_lock(&self.lock) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // Somebody removed the folder while it was in use.
                 self.make_folders()?;
-                open()
+                open_lock(&self.lock)
             }
             opened => opened,
         };
         let file = file.map_err(failed)?;
         let began = Instant::now();
+        // Others hold it for as long as a sync takes: a short pause at first, and longer ones for a stuck process.
+        let mut pause = Duration::from_micros(20);
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
                 Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => {
-                    std::thread::sleep(PAUSE);
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_millis(5));
                 }
                 Err(TryLockError::WouldBlock) => {
                     return Err(failed(io::ErrorKind::TimedOut.into()));
@@ -88,35 +95,43 @@ impl Paths {
         }
     }
 
-    /// Which jobs file stands there now; it is replaced whole, so another one has another stamp.
-    pub(super) fn stamp(&self) -> Option<Stamp> {
-        let metadata = fs::metadata(&self.jobs).ok()?;
-        Some(Stamp {
-            modified: metadata.modified().ok()?,
-            length: metadata.len(),
-            inode: inode(&metadata),
-        })
+    /// Tries out whether locks work here: on some network file systems they say yes to everybody.
+    pub(super) fn try_locks_out(&self) -> Result<(), StoreError> {
+        let held = self.lock()?;
+        let second =
+            open_lock(&self.lock).map_err(|error| StoreError::io("lock", &self.lock, error))?;
+        let refused = matches!(second.try_lock(), Err(TryLockError::WouldBlock));
+        drop(held);
+        if refused {
+            return Ok(());
+        }
+        let reason = "its file system has no working file locks, so that two servers would spoil each other's jobs; \
+                      name a folder on a local disk"
+            .to_owned();
+        Err(StoreError::Unusable { path: self.meta.clone(), reason })
     }
 
-    /// The jobs file and its text; `None` where there is none yet.
-    pub(super) fn read_jobs(&self) -> Result<Option<(File, Vec<u8>)>, StoreError> {
-        let read = || -> io::Result<_> {
-            let mut file = File::open(&self.jobs)?;
-            let mut text = Vec::new();
-            file.read_to_end(&mut text)?;
-            Ok((file, text))
-        };
-        match read() {
-            Ok(read) => Ok(Some(read)),
+    /// Takes the lock of the view, if nobody else has it just now.
+    pub(super) fn try_lock_view(&self) -> Option<File> {
+        let file = open_lock(&self.view_lock).ok()?;
+        file.try_lock().is_ok().then_some(file)
+    }
+
+    /// The text of the view; `None` where there is none.
+    pub(super) fn read_view(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        match fs::read(&self.jobs) {
+            Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StoreError::io("read", &self.jobs, error)),
         }
     }
 
-    /// Puts `text` in place of the jobs file: whoever reads it sees the old text or the new, and after a crash one of
-    /// them is there. Returns the new file.
-    pub(super) fn replace_jobs(&self, text: &[u8]) -> Result<File, StoreError> {
-        let new = self.jobs.with_extension("json.new");
+    /// Puts `text` in place of a file: whoever reads it sees the old text or the new, and after a crash one of them is
+    /// there.
+    pub(super) fn replace(&self, path: &Path, text: &[u8]) -> Result<(), StoreError> {
+        let mut new = path.as_os_str().to_owned();
+        new.push(".new");
+        let new = PathBuf::from(new);
         let write = || {
             // One that a crash left may have another mode.
             if let Err(error) = fs::remove_file(&new)
@@ -126,33 +141,27 @@ impl Paths {
             }
             let mut file = private().create_new(true).write(true).open(&new)?;
             file.write_all(text)?;
-            file.sync_all()?;
-            Ok(file)
+            file.sync_all()
         };
-        let file = write().map_err(|error| StoreError::io("write", &new, error))?;
-        fs::rename(&new, &self.jobs)
-            .map_err(|error| StoreError::io("replace", &self.jobs, error))?;
-        sync_folder(&self.meta)?;
-        Ok(file)
+        write().map_err(|error| StoreError::io("write", &new, error))?;
+        fs::rename(&new, path).map_err(|error| StoreError::io("replace", path, error))?;
+        sync_folder(&self.meta)
     }
 
-    /// Moves a jobs file that cannot be understood out of the way, under a name that tells when.
-    pub(super) fn set_aside(&self) -> Result<PathBuf, StoreError> {
+    /// Moves a file that cannot be understood out of the way, under a name that tells when.
+    pub(super) fn set_aside(&self, path: &Path) -> Result<PathBuf, StoreError> {
         let time = crate::clock::now().format("%Y%m%dT%H%M%S%3fZ");
-        let aside = self.meta.join(format!("jobs.json.damaged-{time}"));
-        fs::rename(&self.jobs, &aside)
-            .map_err(|error| StoreError::io("set aside", &self.jobs, error))?;
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(format!(".damaged-{time}"));
+        let aside = PathBuf::from(aside);
+        fs::rename(path, &aside).map_err(|error| StoreError::io("set aside", path, error))?;
         sync_folder(&self.meta)?;
         Ok(aside)
     }
 }
 
-/// What tells one jobs file from the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
-    modified: SystemTime,
-    length: u64,
-    inode: u64,
+fn open_lock(path: &Path) -> io::Result<File> {
+    private().create(true).truncate(false).write(true).open(path)
 }
 
 /// How files of ours are opened: for their owner alone.
@@ -174,12 +183,15 @@ pub(super) fn sync_folder(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// What tells a file from another one of the same name, for as long as it is held open.
 #[cfg(unix)]
-fn inode(metadata: &fs::Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(metadata)
+pub(super) fn identity(metadata: &fs::Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    (metadata.dev(), metadata.ino())
 }
 
+/// What tells a file from another one of the same name: here its time of creation is all there is.
 #[cfg(not(unix))]
-fn inode(_: &fs::Metadata) -> u64 {
-    0
+pub(super) fn identity(metadata: &fs::Metadata) -> Option<std::time::SystemTime> {
+    metadata.created().ok()
 }

@@ -1,99 +1,62 @@
-//! The one thread of a process that writes `jobs.json`, and the copy of the table that readers look at.
+//! The one thread of a process that appends to the journal. It gathers what callers hand it while it was busy, does that
+//! as one batch, and acknowledges when the batch is synced.
 
-use std::fs::File;
 use std::sync::mpsc;
-use std::sync::{Arc, PoisonError, RwLock};
 
-use super::document::{self, Leftovers, Parsed};
-use super::files::{Paths, Stamp};
+use super::files::Paths;
+use super::journal::{Journal, NotAppended};
+use super::known::Shared;
+use super::view::View;
 use crate::job::OwnerId;
 use crate::store::StoreError;
-use crate::store::table::Table;
+use crate::store::draft::Draft;
+use crate::store::table::{Changes, Table};
 
 /// A change to the table; what it returns is told, once the batch is on disk or is not, how that went.
-pub(super) type Request = Box<dyn FnOnce(&mut Table) -> Acknowledge + Send>;
-type Acknowledge = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+pub(super) type Request = Box<dyn FnOnce(&mut Draft<'_>) -> Acknowledge + Send>;
+pub(super) type Acknowledge = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
-/// How many requests share one rewrite of the file.
-const BATCH: usize = 1024;
+/// How many requests share one sync.
+const BATCH: usize = 4096;
 
 /// The handle to the thread. Dropping it lets the thread finish what was handed in, and end.
 #[derive(Debug)]
-pub(super) struct Writer {
-    requests: mpsc::Sender<Request>,
-    published: Arc<RwLock<Published>>,
-    paths: Paths,
-}
-
-/// What is on disk, as far as this process knows.
-#[derive(Debug, Clone)]
-struct Published {
-    table: Arc<Table>,
-    stamp: Option<Stamp>,
-}
+pub(super) struct Writer(mpsc::Sender<Request>);
 
 impl Writer {
-    /// Reads the file and starts the thread.
-    pub(super) fn start(paths: Paths, owner: OwnerId) -> Result<Self, StoreError> {
-        let mut file = JobsFile {
-            paths: paths.clone(),
-            owner,
-            table: Table::default(),
-            leftovers: Leftovers::default(),
-            stamp: None,
-            held: None,
-            unsaved: false,
-        };
-        {
-            let _locked = paths.lock()?;
-            file.take_in()?;
-            if file.unsaved || file.stamp.is_none() {
-                // Shows now, not at the first job, whether the folder can be written.
-                file.commit()?;
-            }
-        }
-        let published = Arc::new(RwLock::new(file.to_publish()));
+    /// Starts the thread.
+    pub(super) fn start(
+        paths: Paths,
+        owner: OwnerId,
+        known: Shared,
+        view: std::sync::Arc<View>,
+    ) -> Result<Self, StoreError> {
         let (requests, inbox) = mpsc::channel();
-        let shared = Arc::clone(&published);
+        let journal = paths.journal.clone();
+        let thread = Thread { paths, owner, known, view };
         std::thread::Builder::new()
-            .name("smart-async-store".to_owned())
-            .spawn(move || file.serve(&inbox, &shared))
-            .map_err(|error| StoreError::io("start the writer of", &paths.jobs, error))?;
-        Ok(Self { requests, published, paths })
+            .name("smart-async-journal".to_owned())
+            .spawn(move || thread.serve(&inbox))
+            .map_err(|error| StoreError::io("start the writer of", journal, error))?;
+        Ok(Self(requests))
     }
 
     pub(super) fn send(&self, request: Request) {
         // A thread that is gone drops the request, and with it the sender that its caller waits for.
-        let _ = self.requests.send(request);
-    }
-
-    pub(super) fn published(&self) -> Arc<Table> {
-        Arc::clone(&self.published.read().unwrap_or_else(PoisonError::into_inner).table)
-    }
-
-    /// Whether another process has replaced the file since.
-    pub(super) fn is_behind(&self) -> bool {
-        self.paths.stamp() != self.published.read().unwrap_or_else(PoisonError::into_inner).stamp
+        let _ = self.0.send(request);
     }
 }
 
-/// The writer's own view: the table as it will be on disk when the batch is done.
-struct JobsFile {
+struct Thread {
     paths: Paths,
     /// The process whose unfinished jobs no other may lose.
     owner: OwnerId,
-    table: Table,
-    leftovers: Leftovers,
-    stamp: Option<Stamp>,
-    /// The file that was read or written last. Held open, its inode is not given to another file, so that a stamp
-    /// tells files apart for certain.
-    held: Option<File>,
-    /// The table holds what the file does not.
-    unsaved: bool,
+    known: Shared,
+    view: std::sync::Arc<View>,
 }
 
-impl JobsFile {
-    fn serve(mut self, inbox: &mpsc::Receiver<Request>, published: &RwLock<Published>) {
+impl Thread {
+    fn serve(self, inbox: &mpsc::Receiver<Request>) {
         while let Ok(first) = inbox.recv() {
             let batch: Vec<_> =
                 std::iter::once(first).chain(inbox.try_iter()).take(BATCH).collect();
@@ -102,7 +65,6 @@ impl JobsFile {
             if let Err(error) = &result {
                 tracing::error!(%error, "failed to write the job store");
             }
-            *published.write().unwrap_or_else(PoisonError::into_inner) = self.to_publish();
             for acknowledge in acknowledgements {
                 acknowledge(result.clone());
             }
@@ -111,76 +73,77 @@ impl JobsFile {
 
     /// Does a batch as a whole: all of it is on disk afterwards, or none.
     fn run(
-        &mut self,
+        &self,
         batch: Vec<Request>,
         acknowledgements: &mut Vec<Acknowledge>,
     ) -> Result<(), StoreError> {
-        let locked = self.paths.lock().and_then(|lock| self.take_in().map(|()| lock));
-        let before = self.table.clone();
-        acknowledgements.extend(batch.into_iter().map(|request| request(&mut self.table)));
-        self.unsaved |= !self.table.same_as(&before);
-        let committed = locked.and_then(|_lock| if self.unsaved { self.commit() } else { Ok(()) });
-        if committed.is_err() {
-            // The new file may stand there all the same, where only syncing its folder failed. Nobody was told of it,
-            // so what was there before is put back with the next batch.
-            self.table = before;
-            self.stamp = self.paths.stamp();
-        }
-        committed
-    }
-
-    /// Takes in the file as another process left it. Needs the lock.
-    fn take_in(&mut self) -> Result<(), StoreError> {
-        let stamp = self.paths.stamp();
-        if stamp.is_some() && stamp == self.stamp {
-            return Ok(());
-        }
-        let Some((file, text)) = self.paths.read_jobs()? else {
-            if self.stamp.is_some() {
-                tracing::warn!(path = %self.paths.jobs.display(), "the jobs file was removed; writing it anew");
-                self.unsaved = true;
-            }
-            return Ok(());
+        let locked = self.paths.lock();
+        let mut known = self.known.lock();
+        let before = match &locked {
+            Ok(_) => known.catch_up_to_append(&self.paths),
+            Err(error) => Err(error.clone()),
         };
-        match document::parse(&text) {
-            Ok(Parsed::Document { jobs, leftovers }) => {
-                let mut table = Table::default();
-                for job in jobs {
-                    if let Err(error) = table.insert(job) {
-                        tracing::warn!(%error, "jobs.json holds a job twice; the first is taken");
-                    }
-                }
-                self.unsaved = table.bring_along(&self.table, self.owner);
-                (self.table, self.leftovers) = (table, leftovers);
-                (self.stamp, self.held) = (stamp, Some(file));
+        let mut draft = Draft::new(&known.table);
+        if let Ok(Some(before)) = &before {
+            draft.bring_along(before, self.owner);
+        }
+        acknowledgements.extend(batch.into_iter().map(|request| request(&mut draft)));
+        let changes = draft.into_changes();
+        before?;
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let merely_progress = is_merely_progress(&changes, &known.table);
+        let appending = known.journal.batch(&changes)?;
+        // From here on others read what was there before, without waiting for the disk.
+        known.appending = true;
+        drop(known);
+        let appended = appending.append();
+        let mut known = self.known.lock();
+        known.appending = false;
+        match appended {
+            Ok(end) => known.journal.appended(end),
+            Err(NotAppended { error, left_behind }) => {
+                known.spoilt = left_behind;
+                return Err(error);
             }
-            Ok(Parsed::LaterVersion(found)) => {
-                let path = self.paths.jobs.clone();
-                return Err(StoreError::LaterVersion { path, found, known: document::VERSION });
-            }
-            Err(error) => {
-                let aside = self.paths.set_aside()?;
-                tracing::error!(
-                    %error, aside = %aside.display(),
-                    "jobs.json is damaged; it was set aside, and the store goes on with what is known"
-                );
-                self.unsaved = true;
-            }
+        }
+        known.table.commit(changes);
+        let long = known.journal.is_long();
+        drop(known);
+        self.view.behind(merely_progress);
+        if long {
+            self.shorten();
         }
         Ok(())
     }
 
-    /// Puts the table on disk. Needs the lock.
-    fn commit(&mut self) -> Result<(), StoreError> {
-        let text = document::render(self.table.jobs().map(AsRef::as_ref), &self.leftovers)
-            .map_err(|error| StoreError::io("render", &self.paths.jobs, error.into()))?;
-        self.held = Some(self.paths.replace_jobs(&text)?);
-        self.stamp = self.paths.stamp();
-        self.unsaved = false;
-        Ok(())
+    /// Replaces the journal by one that says the same and no more. Needs the lock. A failure is no harm: the long one
+    /// stays.
+    fn shorten(&self) {
+        let (table, leftovers, unread) = {
+            let mut known = self.known.lock();
+            known.appending = true;
+            (known.table.clone(), known.leftovers.clone(), known.journal.unread())
+        };
+        let shortened = Journal::create(&self.paths, &table, &leftovers, unread);
+        let mut known = self.known.lock();
+        known.appending = false;
+        match shortened {
+            Ok(journal) => known.journal = journal,
+            Err(error) => tracing::warn!(%error, "failed to shorten the journal"),
+        }
+        drop(known);
+        self.view.behind(false);
     }
+}
 
-    fn to_publish(&self) -> Published {
-        Published { table: Arc::new(self.table.clone()), stamp: self.stamp }
-    }
+/// Whether nothing has changed that a person would look for in the view at once.
+fn is_merely_progress(changes: &Changes, before: &Table) -> bool {
+    changes.iter().all(|(id, change)| match (change, before.find(*id)) {
+        (Some(now), Some(before)) => {
+            now.status() == before.status() && now.cancel_requested == before.cancel_requested
+        }
+        _ => false,
+    })
 }

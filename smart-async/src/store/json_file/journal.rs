@@ -1,0 +1,243 @@
+//! The journal: the truth. What is in it, up to its last whole line, is what there is; `jobs.json` is a view of it.
+//!
+//! Changes are appended under the folder's lock and synced before anybody is told. The file is replaced by a shorter one
+//! that says the same when it has grown long; who holds the old one notices by its inode.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::document::{Leftovers, Position};
+use super::files::{Paths, identity};
+use super::lines::{self, Header, Line};
+use crate::store::StoreError;
+use crate::store::table::{Changes, Table};
+
+/// A journal is not shortened before it is this long.
+const SHORT: u64 = 4 * 1024 * 1024;
+/// It is shortened when it is so many times as long as it has to be.
+const SLACK: u64 = 3;
+
+/// The journal as it stands, read up to a position.
+#[derive(Debug)]
+pub(super) struct Journal {
+    path: PathBuf,
+    /// Held open: its inode is not given to another file, so that a journal that was replaced is told for certain.
+    file: Arc<File>,
+    id: Uuid,
+    /// Up to where it was read: the end of a whole line.
+    position: u64,
+    /// How long it was when it was last shortened.
+    shortest: u64,
+    /// Lines that could not be read, which are kept when the journal is shortened.
+    unread: Vec<Vec<u8>>,
+}
+
+/// What opening found.
+pub(super) enum Found {
+    Journal(Journal),
+    Nothing,
+    /// A file whose beginning cannot be read.
+    Damaged(serde_json::Error),
+}
+
+impl Journal {
+    /// Opens the journal, and reads nothing of it but its header.
+    pub(super) fn open(paths: &Paths) -> Result<Found, StoreError> {
+        let path = &paths.journal;
+        let failed = |error| StoreError::io("read", path, error);
+        let mut file = match File::options().read(true).append(true).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut first = Vec::new();
+        let mut byte = [0];
+        // The header is short: the first line of anything else need not be read to its end.
+        while first.len() < 1024 && file.read(&mut byte).map_err(failed)? == 1 && byte != *b"\n" {
+            first.extend(byte);
+        }
+        let header: Header = match serde_json::from_slice(&first) {
+            Ok(header) => header,
+            Err(error) => return Ok(Found::Damaged(error)),
+        };
+        if header.version > lines::VERSION {
+            let (found, known) = (header.version, lines::VERSION);
+            return Err(StoreError::LaterVersion { path: path.clone(), found, known });
+        }
+        let position = first.len() as u64 + 1;
+        let shortest = file.metadata().map_err(failed)?.len();
+        let id = header.journal;
+        Ok(Found::Journal(Self {
+            path: path.clone(),
+            file: Arc::new(file),
+            id,
+            position,
+            shortest,
+            unread: Vec::new(),
+        }))
+    }
+
+    /// Puts a new journal in place, which says what there is and nothing else.
+    pub(super) fn create(
+        paths: &Paths,
+        table: &Table,
+        leftovers: &Leftovers,
+        unread: Vec<Vec<u8>>,
+    ) -> Result<Self, StoreError> {
+        let header = Header { journal: Uuid::new_v4(), version: lines::VERSION };
+        let mut text = lines::whole(header, table.jobs(), leftovers)
+            .map_err(|error| StoreError::io("render", &paths.journal, error.into()))?;
+        for line in &unread {
+            text.extend_from_slice(line);
+            text.push(b'\n');
+        }
+        paths.replace(&paths.journal, &text)?;
+        let file = File::options().read(true).append(true).open(&paths.journal);
+        let file = file.map_err(|error| StoreError::io("read", &paths.journal, error))?;
+        let length = text.len() as u64;
+        let path = paths.journal.clone();
+        Ok(Self {
+            path,
+            file: Arc::new(file),
+            id: header.journal,
+            position: length,
+            shortest: length,
+            unread,
+        })
+    }
+
+    /// Up to where it was read.
+    pub(super) const fn position(&self) -> Position {
+        Position { journal: self.id, position: self.position }
+    }
+
+    /// Starts reading at a position that a view tells of, where that is one of this journal.
+    pub(super) fn start_from(&mut self, view: Position) -> bool {
+        let fits = view.journal == self.id
+            && view.position >= self.position
+            && self.file.metadata().is_ok_and(|metadata| view.position <= metadata.len());
+        if fits {
+            self.position = view.position;
+        }
+        fits
+    }
+
+    /// Whether another journal stands in its place, or a part of it is gone.
+    pub(super) fn is_replaced(&self) -> bool {
+        match (fs::metadata(&self.path), self.file.metadata()) {
+            (Ok(there), Ok(held)) => {
+                identity(&there) != identity(&held) || there.len() < self.position
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether it has grown since it was read.
+    pub(super) fn has_grown(&self) -> bool {
+        self.file.metadata().is_ok_and(|metadata| metadata.len() > self.position)
+    }
+
+    /// Reads what was appended since, up to the last whole line, into `table`.
+    pub(super) fn read_on(
+        &mut self,
+        table: &mut Table,
+        leftovers: &mut Leftovers,
+    ) -> Result<(), StoreError> {
+        let failed = |error| StoreError::io("read", &self.path, error);
+        let mut text = Vec::new();
+        let mut reader = &*self.file;
+        reader.seek(SeekFrom::Start(self.position)).map_err(failed)?;
+        reader.read_to_end(&mut text).map_err(failed)?;
+        let Some(end) = text.iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
+        let whole = text.get(..end).unwrap_or_default();
+        let mut changes = Changes::new();
+        for line in whole.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            match Line::parse(line) {
+                Ok(Line::Put(job)) => {
+                    changes.insert(job.id, Some((*job).into()));
+                }
+                Ok(Line::Remove(ids)) => changes.extend(ids.into_iter().map(|id| (id, None))),
+                Ok(Line::Field(name, value)) => {
+                    leftovers.fields.insert(name, value);
+                }
+                Ok(Line::Entry(value)) => leftovers.entries.push(value),
+                Err(error) => {
+                    tracing::warn!(%error, "passing over a line of the journal that a crash tore, or a later version wrote");
+                    self.unread.push(line.to_owned());
+                }
+            }
+        }
+        table.commit(changes);
+        self.position += end as u64 + 1;
+        Ok(())
+    }
+
+    /// A batch that is about to be appended. Needs the lock, and everything read up to the end.
+    pub(super) fn batch(&self, changes: &Changes) -> Result<Batch, StoreError> {
+        let text = lines::batch(changes)
+            .map_err(|error| StoreError::io("render", &self.path, error.into()))?;
+        let metadata =
+            self.file.metadata().map_err(|error| StoreError::io("read", &self.path, error))?;
+        Ok(Batch {
+            path: self.path.clone(),
+            file: Arc::clone(&self.file),
+            text,
+            start: metadata.len(),
+        })
+    }
+
+    /// Takes note of a batch that was appended.
+    pub(super) const fn appended(&mut self, end: u64) {
+        self.position = end;
+    }
+
+    /// Whether it is so long that it should be shortened.
+    pub(super) const fn is_long(&self) -> bool {
+        self.position > SHORT && self.position > self.shortest.saturating_mul(SLACK)
+    }
+
+    /// Lines that could not be read.
+    pub(super) fn unread(&self) -> Vec<Vec<u8>> {
+        self.unread.clone()
+    }
+}
+
+/// Changes on their way to the disk.
+#[derive(Debug)]
+pub(super) struct Batch {
+    path: PathBuf,
+    file: Arc<File>,
+    text: Vec<u8>,
+    start: u64,
+}
+
+/// Why a batch was not appended.
+#[derive(Debug)]
+pub(super) struct NotAppended {
+    pub(super) error: StoreError,
+    /// Whether a part of it may still be in the file, where it must not be read.
+    pub(super) left_behind: bool,
+}
+
+impl Batch {
+    /// Appends the changes and syncs them, and returns where they end. Needs the lock.
+    ///
+    /// Where that fails, what was written is taken away again: a change that was refused must not come back.
+    pub(super) fn append(self) -> Result<u64, NotAppended> {
+        let append = || {
+            (&*self.file).write_all(&self.text)?;
+            self.file.sync_data()
+        };
+        let Err(error) = append() else { return Ok(self.start + self.text.len() as u64) };
+        let taken_away = self.file.set_len(self.start);
+        if let Err(error) = &taken_away {
+            tracing::error!(%error, "failed to take away what could not be written to the journal");
+        }
+        let error = StoreError::io("append to", self.path, error);
+        Err(NotAppended { error, left_behind: taken_away.is_err() })
+    }
+}

@@ -1,0 +1,150 @@
+//! What this process knows of the folder: the table, and how far it has read the journal that the table comes from.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::document::{self, Leftovers, Parsed};
+use super::files::Paths;
+use super::journal::{Found, Journal};
+use crate::store::StoreError;
+use crate::store::table::Table;
+
+/// Shared by the writer, the view and the readers; held for as long as it takes to look, never while a disk is waited
+/// for by the writer.
+#[derive(Debug, Clone)]
+pub(super) struct Shared(Arc<Mutex<Known>>);
+
+impl Shared {
+    pub(super) fn new(known: Known) -> Self {
+        Self(Arc::new(Mutex::new(known)))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) table: Table,
+    pub(super) leftovers: Leftovers,
+    pub(super) journal: Journal,
+    /// The writer of this process is appending what is not to be seen before it is synced.
+    pub(super) appending: bool,
+    /// The journal ends with what was refused and could not be taken away: it is to be replaced before it is read on.
+    pub(super) spoilt: bool,
+}
+
+impl Known {
+    /// Reads the folder as it is found at the start. Needs the lock.
+    pub(super) fn open(paths: &Paths) -> Result<Self, StoreError> {
+        let view = View::read(paths)?;
+        match Journal::open(paths)? {
+            Found::Journal(journal) => Self::load(journal, view),
+            Found::Damaged(error) => {
+                let aside = paths.set_aside(&paths.journal)?;
+                tracing::error!(%error, aside = %aside.display(), "the journal is damaged from its beginning on; it was set aside");
+                Self::begin(paths, view)
+            }
+            Found::Nothing => Self::begin(paths, view),
+        }
+    }
+
+    /// A folder without a journal: the view is all there is, and the journal is begun with it.
+    fn begin(paths: &Paths, view: View) -> Result<Self, StoreError> {
+        let View { table, leftovers, .. } = view;
+        let journal = Journal::create(paths, &table, &leftovers, Vec::new())?;
+        Ok(Self { table, leftovers, journal, appending: false, spoilt: false })
+    }
+
+    /// Reads a journal: from where the view ends, where the view is of this journal, else from its beginning.
+    fn load(mut journal: Journal, view: View) -> Result<Self, StoreError> {
+        let (mut table, mut leftovers) = match view.position {
+            Some(position) if journal.start_from(position) => (view.table, view.leftovers),
+            _ => Default::default(),
+        };
+        journal.read_on(&mut table, &mut leftovers)?;
+        Ok(Self { table, leftovers, journal, appending: false, spoilt: false })
+    }
+
+    /// Whether another process has written since.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.appending && !self.spoilt && (self.journal.has_grown() || self.journal.is_replaced())
+    }
+
+    /// Takes in what other processes have written. A journal that is gone or damaged changes nothing of what is known;
+    /// the next writer sees to it.
+    pub(super) fn catch_up(&mut self, paths: &Paths) -> Result<(), StoreError> {
+        if self.appending || self.spoilt {
+            return Ok(());
+        }
+        if !self.journal.is_replaced() {
+            return self.journal.read_on(&mut self.table, &mut self.leftovers);
+        }
+        if let Found::Journal(journal) = Journal::open(paths)? {
+            *self = Self::load(journal, View::default())?;
+        }
+        Ok(())
+    }
+
+    /// As [`catch_up`](Self::catch_up), for whoever is about to append, and so has the lock: afterwards there is a
+    /// journal, and all of it is known. Returns what was known before of a journal that is no more.
+    pub(super) fn catch_up_to_append(
+        &mut self,
+        paths: &Paths,
+    ) -> Result<Option<Table>, StoreError> {
+        let replaced = self.journal.is_replaced();
+        if !replaced && !self.spoilt {
+            self.journal.read_on(&mut self.table, &mut self.leftovers)?;
+            return Ok(None);
+        }
+        match Journal::open(paths)? {
+            Found::Journal(_) if !replaced => {}
+            Found::Journal(journal) => {
+                let now = Self::load(journal, View::default())?;
+                let before = std::mem::replace(self, now);
+                return Ok(Some(before.table));
+            }
+            Found::Damaged(error) => {
+                let aside = paths.set_aside(&paths.journal)?;
+                tracing::error!(%error, aside = %aside.display(), "the journal was damaged; it was set aside, and what is known is written anew");
+            }
+            Found::Nothing => {
+                tracing::warn!(path = %paths.journal.display(), "the journal was removed; what is known is written anew");
+            }
+        }
+        self.journal = Journal::create(paths, &self.table, &self.leftovers, self.journal.unread())?;
+        self.spoilt = false;
+        Ok(None)
+    }
+}
+
+/// What a `jobs.json` says.
+#[derive(Debug, Default)]
+struct View {
+    table: Table,
+    leftovers: Leftovers,
+    position: Option<document::Position>,
+}
+
+impl View {
+    /// Reads it. One that cannot be understood is set aside. Needs the lock.
+    fn read(paths: &Paths) -> Result<Self, StoreError> {
+        let Some(text) = paths.read_view()? else { return Ok(Self::default()) };
+        match document::parse(&text) {
+            Ok(Parsed::Document { jobs, leftovers, position }) => {
+                let mut table = Table::default();
+                table.commit(jobs.into_iter().map(|job| (job.id, Some(Arc::new(job)))).collect());
+                Ok(Self { table, leftovers, position })
+            }
+            Ok(Parsed::LaterVersion(found)) => {
+                let path = paths.jobs.clone();
+                Err(StoreError::LaterVersion { path, found, known: document::VERSION })
+            }
+            Err(error) => {
+                let aside = paths.set_aside(&paths.jobs)?;
+                tracing::error!(%error, aside = %aside.display(), "jobs.json is damaged; it was set aside, and is written anew from the journal");
+                Ok(Self::default())
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The lines of the journal. Each is a JSON object with one field that says what it is:
+//!
+//! - `{"journal":"<id>","version":1}`: the first line; the id is another for each file of that name.
+//! - `{"put":{…}}`: a job's record, in place of the one before.
+//! - `{"remove":["<id>",…]}`: jobs that are gone.
+//! - `{"field":{"<name>":…}}`, `{"entry":…}`: what a `jobs.json` held that this version does not know.
+//!
+//! A line that is none of these is passed over and kept: it is a torn one, or of a later version.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::job::{JobId, JobRecord};
+use crate::store::table::Changes;
+
+/// The version written. 1: the first.
+pub(super) const VERSION: u64 = 1;
+
+/// The first line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Header {
+    pub(super) journal: Uuid,
+    pub(super) version: u64,
+}
+
+/// Any other line.
+#[derive(Debug)]
+pub(super) enum Line {
+    Put(Box<JobRecord>),
+    Remove(Vec<JobId>),
+    Field(String, Value),
+    Entry(Value),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Written {
+    Put(Value),
+    Remove(Vec<JobId>),
+    Field(serde_json::Map<String, Value>),
+    Entry(Value),
+}
+
+impl Line {
+    /// Reads a line.
+    pub(super) fn parse(line: &[u8]) -> Result<Self, String> {
+        let line: Written = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+        match line {
+            Written::Put(record) => match JobRecord::from_json(record) {
+                Ok(job) => Ok(Self::Put(Box::new(job))),
+                Err(error) => Err(error.to_string()),
+            },
+            Written::Remove(ids) => Ok(Self::Remove(ids)),
+            Written::Field(field) => match field.into_iter().next() {
+                Some((name, value)) => Ok(Self::Field(name, value)),
+                None => Err("a field without a name".to_owned()),
+            },
+            Written::Entry(value) => Ok(Self::Entry(value)),
+        }
+    }
+}
+
+/// Writes one line.
+fn line(text: &mut Vec<u8>, name: &str, value: &impl Serialize) -> Result<(), serde_json::Error> {
+    text.extend_from_slice(b"{\"");
+    text.extend_from_slice(name.as_bytes());
+    text.extend_from_slice(b"\":");
+    serde_json::to_writer(&mut *text, value)?;
+    text.extend_from_slice(b"}\n");
+    Ok(())
+}
+
+/// A batch of changes as it is appended. It begins with a newline, so that a line that a crash tore cannot spoil it.
+pub(super) fn batch(changes: &Changes) -> Result<Vec<u8>, serde_json::Error> {
+    let mut text = vec![b'\n'];
+    let mut removed = Vec::new();
+    for (id, change) in changes {
+        match change {
+            Some(job) => line(&mut text, "put", &**job)?,
+            None => removed.push(*id),
+        }
+    }
+    if !removed.is_empty() {
+        line(&mut text, "remove", &removed)?;
+    }
+    Ok(text)
+}
+
+/// A whole journal that says nothing but what there is.
+pub(super) fn whole<'a>(
+    header: Header,
+    jobs: impl IntoIterator<Item = &'a Arc<JobRecord>>,
+    leftovers: &super::document::Leftovers,
+) -> Result<Vec<u8>, serde_json::Error> {
+    let mut text = serde_json::to_vec(&header)?;
+    text.push(b'\n');
+    for (name, value) in &leftovers.fields {
+        line(&mut text, "field", &serde_json::json!({name: value}))?;
+    }
+    for entry in &leftovers.entries {
+        line(&mut text, "entry", entry)?;
+    }
+    for job in jobs {
+        line(&mut text, "put", &**job)?;
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::Timestamp;
+
+    #[test]
+    fn a_batch_reads_back_line_by_line_after_a_torn_one() {
+        let job = Arc::new(JobRecord::pending(
+            JobId::new(),
+            "simulate",
+            "reactor",
+            Timestamp::UNIX_EPOCH,
+        ));
+        let gone = JobId::new();
+        let changes = Changes::from([(job.id, Some(Arc::clone(&job))), (gone, None)]);
+        let mut text = b"{\"put\":{\"id\":\"torn".to_vec();
+        text.extend(batch(&changes).unwrap());
+        let read: Vec<_> = text
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(Line::parse)
+            .collect();
+        assert!(matches!(
+            &read[..],
+            [Err(_), Ok(Line::Put(put)), Ok(Line::Remove(removed))] if **put == *job && *removed == [gone]
+        ));
+    }
+}

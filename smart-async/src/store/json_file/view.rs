@@ -1,0 +1,196 @@
+//! The one thread of a process that keeps `jobs.json` up with the journal, in its own time: appends never wait for it.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::document;
+use super::files::Paths;
+use super::known::Shared;
+use crate::store::StoreError;
+
+/// The view follows a change of state within this, or within twenty times its own cost where that is longer.
+const STATE: Duration = Duration::from_secs(1);
+/// It follows mere progress within this, or likewise.
+const PROGRESS: Duration = Duration::from_secs(5);
+/// After a rewrite the thread rests this many times as long as that took, so that it takes a twentieth of the time.
+const REST: u32 = 19;
+/// The pause before another attempt where a rewrite failed, or another process is at it.
+const AGAIN: Duration = Duration::from_millis(100);
+/// How often a rewrite is tried at the end.
+const LAST_ATTEMPTS: u32 = 20;
+
+/// The handle to the thread. Dropping it has the thread write once more what has changed, and end.
+#[derive(Debug)]
+pub(super) struct View(Arc<Signal>);
+
+#[derive(Debug, Default)]
+struct Signal {
+    wishes: Mutex<Wishes>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Wishes {
+    /// Since when a change of state is not in the view.
+    state: Option<Instant>,
+    /// Since when mere progress is not in the view.
+    progress: Option<Instant>,
+    closing: bool,
+    closed: bool,
+}
+
+impl Wishes {
+    /// When the view is to be rewritten, as things are.
+    fn due(&self, cost: Duration) -> Option<Instant> {
+        let within = |since: Option<Instant>, limit: Duration| {
+            since.map(|since| since + limit.max(cost * REST))
+        };
+        [within(self.state, STATE), within(self.progress, PROGRESS)].into_iter().flatten().min()
+    }
+}
+
+impl Signal {
+    fn wishes(&self) -> MutexGuard<'_, Wishes> {
+        self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl View {
+    /// Starts the thread; the view is written soon.
+    pub(super) fn start(paths: Paths, known: Shared) -> Result<Self, StoreError> {
+        let signal = Arc::new(Signal::default());
+        signal.wishes().state = Some(Instant::now());
+        let jobs = paths.jobs.clone();
+        let thread = Thread { paths, known, signal: Arc::clone(&signal), cost: Duration::ZERO };
+        std::thread::Builder::new()
+            .name("smart-async-view".to_owned())
+            .spawn(move || thread.run())
+            .map_err(|error| StoreError::io("start the writer of", jobs, error))?;
+        Ok(Self(signal))
+    }
+
+    /// Says that the journal has got on.
+    pub(super) fn behind(&self, merely_progress: bool) {
+        let mut wishes = self.0.wishes();
+        let since = if merely_progress { &mut wishes.progress } else { &mut wishes.state };
+        since.get_or_insert_with(Instant::now);
+        drop(wishes);
+        self.0.changed.notify_all();
+    }
+
+    /// Has the view completed, and the thread end; what to wait with, off the async threads, until it has.
+    pub(super) fn close(&self) -> impl FnOnce() + Send + 'static + use<> {
+        self.0.wishes().closing = true;
+        self.0.changed.notify_all();
+        let signal = Arc::clone(&self.0);
+        move || {
+            let wishes = signal.wishes();
+            drop(signal.changed.wait_while(wishes, |wishes| !wishes.closed));
+        }
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        drop(self.close());
+    }
+}
+
+struct Thread {
+    paths: Paths,
+    known: Shared,
+    signal: Arc<Signal>,
+    /// What the last rewrite cost.
+    cost: Duration,
+}
+
+impl Thread {
+    fn run(mut self) {
+        let mut attempts = 0;
+        while self.wait() {
+            let began = Instant::now();
+            let written = self.write();
+            self.cost = began.elapsed();
+            match written {
+                Ok(true) => attempts = 0,
+                Ok(false) => self.again(&mut attempts),
+                Err(error) => {
+                    tracing::error!(%error, "failed to rewrite jobs.json; the journal has everything");
+                    self.again(&mut attempts);
+                }
+            }
+        }
+        self.signal.wishes().closed = true;
+        self.signal.changed.notify_all();
+    }
+
+    /// Waits until there is something to do; no, where there is nothing any more.
+    fn wait(&self) -> bool {
+        let mut wishes = self.signal.wishes();
+        loop {
+            let due = wishes.due(self.cost);
+            let left = due.map(|due| due.saturating_duration_since(Instant::now()));
+            match left {
+                None if wishes.closing => return false,
+                None => {
+                    let waited = self.signal.changed.wait(wishes);
+                    wishes = waited.unwrap_or_else(PoisonError::into_inner);
+                }
+                Some(left) if left.is_zero() || wishes.closing => {
+                    (wishes.state, wishes.progress) = (None, None);
+                    return true;
+                }
+                Some(left) => {
+                    let waited = self.signal.changed.wait_timeout(wishes, left);
+                    wishes = waited.unwrap_or_else(PoisonError::into_inner).0;
+                }
+            }
+        }
+    }
+
+    /// Has the view written another time, but not for ever at the end.
+    fn again(&self, attempts: &mut u32) {
+        std::thread::sleep(AGAIN);
+        let mut wishes = self.signal.wishes();
+        *attempts += 1;
+        if !wishes.closing || *attempts < LAST_ATTEMPTS {
+            wishes.state.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Rewrites the view; no, where another process is at it.
+    fn write(&self) -> Result<bool, StoreError> {
+        let Some(_locked) = self.paths.try_lock_view() else { return Ok(false) };
+        let (position, table, leftovers) = {
+            let mut known = self.known.lock();
+            known.catch_up(&self.paths)?;
+            (known.journal.position(), known.table.clone(), known.leftovers.clone())
+        };
+        let text = document::render(position, table.jobs(), &leftovers)
+            .map_err(|error| StoreError::io("render", &self.paths.jobs, error.into()))?;
+        if !self.looks_like_ours() {
+            let aside = self.paths.set_aside(&self.paths.jobs)?;
+            tracing::error!(aside = %aside.display(), "jobs.json was no longer ours; it was set aside");
+        }
+        self.paths.replace(&self.paths.jobs, &text)?;
+        Ok(true)
+    }
+
+    /// Whether what is about to be replaced is a view, by its first and last bytes, or nothing at all.
+    fn looks_like_ours(&self) -> bool {
+        let read = || -> std::io::Result<bool> {
+            let mut file = File::open(&self.paths.jobs)?;
+            let (mut first, mut last) = ([0; 11], [0; 3]);
+            file.read_exact(&mut first)?;
+            file.seek(SeekFrom::End(-3))?;
+            file.read_exact(&mut last)?;
+            Ok(first == *b"{\"version\":" && last == *b"]}\n")
+        };
+        match read() {
+            Ok(ours) => ours,
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        }
+    }
+}
