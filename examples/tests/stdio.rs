@@ -106,8 +106,9 @@ impl Drop for Server {
 /// The record of a job as the journal has it, which is what survives a crash.
 fn on_disk(home: &Path, id: &str) -> Value {
     let text = fs::read_to_string(home.join("meta/journal.ndjson")).unwrap();
-    let mut puts = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    puts.map(|line| line["put"].clone()).rfind(|job| job["id"] == id).unwrap()
+    let puts = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut puts = puts.map(|line| line["put"].clone());
+    puts.rfind(|job| job["id"] == id).unwrap()
 }
 
 /// The record of a job as an operator reads it, complete after an orderly end.
