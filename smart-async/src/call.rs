@@ -45,7 +45,8 @@ pub(crate) fn on_blocking_pool<R: Send + 'static>(
 ) -> impl Spawn<R> {
     |context: &Arc<JobContext>| {
         let (context, span) = (Arc::clone(context), Span::current());
-        tokio::task::spawn_blocking(move || span.in_scope(|| context.run_blocking(body)))
+        let seen = observe::carried(move || span.in_scope(|| context.run_blocking(body)));
+        tokio::task::spawn_blocking(seen)
     }
 }
 
@@ -86,6 +87,9 @@ async fn race<R: Send + 'static>(
     if request.caller.has_left() {
         return Reply::Failed(nobody_waits(site.tool));
     }
+    if request.is_stopping() {
+        return Reply::Failed(stopping(site.tool));
+    }
     let context = JobContext::new(
         site.tool.into(),
         request.body_token.clone(),
@@ -97,8 +101,6 @@ async fn race<R: Send + 'static>(
         if request.async_mode || manager.hands_out_ids() {
             return as_job_at_once(site, &request, &manager, context, spawn, conclude).await;
         }
-    } else if request.is_stopping() {
-        return Reply::Failed(stopping(site.tool));
     }
     let budget = budget::of(site);
     let context = Arc::new(context);

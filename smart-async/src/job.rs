@@ -22,4 +22,5 @@ pub use record::{JobRecord, MalformedRecord};
 pub use state::{JobState, JobStatus, Timestamp};
 pub use transition::{Change, IllegalTransition, JobEvent};
 
+pub(crate) use outcome::kept;
 pub(crate) use progress::ProgressCell;

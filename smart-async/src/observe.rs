@@ -56,6 +56,15 @@ where
     }
 }
 
+/// Makes of a closure for another thread one whose events are seen.
+pub(crate) fn carried<R>(function: impl FnOnce() -> R) -> impl FnOnce() -> R {
+    let destination = destination();
+    move || match destination {
+        Some(dispatch) => tracing::dispatcher::with_default(&dispatch, function),
+        None => function(),
+    }
+}
+
 /// As [`spawn`], from where there may be no runtime any more; then nothing happens.
 pub(crate) fn try_spawn(future: impl Future<Output = ()> + Send + 'static) {
     if let Ok(runtime) = Handle::try_current() {

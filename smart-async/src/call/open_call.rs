@@ -47,8 +47,8 @@ enum Woken<R> {
 /// How an attempt to make a job of an open call went.
 enum Adopting<R> {
     Adopted(Adopted),
-    EndedFirst(Result<R, JoinError>),
-    CallerLeft,
+    /// Something else came first; the record takes itself back.
+    Woken(Woken<R>),
     Failed(StoreError),
 }
 
@@ -73,9 +73,8 @@ impl<R: Send + 'static> OpenCall<R> {
 
     /// Waits for the body, but for `time` at most, and for nobody who is not there any more.
     async fn wait(&mut self, time: Duration) -> Woken<R> {
+        let deadline = self.deadline();
         let Some(body) = self.body.as_mut() else { return Woken::Halted };
-        let deadline =
-            self.site.deadline.and_then(|deadline| self.context.began.checked_add(deadline));
         let over = Instant::now().checked_add(time);
         let (until, woken) = match (over, deadline) {
             (Some(over), Some(deadline)) if over < deadline => (Some(over), Woken::TimeOver),
@@ -92,6 +91,11 @@ impl<R: Send + 'static> OpenCall<R> {
         }
     }
 
+    /// When the work has run for as long as it may.
+    fn deadline(&self) -> Option<Instant> {
+        self.site.deadline.and_then(|deadline| self.context.began.checked_add(deadline))
+    }
+
     /// The budget is over: makes the work a job, or goes on waiting where that cannot be done.
     async fn detach(mut self, budget: Duration) -> Reply<R> {
         let manager = self.request.manager().await;
@@ -100,8 +104,7 @@ impl<R: Send + 'static> OpenCall<R> {
             let pause = if manager.hands_out_ids() {
                 match self.adopt(&manager).await {
                     Adopting::Adopted(adopted) => return self.hand_over(&manager, adopted, budget),
-                    Adopting::EndedFirst(ended) => return self.end(Woken::Ended(ended)).await,
-                    Adopting::CallerLeft => return self.end(Woken::CallerLeft).await,
+                    Adopting::Woken(woken) => return self.end(woken).await,
                     Adopting::Failed(error) => {
                         tracing::error!(
                             tool = self.site.tool, %error,
@@ -127,18 +130,21 @@ impl<R: Send + 'static> OpenCall<R> {
     /// Writes the job's record while the body runs on. Exactly one of the two sides wins: a record that is not taken
     /// on, or comes too late, takes itself back.
     async fn adopt(&mut self, manager: &JobManager) -> Adopting<R> {
+        let deadline = self.deadline();
         let Some(body) = self.body.as_mut() else { return Adopting::Failed(StoreError::Closed) };
         let adoption = self.request.adoption(self.site);
         let adopting = self.adopting.insert(manager.adopt(adoption, Arc::clone(&self.context)));
         let adopted = tokio::select! {
             biased;
-            ended = &mut *body => return Adopting::EndedFirst(ended),
-            () = self.request.caller.left() => return Adopting::CallerLeft,
+            ended = &mut *body => return Adopting::Woken(Woken::Ended(ended)),
+            () = self.request.caller.left() => return Adopting::Woken(Woken::CallerLeft),
+            () = self.request.halted() => return Adopting::Woken(Woken::Halted),
+            () = sleep_until_some(deadline) => return Adopting::Woken(Woken::DeadlineOver),
             adopted = adopting => adopted,
         };
         self.adopting = None;
         match adopted {
-            Ok(Ok(_)) if body.is_finished() => Adopting::EndedFirst(body.await),
+            Ok(Ok(_)) if body.is_finished() => Adopting::Woken(Woken::Ended(body.await)),
             Ok(Ok(adopted)) => Adopting::Adopted(adopted),
             Ok(Err(error)) => Adopting::Failed(error),
             Err(_) => Adopting::Failed(StoreError::Closed),

@@ -32,3 +32,61 @@ impl JobOutput {
 
 /// How work ended by itself.
 pub type Outcome = Result<JobOutput, JobFailure>;
+
+/// How deep what a job ends with may be nested. What is written has to be read again, and readers of JSON stop at 128.
+const DEEPEST: usize = 100;
+
+/// The outcome as it can be kept: one that is nested too deeply is a failure of that job alone.
+pub(crate) fn kept(outcome: Outcome) -> Outcome {
+    let too_deep = |value: &Value| is_deeper_than(value, DEEPEST);
+    let refused = match &outcome {
+        Ok(output) => {
+            let metadata = output.metadata.values().any(too_deep);
+            metadata
+                || too_deep(&output.result)
+                || output.tool_result.as_ref().is_some_and(too_deep)
+        }
+        Err(failure) => {
+            failure.details.as_ref().is_some_and(too_deep)
+                || failure.tool_result.as_deref().is_some_and(too_deep)
+        }
+    };
+    if refused {
+        let message = format!(
+            "the work ended, but its result is nested deeper than the {DEEPEST} levels that can be kept"
+        );
+        return Err(JobFailure::error(message));
+    }
+    outcome
+}
+
+fn is_deeper_than(value: &Value, levels: usize) -> bool {
+    match (value, levels.checked_sub(1)) {
+        (Value::Array(values), Some(left)) => {
+            values.iter().any(|value| is_deeper_than(value, left))
+        }
+        (Value::Object(fields), Some(left)) => {
+            fields.values().any(|value| is_deeper_than(value, left))
+        }
+        (Value::Array(_) | Value::Object(_), None) => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nested(levels: usize) -> Value {
+        (0..levels).fold(Value::Null, |inner, _| Value::Array(vec![inner]))
+    }
+
+    #[test]
+    fn what_is_nested_too_deeply_fails_its_job_alone() {
+        assert!(kept(Ok(JobOutput::new(nested(DEEPEST)))).is_ok());
+        assert!(kept(Ok(JobOutput::new(nested(DEEPEST + 1)))).is_err());
+        assert!(kept(Ok(JobOutput::new(1).with_metadata("deep", nested(1000)))).is_err());
+        let failure = kept(Err(JobFailure::error("no").with_details(nested(1000)))).unwrap_err();
+        assert!(failure.message.contains("nested deeper than the 100 levels"), "{failure}");
+    }
+}

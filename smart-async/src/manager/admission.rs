@@ -14,7 +14,7 @@ use super::body::Body;
 use super::live::LiveJob;
 pub(crate) use super::live::Origin;
 use super::supervisor::interrupted;
-use super::{Error, JobManager};
+use super::{Error, JobManager, OpenCallGuard};
 use crate::backoff::Backoff;
 use crate::context::JobContext;
 use crate::job::{Change, JobEvent, JobId, JobRecord};
@@ -60,7 +60,7 @@ impl Adoption {
     fn running_record(&self, manager: &JobManager, context: &JobContext) -> JobRecord {
         let record = self.record(manager, context.id());
         let started = Change::new(JobEvent::Start, clock::ago(context.began.elapsed()))
-            .with_progress(context.progress.take_news());
+            .with_progress(context.progress.read());
         // A new record can always start.
         let mut record = record.apply(started).unwrap_or(record);
         record.updated_at = record.created_at;
@@ -81,8 +81,8 @@ impl Adopted {
     pub(crate) fn supervise(mut self, body: Body) {
         if let Some(live) = self.live.take() {
             self.manager.live().insert(&live);
-            let span = live.span();
-            let supervision = self.manager.clone().supervise(live, body, self.deadline);
+            let (span, deadline) = (live.span(), live.deadline(self.deadline));
+            let supervision = self.manager.clone().supervise(live, body, deadline);
             observe::spawn(supervision.instrument(span));
         }
     }
@@ -92,7 +92,7 @@ impl Adopted {
 impl Drop for Adopted {
     fn drop(&mut self) {
         if let Some(live) = self.live.take() {
-            observe::try_spawn(self.manager.clone().withdraw(live.id()));
+            observe::try_spawn(self.manager.clone().withdraw(live.id(), self.manager.open_call()));
         }
     }
 }
@@ -104,8 +104,9 @@ impl JobManager {
         adoption: Adoption,
         context: Arc<JobContext>,
     ) -> JoinHandle<Result<Adopted, StoreError>> {
-        let manager = self.clone();
+        let (manager, open) = (self.clone(), self.open_call());
         observe::spawn(async move {
+            let _open = open;
             manager.ready().await;
             manager.record_running(&adoption, &context).await?;
             let live = LiveJob::new(context, adoption.origin);
@@ -125,15 +126,13 @@ impl JobManager {
             }
             // An attempt before this one reached the disk after all: the id is ours alone.
             Err(StoreError::Duplicate(_)) => Ok(()),
-            Err(error) => {
-                context.progress.put_back();
-                Err(error)
-            }
+            Err(error) => Err(error),
         }
     }
 
-    /// Takes back the record of a job that nobody heard of, however long that takes.
-    async fn withdraw(self, id: JobId) {
+    /// Takes back the record of a job that nobody heard of, however long that takes. The manager's end waits for it as for
+    /// an open call.
+    async fn withdraw(self, id: JobId, _open: OpenCallGuard) {
         let mut backoff = Backoff::default();
         while let Err(error) = self.note(self.store().withdraw(id).await) {
             tracing::error!(job_id = %id, %error, "the record of a call that ended inline could not be taken back");
@@ -141,6 +140,15 @@ impl JobManager {
                 // It is accounted for when this process is gone.
                 return;
             }
+        }
+    }
+
+    /// Takes back what an attempt that failed may have written all the same, unless another of that id has taken its
+    /// place since.
+    async fn withdraw_attempt(self, attempt: JobRecord, open: OpenCallGuard) {
+        let stands = self.store().get(attempt.id).await;
+        if stands.is_ok_and(|job| job.is_some_and(|job| *job == attempt)) {
+            self.withdraw(attempt.id, open).await;
         }
     }
 
@@ -165,14 +173,18 @@ impl JobManager {
                 ));
             }
             let context = Arc::new(context);
-            let record = match manager
-                .note(manager.store().insert(adoption.record(&manager, context.id())).await)
-            {
+            let id = context.id();
+            if manager.store().get(id).await?.is_some() {
+                return Err(StoreError::Duplicate(id).into());
+            }
+            let attempt = adoption.record(&manager, id);
+            let record = match manager.note(manager.store().insert(attempt.clone()).await) {
                 Ok(record) => record,
                 Err(error) => {
                     // What failed may have reached the disk all the same; the caller is told that there is no job.
                     if error.is_transient() {
-                        observe::spawn(manager.withdraw(context.id()));
+                        let open = manager.open_call();
+                        observe::spawn(manager.withdraw_attempt(attempt, open));
                     }
                     return Err(error.into());
                 }
@@ -210,7 +222,7 @@ impl JobManager {
         };
         let span = live.span();
         let keeping = async {
-            let event = self.watch(&live, body, adoption.deadline).await;
+            let event = self.watch(&live, body, live.deadline(adoption.deadline)).await;
             live.ends_with(&event);
             if recording.await.unwrap_or(false) {
                 self.record(&live, event).await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::context::JobContext;
-use crate::job::{FailureKind, JobFailure, Outcome};
+use crate::job::{FailureKind, JobFailure, Outcome, kept};
 
 /// A body that runs in a task of its own.
 pub(crate) struct Body {
@@ -33,9 +33,9 @@ impl Body {
         let ended = async move {
             match body.await {
                 Ok(result) => Ended::Concluded(
-                    catch_unwind(AssertUnwindSafe(|| conclude(result))).unwrap_or_else(|panic| {
-                        Err(panicked("turning its result into JSON", &*panic))
-                    }),
+                    catch_unwind(AssertUnwindSafe(|| kept(conclude(result)))).unwrap_or_else(
+                        |panic| Err(panicked("turning its result into JSON", &*panic)),
+                    ),
                 ),
                 Err(error) => match error.try_into_panic() {
                     Ok(panic) => Ended::Concluded(Err(panicked("the work", &*panic))),

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 use tracing::field::Empty;
@@ -32,6 +34,14 @@ pub(crate) struct LiveJob {
     /// How it ended, from that moment on: the record may say so later, while the store fails.
     ending: watch::Sender<Option<Arc<JobEvent>>>,
     origin: Option<Origin>,
+    delivery: Mutex<Delivery>,
+}
+
+/// Who waits for the answer of a call that was made again, and whether one of them has got it.
+#[derive(Debug, Default)]
+struct Delivery {
+    waiting: usize,
+    delivered: bool,
 }
 
 impl LiveJob {
@@ -42,6 +52,7 @@ impl LiveJob {
             changed: watch::Sender::new(0),
             ending: watch::Sender::new(None),
             origin,
+            delivery: Mutex::default(),
         })
     }
 
@@ -59,8 +70,37 @@ impl LiveJob {
         self.origin.map(|origin| origin.site)
     }
 
+    /// When the work has run for as long as it may, where it began as a call.
+    pub(super) fn deadline(&self, limit: Option<Duration>) -> Option<Instant> {
+        limit.and_then(|limit| self.context.began.checked_add(limit))
+    }
+
     fn key(&self) -> Option<CallKey> {
         self.origin.and_then(|origin| origin.key)
+    }
+
+    fn delivery(&self) -> MutexGuard<'_, Delivery> {
+        self.delivery.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody made the same call again, and waits for its answer.
+    pub(crate) fn attached(&self) {
+        self.delivery().waiting += 1;
+    }
+
+    /// One of them has its answer.
+    pub(crate) fn delivered(&self) {
+        let mut delivery = self.delivery();
+        delivery.waiting = delivery.waiting.saturating_sub(1);
+        delivery.delivered = true;
+    }
+
+    /// One of them left without an answer. Says whether nobody is left who waits for one or has got one: then it is for
+    /// the last one's departure to say what becomes of the work.
+    pub(crate) fn left(&self) -> bool {
+        let mut delivery = self.delivery();
+        delivery.waiting = delivery.waiting.saturating_sub(1);
+        delivery.waiting == 0 && !delivery.delivered
     }
 
     /// Wakes those who wait for a change.

@@ -33,6 +33,7 @@ pub(super) async fn account_for_abandoned(manager: &JobManager) -> Vec<JobId> {
         match manager.store().update(*id, Change::new(JobEvent::Fail(failure), clock::now())).await
         {
             Ok(job) => {
+                manager.announce(&job);
                 tracing::warn!(job_id = %id, tool = %job.tool, "job was interrupted by the end of its server");
             }
             // Somebody else was faster.

@@ -23,20 +23,30 @@ impl JobManager {
     /// # Cancel safety
     /// Dropping the future leaves the manager without new work and the jobs running.
     pub async fn shutdown(&self) -> Result<(), Error> {
-        self.ready().await;
         self.inner.stopping.cancel();
-        let _ = timeout(self.inner.settings.drain_grace, self.until_nobody_works()).await;
+        let drained = timeout(self.inner.settings.drain_grace, async {
+            self.ready().await;
+            self.until_nobody_works().await;
+        });
+        let _ = drained.await;
         // From here on each job's own task writes down that it was interrupted, and all of them do at once.
         self.inner.halted.cancel();
-        let written = timeout(LAST_WORDS, self.until_nobody_works()).await;
-        let closed = self.store().close().await;
-        match (written, self.health().store_error) {
+        let written = timeout(LAST_WORDS, async {
+            self.until_nobody_works().await;
+            self.store().close().await
+        });
+        match (written.await, self.health().store_error) {
+            (Ok(closed), _) => Ok(closed?),
             (Err(_), None) => {
                 Err(Error::NotDurable("some jobs took too long to be written down".to_owned()))
             }
             (Err(_), Some(trouble)) => Err(Error::NotDurable(trouble)),
-            (Ok(()), _) => Ok(closed?),
         }
+    }
+
+    /// The longest that a shutdown takes.
+    pub(super) fn longest_shutdown(&self) -> Duration {
+        self.inner.settings.drain_grace + LAST_WORDS
     }
 
     async fn until_nobody_works(&self) {

@@ -47,6 +47,7 @@ impl JobManager {
         if refusal.is_none() {
             let Some(job) = self.record(&live, JobEvent::Start).await else {
                 // It ended by another hand before it began.
+                live.ends_with(&JobEvent::Cancel);
                 self.live().remove(&live);
                 return;
             };
@@ -59,6 +60,8 @@ impl JobManager {
         match refusal {
             Some(event) => self.conclude(&live, event).await,
             None => {
+                // The limit is on the run, not on what came before it.
+                let deadline = deadline.and_then(|deadline| Instant::now().checked_add(deadline));
                 let body = start(&live.context);
                 self.supervise(live, body, deadline).await;
             }
@@ -66,12 +69,7 @@ impl JobManager {
     }
 
     /// Sees a running job through.
-    pub(super) async fn supervise(
-        self,
-        live: Arc<LiveJob>,
-        body: Body,
-        deadline: Option<Duration>,
-    ) {
+    pub(super) async fn supervise(self, live: Arc<LiveJob>, body: Body, deadline: Option<Instant>) {
         let event = self.watch(&live, body, deadline).await;
         self.conclude(&live, event).await;
     }
@@ -89,9 +87,8 @@ impl JobManager {
         &self,
         live: &Arc<LiveJob>,
         mut body: Body,
-        deadline: Option<Duration>,
+        deadline: Option<Instant>,
     ) -> JobEvent {
-        let deadline = deadline.and_then(|deadline| live.context.began.checked_add(deadline));
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tick.reset(); // The record that was just written needs no news.
@@ -185,8 +182,10 @@ impl JobManager {
         };
         match stored {
             Ok(Some(job)) if job.cancel_requested => live.cancel_requested.cancel(),
-            // It has ended meanwhile, or its record is still to be written.
-            Ok(_) | Err(StoreError::Illegal { .. } | StoreError::NotFound(_)) => {}
+            // It has ended meanwhile.
+            Ok(_) | Err(StoreError::Illegal { .. }) => {}
+            // Its record is still to be written, or is gone.
+            Err(StoreError::NotFound(_)) => live.context.progress.put_back(),
             Err(error) => {
                 live.context.progress.put_back();
                 tracing::warn!(job_id = %live.id(), %error, "failed to store a job's progress");

@@ -2,42 +2,63 @@
 
 use super::JobManager;
 
-/// Listens for as long as the manager is there.
+/// Listens for as long as the process lives.
 ///
 /// Whoever listens to SIGTERM in a process takes away its usual effect, so the effect is brought about at the end: the
-/// parent sees a process that was ended by the signal, as it wanted.
+/// parent sees a process that was ended by the signal, as it wanted. A thread of its own listens, because the process has
+/// to end also where every thread of the runtime is held by a body, or the runtime is gone.
 #[cfg(unix)]
 pub(super) fn listen(manager: &JobManager) {
-    use signal_hook::consts::SIGTERM;
-    use signal_hook::low_level::emulate_default_handler;
-    use tokio::signal::unix::{SignalKind, signal};
+    use std::sync::mpsc;
+    use std::time::{Duration, Instant};
 
+    use signal_hook::consts::SIGTERM;
+    use signal_hook::iterator::Signals;
+    use signal_hook::low_level::emulate_default_handler;
+    use tokio::runtime::Handle;
+
+    /// How often the listener looks for a second signal while it waits.
+    const LOOK: Duration = Duration::from_millis(20);
+    /// What may be added to the time that a shutdown takes at most.
+    const MARGIN: Duration = Duration::from_secs(1);
+
+    let Ok(runtime) = Handle::try_current() else { return };
+    let mut signals = match Signals::new([SIGTERM]) {
+        Ok(signals) => signals,
+        Err(error) => {
+            return tracing::warn!(%error, "failed to listen for SIGTERM; it ends the server at once");
+        }
+    };
     let weak = manager.downgrade();
-    crate::observe::try_spawn(async move {
-        let mut terminations = match signal(SignalKind::terminate()) {
-            Ok(terminations) => terminations,
-            Err(error) => {
-                return tracing::warn!(%error, "failed to listen for SIGTERM; it ends the server at once");
-            }
-        };
-        if terminations.recv().await.is_none() {
+    let patience = manager.longest_shutdown() + MARGIN;
+    let listen = move || {
+        if signals.forever().next().is_none() {
             return;
         }
         if let Some(manager) = weak.upgrade() {
-            tokio::select! {
-                ended = manager.shutdown() => {
-                    if let Err(error) = ended {
-                        tracing::error!(%error, "failed to write everything down before the end");
-                    }
+            let (done, ended) = mpsc::channel();
+            let began = Instant::now();
+            runtime.spawn(async move {
+                if let Err(error) = manager.shutdown().await {
+                    tracing::error!(%error, "failed to write everything down before the end");
                 }
-                // Whoever asks twice does not want to wait.
-                _ = terminations.recv() => {}
-            }
+                let _ = done.send(());
+            });
+            // Whoever asks twice does not want to wait; and where the runtime is gone, nobody answers.
+            while began.elapsed() < patience
+                && matches!(ended.recv_timeout(LOOK), Err(mpsc::RecvTimeoutError::Timeout))
+                && signals.pending().next().is_none()
+            {}
         }
         if let Err(error) = emulate_default_handler(SIGTERM) {
             tracing::error!(%error, "failed to end as SIGTERM says");
         }
-    });
+    };
+    if let Err(error) =
+        std::thread::Builder::new().name("smart-async-sigterm".to_owned()).spawn(listen)
+    {
+        tracing::warn!(%error, "failed to listen for SIGTERM");
+    }
 }
 
 /// There is no SIGTERM here.

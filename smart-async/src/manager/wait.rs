@@ -73,10 +73,7 @@ impl JobManager {
         loop {
             // Subscribed before the records are read, so that no change falls between the two.
             let mut changed = self.changes_of(ids, what.progress);
-            let mut jobs = Vec::with_capacity(ids.len());
-            for id in ids {
-                jobs.push(self.status(*id).await?);
-            }
+            let jobs = self.all_of(ids).await?;
             let progress: Vec<_> = jobs.iter().map(|job| job.progress.clone()).collect();
             let got_on = what.progress
                 && first_progress.get_or_insert_with(|| progress.clone()) != &progress;
@@ -91,9 +88,20 @@ impl JobManager {
                 }
             };
             if !woken {
-                return Ok(Waited { jobs, timed_out: true });
+                // As they are now, and not as they were when the wait began.
+                let jobs = self.all_of(ids).await?;
+                let timed_out = !is_over(&jobs, what.all);
+                return Ok(Waited { jobs, timed_out });
             }
         }
+    }
+
+    async fn all_of(&self, ids: &[JobId]) -> Result<Vec<Arc<JobRecord>>, Error> {
+        let mut jobs = Vec::with_capacity(ids.len());
+        for id in ids {
+            jobs.push(self.status(*id).await?);
+        }
+        Ok(jobs)
     }
 
     /// Waits until something may have changed for one of the jobs.

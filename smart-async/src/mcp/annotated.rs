@@ -55,17 +55,22 @@ impl<S: ServerHandler> JobServer<S> {
         if caller.has_left()
             && let Some(live) = call.became.get().and_then(|id| self.manager.live().get(*id))
         {
+            live.attached();
             self.ticket_was_lost(&live, &caller).await;
         }
         answer
     }
 
     /// The caller left before the ticket reached it: the same call, made again, gets the job; or the job is stopped,
-    /// as the annotation says.
+    /// as the annotation says. Where another caller has the ticket, or still waits for it, nothing changes.
     async fn ticket_was_lost(&self, live: &Arc<LiveJob>, caller: &Caller) {
-        self.manager.live().remember_undelivered(live);
         let departure = caller.departure().await;
-        if live.site().is_some_and(|site| !site.keeps_after(&departure)) {
+        if !live.left() {
+            return;
+        }
+        if live.site().is_none_or(|site| site.keeps_after(&departure)) {
+            self.manager.live().remember_undelivered(live);
+        } else {
             self.manager.live().forget_undelivered(live);
             self.manager.request_cancel(live);
         }
@@ -81,11 +86,13 @@ impl<S: ServerHandler> JobServer<S> {
     ) -> Option<Result<CallToolResponse, ErrorData>> {
         let site = live.site()?;
         tracing::debug!(job_id = %live.id(), tool = site.tool, "the caller came back to work that runs already");
+        live.attached();
         let mut wait = if at_once { Duration::ZERO } else { budget::of(site) };
         loop {
             tokio::select! {
                 biased;
                 ending = live.ending() => {
+                    live.delivered();
                     self.manager.live().forget_undelivered(live);
                     return Some(outcome::of_ending(&ending).map(CallToolResponse::from));
                 }
@@ -104,6 +111,7 @@ impl<S: ServerHandler> JobServer<S> {
                 && !job.status().is_terminal()
                 && !caller.has_left()
             {
+                live.delivered();
                 self.manager.live().forget_undelivered(live);
                 let happened =
                     "This call was made before and its work still runs in the background.";

@@ -37,6 +37,7 @@ pub(super) enum JobTool {
 struct Definition {
     name: &'static str,
     title: &'static str,
+    /// With `{prefix}` before the names of other job tools.
     description: &'static str,
     /// Its arguments: name and schema. Those in `required` have to be given.
     arguments: Value,
@@ -101,10 +102,14 @@ impl JobTool {
             Changes::Nothing => ToolAnnotations::new().read_only(true),
             Changes::Destroys => ToolAnnotations::new().read_only(false).destructive(true),
         };
-        Tool::new(format!("{prefix}{name}"), description, Arc::new(input))
-            .with_title(title)
-            .with_raw_output_schema(Arc::new(output))
-            .with_annotations(annotations.idempotent(true).open_world(false))
+        Tool::new(
+            format!("{prefix}{name}"),
+            description.replace("{prefix}", prefix),
+            Arc::new(input),
+        )
+        .with_title(title)
+        .with_raw_output_schema(Arc::new(output))
+        .with_annotations(annotations.idempotent(true).open_world(false))
     }
 
     /// Answers a call. Whatever is wrong with it is said in the answer, where a model reads it.

@@ -47,9 +47,9 @@ impl Arguments {
     pub(super) fn job_id(&mut self, name: &str) -> Taken<JobId> {
         match self.take(name) {
             Some(value) => one_job_id(name, &value),
-            None => complain(&format!(
-                "{name}: missing; give the id of a job, as its ticket or list_jobs names it"
-            )),
+            None => {
+                complain(&format!("{name}: missing; give the id of a job, as its ticket names it"))
+            }
         }
     }
 
@@ -147,8 +147,7 @@ fn one_job_id(name: &str, value: &Value) -> Taken<JobId> {
     let Some(text) = value.as_str() else {
         return complain(&format!("{name}: give the id of a job as a text"));
     };
-    let malformed = |error| {
-        format!("Job {} not found: {error}; list_jobs shows the jobs there are", quoted(text))
-    };
+    let malformed =
+        |error| format!("Job {} not found: {error}, as its ticket names it", quoted(text));
     text.parse().or_else(|error: crate::job::MalformedJobId| complain(&malformed(error)))
 }

@@ -19,7 +19,7 @@ pub(super) fn definition() -> Definition {
         name: NAME,
         title: "Job status",
         description: "Status, progress and (if small) result of a background job. \
-                      Done when `terminal` is true. To wait, use wait_job.",
+                      Done when `terminal` is true. To wait, use {prefix}wait_job.",
         arguments: json!({"job_id": {"type": "string"}}),
         required: &["job_id"],
         answer: json!({"job": {"type": "object"}}),

@@ -27,7 +27,7 @@ pub(super) fn definition() -> Definition {
         name: NAME,
         title: "Wait for jobs",
         description: "Wait until a background job ends or asks a question, and get its result. \
-                      Prefer this to polling job_status. Returns after about 25 s at the latest; call it again then.",
+                      Prefer this to polling {prefix}job_status. Returns before your host loses patience; call it again then.",
         arguments: json!({
             "job_ids": {"type": "array", "items": {"type": "string"}, "minItems": 1},
             "mode": {"type": "string", "enum": ["any", "all"], "default": "any"},

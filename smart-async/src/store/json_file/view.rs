@@ -170,27 +170,50 @@ impl Thread {
         };
         let text = document::render(position, table.jobs(), &leftovers)
             .map_err(|error| StoreError::io("render", &self.paths.jobs, error.into()))?;
-        if !self.looks_like_ours() {
-            let aside = self.paths.set_aside(&self.paths.jobs)?;
-            tracing::error!(aside = %aside.display(), "jobs.json was no longer ours; it was set aside");
+        match self.what_stands_there() {
+            Standing::OursOrNothing => {}
+            Standing::Later => {
+                tracing::error!("jobs.json was written by a later version; it is left alone");
+                return Ok(true);
+            }
+            Standing::SomethingElse => {
+                let aside = self.paths.set_aside(&self.paths.jobs)?;
+                tracing::error!(aside = %aside.display(), "jobs.json was no longer ours; it was set aside");
+            }
         }
         self.paths.replace(&self.paths.jobs, &text)?;
         Ok(true)
     }
 
-    /// Whether what is about to be replaced is a view, by its first and last bytes, or nothing at all.
-    fn looks_like_ours(&self) -> bool {
-        let read = || -> std::io::Result<bool> {
+    /// What is about to be replaced, by its first and last bytes.
+    fn what_stands_there(&self) -> Standing {
+        let read = || -> std::io::Result<Standing> {
             let mut file = File::open(&self.paths.jobs)?;
-            let (mut first, mut last) = ([0; 11], [0; 3]);
+            let (mut first, mut last) = ([0; 20], [0; 3]);
             file.read_exact(&mut first)?;
             file.seek(SeekFrom::End(-3))?;
             file.read_exact(&mut last)?;
-            Ok(first == *b"{\"version\":" && last == *b"]}\n")
+            let version = first.strip_prefix(b"{\"version\":").and_then(|rest| {
+                let digits = rest.split(|byte| !byte.is_ascii_digit()).next()?;
+                std::str::from_utf8(digits).ok()?.parse::<u64>().ok()
+            });
+            Ok(match version {
+                Some(version) if version > document::VERSION => Standing::Later,
+                Some(_) if last == *b"]}\n" => Standing::OursOrNothing,
+                _ => Standing::SomethingElse,
+            })
         };
         match read() {
-            Ok(ours) => ours,
-            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+            Ok(standing) => standing,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Standing::OursOrNothing,
+            Err(_) => Standing::SomethingElse,
         }
     }
+}
+
+/// What stands in the place of the view.
+enum Standing {
+    OursOrNothing,
+    Later,
+    SomethingElse,
 }
