@@ -1,8 +1,13 @@
 //! A real client of the SDK, connected through a pipe in memory.
 
-use rmcp::model::{CallToolRequestParams, CallToolResult, ClientRequest, Request, Tool};
+use rmcp::model::{
+    CallToolRequestParams, CallToolResult, ClientRequest, ProtocolVersion, Request, Tool,
+};
 use rmcp::service::{PeerRequestOptions, RequestHandle, RunningService};
-use rmcp::{ErrorData, RoleClient, ServerHandler, ServiceError, ServiceExt};
+use rmcp::{
+    ClientLifecycleMode, ErrorData, RoleClient, ServerHandler, ServiceError, ServiceExt,
+    serve_client_with_lifecycle,
+};
 use serde_json::Value;
 
 /// A client that is connected to a server of its own.
@@ -17,13 +22,29 @@ impl Client {
 
     /// As [`connect`](Self::connect), for servers that may refuse to start: then this is what the client is told.
     pub async fn try_connect<S: ServerHandler>(server: S) -> Result<Self, String> {
+        Self::connect_as(server, ClientLifecycleMode::Initialize).await
+    }
+
+    /// As [`try_connect`](Self::try_connect), by `server/discover`, as the protocol of 2026-07-28 has it.
+    pub async fn discover<S: ServerHandler>(server: S) -> Result<Self, String> {
+        let preferred_versions = vec![ProtocolVersion::V_2026_07_28];
+        Self::connect_as(server, ClientLifecycleMode::Discover { preferred_versions }).await
+    }
+
+    async fn connect_as<S: ServerHandler>(
+        server: S,
+        mode: ClientLifecycleMode,
+    ) -> Result<Self, String> {
         let (near, far) = tokio::io::duplex(1 << 20);
         tokio::spawn(async move {
             if let Ok(running) = server.serve(far).await {
                 let _ = running.waiting().await;
             }
         });
-        ().serve(near).await.map(Self).map_err(|error| error.to_string())
+        serve_client_with_lifecycle((), near, mode)
+            .await
+            .map(Self)
+            .map_err(|error| error.to_string())
     }
 
     /// Calls a tool.

@@ -221,6 +221,43 @@ impl Workshop {
         "in time".to_owned()
     }
 
+    /// Runs for at most three seconds, which is less than any budget.
+    #[smart_async(deadline = 3)]
+    #[tool]
+    async fn hurry_inline(&self) -> String {
+        let _over = self.begin();
+        self.gate.opened().await;
+        "in time".to_owned()
+    }
+
+    /// Goes on whatever its caller says.
+    #[smart_async(default = 60, on_cancel = "keep")]
+    #[tool]
+    async fn insist(&self) -> String {
+        let _over = self.begin();
+        self.gate.opened().await;
+        "as I said".to_owned()
+    }
+
+    /// Stops whatever reason its caller gives.
+    #[smart_async(default = 60, on_cancel = "cancel")]
+    #[tool]
+    async fn obey(&self) -> String {
+        let _over = self.begin();
+        self.gate.opened().await;
+        "yes".to_owned()
+    }
+
+    /// Makes what is nested more deeply than readers of JSON bear.
+    #[smart_async(default = 5)]
+    #[tool]
+    async fn nest(&self) -> CallToolResult {
+        let _over = self.begin();
+        self.gate.opened().await;
+        let deep = (0..200).fold(serde_json::Value::Null, |inner, _| serde_json::json!([inner]));
+        CallToolResult::structured(serde_json::json!({"deep": deep}))
+    }
+
     /// Stops when its caller is gone.
     #[smart_async(default = 60, on_disconnect = "cancel")]
     #[tool]

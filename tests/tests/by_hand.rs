@@ -60,4 +60,19 @@ async fn the_global_manager_serves_tools_and_functions_alike() {
     let waited = jobs.wait(&[ticket.job_id], WaitFor::any(), Duration::MAX).await.unwrap();
     assert_eq!(waited.jobs[0].progress.as_ref().unwrap().percentage, Some(100.0));
     assert_eq!(jobs.result(ticket.job_id).await.unwrap().result, json!(5));
+
+    // A future that is dropped is a caller that is gone: its work goes on.
+    let dropped = tokio::time::timeout(Duration::from_millis(500), count(2)).await;
+    assert!(dropped.is_err());
+    loop {
+        let page = jobs.list(smart_async::job::JobQuery::default()).await.unwrap();
+        match page.jobs.first().filter(|job| job.id != ticket.job_id && &*job.tool == "count") {
+            Some(job) => {
+                let waited = jobs.wait(&[job.id], WaitFor::any(), Duration::MAX).await.unwrap();
+                assert_eq!(jobs.result(waited.jobs[0].id).await.unwrap().result, json!(2));
+                break;
+            }
+            None => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
 }

@@ -311,6 +311,22 @@ async fn a_server_that_answers_initialize_itself_still_declares_what_is_added() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_of_the_newest_protocol_is_served_alike() {
+    let (workshop, jobs) = (Workshop::new(), JobManager::in_memory());
+    let client = Client::discover(workshop.clone().with_jobs(jobs)).await.unwrap();
+    assert!(client.peer().peer_info().unwrap().capabilities.tools.is_some());
+    let ticket = client.ask("make", json!({"what": "a chair"})).await;
+    assert_eq!(ticket["status"], "running", "a plain ticket, since no tasks are declared");
+    workshop.gate.open();
+    let waited = client.ask("wait_job", json!({"job_ids": [ticket["job_id"]]})).await;
+    assert_eq!(waited["jobs"][0]["result"], json!({"made": "a chair"}));
+    // An inner server that declares nothing.
+    let client =
+        Client::discover(OldHouse { tools: vec!["one"] }.with_jobs(JobManager::in_memory())).await;
+    assert!(client.unwrap().peer().peer_info().unwrap().capabilities.tools.is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_pages_of_the_inner_list_are_respected() {
     let server = OldHouse { tools: vec!["one", "two", "three"] }.with_jobs(JobManager::in_memory());
     let client = Client::connect(server).await;
