@@ -10,6 +10,8 @@ pub(crate) const TIMEOUT_SECONDS: &str = "SMART_ASYNC_TIMEOUT_SECONDS";
 pub(crate) const WAIT_SECONDS: &str = "SMART_ASYNC_WAIT_SECONDS";
 /// `true` shows what is going on, on stderr.
 pub(crate) const DEBUG: &str = "SMART_ASYNC_DEBUG";
+/// How often ended jobs that are too old or too many are removed, in seconds.
+pub(crate) const CLEANUP_INTERVAL: &str = "JOB_CLEANUP_INTERVAL";
 /// The folder that jobs are kept in, in place of `~/.job_mcp`.
 pub(crate) const HOME: &str = "JOB_MCP_HOME";
 

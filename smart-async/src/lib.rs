@@ -1,6 +1,52 @@
 //! Long-running work for MCP servers: one attribute turns a slow tool into a job that survives the caller.
-
-#![doc = "See the repository's README for the whole picture."]
+//!
+//! An MCP host gives up on a tool call after half a minute or so, and the work is lost. A tool annotated with
+//! [`#[smart_async]`](macro@smart_async) answers as ever while it is quick. When its budget is over (20 seconds unless
+//! set), the same work goes on as a *job*: it is on disk, the caller gets a ticket with the job's id, and follows it with
+//! tools that are there already.
+//!
+//! ```no_run
+//! use rmcp::{ServerHandler, tool, tool_handler, tool_router};
+//! use smart_async::rmcp;
+//! use smart_async::{JobManager, WithJobs, smart_async};
+//!
+//! #[derive(Clone)]
+//! struct Reactor;
+//!
+//! #[tool_router]
+//! impl Reactor {
+//!     /// Simulate the reactor.
+//!     #[smart_async(default = 20)]
+//!     #[tool]
+//!     async fn simulate(&self) -> String {
+//!         let progress = smart_async::progress();
+//!         for day in 1..=365 {
+//!             // … the work …
+//!             progress.report(day, 365, "simulated");
+//!         }
+//!         "done".to_owned()
+//!     }
+//! }
+//!
+//! #[tool_handler]
+//! impl ServerHandler for Reactor {}
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let jobs = JobManager::open().await?; // ~/.job_mcp
+//! let server = Reactor.with_jobs(jobs.clone()); // serve this in place of `Reactor`
+//! # drop(server);
+//! jobs.shutdown().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - For authors of tools: [`macro@smart_async`], [`progress()`], [`cancelled()`], [`current_job()`], [`carry()`].
+//! - For servers: [`WithJobs::with_jobs`], or [`job_tools()`] to merge by hand.
+//! - For work that is no tool: [`JobManager::submit`] with a [`Job`]; everything in [`manager`] works without MCP.
+//! - For other places to keep jobs in: [`store::JobStore`].
+//!
+//! Jobs are on disk before their ids are handed out, and a terminal state never changes. Their *records* survive the end
+//! of the server; the work itself does not: what still runs then is `failed`, `interrupted`.
 
 // Lets the macro's paths, which begin with `::smart_async`, be used in this crate's own tests.
 extern crate self as smart_async;

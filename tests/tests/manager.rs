@@ -295,9 +295,23 @@ async fn the_sweep_keeps_what_is_young_and_few() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_sweep_keeps_the_newest_that_fit() {
+    let retention = Retention::new(LONG * 24, 1000).max_bytes(30_000);
+    let jobs = JobManager::builder().retention(retention).in_memory();
+    let work = || job_fn(|_| async { Ok(JobOutput::new("x".repeat(10_000))) });
+    for _ in 0..5 {
+        let id = jobs.submit(JobRequest::new("run"), work()).await.unwrap();
+        jobs.wait(&[id], WaitFor::any(), LONG).await.unwrap();
+    }
+    tokio::time::sleep(LONG + Duration::from_secs(1)).await;
+    assert_eq!(jobs.list(JobQuery::default()).await.unwrap().total, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_sweep_that_keeps_for_ever_removes_nothing() {
-    let jobs =
-        JobManager::builder().retention(Retention::new(Duration::MAX, usize::MAX)).in_memory();
+    let jobs = JobManager::builder()
+        .retention(Retention::new(Duration::MAX, usize::MAX).max_bytes(u64::MAX))
+        .in_memory();
     let id = jobs.submit(JobRequest::new("run"), quick()).await.unwrap();
     jobs.wait(&[id], WaitFor::any(), LONG).await.unwrap();
     tokio::time::sleep(LONG * 2).await;

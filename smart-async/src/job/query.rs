@@ -71,6 +71,8 @@ pub struct Prune {
     pub ended_before: Option<Timestamp>,
     /// Of those that meet the conditions above, all but so many of the newest.
     pub keep_newest: usize,
+    /// Of those that meet the conditions above, all but the newest whose records take so many bytes together.
+    pub keep_bytes: Option<u64>,
 }
 
 impl Prune {
@@ -80,10 +82,24 @@ impl Prune {
             .into_iter()
             .filter(|job| self.server.as_ref().is_none_or(|server| *server == job.server))
             .filter(|job| self.statuses.is_empty() || self.statuses.contains(&job.status()))
-            .filter_map(|job| job.state.completed_at().map(|at| (at, job.id)))
+            .filter_map(|job| job.state.completed_at().map(|at| (at, job)))
             .filter(|(at, _)| self.ended_before.is_none_or(|before| *at < before))
             .collect();
-        ended.sort_by_key(|key| std::cmp::Reverse(*key));
-        ended.into_iter().skip(self.keep_newest).map(|(_, id)| id).collect()
+        ended.sort_by_key(|(at, job)| std::cmp::Reverse((*at, job.id)));
+        let kept = match self.keep_bytes {
+            Some(limit) => self.keep_newest.max(fitting(&ended, limit)),
+            None => self.keep_newest,
+        };
+        ended.into_iter().skip(kept).map(|(_, job)| job.id).collect()
     }
+}
+
+/// How many of the first jobs take at most `limit` bytes together.
+fn fitting(jobs: &[(Timestamp, &JobRecord)], limit: u64) -> usize {
+    let mut taken = 0_u64;
+    let fits = |(_, job): &&(Timestamp, &JobRecord)| {
+        taken = taken.saturating_add(job.stored_bytes());
+        taken <= limit
+    };
+    jobs.iter().take_while(fits).count()
 }

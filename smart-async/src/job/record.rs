@@ -131,6 +131,11 @@ impl JobRecord {
         serde_json::to_value(JobDocument::from(self)).unwrap_or_default()
     }
 
+    /// How many bytes the record takes as JSON.
+    pub fn stored_bytes(&self) -> u64 {
+        serde_json::to_vec(&JobDocument::from(self)).map_or(0, |text| text.len() as u64)
+    }
+
     /// The record from its JSON object.
     ///
     /// # Errors

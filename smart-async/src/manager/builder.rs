@@ -17,18 +17,27 @@ pub struct Retention {
     pub max_age: Duration,
     /// Of the ended jobs, so many of the newest are kept. 1,000 unless set.
     pub max_jobs: usize,
+    /// Of the ended jobs, the newest are kept whose records take so many bytes together. 256 MiB unless set.
+    pub max_bytes: u64,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { max_age: Duration::from_secs(24 * 60 * 60), max_jobs: 1000 }
+        Self::new(Duration::from_secs(24 * 60 * 60), 1000)
     }
 }
 
 impl Retention {
     /// Keeps ended jobs for so long, and so many of them.
     pub const fn new(max_age: Duration, max_jobs: usize) -> Self {
-        Self { max_age, max_jobs }
+        Self { max_age, max_jobs, max_bytes: 256 * 1024 * 1024 }
+    }
+
+    /// Keeps so many bytes of them.
+    #[must_use]
+    pub const fn max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = bytes;
+        self
     }
 }
 

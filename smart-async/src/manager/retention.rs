@@ -1,12 +1,13 @@
-//! The sweep: removes ended jobs of this server that are too old or too many, at the start and every hour.
+//! The sweep: removes ended jobs of this server that are too old, too many or too large together, at the start and
+//! every hour.
 
 use std::time::Duration;
 
 use super::{JobManager, Retention};
 use crate::job::Prune;
-use crate::{clock, observe};
+use crate::{clock, env_vars, observe};
 
-/// How often the sweep comes by.
+/// How often the sweep comes by, unless `JOB_CLEANUP_INTERVAL` says otherwise.
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// Sweeps now, and then for as long as the manager is there.
@@ -16,17 +17,19 @@ pub(super) fn start(manager: &JobManager) {
         while let Some(manager) = weak.upgrade() {
             sweep(&manager).await;
             drop(manager);
-            tokio::time::sleep(INTERVAL).await;
+            let interval = env_vars::duration(&env_vars::process, env_vars::CLEANUP_INTERVAL);
+            tokio::time::sleep(interval.unwrap_or(INTERVAL)).await;
         }
     });
 }
 
 async fn sweep(manager: &JobManager) {
-    let Retention { max_age, max_jobs } = manager.retention();
+    let Retention { max_age, max_jobs, max_bytes } = manager.retention();
     let own = || Prune { server: Some(manager.server().to_owned()), ..Prune::default() };
     let too_old = Prune { ended_before: Some(clock::ago(max_age)), ..own() };
     let too_many = Prune { keep_newest: max_jobs, ..own() };
-    for prune in [too_old, too_many] {
+    let too_large = Prune { keep_bytes: Some(max_bytes), ..own() };
+    for prune in [too_old, too_many, too_large] {
         match manager.store().prune(prune).await {
             Ok(pruned) if pruned.removed > 0 => {
                 tracing::info!(removed = pruned.removed, "swept away ended jobs");
