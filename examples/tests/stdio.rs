@@ -148,7 +148,7 @@ fn a_killed_servers_jobs_are_interrupted_when_it_starts_again() {
     let home = TempDir::new().unwrap();
     let mut server = Server::start(home.path(), &[]);
     let id = server.counting_job();
-    // Progress goes to the disk once a second.
+    // Progress goes to the disk a few times a second.
     while on_disk(home.path(), &id).get("progress").is_none() {
         server.call("wait_job", json!({"job_ids": [id], "timeout_seconds": 0.1}));
     }

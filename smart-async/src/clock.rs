@@ -1,8 +1,10 @@
 //! The wall clock, as records show it. Durations are measured with the monotonic clock of the runtime instead.
 
-use chrono::{SecondsFormat, SubsecRound, Utc};
+use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 
-use crate::job::Timestamp;
+/// A moment on the wall clock, in UTC. Durations are never computed from two of these while a job runs:
+/// the wall clock may jump.
+pub type Timestamp = DateTime<Utc>;
 
 /// Now, to the millisecond: the precision in which records are kept.
 pub(crate) fn now() -> Timestamp {

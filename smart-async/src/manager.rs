@@ -47,7 +47,7 @@ use crate::{clock, observe};
 
 /// Runs jobs and knows about them. Cheap to clone; all clones are the same manager.
 ///
-/// A program needs one. `jobs.json`, where it keeps its records, is shared with other processes.
+/// A program needs one. The folder where it keeps its records is shared with other processes.
 #[derive(Clone)]
 pub struct JobManager {
     inner: Arc<Inner>,

@@ -3,14 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{JobFailure, JobOutput};
 
-/// A moment on the wall clock, in UTC. Durations are never computed from two of these while a job runs:
-/// the wall clock may jump.
-pub type Timestamp = DateTime<Utc>;
+pub use crate::clock::Timestamp;
 
 /// Where a job stands, without the data that goes with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -30,6 +30,7 @@ use super::draft::Draft;
 use super::table::Table;
 use super::{JobStore, Pruned, StoreError, StoreFuture};
 use crate::job::{Change, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune};
+use crate::observe;
 
 /// Keeps job records in a folder, by default `~/.job_mcp`; several processes may share it.
 ///
@@ -52,7 +53,9 @@ impl JsonFileStore {
     /// [`StoreError`] where the folder cannot be made, written, locked or synced, or holds a later version's file.
     pub async fn open(home: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let home = home.into();
-        spawn_blocking(move || Self::open_blocking(home)).await.unwrap_or(Err(StoreError::Closed))
+        spawn_blocking(observe::carried(move || Self::open_blocking(home)))
+            .await
+            .unwrap_or(Err(StoreError::Closed))
     }
 
     fn open_blocking(home: PathBuf) -> Result<Self, StoreError> {
@@ -64,7 +67,8 @@ impl JsonFileStore {
             Shared::new(Known::open(&paths)?)
         };
         let view = Arc::new(View::start(paths.clone(), known.clone())?);
-        let writer = Writer::start(paths.clone(), owners.own(), known.clone(), Arc::clone(&view))?;
+        let writer =
+            Writer::start(paths.clone(), Arc::clone(&owners), known.clone(), Arc::clone(&view))?;
         Ok(Self { home, paths, owners, known, writer, view })
     }
 
@@ -105,6 +109,13 @@ impl JsonFileStore {
             }
             Ok(look(&self.known.lock().table))
         })
+    }
+}
+
+/// Whatever is still being written is written; but whoever runs on is not run by this store any more.
+impl Drop for JsonFileStore {
+    fn drop(&mut self) {
+        self.owners.release();
     }
 }
 
@@ -152,10 +163,10 @@ impl JobStore for JsonFileStore {
     fn close(&self) -> StoreFuture<'_, ()> {
         Box::pin(async {
             // The writer works in order: when it answers this, all that was handed in before is on disk.
-            self.write(|_| Ok(())).await?;
+            let written = self.write(|_| Ok(())).await;
             let _ = spawn_blocking(self.view.close()).await;
             self.owners.release();
-            Ok(())
+            written
         })
     }
 }

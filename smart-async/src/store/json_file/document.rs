@@ -77,14 +77,16 @@ pub(super) fn parse(text: &[u8]) -> Result<Parsed, serde_json::Error> {
 
 /// Writes the file's text.
 pub(super) fn render<'a>(
-    position: Position,
+    position: Option<Position>,
     jobs: impl IntoIterator<Item = &'a Arc<JobRecord>>,
     leftovers: &Leftovers,
 ) -> Result<Vec<u8>, serde_json::Error> {
-    let Position { journal, position } = position;
-    let mut text =
-        format!("{{\"version\":{VERSION},\"journal\":\"{journal}\",\"position\":{position}")
-            .into_bytes();
+    let mut text = format!("{{\"version\":{VERSION}").into_bytes();
+    if let Some(Position { journal, position }) = position {
+        text.extend_from_slice(
+            format!(",\"journal\":\"{journal}\",\"position\":{position}").as_bytes(),
+        );
+    }
     for (name, value) in &leftovers.fields {
         text.push(b',');
         serde_json::to_writer(&mut text, name)?;

@@ -32,6 +32,8 @@ pub(super) struct Journal {
     position: u64,
     /// How long it was when it was last shortened.
     shortest: u64,
+    /// Where its first line ends.
+    header: u64,
     /// Lines that could not be read, which are kept when the journal is shortened.
     unread: Vec<Vec<u8>>,
 }
@@ -60,23 +62,33 @@ impl Journal {
         while first.len() < 1024 && file.read(&mut byte).map_err(failed)? == 1 && byte != *b"\n" {
             first.extend(byte);
         }
+        #[derive(serde::Deserialize)]
+        struct Version {
+            version: u64,
+        }
+        // Looked at before all else: a later version may have another header.
+        if let Ok(Version { version: found }) = serde_json::from_slice(&first)
+            && found > lines::VERSION
+        {
+            return Err(StoreError::LaterVersion {
+                path: path.clone(),
+                found,
+                known: lines::VERSION,
+            });
+        }
         let header: Header = match serde_json::from_slice(&first) {
             Ok(header) => header,
             Err(error) => return Ok(Found::Damaged(error)),
         };
-        if header.version > lines::VERSION {
-            let (found, known) = (header.version, lines::VERSION);
-            return Err(StoreError::LaterVersion { path: path.clone(), found, known });
-        }
         let position = first.len() as u64 + 1;
-        let shortest = file.metadata().map_err(failed)?.len();
         let id = header.journal;
         Ok(Found::Journal(Self {
             path: path.clone(),
             file: Arc::new(file),
             id,
             position,
-            shortest,
+            shortest: 0,
+            header: position,
             unread: Vec::new(),
         }))
     }
@@ -99,6 +111,8 @@ impl Journal {
         let file = File::options().read(true).append(true).open(&paths.journal);
         let file = file.map_err(|error| StoreError::io("read", &paths.journal, error))?;
         let length = text.len() as u64;
+        let first =
+            text.iter().position(|byte| *byte == b'\n').map_or(length, |end| end as u64 + 1);
         let path = paths.journal.clone();
         Ok(Self {
             path,
@@ -106,24 +120,33 @@ impl Journal {
             id: header.journal,
             position: length,
             shortest: length,
+            header: first,
             unread,
         })
     }
 
-    /// Up to where it was read.
-    pub(super) const fn position(&self) -> Position {
-        Position { journal: self.id, position: self.position }
+    /// Up to where a view may say that it tells of this journal. None, where lines could not be read: who starts from the
+    /// view would never see them, and lose them when the journal is shortened.
+    pub(super) fn position_for_view(&self) -> Option<Position> {
+        self.unread.is_empty().then_some(Position { journal: self.id, position: self.position })
     }
 
-    /// Starts reading at a position that a view tells of, where that is one of this journal.
-    pub(super) fn start_from(&mut self, view: Position) -> bool {
+    /// Starts reading at a position that a view of `length` bytes tells of, where that is one of this journal.
+    pub(super) fn start_from(&mut self, view: Position, length: u64) -> bool {
         let fits = view.journal == self.id
             && view.position >= self.position
             && self.file.metadata().is_ok_and(|metadata| view.position <= metadata.len());
         if fits {
             self.position = view.position;
+            // The view says everything once, as a journal would that was shortened now.
+            self.shortest = length;
         }
         fits
+    }
+
+    /// Starts reading at its beginning.
+    pub(super) const fn start_over(&mut self) {
+        self.position = self.header;
     }
 
     /// Whether another journal stands in its place, or a part of it is gone.
@@ -141,18 +164,20 @@ impl Journal {
         self.file.metadata().is_ok_and(|metadata| metadata.len() > self.position)
     }
 
-    /// Reads what was appended since, up to the last whole line, into `table`.
+    /// Reads what was appended since, up to the last whole line, into `table`. No, where the place that was read up to is
+    /// no longer the end of a line: what stood there was taken away, and the journal has to be read anew.
     pub(super) fn read_on(
         &mut self,
         table: &mut Table,
         leftovers: &mut Leftovers,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let failed = |error| StoreError::io("read", &self.path, error);
         let mut text = Vec::new();
         let mut reader = &*self.file;
-        reader.seek(SeekFrom::Start(self.position)).map_err(failed)?;
+        reader.seek(SeekFrom::Start(self.position - 1)).map_err(failed)?;
         reader.read_to_end(&mut text).map_err(failed)?;
-        let Some(end) = text.iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
+        let Some(text) = text.strip_prefix(b"\n") else { return Ok(false) };
+        let Some(end) = text.iter().rposition(|byte| *byte == b'\n') else { return Ok(true) };
         let whole = text.get(..end).unwrap_or_default();
         let mut changes = Changes::new();
         for line in whole.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
@@ -173,20 +198,23 @@ impl Journal {
         }
         table.commit(changes);
         self.position += end as u64 + 1;
-        Ok(())
+        Ok(true)
     }
 
     /// A batch that is about to be appended. Needs the lock, and everything read up to the end.
     pub(super) fn batch(&self, changes: &Changes) -> Result<Batch, StoreError> {
         let text = lines::batch(changes)
             .map_err(|error| StoreError::io("render", &self.path, error.into()))?;
-        let metadata =
-            self.file.metadata().map_err(|error| StoreError::io("read", &self.path, error))?;
+        let failed = |error| StoreError::io("cut", &self.path, error);
+        if self.file.metadata().map_err(failed)?.len() > self.position {
+            // What follows the last whole line is of a writer that died: it was never acknowledged.
+            self.file.set_len(self.position).map_err(failed)?;
+        }
         Ok(Batch {
             path: self.path.clone(),
             file: Arc::clone(&self.file),
             text,
-            start: metadata.len(),
+            start: self.position,
         })
     }
 
@@ -195,12 +223,22 @@ impl Journal {
         self.position = end;
     }
 
+    /// Gives up shortening it until it is several times as long again.
+    pub(super) const fn put_off(&mut self) {
+        self.shortest = self.position;
+    }
+
+    /// Makes what a killed process has left as durable as what is acknowledged from now on.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        self.file.sync_data().map_err(|error| StoreError::io("sync", &self.path, error))
+    }
+
     /// Whether it is so long that it should be shortened.
     pub(super) const fn is_long(&self) -> bool {
         self.position > SHORT && self.position > self.shortest.saturating_mul(SLACK)
     }
 
-    /// Lines that could not be read.
+    /// Lines that could not be read, and are kept.
     pub(super) fn unread(&self) -> Vec<Vec<u8>> {
         self.unread.clone()
     }
@@ -219,8 +257,8 @@ pub(super) struct Batch {
 #[derive(Debug)]
 pub(super) struct NotAppended {
     pub(super) error: StoreError,
-    /// Whether a part of it may still be in the file, where it must not be read.
-    pub(super) left_behind: bool,
+    /// Up to where the file holds what was refused and could not be taken away.
+    pub(super) spoilt_to: Option<u64>,
 }
 
 impl Batch {
@@ -228,16 +266,17 @@ impl Batch {
     ///
     /// Where that fails, what was written is taken away again: a change that was refused must not come back.
     pub(super) fn append(self) -> Result<u64, NotAppended> {
+        let end = self.start + self.text.len() as u64;
         let append = || {
             (&*self.file).write_all(&self.text)?;
             self.file.sync_data()
         };
-        let Err(error) = append() else { return Ok(self.start + self.text.len() as u64) };
-        let taken_away = self.file.set_len(self.start);
-        if let Err(error) = &taken_away {
+        let Err(error) = append() else { return Ok(end) };
+        let taken_away = self.file.set_len(self.start).and_then(|()| self.file.sync_data());
+        let spoilt_to = taken_away.err().map(|error| {
             tracing::error!(%error, "failed to take away what could not be written to the journal");
-        }
-        let error = StoreError::io("append to", self.path, error);
-        Err(NotAppended { error, left_behind: taken_away.is_err() })
+            self.file.metadata().map_or(end, |metadata| metadata.len())
+        });
+        Err(NotAppended { error: StoreError::io("append to", self.path, error), spoilt_to })
     }
 }

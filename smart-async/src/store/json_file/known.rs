@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::document::{self, Leftovers, Parsed};
-use super::files::Paths;
+use super::files::{Paths, sync_folder};
 use super::journal::{Found, Journal};
 use crate::store::StoreError;
 use crate::store::table::Table;
@@ -30,8 +30,12 @@ pub(super) struct Known {
     pub(super) journal: Journal,
     /// The writer of this process is appending what is not to be seen before it is synced.
     pub(super) appending: bool,
-    /// The journal ends with what was refused and could not be taken away: it is to be replaced before it is read on.
-    pub(super) spoilt: bool,
+    /// Up to where the journal holds what was refused and could not be taken away: it is to be replaced before it is
+    /// read on.
+    pub(super) spoilt_to: Option<u64>,
+    /// What was known of a journal that another process has replaced, until the writer has seen to it that no job of
+    /// this process is missing from the new one.
+    pub(super) before: Option<Table>,
 }
 
 impl Known {
@@ -39,7 +43,11 @@ impl Known {
     pub(super) fn open(paths: &Paths) -> Result<Self, StoreError> {
         let view = View::read(paths)?;
         match Journal::open(paths)? {
-            Found::Journal(journal) => Self::load(journal, view),
+            Found::Journal(journal) => {
+                journal.sync()?;
+                sync_folder(&paths.meta)?;
+                Self::load(journal, view)
+            }
             Found::Damaged(error) => {
                 let aside = paths.set_aside(&paths.journal)?;
                 tracing::error!(%error, aside = %aside.display(), "the journal is damaged from its beginning on; it was set aside");
@@ -53,56 +61,74 @@ impl Known {
     fn begin(paths: &Paths, view: View) -> Result<Self, StoreError> {
         let View { table, leftovers, .. } = view;
         let journal = Journal::create(paths, &table, &leftovers, Vec::new())?;
-        Ok(Self { table, leftovers, journal, appending: false, spoilt: false })
+        Ok(Self { table, leftovers, journal, appending: false, spoilt_to: None, before: None })
     }
 
     /// Reads a journal: from where the view ends, where the view is of this journal, else from its beginning.
     fn load(mut journal: Journal, view: View) -> Result<Self, StoreError> {
         let (mut table, mut leftovers) = match view.position {
-            Some(position) if journal.start_from(position) => (view.table, view.leftovers),
+            Some(position) if journal.start_from(position, view.length) => {
+                (view.table, view.leftovers)
+            }
             _ => Default::default(),
         };
-        journal.read_on(&mut table, &mut leftovers)?;
-        Ok(Self { table, leftovers, journal, appending: false, spoilt: false })
+        if !journal.read_on(&mut table, &mut leftovers)? {
+            // The view told of a place that is not the end of a line.
+            journal.start_over();
+            (table, leftovers) = Default::default();
+            journal.read_on(&mut table, &mut leftovers)?;
+        }
+        Ok(Self { table, leftovers, journal, appending: false, spoilt_to: None, before: None })
     }
 
     /// Whether another process has written since.
     pub(super) fn is_behind(&self) -> bool {
-        !self.appending && !self.spoilt && (self.journal.has_grown() || self.journal.is_replaced())
+        !self.appending
+            && self.spoilt_to.is_none()
+            && (self.journal.has_grown() || self.journal.is_replaced())
     }
 
     /// Takes in what other processes have written. A journal that is gone or damaged changes nothing of what is known;
     /// the next writer sees to it.
     pub(super) fn catch_up(&mut self, paths: &Paths) -> Result<(), StoreError> {
-        if self.appending || self.spoilt {
+        if self.appending || self.spoilt_to.is_some() {
             return Ok(());
         }
-        if !self.journal.is_replaced() {
-            return self.journal.read_on(&mut self.table, &mut self.leftovers);
+        if !self.journal.is_replaced()
+            && self.journal.read_on(&mut self.table, &mut self.leftovers)?
+        {
+            return Ok(());
         }
         if let Found::Journal(journal) = Journal::open(paths)? {
-            *self = Self::load(journal, View::default())?;
+            self.replace(Self::load(journal, View::default())?);
         }
         Ok(())
     }
 
+    /// Goes over to another journal, and remembers what was known before.
+    fn replace(&mut self, now: Self) {
+        let then = std::mem::replace(self, now);
+        self.before = Some(then.before.unwrap_or(then.table));
+    }
+
     /// As [`catch_up`](Self::catch_up), for whoever is about to append, and so has the lock: afterwards there is a
-    /// journal, and all of it is known. Returns what was known before of a journal that is no more.
-    pub(super) fn catch_up_to_append(
-        &mut self,
-        paths: &Paths,
-    ) -> Result<Option<Table>, StoreError> {
+    /// journal, and all of it is known. Says whether it is another journal than before.
+    pub(super) fn catch_up_to_append(&mut self, paths: &Paths) -> Result<bool, StoreError> {
+        if let Some(end) = self.spoilt_to {
+            // What others appended after it counts.
+            self.journal.appended(end);
+        }
+        // Also where the journal was replaced or removed: it is held open, and was appended to until then.
+        let read_on = self.journal.read_on(&mut self.table, &mut self.leftovers);
         let replaced = self.journal.is_replaced();
-        if !replaced && !self.spoilt {
-            self.journal.read_on(&mut self.table, &mut self.leftovers)?;
-            return Ok(None);
+        if !replaced && self.spoilt_to.is_none() && matches!(read_on, Ok(true)) {
+            return Ok(false);
         }
         match Journal::open(paths)? {
-            Found::Journal(_) if !replaced => {}
+            Found::Journal(_) if !replaced && self.spoilt_to.is_some() => {}
             Found::Journal(journal) => {
-                let now = Self::load(journal, View::default())?;
-                let before = std::mem::replace(self, now);
-                return Ok(Some(before.table));
+                self.replace(Self::load(journal, View::default())?);
+                return Ok(true);
             }
             Found::Damaged(error) => {
                 let aside = paths.set_aside(&paths.journal)?;
@@ -113,8 +139,8 @@ impl Known {
             }
         }
         self.journal = Journal::create(paths, &self.table, &self.leftovers, self.journal.unread())?;
-        self.spoilt = false;
-        Ok(None)
+        self.spoilt_to = None;
+        Ok(true)
     }
 }
 
@@ -124,6 +150,8 @@ struct View {
     table: Table,
     leftovers: Leftovers,
     position: Option<document::Position>,
+    /// In bytes.
+    length: u64,
 }
 
 impl View {
@@ -134,7 +162,7 @@ impl View {
             Ok(Parsed::Document { jobs, leftovers, position }) => {
                 let mut table = Table::default();
                 table.commit(jobs.into_iter().map(|job| (job.id, Some(Arc::new(job)))).collect());
-                Ok(Self { table, leftovers, position })
+                Ok(Self { table, leftovers, position, length: text.len() as u64 })
             }
             Ok(Parsed::LaterVersion(found)) => {
                 let path = paths.jobs.clone();

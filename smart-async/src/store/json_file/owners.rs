@@ -25,16 +25,21 @@ impl Owners {
     pub(super) fn claim(folder: &Path) -> Result<Self, StoreError> {
         clear_away(folder);
         let own = OwnerId::new();
-        let (new, path) = (folder.join(format!("{own}.new")), lock_path(folder, own));
-        let claim = || {
-            let file = private().create_new(true).write(true).open(&new)?;
-            file.lock()?;
-            // Only a locked file gets the name that others look at.
-            fs::rename(&new, &path)?;
-            Ok(file)
-        };
-        let held = claim().map_err(|error| StoreError::io("claim", &path, error))?;
+        let held = hold(folder, own)
+            .map_err(|error| StoreError::io("claim", lock_path(folder, own), error))?;
         Ok(Self { folder: folder.to_owned(), own, held: Mutex::new(Some(held)) })
+    }
+
+    /// Takes the name of this process again, where somebody has removed the file that stands for it.
+    pub(super) fn hold_on(&self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.is_none() || lock_path(&self.folder, self.own).exists() {
+            return;
+        }
+        match hold(&self.folder, self.own) {
+            Ok(file) => *held = Some(file),
+            Err(error) => tracing::error!(%error, "failed to show that this process lives"),
+        }
     }
 
     pub(super) const fn own(&self) -> OwnerId {
@@ -82,6 +87,16 @@ impl Drop for Owners {
     fn drop(&mut self) {
         self.release();
     }
+}
+
+/// Makes the file that stands for a process, and locks it.
+fn hold(folder: &Path, own: OwnerId) -> io::Result<File> {
+    let new = folder.join(format!("{own}.new"));
+    let file = private().create_new(true).write(true).open(&new)?;
+    file.lock()?;
+    // Only a locked file gets the name that others look at.
+    fs::rename(&new, lock_path(folder, own))?;
+    Ok(file)
 }
 
 /// Who cannot be asked is taken for alive: a job that is failed cannot be brought back.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::document;
 use super::files::Paths;
 use super::known::Shared;
+use crate::observe;
 use crate::store::StoreError;
 
 /// The view follows a change of state within this, or within twenty times its own cost where that is longer.
@@ -66,7 +67,7 @@ impl View {
         let thread = Thread { paths, known, signal: Arc::clone(&signal), cost: Duration::ZERO };
         std::thread::Builder::new()
             .name("smart-async-view".to_owned())
-            .spawn(move || thread.run())
+            .spawn(observe::carried(move || thread.run()))
             .map_err(|error| StoreError::io("start the writer of", jobs, error))?;
         Ok(Self(signal))
     }
@@ -166,7 +167,7 @@ impl Thread {
         let (position, table, leftovers) = {
             let mut known = self.known.lock();
             known.catch_up(&self.paths)?;
-            (known.journal.position(), known.table.clone(), known.leftovers.clone())
+            (known.journal.position_for_view(), known.table.clone(), known.leftovers.clone())
         };
         let text = document::render(position, table.jobs(), &leftovers)
             .map_err(|error| StoreError::io("render", &self.paths.jobs, error.into()))?;

@@ -1,13 +1,14 @@
 //! The one thread of a process that appends to the journal. It gathers what callers hand it while it was busy, does that
 //! as one batch, and acknowledges when the batch is synced.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use super::files::Paths;
 use super::journal::{Journal, NotAppended};
 use super::known::Shared;
+use super::owners::Owners;
 use super::view::View;
-use crate::job::OwnerId;
+use crate::observe;
 use crate::store::StoreError;
 use crate::store::draft::Draft;
 use crate::store::table::{Changes, Table};
@@ -27,16 +28,16 @@ impl Writer {
     /// Starts the thread.
     pub(super) fn start(
         paths: Paths,
-        owner: OwnerId,
+        owners: Arc<Owners>,
         known: Shared,
-        view: std::sync::Arc<View>,
+        view: Arc<View>,
     ) -> Result<Self, StoreError> {
         let (requests, inbox) = mpsc::channel();
         let journal = paths.journal.clone();
-        let thread = Thread { paths, owner, known, view };
+        let thread = Thread { paths, owners, known, view };
         std::thread::Builder::new()
             .name("smart-async-journal".to_owned())
-            .spawn(move || thread.serve(&inbox))
+            .spawn(observe::carried(move || thread.serve(&inbox)))
             .map_err(|error| StoreError::io("start the writer of", journal, error))?;
         Ok(Self(requests))
     }
@@ -50,9 +51,9 @@ impl Writer {
 struct Thread {
     paths: Paths,
     /// The process whose unfinished jobs no other may lose.
-    owner: OwnerId,
+    owners: Arc<Owners>,
     known: Shared,
-    view: std::sync::Arc<View>,
+    view: Arc<View>,
 }
 
 impl Thread {
@@ -71,7 +72,7 @@ impl Thread {
         }
     }
 
-    /// Does a batch as a whole: all of it is on disk afterwards, or none.
+    /// Does a batch as a whole: all of it is acknowledged, or none.
     fn run(
         &self,
         batch: Vec<Request>,
@@ -79,17 +80,25 @@ impl Thread {
     ) -> Result<(), StoreError> {
         let locked = self.paths.lock();
         let mut known = self.known.lock();
-        let before = match &locked {
+        let ready = match &locked {
             Ok(_) => known.catch_up_to_append(&self.paths),
             Err(error) => Err(error.clone()),
         };
+        let before = known.before.take();
+        if matches!(ready, Ok(true)) || before.is_some() {
+            // Whoever removed the folder took the sign that this process lives along.
+            self.owners.hold_on();
+        }
         let mut draft = Draft::new(&known.table);
-        if let Ok(Some(before)) = &before {
-            draft.bring_along(before, self.owner);
+        if let Some(before) = &before {
+            draft.bring_along(before, self.owners.own());
         }
         acknowledgements.extend(batch.into_iter().map(|request| request(&mut draft)));
         let changes = draft.into_changes();
-        before?;
+        if let Err(error) = ready {
+            known.before = before;
+            return Err(error);
+        }
         if changes.is_empty() {
             return Ok(());
         }
@@ -103,8 +112,9 @@ impl Thread {
         known.appending = false;
         match appended {
             Ok(end) => known.journal.appended(end),
-            Err(NotAppended { error, left_behind }) => {
-                known.spoilt = left_behind;
+            Err(NotAppended { error, spoilt_to }) => {
+                known.spoilt_to = spoilt_to;
+                known.before = before;
                 return Err(error);
             }
         }
@@ -131,7 +141,10 @@ impl Thread {
         known.appending = false;
         match shortened {
             Ok(journal) => known.journal = journal,
-            Err(error) => tracing::warn!(%error, "failed to shorten the journal"),
+            Err(error) => {
+                known.journal.put_off();
+                tracing::warn!(%error, "failed to shorten the journal");
+            }
         }
         drop(known);
         self.view.behind(false);
