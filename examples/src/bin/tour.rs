@@ -235,8 +235,10 @@ impl Tour {
             .with_context(|| format!("failed to read {}", file.display()))?;
         let whole: Value = serde_json::from_str(&content).context("jobs.json is no JSON")?;
         ensure!(whole.get("version") == Some(&json!(1)), "jobs.json has another version");
-        self.screen
-            .say("In one file, a complete JSON document at every instant, one job a line:")?;
+        self.screen.say(
+            "In a journal: each change is on disk before anybody is told. This file beside it follows \
+             within about a second, a complete JSON document at every instant, one job a line:",
+        )?;
         self.screen.say(&file.display().to_string())?;
         let first = content.lines().next().context("jobs.json is empty")?;
         let job =
