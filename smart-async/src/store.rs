@@ -4,6 +4,8 @@
 //! A store keeps records and guards their transitions. It runs nothing, and decides nothing about time: what
 //! happened, and when, comes from the manager.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod draft;
 mod json_file;
 mod memory;

@@ -2,6 +2,7 @@
 //! a store that fails when it is told to.
 
 mod client;
+pub mod crash;
 mod moody_store;
 mod workshop;
 

@@ -1,4 +1,5 @@
-//! The rules of a store, for each store that comes with the crate; and those of the file store alone.
+//! The rules of every store (`smart_async::store::conformance`) for those that come with the crate; and those of the
+//! file store alone.
 
 use std::fs;
 use std::path::Path;
@@ -7,9 +8,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use smart_async::JobManager;
 use smart_async::job::{
-    Change, JobEvent, JobId, JobOutput, JobQuery, JobRecord, JobStatus, Progress, Prune, Timestamp,
+    Change, JobEvent, JobId, JobOutput, JobQuery, JobRecord, JobStatus, OwnerId, Progress, Prune,
+    Timestamp,
 };
-use smart_async::store::{JobStore, JsonFileStore, MemoryStore, StoreError};
+use smart_async::store::{JobStore, JsonFileStore, MemoryStore};
 use tempfile::TempDir;
 
 fn at(second: i64) -> Timestamp {
@@ -37,210 +39,15 @@ async fn ids(store: &dyn JobStore, query: JobQuery) -> Vec<JobId> {
     store.list(query).await.unwrap().jobs.iter().map(|job| job.id).collect()
 }
 
-/// Runs a rule on every store.
-macro_rules! rules {
-    ($($rule:ident)*) => {$(
-        mod $rule {
-            #[tokio::test]
-            async fn memory() {
-                super::rule::$rule(&super::MemoryStore::new()).await;
-            }
-
-            #[tokio::test]
-            async fn json_file() {
-                let folder = super::TempDir::new().unwrap();
-                super::rule::$rule(&super::JsonFileStore::open(folder.path()).await.unwrap()).await;
-            }
-        }
-    )*};
+mod memory_keeps_the_rules {
+    smart_async::conformance_tests!(|| async { super::MemoryStore::new() });
 }
 
-rules! {
-    a_job_that_was_inserted_is_there
-    an_id_is_given_once
-    a_change_sees_the_one_before
-    a_change_to_an_unknown_job_is_refused
-    a_terminal_job_changes_no_more
-    jobs_are_listed_newest_first_and_counted_before_the_limit
-    a_query_finds_by_everything_it_names
-    pruning_removes_ended_jobs_only
-    pruning_keeps_the_newest
-    a_withdrawn_job_was_never_there
-    ones_own_jobs_are_not_abandoned
-    many_writers_lose_nothing
-}
-
-mod rule {
-    use super::*;
-
-    pub(super) async fn a_job_that_was_inserted_is_there(store: &dyn JobStore) {
-        let job = job(store, 0);
-        store.insert(job.clone()).await.unwrap();
-        assert!(*store.get(job.id).await.unwrap().unwrap() == job);
-        assert!(store.get(JobId::new()).await.unwrap().is_none());
-    }
-
-    pub(super) async fn an_id_is_given_once(store: &dyn JobStore) {
-        let job = job(store, 0);
-        store.insert(job.clone()).await.unwrap();
-        change(store, job.id, JobEvent::Start, 1).await;
-        let again = store.insert(job.clone()).await;
-        assert!(matches!(again, Err(StoreError::Duplicate(id)) if id == job.id));
-        let kept = store.get(job.id).await.unwrap().unwrap();
-        assert_eq!(kept.status(), JobStatus::Running, "the first one stays as it is");
-    }
-
-    pub(super) async fn a_change_sees_the_one_before(store: &dyn JobStore) {
-        let id = store.insert(job(store, 0)).await.unwrap().id;
-        change(store, id, JobEvent::Start, 1).await;
-        let progress = Some(Progress::new(1.0, Some(2.0), None));
-        let told = Change::new(JobEvent::Progress, at(2)).with_progress(progress.clone());
-        store.update(id, told).await.unwrap();
-        let asked = change(store, id, JobEvent::RequestCancel, 3).await;
-        assert!(asked.cancel_requested && asked.progress == progress && asked.updated_at == at(3));
-    }
-
-    pub(super) async fn a_change_to_an_unknown_job_is_refused(store: &dyn JobStore) {
-        let id = JobId::new();
-        let refused = store.update(id, Change::new(JobEvent::Start, at(0))).await;
-        assert!(matches!(refused, Err(StoreError::NotFound(unknown)) if unknown == id));
-    }
-
-    pub(super) async fn a_terminal_job_changes_no_more(store: &dyn JobStore) {
-        let id = completed(store, 0).await;
-        let before = store.get(id).await.unwrap().unwrap();
-        for event in
-            [JobEvent::Start, JobEvent::Progress, JobEvent::RequestCancel, JobEvent::Cancel]
-        {
-            let refused = store.update(id, Change::new(event, at(9))).await;
-            assert!(matches!(refused, Err(StoreError::Illegal { .. })));
-        }
-        assert!(store.get(id).await.unwrap().unwrap() == before);
-    }
-
-    pub(super) async fn jobs_are_listed_newest_first_and_counted_before_the_limit(
-        store: &dyn JobStore,
-    ) {
-        let mut all = Vec::new();
-        for second in [3, 1, 2] {
-            all.push((second, completed(store, second).await));
-        }
-        all.sort_by_key(|(second, _)| -second);
-        let newest: Vec<_> = all.iter().map(|(_, id)| *id).collect();
-        assert_eq!(ids(store, JobQuery::default()).await, newest);
-        let mut query = JobQuery::default();
-        query.limit = Some(2);
-        let page = store.list(query).await.unwrap();
-        assert_eq!((page.jobs.len(), page.total), (2, 3));
-        assert_eq!(page.jobs[0].id, newest[0]);
-    }
-
-    pub(super) async fn a_query_finds_by_everything_it_names(store: &dyn JobStore) {
-        let mut wanted = job(store, 0);
-        wanted.label = "the one".into();
-        wanted.session = Some("monday".into());
-        wanted.tags.insert("colour".into(), "red".into());
-        store.insert(wanted.clone()).await.unwrap();
-        store.insert(job(store, 1)).await.unwrap();
-        let mut other = job(store, 2);
-        other.server = "another".into();
-        store.insert(other).await.unwrap();
-        let conditions: [fn(&mut JobQuery); 4] = [
-            |query| query.label = Some("the one".into()),
-            |query| query.session = Some("monday".into()),
-            |query| query.tag = Some(("colour".into(), None)),
-            |query| query.tag = Some(("colour".into(), Some("red".into()))),
-        ];
-        for condition in conditions {
-            let mut query = JobQuery::default();
-            condition(&mut query);
-            assert_eq!(ids(store, query).await, [wanted.id]);
-        }
-        let nothing: [fn(&mut JobQuery); 3] = [
-            |query| query.tag = Some(("colour".into(), Some("blue".into()))),
-            |query| query.statuses = vec![JobStatus::Running],
-            |query| query.server = Some("a third".into()),
-        ];
-        for condition in nothing {
-            let mut query = JobQuery::default();
-            condition(&mut query);
-            assert!(ids(store, query).await.is_empty());
-        }
-        let mut query = JobQuery::default();
-        query.server = Some("reactor".into());
-        assert_eq!(ids(store, query).await.len(), 2);
-    }
-
-    pub(super) async fn pruning_removes_ended_jobs_only(store: &dyn JobStore) {
-        let pending = store.insert(job(store, 0)).await.unwrap().id;
-        let running = store.insert(job(store, 1)).await.unwrap().id;
-        change(store, running, JobEvent::Start, 1).await;
-        let (old, new) = (completed(store, 2).await, completed(store, 10).await);
-        let mut prune = Prune::default();
-        prune.ended_before = Some(at(10));
-        let pruned = store.prune(prune).await.unwrap();
-        assert_eq!((pruned.removed, pruned.remaining), (1, 3));
-        assert!(store.get(old).await.unwrap().is_none() && store.get(new).await.unwrap().is_some());
-        let mut other = Prune::default();
-        other.server = Some("another".into());
-        assert_eq!(store.prune(other).await.unwrap().removed, 0, "another server's jobs");
-        assert_eq!(store.prune(Prune::default()).await.unwrap().removed, 1);
-        assert_eq!(ids(store, JobQuery::default()).await, [running, pending]);
-    }
-
-    pub(super) async fn pruning_keeps_the_newest(store: &dyn JobStore) {
-        for second in [1, 5, 3] {
-            completed(store, second).await;
-        }
-        let mut prune = Prune::default();
-        prune.keep_newest = 1;
-        assert_eq!(store.prune(prune).await.unwrap().removed, 2);
-        let left = store.list(JobQuery::default()).await.unwrap();
-        assert_eq!(left.jobs[0].created_at, at(5));
-    }
-
-    pub(super) async fn a_withdrawn_job_was_never_there(store: &dyn JobStore) {
-        let id = store.insert(job(store, 0)).await.unwrap().id;
-        store.withdraw(id).await.unwrap();
-        store.withdraw(id).await.unwrap();
-        assert!(store.get(id).await.unwrap().is_none());
-    }
-
-    pub(super) async fn ones_own_jobs_are_not_abandoned(store: &dyn JobStore) {
-        store.insert(job(store, 0)).await.unwrap();
-        let mut nobodys = job(store, 1);
-        nobodys.owner = None;
-        store.insert(nobodys.clone()).await.unwrap();
-        assert_eq!(store.abandoned("reactor".into()).await.unwrap(), [nobodys.id]);
-        assert!(store.abandoned("another".into()).await.unwrap().is_empty());
-    }
-
-    pub(super) async fn many_writers_lose_nothing(store: &dyn JobStore) {
-        let writers = (0..50).map(|second| completed(store, second));
-        let written = futures_join_all(writers).await;
-        let mut listed = ids(store, JobQuery::default()).await;
-        let mut written: Vec<_> = written;
-        written.sort();
-        listed.sort();
-        assert_eq!(written, listed);
-    }
-
-    async fn futures_join_all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
-        let mut pending: Vec<_> = futures.map(Box::pin).collect();
-        let mut done = Vec::new();
-        std::future::poll_fn(|context| {
-            pending.retain_mut(|future| match future.as_mut().poll(context) {
-                std::task::Poll::Ready(output) => {
-                    done.push(output);
-                    false
-                }
-                std::task::Poll::Pending => true,
-            });
-            if pending.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-        })
-        .await;
-        done
-    }
+mod json_file_keeps_the_rules {
+    smart_async::conformance_tests!(|| async {
+        let folder = super::TempDir::new().unwrap();
+        (super::JsonFileStore::open(folder.path()).await.unwrap(), folder)
+    });
 }
 
 fn jobs_file(folder: &Path) -> std::path::PathBuf {
@@ -589,4 +396,77 @@ async fn traces_of_dead_owners_are_cleared_away() {
     assert_eq!(fs::read_dir(&owners).unwrap().count(), 2);
     drop((living, another));
     assert_eq!(fs::read_dir(&owners).unwrap().count(), 0);
+}
+
+/// Has the journal grow until it is replaced by a shorter one.
+async fn shorten(store: &JsonFileStore, folder: &Path) {
+    let id = store.insert(job(store, 0)).await.unwrap().id;
+    change(store, id, JobEvent::Start, 1).await;
+    let long = Some(Progress::new(1.0, None, Some("x".repeat(100_000))));
+    let mut longest = 0;
+    loop {
+        let told = Change::new(JobEvent::Progress, at(2)).with_progress(long.clone());
+        store.update(id, told).await.unwrap();
+        let length = fs::metadata(journal(folder)).unwrap().len();
+        if length < longest {
+            break;
+        }
+        longest = length;
+    }
+}
+
+#[tokio::test]
+#[ignore = "known fault: store/json_file/known.rs, catch_up replaces the table without reading the old journal to its end"]
+async fn what_another_process_pruned_stays_gone_when_the_journal_was_shortened_before_it_was_seen()
+{
+    let folder = TempDir::new().unwrap();
+    let one = JsonFileStore::open(folder.path()).await.unwrap();
+    let two = JsonFileStore::open(folder.path()).await.unwrap();
+    let id = two.insert(job(&two, 0)).await.unwrap().id;
+    change(&one, id, JobEvent::Cancel, 1).await;
+    assert_eq!(one.prune(Prune::default()).await.unwrap().removed, 1);
+    shorten(&one, folder.path()).await;
+    assert!(two.get(id).await.unwrap().is_none());
+    two.insert(job(&two, 2)).await.unwrap();
+    assert!(one.get(id).await.unwrap().is_none(), "nothing pruned comes back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "known fault: store/json_file/owners.rs, who asks holds the lock for a moment, and looks alive to another who asks"]
+async fn two_that_ask_at_once_both_learn_that_an_owner_is_dead() {
+    let folder = TempDir::new().unwrap();
+    let one = Arc::new(JsonFileStore::open(folder.path()).await.unwrap());
+    let two = Arc::new(JsonFileStore::open(folder.path()).await.unwrap());
+    let dead = OwnerId::new();
+    fs::write(folder.path().join(format!("meta/owners/{dead}.lock")), "").unwrap();
+    let mut left = job(&*one, 0);
+    left.owner = Some(dead);
+    let left = one.insert(left).await.unwrap().id;
+    let ask = |store: Arc<JsonFileStore>| async move {
+        for _ in 0..2000 {
+            assert_eq!(store.abandoned("reactor".into()).await.unwrap(), [left]);
+        }
+    };
+    let asking = [tokio::spawn(ask(one)), tokio::spawn(ask(two))];
+    for asking in asking {
+        asking.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_closed_file_store_has_given_up_its_jobs() {
+    let folder = TempDir::new().unwrap();
+    gives_up_its_jobs(&JsonFileStore::open(folder.path()).await.unwrap()).await;
+}
+
+#[tokio::test]
+#[ignore = "known fault: store/memory.rs, close does not give up the owner's name"]
+async fn a_closed_memory_store_has_given_up_its_jobs() {
+    gives_up_its_jobs(&MemoryStore::new()).await;
+}
+
+async fn gives_up_its_jobs(store: &dyn JobStore) {
+    let id = store.insert(job(store, 0)).await.unwrap().id;
+    store.close().await.unwrap();
+    assert_eq!(store.abandoned("reactor".into()).await.unwrap(), [id]);
 }

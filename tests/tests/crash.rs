@@ -1,0 +1,468 @@
+//! Processes that use one folder are killed at random moments, again and again, and after each time it holds: what was
+//! acknowledged is there, a job has one end, nothing that was removed is back, and `jobs.json` is whole.
+//!
+//! `SMART_ASYNC_CRASH_ROUNDS` says how often each test kills (10), `SMART_ASYNC_CRASH_SEED` how the dice fall.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::Value;
+use smart_async::job::{JobId, JobQuery, JobRecord};
+use smart_async::store::{JobStore, JsonFileStore};
+use smart_async_tests::crash::{Dice, Line};
+use tempfile::TempDir;
+
+/// Nothing here takes so long, unless something is stuck.
+const STUCK: Duration = Duration::from_secs(60);
+
+/// One life of a worker, by its number.
+type Life = usize;
+
+/// What a life said; nothing, once its output has ended.
+type Said = (Life, Option<Line>);
+
+struct Worker {
+    process: Child,
+    input: ChildStdin,
+}
+
+impl Worker {
+    fn start(folder: &Path, life: Life, seed: u64, said: mpsc::Sender<Said>) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_crash_worker"))
+            .arg(folder)
+            .args([format!("life{life}"), seed.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let input = process.stdin.take().unwrap();
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            let mut text = Vec::new();
+            // A line that the kill cut off was never said.
+            while output.read_until(b'\n', &mut text).is_ok() && text.ends_with(b"\n") {
+                let line = serde_json::from_slice(&text).expect("a whole line is JSON");
+                if said.send((life, Some(line))).is_err() {
+                    return;
+                }
+                text.clear();
+            }
+            let _ = said.send((life, None));
+        });
+        Self { process, input }
+    }
+}
+
+/// No process is left behind, however a test ends.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Whether a job was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+enum Removal {
+    #[default]
+    No,
+    /// It may be gone or not.
+    Tried,
+    Acknowledged,
+}
+
+/// What the workers said about a job.
+#[derive(Debug, Default, Clone)]
+struct Story {
+    /// Whose process it runs in.
+    life: Life,
+    /// The records that the store was asked for, by the number of the change, and who asked.
+    tried: BTreeMap<u64, Vec<(Life, Value)>>,
+    /// The changes that were acknowledged, and by whom.
+    done: BTreeMap<u64, Life>,
+    removal: Removal,
+}
+
+impl Story {
+    /// The record that was acknowledged as that change.
+    fn acknowledged(&self, number: u64) -> Option<&Value> {
+        let by = self.done.get(&number)?;
+        let tried = self.tried.get(&number)?;
+        tried.iter().find(|(life, _)| life == by).map(|(_, record)| record)
+    }
+
+    /// Forgets what was overtaken by what was acknowledged since.
+    fn forget_the_past(&mut self) {
+        if self.removal == Removal::Acknowledged {
+            self.tried.clear();
+            self.done.clear();
+        } else if let Some(last) = self.last() {
+            self.tried = self.tried.split_off(&last);
+            self.done = self.done.split_off(&last);
+        }
+    }
+
+    /// The number of the last change that was acknowledged.
+    fn last(&self) -> Option<u64> {
+        self.done.last_key_value().map(|(number, _)| *number)
+    }
+}
+
+/// When a file was written, if it is there.
+fn written(file: &Path) -> Option<SystemTime> {
+    fs::metadata(file).and_then(|metadata| metadata.modified()).ok()
+}
+
+/// The folder, the workers, and what they said.
+struct Harness {
+    home: TempDir,
+    dice: Dice,
+    seed: u64,
+    workers: BTreeMap<Life, Worker>,
+    lives: Life,
+    owners: HashMap<Life, Value>,
+    stories: HashMap<JobId, Story>,
+    acknowledged: usize,
+    said: mpsc::Receiver<Said>,
+    say: mpsc::Sender<Said>,
+    marks: HashSet<(Life, u64)>,
+    /// Every journal that was seen in the folder: it is replaced when it has grown long.
+    journals: HashSet<String>,
+    /// How many kills left a file that was about to be put in place of another.
+    in_between: usize,
+    /// When the files were written that the last kill left so.
+    left: [Option<SystemTime>; 2],
+}
+
+/// Tells how to have the same dice again, where a test fails.
+impl Drop for Harness {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the dice: SMART_ASYNC_CRASH_SEED={}", self.seed);
+        }
+    }
+}
+
+impl Harness {
+    fn new() -> Self {
+        let seed = std::env::var("SMART_ASYNC_CRASH_SEED").map_or_else(
+            |_| SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64,
+            |seed| seed.parse().unwrap(),
+        );
+        let (say, said) = mpsc::channel();
+        Self {
+            home: TempDir::new().unwrap(),
+            dice: Dice::new(seed),
+            seed,
+            workers: BTreeMap::new(),
+            lives: 0,
+            owners: HashMap::new(),
+            stories: HashMap::new(),
+            acknowledged: 0,
+            said,
+            say,
+            marks: HashSet::new(),
+            journals: HashSet::new(),
+            in_between: 0,
+            left: [None; 2],
+        }
+    }
+
+    fn start(&mut self) -> Life {
+        self.lives += 1;
+        let (life, seed) = (self.lives, self.dice.next());
+        let worker = Worker::start(self.home.path(), life, seed, self.say.clone());
+        self.workers.insert(life, worker);
+        life
+    }
+
+    /// Takes in one thing that was said; returns whose output has ended, if that was it.
+    fn listen(&mut self) -> Option<Life> {
+        let said = self.said.recv_timeout(STUCK).expect("a worker is stuck");
+        self.take_in(said)
+    }
+
+    fn take_in(&mut self, (life, line): Said) -> Option<Life> {
+        let Some(line) = line else { return Some(life) };
+        match line {
+            Line::Open(owner) => {
+                self.owners.insert(life, owner);
+            }
+            Line::Try(record) => {
+                let id: JobId = serde_json::from_value(record["id"].clone()).unwrap();
+                let number = record["progress"]["current"].as_u64().unwrap();
+                let story = self.stories.entry(id).or_default();
+                if number == 0 {
+                    story.life = life;
+                }
+                story.tried.entry(number).or_default().push((life, record));
+            }
+            Line::Done(id, number) => {
+                self.acknowledged += 1;
+                let before = self.stories.get_mut(&id).unwrap().done.insert(number, life);
+                assert_eq!(before, None, "{id}: change {number} was acknowledged twice");
+            }
+            Line::TryRemove(ids) => self.removal(ids, Removal::Tried),
+            Line::Removed(ids) => {
+                self.acknowledged += 1;
+                self.removal(ids, Removal::Acknowledged);
+            }
+            Line::Abandoned(id) => {
+                let owner = self.stories[&id].life;
+                assert!(
+                    !self.workers.contains_key(&owner),
+                    "{id} was taken for abandoned while its owner, life {owner}, was alive"
+                );
+            }
+            Line::Mark(mark) => {
+                self.marks.insert((life, mark));
+            }
+        }
+        None
+    }
+
+    fn removal(&mut self, ids: Vec<JobId>, removal: Removal) {
+        for id in ids {
+            let story = self.stories.get_mut(&id).unwrap();
+            story.removal = story.removal.max(removal);
+        }
+    }
+
+    fn listen_to_the_living(&mut self) {
+        if let Some(life) = self.listen() {
+            panic!("life {life} ended by itself; its last words are on stderr");
+        }
+    }
+
+    /// Listens until everything that was done before this was called has been told of.
+    fn listen_to_everything(&mut self) {
+        let mark = self.dice.next();
+        let mut asked = Vec::new();
+        for (life, worker) in &mut self.workers {
+            writeln!(worker.input, "{mark}").unwrap();
+            asked.push((*life, mark));
+        }
+        while !asked.iter().all(|mark| self.marks.contains(mark)) {
+            self.listen_to_the_living();
+        }
+    }
+
+    /// Lets them work for a while, and up to a moment that is worth a crash.
+    fn work(&mut self) {
+        while self.workers.keys().any(|life| !self.owners.contains_key(life)) {
+            self.listen_to_the_living();
+        }
+        let until = self.acknowledged + self.dice.below(600) as usize;
+        while self.acknowledged < until {
+            self.listen_to_the_living();
+        }
+        match self.dice.below(4) {
+            0 => self.work_until_seen("jobs.json.new"),
+            1 => self.work_until_seen("journal.ndjson.new"),
+            2 => {
+                // Between two lines.
+                let (began, long) = (Instant::now(), self.dice.below(3000));
+                while began.elapsed() < Duration::from_micros(long) {
+                    std::hint::spin_loop();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Lets them work until a file is about to be put in place of another, but not for ever. Looks all the time: the
+    /// moment is short.
+    fn work_until_seen(&mut self, file: &str) {
+        const PATIENCE: usize = 6000;
+        let file = self.home.path().join("meta").join(file);
+        let (left, until) = (written(&file), self.acknowledged + PATIENCE);
+        let seen = || written(&file).is_some_and(|now| Some(now) != left);
+        while self.acknowledged < until && !seen() {
+            match self.said.try_recv().map(|said| self.take_in(said)) {
+                Ok(Some(life)) => {
+                    panic!("life {life} ended by itself; its last words are on stderr")
+                }
+                Ok(None) => {}
+                Err(_) => std::hint::spin_loop(),
+            }
+        }
+    }
+
+    /// Kills one of them, and hears it out.
+    fn kill(&mut self) {
+        let nth = self.dice.below(self.workers.len() as u64) as usize;
+        let life = *self.workers.keys().nth(nth).unwrap();
+        let mut worker = self.workers.remove(&life).unwrap();
+        assert!(worker.process.try_wait().unwrap().is_none(), "life {life} ended by itself");
+        worker.process.kill().unwrap();
+        worker.process.wait().unwrap();
+        self.look_at_the_files();
+        while self.listen() != Some(life) {}
+    }
+
+    /// Whatever `jobs.json` is there, it is whole.
+    fn look_at_the_files(&mut self) {
+        let meta = self.home.path().join("meta");
+        let left = ["jobs.json.new", "journal.ndjson.new"].map(|file| written(&meta.join(file)));
+        let in_between = left.iter().any(|file| file.is_some() && !self.left.contains(file));
+        self.in_between += usize::from(in_between);
+        self.left = left;
+        let journal = fs::File::open(meta.join("journal.ndjson")).map(BufReader::new);
+        self.journals.extend(journal.into_iter().flat_map(|journal| journal.lines().next()?.ok()));
+        let Ok(text) = fs::read(meta.join("jobs.json")) else { return };
+        let view: Value = serde_json::from_slice(&text).expect("jobs.json is whole");
+        assert!(view["version"] == 1 && view["jobs"].is_array());
+    }
+
+    /// Line by line, the journal gives no job a second end, and brings nothing back.
+    fn check_the_journal(&self) {
+        let text = fs::read(self.home.path().join("meta/journal.ndjson")).unwrap();
+        let (mut ends, mut removed) = (HashMap::new(), HashSet::new());
+        for line in text.split(|byte| *byte == b'\n') {
+            let Ok(mut line) = serde_json::from_slice::<Value>(line) else { continue };
+            for id in line["remove"].as_array().into_iter().flatten() {
+                removed.insert(id.as_str().unwrap().to_owned());
+            }
+            let put = line["put"].take();
+            let Some(id) = put["id"].as_str() else { continue };
+            assert!(!removed.contains(id), "{id} came back");
+            assert_eq!(ends.get(id), None, "{id} changed after its end, to {put}");
+            if put["terminal"] == true {
+                ends.insert(id.to_owned(), put);
+            }
+        }
+    }
+
+    /// What is left of the folder has everything, as whoever opens it finds it.
+    async fn check(&mut self) {
+        // What is acknowledged later than this may be read, and need not be.
+        let before = self.stories.clone();
+        let alive = !self.workers.is_empty();
+        // A folder that is in use cannot be copied; one that is not is left as the crash left it, most of the time.
+        let copy = (!alive && !self.dice.once_in(3)).then(|| TempDir::new().unwrap());
+        if let Some(copy) = &copy {
+            fs::create_dir_all(copy.path().join("meta")).unwrap();
+            let files = ["meta/journal.ndjson", "meta/jobs.json"];
+            let wanted = &files[..1 + self.dice.below(2) as usize];
+            for file in wanted {
+                // The view may not have been written yet.
+                let _ = fs::copy(self.home.path().join(file), copy.path().join(file));
+            }
+        }
+        let folder = copy.as_ref().map_or(self.home.path(), |copy| copy.path());
+        let store = JsonFileStore::open(folder).await.unwrap();
+        let jobs = store.list(JobQuery::default()).await.unwrap().jobs;
+        let mut abandoned = HashSet::new();
+        let servers: HashSet<_> = jobs.iter().map(|job| job.server.clone()).collect();
+        for server in servers {
+            abandoned.extend(store.abandoned(server).await.unwrap());
+        }
+        self.listen_to_everything();
+        let found: HashMap<JobId, &JobRecord> = jobs.iter().map(|job| (job.id, &**job)).collect();
+        for (id, job) in &found {
+            let told = self.stories.get(id).unwrap_or_else(|| panic!("{id} was never inserted"));
+            check_found(job, told, before.get(id));
+            let dead = !self.workers.contains_key(&told.life);
+            if !dead {
+                assert!(!abandoned.contains(id), "{id} is abandoned, and its owner lives");
+            } else if !alive && !job.status().is_terminal() {
+                assert!(abandoned.contains(id), "{id} has a living owner, and nobody lives");
+            }
+        }
+        for (id, told) in &before {
+            let may_be_gone = self.stories[id].removal != Removal::No;
+            if told.last().is_some() && !may_be_gone {
+                assert!(found.contains_key(id), "{id} was acknowledged, and is lost: {told:?}");
+            }
+        }
+        self.check_ends();
+        if !alive {
+            self.check_the_journal();
+        }
+        self.stories.values_mut().for_each(Story::forget_the_past);
+    }
+
+    /// Of all that was acknowledged, a job's end is one, and the last.
+    fn check_ends(&self) {
+        for (id, story) in &self.stories {
+            for number in story.done.keys() {
+                let record = story.acknowledged(*number).expect("what was done was tried");
+                if record["terminal"] == true {
+                    assert_eq!(
+                        story.last(),
+                        Some(*number),
+                        "{id} changed after its end: {story:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// A record that is there is one that was asked for, and at least as new as what was acknowledged `before` it was read.
+fn check_found(job: &JobRecord, told: &Story, before: Option<&Story>) {
+    let (id, found) = (job.id, job.to_json());
+    let number = found["progress"]["current"].as_u64().unwrap();
+    let removed = before.is_some_and(|before| before.removal == Removal::Acknowledged);
+    assert!(!removed, "{id} was removed, and is back as {found}");
+    let tried = told.tried.get(&number);
+    assert!(
+        tried.is_some_and(|tried| tried.iter().any(|(_, record)| *record == found)),
+        "{id}: nobody asked for {found}, but for {tried:?}"
+    );
+    if let Some(acknowledged) = told.acknowledged(number) {
+        assert_eq!(found, *acknowledged, "{id}: another change {number} was acknowledged");
+    }
+    if let Some(before) = before
+        && let Some(last) = before.last()
+    {
+        assert!(number >= last, "{id}: change {last} was acknowledged, and {number} is found");
+        let end = before.acknowledged(last).is_some_and(|record| record["terminal"] == true);
+        assert!(!end || number == last, "{id} changed after its end");
+    }
+}
+
+fn rounds() -> usize {
+    std::env::var("SMART_ASYNC_CRASH_ROUNDS").map_or(10, |rounds| rounds.parse().unwrap())
+}
+
+/// Kills one of so many workers a round, and has another take its place.
+async fn kill_one_of(workers: usize) {
+    let mut harness = Harness::new();
+    for _ in 0..rounds() {
+        while harness.workers.len() < workers {
+            harness.start();
+        }
+        harness.work();
+        harness.kill();
+        harness.check().await;
+    }
+    // The others go at the same moment, as near as can be.
+    while !harness.workers.is_empty() {
+        harness.kill();
+    }
+    harness.check().await;
+    println!(
+        "{} kills, {} while a file was replaced, {} acknowledgements, {} jobs, {} journals seen",
+        harness.lives,
+        harness.in_between,
+        harness.acknowledged,
+        harness.stories.len(),
+        harness.journals.len()
+    );
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_every_kill() {
+    kill_one_of(1).await;
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_the_death_of_either_of_two_processes() {
+    kill_one_of(2).await;
+}
