@@ -278,7 +278,7 @@ impl Harness {
     /// Lets them work until a file is about to be put in place of another, but not for ever. Looks all the time: the
     /// moment is short.
     fn work_until_seen(&mut self, file: &str) {
-        const PATIENCE: usize = 6000;
+        const PATIENCE: usize = 3000;
         let file = self.home.path().join("meta").join(file);
         let (left, until) = (written(&file), self.acknowledged + PATIENCE);
         let seen = || written(&file).is_some_and(|now| Some(now) != left);

@@ -416,7 +416,6 @@ async fn shorten(store: &JsonFileStore, folder: &Path) {
 }
 
 #[tokio::test]
-#[ignore = "known fault: store/json_file/known.rs, catch_up replaces the table without reading the old journal to its end"]
 async fn what_another_process_pruned_stays_gone_when_the_journal_was_shortened_before_it_was_seen()
 {
     let folder = TempDir::new().unwrap();
@@ -432,7 +431,6 @@ async fn what_another_process_pruned_stays_gone_when_the_journal_was_shortened_b
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "known fault: store/json_file/owners.rs, who asks holds the lock for a moment, and looks alive to another who asks"]
 async fn two_that_ask_at_once_both_learn_that_an_owner_is_dead() {
     let folder = TempDir::new().unwrap();
     let one = Arc::new(JsonFileStore::open(folder.path()).await.unwrap());
@@ -460,7 +458,6 @@ async fn a_closed_file_store_has_given_up_its_jobs() {
 }
 
 #[tokio::test]
-#[ignore = "known fault: store/memory.rs, close does not give up the owner's name"]
 async fn a_closed_memory_store_has_given_up_its_jobs() {
     gives_up_its_jobs(&MemoryStore::new()).await;
 }

@@ -1,5 +1,6 @@
 //! A store that forgets with its process: for tests, and for those who want no disk.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::draft::Draft;
@@ -11,6 +12,8 @@ use crate::job::{Change, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune};
 #[derive(Debug)]
 pub struct MemoryStore {
     owner: OwnerId,
+    /// Whether the name has been given up.
+    closed: AtomicBool,
     table: Mutex<Table>,
 }
 
@@ -21,7 +24,7 @@ impl MemoryStore {
         reason = "each store has a name of its own, so none is the default"
     )]
     pub fn new() -> Self {
-        Self { owner: OwnerId::new(), table: Mutex::default() }
+        Self { owner: OwnerId::new(), closed: AtomicBool::new(false), table: Mutex::default() }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -70,7 +73,9 @@ impl JobStore for MemoryStore {
 
     fn abandoned(&self, server: String) -> StoreFuture<'_, Vec<JobId>> {
         let unfinished = self.table().unfinished(&server);
-        let others = unfinished.into_iter().filter(|(_, owner)| *owner != Some(self.owner));
+        let closed = self.closed.load(Ordering::SeqCst);
+        let others =
+            unfinished.into_iter().filter(|(_, owner)| closed || *owner != Some(self.owner));
         ready(Ok(others.map(|(id, _)| id).collect()))
     }
 
@@ -83,6 +88,7 @@ impl JobStore for MemoryStore {
     }
 
     fn close(&self) -> StoreFuture<'_, ()> {
+        self.closed.store(true, Ordering::SeqCst);
         ready(Ok(()))
     }
 }

@@ -21,13 +21,20 @@ const SHORT: u64 = 4 * 1024 * 1024;
 /// It is shortened when it is so many times as long as it has to be.
 const SLACK: u64 = 3;
 
+/// How many journals a journal names that came before it.
+const LINEAGE: usize = 100;
+/// The longest first line.
+const LONGEST_HEADER: usize = 8192;
+
 /// The journal as it stands, read up to a position.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Journal {
     path: PathBuf,
     /// Held open: its inode is not given to another file, so that a journal that was replaced is told for certain.
     file: Arc<File>,
     id: Uuid,
+    /// The journals that it took the place of, and says everything of.
+    after: Vec<Uuid>,
     /// Up to where it was read: the end of a whole line.
     position: u64,
     /// How long it was when it was last shortened.
@@ -59,7 +66,10 @@ impl Journal {
         let mut first = Vec::new();
         let mut byte = [0];
         // The header is short: the first line of anything else need not be read to its end.
-        while first.len() < 1024 && file.read(&mut byte).map_err(failed)? == 1 && byte != *b"\n" {
+        while first.len() < LONGEST_HEADER
+            && file.read(&mut byte).map_err(failed)? == 1
+            && byte != *b"\n"
+        {
             first.extend(byte);
         }
         #[derive(serde::Deserialize)]
@@ -81,11 +91,12 @@ impl Journal {
             Err(error) => return Ok(Found::Damaged(error)),
         };
         let position = first.len() as u64 + 1;
-        let id = header.journal;
+        let Header { journal: id, after, .. } = header;
         Ok(Found::Journal(Self {
             path: path.clone(),
             file: Arc::new(file),
             id,
+            after,
             position,
             shortest: 0,
             header: position,
@@ -93,15 +104,29 @@ impl Journal {
         }))
     }
 
-    /// Puts a new journal in place, which says what there is and nothing else.
+    /// This journal and those before it, the latest last.
+    fn lineage(&self) -> Vec<Uuid> {
+        let skipped = (self.after.len() + 1).saturating_sub(LINEAGE);
+        self.after.iter().skip(skipped).copied().chain([self.id]).collect()
+    }
+
+    /// Whether this one says everything that the other one said.
+    pub(super) fn continues(&self, other: &Self) -> bool {
+        self.after.contains(&other.id)
+    }
+
+    /// Puts a new journal in place, which says what there is and nothing else. It continues its predecessor, if all of
+    /// that is known.
     pub(super) fn create(
         paths: &Paths,
         table: &Table,
         leftovers: &Leftovers,
-        unread: Vec<Vec<u8>>,
+        predecessor: Option<&Self>,
     ) -> Result<Self, StoreError> {
-        let header = Header { journal: Uuid::new_v4(), version: lines::VERSION };
-        let mut text = lines::whole(header, table.jobs(), leftovers)
+        let unread = predecessor.map(|journal| journal.unread.clone()).unwrap_or_default();
+        let after = predecessor.map(Self::lineage).unwrap_or_default();
+        let header = Header { journal: Uuid::new_v4(), version: lines::VERSION, after };
+        let mut text = lines::whole(&header, table.jobs(), leftovers)
             .map_err(|error| StoreError::io("render", &paths.journal, error.into()))?;
         for line in &unread {
             text.extend_from_slice(line);
@@ -118,6 +143,7 @@ impl Journal {
             path,
             file: Arc::new(file),
             id: header.journal,
+            after: header.after,
             position: length,
             shortest: length,
             header: first,
@@ -236,11 +262,6 @@ impl Journal {
     /// Whether it is so long that it should be shortened.
     pub(super) const fn is_long(&self) -> bool {
         self.position > SHORT && self.position > self.shortest.saturating_mul(SLACK)
-    }
-
-    /// Lines that could not be read, and are kept.
-    pub(super) fn unread(&self) -> Vec<Vec<u8>> {
-        self.unread.clone()
     }
 }
 

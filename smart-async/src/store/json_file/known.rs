@@ -60,7 +60,7 @@ impl Known {
     /// A folder without a journal: the view is all there is, and the journal is begun with it.
     fn begin(paths: &Paths, view: View) -> Result<Self, StoreError> {
         let View { table, leftovers, .. } = view;
-        let journal = Journal::create(paths, &table, &leftovers, Vec::new())?;
+        let journal = Journal::create(paths, &table, &leftovers, None)?;
         Ok(Self { table, leftovers, journal, appending: false, spoilt_to: None, before: None })
     }
 
@@ -105,10 +105,15 @@ impl Known {
         Ok(())
     }
 
-    /// Goes over to another journal, and remembers what was known before.
+    /// Goes over to another journal. What was known before is remembered where the other does not continue this one: what
+    /// a continued journal lacks has been removed.
     fn replace(&mut self, now: Self) {
         let then = std::mem::replace(self, now);
-        self.before = Some(then.before.unwrap_or(then.table));
+        self.before = if self.journal.continues(&then.journal) {
+            then.before
+        } else {
+            Some(then.before.unwrap_or(then.table))
+        };
     }
 
     /// As [`catch_up`](Self::catch_up), for whoever is about to append, and so has the lock: afterwards there is a
@@ -138,7 +143,7 @@ impl Known {
                 tracing::warn!(path = %paths.journal.display(), "the journal was removed; what is known is written anew");
             }
         }
-        self.journal = Journal::create(paths, &self.table, &self.leftovers, self.journal.unread())?;
+        self.journal = Journal::create(paths, &self.table, &self.leftovers, Some(&self.journal))?;
         self.spoilt_to = None;
         Ok(true)
     }

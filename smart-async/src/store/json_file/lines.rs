@@ -1,6 +1,7 @@
 //! The lines of the journal. Each is a JSON object with one field that says what it is:
 //!
-//! - `{"journal":"<id>","version":1}`: the first line; the id is another for each file of that name.
+//! - `{"journal":"<id>","version":1,"after":["<id>",…]}`: the first line. The id is another for each file of that name;
+//!   `after` names the journals that this one took the place of and says everything of, the latest last.
 //! - `{"put":{…}}`: a job's record, in place of the one before.
 //! - `{"remove":["<id>",…]}`: jobs that are gone.
 //! - `{"field":{"<name>":…}}`, `{"entry":…}`: what a `jobs.json` held that this version does not know.
@@ -20,10 +21,12 @@ use crate::store::table::Changes;
 pub(super) const VERSION: u64 = 1;
 
 /// The first line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Header {
     pub(super) journal: Uuid,
     pub(super) version: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) after: Vec<Uuid>,
 }
 
 /// Any other line.
@@ -91,11 +94,11 @@ pub(super) fn batch(changes: &Changes) -> Result<Vec<u8>, serde_json::Error> {
 
 /// A whole journal that says nothing but what there is.
 pub(super) fn whole<'a>(
-    header: Header,
+    header: &Header,
     jobs: impl IntoIterator<Item = &'a Arc<JobRecord>>,
     leftovers: &super::document::Leftovers,
 ) -> Result<Vec<u8>, serde_json::Error> {
-    let mut text = serde_json::to_vec(&header)?;
+    let mut text = serde_json::to_vec(header)?;
     text.push(b'\n');
     for (name, value) in &leftovers.fields {
         line(&mut text, "field", &serde_json::json!({name: value}))?;

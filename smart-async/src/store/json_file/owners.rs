@@ -66,7 +66,8 @@ impl Owners {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return false,
             Err(error) => return doubtful(&path, &error),
         };
-        match file.try_lock() {
+        // Shared, so that those who ask at the same time do not take each other for the owner.
+        match file.try_lock_shared() {
             Ok(()) => false,
             Err(TryLockError::WouldBlock) => true,
             Err(TryLockError::Error(error)) => doubtful(&path, &error),
@@ -117,7 +118,7 @@ fn clear_away(folder: &Path) {
             .and_then(|metadata| metadata.modified())
             .is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age < BEING_TAKEN));
         let being_taken = young && path.extension().is_some_and(|extension| extension == "new");
-        if !being_taken && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+        if !being_taken && File::open(&path).is_ok_and(|file| file.try_lock_shared().is_ok()) {
             let _ = fs::remove_file(&path);
         }
     }

@@ -131,12 +131,12 @@ impl Thread {
     /// Replaces the journal by one that says the same and no more. Needs the lock. A failure is no harm: the long one
     /// stays.
     fn shorten(&self) {
-        let (table, leftovers, unread) = {
+        let (table, leftovers, journal) = {
             let mut known = self.known.lock();
             known.appending = true;
-            (known.table.clone(), known.leftovers.clone(), known.journal.unread())
+            (known.table.clone(), known.leftovers.clone(), known.journal.clone())
         };
-        let shortened = Journal::create(&self.paths, &table, &leftovers, unread);
+        let shortened = Journal::create(&self.paths, &table, &leftovers, Some(&journal));
         let mut known = self.known.lock();
         known.appending = false;
         match shortened {
