@@ -1,0 +1,68 @@
+//! State files of released formats, which have to load for ever. `formats/1` was written by a demo server: five jobs, of
+//! which two completed, one failed, one was cancelled and one was interrupted. Files are added here, and never changed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+use smart_async::job::{FailureKind, JobQuery, JobState, JobStatus};
+use smart_async::store::{JobStore, JsonFileStore};
+use tempfile::TempDir;
+
+const VIEW: &str = include_str!("formats/1/jobs.json");
+const JOURNAL: &str = include_str!("formats/1/journal.ndjson");
+
+async fn check(view: Option<&str>, journal: Option<&str>) {
+    let folder = TempDir::new().unwrap();
+    let meta = folder.path().join("meta");
+    fs::create_dir(&meta).unwrap();
+    let put = |name: &str, text: Option<&str>| {
+        text.map(|text| fs::write(meta.join(Path::new(name)), text).unwrap())
+    };
+    put("jobs.json", view);
+    put("journal.ndjson", journal);
+
+    let store = JsonFileStore::open(folder.path()).await.unwrap();
+    let page = store.list(JobQuery::default()).await.unwrap();
+    let mut counted = BTreeMap::<JobStatus, usize>::new();
+    for job in &page.jobs {
+        *counted.entry(job.status()).or_default() += 1;
+        assert_eq!(job.server, "demo");
+    }
+    let expected = [(JobStatus::Completed, 2), (JobStatus::Failed, 2), (JobStatus::Cancelled, 1)];
+    assert_eq!(counted, BTreeMap::from(expected));
+    let results = page.jobs.iter().filter_map(|job| match &job.state {
+        JobState::Completed { output, .. } => Some((job.label.as_str(), output.result.clone())),
+        _ => None,
+    });
+    let results: BTreeMap<_, _> = results.collect();
+    assert_eq!(
+        results,
+        BTreeMap::from([("note", json!("noted: grüße")), ("three", json!({"counted": 3}))])
+    );
+    let failures = page.jobs.iter().filter_map(|job| match &job.state {
+        JobState::Failed { failure, .. } => Some((failure.kind.clone(), failure.message.as_str())),
+        _ => None,
+    });
+    let mut failures: Vec<_> = failures.collect();
+    failures.sort_by_key(|(_, message)| *message);
+    let interrupted = (FailureKind::Interrupted, "the server stopped before the work ended");
+    assert_eq!(failures, [(FailureKind::Error, "stumbled at 2"), interrupted]);
+}
+
+#[tokio::test]
+async fn the_first_format_loads() {
+    check(Some(VIEW), Some(JOURNAL)).await;
+    check(None, Some(JOURNAL)).await;
+    check(Some(VIEW), None).await;
+}
+
+#[tokio::test]
+async fn a_view_from_before_there_was_a_journal_loads() {
+    let mut view: serde_json::Value = serde_json::from_str(VIEW).unwrap();
+    let fields = view.as_object_mut().unwrap();
+    fields.remove("journal");
+    fields.remove("position");
+    check(Some(&view.to_string()), None).await;
+}
