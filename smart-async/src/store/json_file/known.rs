@@ -130,8 +130,14 @@ impl Known {
             return Ok(false);
         }
         match Journal::open(paths)? {
-            Found::Journal(_) if !replaced && self.spoilt_to.is_some() => {}
+            // Where what others appended after it could not be read, the refused change comes back rather than that
+            // theirs is lost.
+            Found::Journal(_) if !replaced && matches!(read_on, Ok(true)) => {}
             Found::Journal(journal) => {
+                // Whoever put it there may have died before it was there for good; what is appended now must not
+                // vanish with it.
+                journal.sync()?;
+                sync_folder(&paths.meta)?;
                 self.replace(Self::load(journal, View::default())?);
                 return Ok(true);
             }

@@ -103,7 +103,13 @@ impl Thread {
             return Ok(());
         }
         let merely_progress = is_merely_progress(&changes, &known.table);
-        let appending = known.journal.batch(&changes)?;
+        let appending = match known.journal.batch(&changes) {
+            Ok(appending) => appending,
+            Err(error) => {
+                known.before = before;
+                return Err(error);
+            }
+        };
         // From here on others read what was there before, without waiting for the disk.
         known.appending = true;
         drop(known);
