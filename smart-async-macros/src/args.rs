@@ -1,8 +1,11 @@
 //! The keys of `#[smart_async(…)]`: which there are, and how they fit together.
 //!
-//! Every key keeps its tokens beside its value, so that an error can point at them. One value is read in `value`; what the
-//! keys mean for the annotated function (a `blocking` on an `async fn`, say) is checked in `tool_fn`.
+//! Every key keeps its tokens beside its value, so that an error can point at them. One value is read in `value`, what
+//! `state` and `pointer` name in `slot`; which keys go together is in `combinations`; what the keys mean for the annotated
+//! function (a `blocking` on an `async fn`, say) is checked in `tool_fn`.
 
+mod combinations;
+mod slot;
 mod spelling;
 mod value;
 
@@ -23,8 +26,14 @@ pub(crate) struct Args {
     pub(crate) deadline: Option<Keyed<Duration>>,
     pub(crate) blocking: Option<Keyed<()>>,
     pub(crate) always_job: Option<Keyed<()>>,
+    pub(crate) restart: Option<Keyed<Restart>>,
+    pub(crate) max_reruns: Option<Keyed<u32>>,
     pub(crate) on_disconnect: Option<Keyed<OnDisconnect>>,
     pub(crate) on_cancel: Option<Keyed<OnCancel>>,
+    pub(crate) redact: Option<Keyed<()>>,
+    pub(crate) store_result: Option<Keyed<bool>>,
+    pub(crate) state: Option<Keyed<String>>,
+    pub(crate) pointer: Option<Keyed<String>>,
     pub(crate) root: Option<Keyed<Path>>,
 }
 
@@ -33,6 +42,13 @@ pub(crate) struct Keyed<T> {
     pub(crate) key: Ident,
     pub(crate) value: T,
     pub(crate) tokens: TokenStream,
+}
+
+/// What happens to a job whose server ended before it did.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Restart {
+    Fail,
+    Rerun,
 }
 
 /// What happens to the work when the connection is lost.
@@ -58,21 +74,33 @@ enum Key {
     Deadline,
     Blocking,
     AlwaysJob,
+    Restart,
+    MaxReruns,
     OnDisconnect,
     OnCancel,
+    Redact,
+    StoreResult,
+    State,
+    Pointer,
     Crate,
 }
 
 /// Every spelling of every key, in the order in which errors name them, with an example of its use.
-const KEYS: [(&str, Key, &str); 9] = [
+const KEYS: [(&str, Key, &str); 15] = [
     ("timeout_env", Key::TimeoutEnv, "timeout_env = \"SIMULATE_TIMEOUT\""),
     ("default", Key::Default, "default = 20"),
     ("default_timeout", Key::Default, "default_timeout = 20"),
     ("deadline", Key::Deadline, "deadline = \"10m\""),
     ("blocking", Key::Blocking, "blocking"),
     ("always_job", Key::AlwaysJob, "always_job"),
+    ("restart", Key::Restart, "restart = \"rerun\""),
+    ("max_reruns", Key::MaxReruns, "max_reruns = 3"),
     ("on_disconnect", Key::OnDisconnect, "on_disconnect = \"cancel\""),
     ("on_cancel", Key::OnCancel, "on_cancel = \"keep\""),
+    ("redact", Key::Redact, "redact"),
+    ("store_result", Key::StoreResult, "store_result = false"),
+    ("state", Key::State, "state = \"latest_report\""),
+    ("pointer", Key::Pointer, "pointer = \"/report/days\""),
     ("crate", Key::Crate, "crate = my_crate::smart_async"),
 ];
 
@@ -90,7 +118,7 @@ impl Args {
                 args.take(entry, errors);
             }
         }
-        args.check_combinations(errors);
+        args.check_combinations(&seen, errors);
         args
     }
 
@@ -101,40 +129,21 @@ impl Args {
             Key::Deadline => entry.fill(&mut self.deadline, errors, Entry::duration),
             Key::Blocking => entry.set(&mut self.blocking, errors),
             Key::AlwaysJob => entry.set(&mut self.always_job, errors),
+            Key::Restart => entry.fill(&mut self.restart, errors, Entry::restart),
+            Key::MaxReruns => entry.fill(&mut self.max_reruns, errors, Entry::positive_number),
             Key::OnDisconnect => entry.fill(&mut self.on_disconnect, errors, Entry::on_disconnect),
             Key::OnCancel => entry.fill(&mut self.on_cancel, errors, Entry::on_cancel),
+            Key::Redact => entry.set(&mut self.redact, errors),
+            Key::StoreResult => entry.fill(&mut self.store_result, errors, Entry::yes_or_no),
+            Key::State => entry.fill(&mut self.state, errors, Entry::state_name),
+            Key::Pointer => entry.fill(&mut self.pointer, errors, Entry::pointer),
             Key::Crate => entry.fill(&mut self.root, errors, Entry::path),
         }
     }
 
-    fn check_combinations(&self, errors: &mut Errors) {
-        if self.always_job.is_some() {
-            let useless = [
-                self.default.as_ref().map(|default| &default.key),
-                self.timeout_env.as_ref().map(|timeout_env| &timeout_env.key),
-            ];
-            for key in useless.into_iter().flatten() {
-                errors.at(
-                    key,
-                    format!(
-                        "`{key}` does nothing beside `always_job`: every call becomes a job at once, so there is no \
-                         time to set; remove one of the two"
-                    ),
-                );
-            }
-        }
-        if let (Some(default), Some(deadline)) = (&self.default, &self.deadline)
-            && deadline.value <= default.value
-        {
-            errors.at(
-                &deadline.tokens,
-                format!(
-                    "`deadline` is no longer than `{}`, so a call would end before it could become a job; give a \
-                     longer `deadline` or a shorter `{}`",
-                    default.key, default.key
-                ),
-            );
-        }
+    /// Whether the call is made again after the end of its server.
+    pub(crate) fn reruns(&self) -> bool {
+        self.restart.as_ref().is_some_and(|restart| restart.value == Restart::Rerun)
     }
 }
 

@@ -222,6 +222,11 @@ impl<'a> Expansion<'a> {
         if self.args.always_job.is_some() {
             keys.extend(quote!(.always_job()));
         }
+        if self.args.reruns() {
+            let max_reruns = self.args.max_reruns.as_ref().map_or(1, |max_reruns| max_reruns.value);
+            let max_reruns = Literal::u32_unsuffixed(max_reruns);
+            keys.extend(quote!(.rerun(#max_reruns)));
+        }
         if let Some(choice) = &self.args.on_disconnect {
             let variant = match choice.value {
                 OnDisconnect::Keep => quote!(Keep),
@@ -236,6 +241,17 @@ impl<'a> Expansion<'a> {
                 OnCancel::Cancel => quote!(Cancel),
             };
             keys.extend(quote!(.on_cancel(#private::OnCancel::#variant)));
+        }
+        if self.args.redact.is_some() {
+            keys.extend(quote!(.redact()));
+        }
+        if self.args.store_result.as_ref().is_some_and(|store_result| !store_result.value) {
+            keys.extend(quote!(.store_result(false)));
+        }
+        if let Some(state) = &self.args.state {
+            let field = &state.value;
+            let pointer = self.args.pointer.as_ref().map_or("", |pointer| pointer.value.as_str());
+            keys.extend(quote!(.state(#field, #pointer)));
         }
         quote! {
             static SMART_ASYNC_CALL_SITE: #private::CallSite = #private::CallSite::new(#name) #keys;
@@ -271,7 +287,7 @@ impl<'a> Expansion<'a> {
         if let Some((place, tool)) = &self.function.tool
             && let Some(attribute) = attributes.get_mut(*place)
         {
-            *attribute = tool.extended(&self.private, &self.function.output);
+            *attribute = tool.extended(&self.private, &self.function.output, self.args.reruns());
         }
         attributes
     }

@@ -284,6 +284,66 @@ async fn simulate(&self) -> String { todo!() }"
 );
 
 golden!(
+    what_says_the_usual_leaves_no_trace,
+    Impl,
+    r#"restart = "fail", store_result = true"#,
+    r"
+#[tool]
+async fn simulate(&self) -> String { todo!() }"
+);
+
+golden!(
+    a_rerun_reaches_the_call_site_and_the_marker,
+    Impl,
+    r#"restart = "rerun", max_reruns = 0x10"#,
+    r"
+#[tool]
+async fn simulate(&self) -> String { todo!() }"
+);
+
+golden!(
+    a_rerun_is_one_rerun_and_keeps_the_authors_meta,
+    Impl,
+    r#"restart = "rerun""#,
+    r"
+#[tool(meta = my_meta())]
+async fn simulate(&self) -> String { todo!() }"
+);
+
+golden!(
+    redaction_reaches_the_call_site,
+    Module,
+    "redact",
+    r"
+async fn simulate() -> String { todo!() }"
+);
+
+golden!(
+    what_is_kept_reaches_the_call_site,
+    Module,
+    "store_result = false",
+    r"
+async fn simulate() -> String { todo!() }"
+);
+
+golden!(
+    a_state_and_its_pointer_reach_the_call_site,
+    Impl,
+    r#"state = "latest_report", pointer = "/report/north~1south""#,
+    r"
+#[tool]
+async fn simulate(&self) -> Json<Report> { todo!() }"
+);
+
+golden!(
+    a_state_without_a_pointer_takes_the_whole,
+    Module,
+    r#"state = "latest-report""#,
+    r"
+async fn simulate() -> String { todo!() }"
+);
+
+golden!(
     borrows_that_cannot_outlive_the_call_are_left_to_pass,
     Module,
     "",

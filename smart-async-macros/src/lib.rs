@@ -67,8 +67,14 @@ use proc_macro::TokenStream;
 /// | `deadline = "10m"` | The longest that the work may run at all. It is longer than `default`. |
 /// | `blocking` | For a plain `fn`: it runs on the blocking pool, and becomes `async` for its callers. |
 /// | `always_job` | Every call becomes a job at once. It leaves nothing for `default` and `timeout_env` to do. |
+/// | `restart = "rerun"` | What happens to a job whose server ended before it did: it is `"fail"`ed, or a tool's call is made again. |
+/// | `max_reruns = 1` | How often at most, with `restart = "rerun"`. |
 /// | `on_disconnect = "keep"` | What happens when the connection is lost: `"keep"` the work, or `"cancel"` it. |
 /// | `on_cancel = "auto"` | What happens when the client cancels: `"keep"`, `"cancel"`, or by the reason it gives (`"auto"`). |
+/// | `redact` | What the call was given and said is kept out of the store. |
+/// | `store_result = false` | The result is kept out of the store. |
+/// | `state = "latest_report"` | What the work completes with is put into the slot of that name, and into a file. |
+/// | `pointer = "/a/b"` | With `state`: which part of the result, as a JSON pointer (RFC 6901). |
 /// | `crate = path` | The path of the crate `smart-async`, where it is not `::smart_async`. |
 ///
 /// # What is refused
@@ -77,7 +83,7 @@ use proc_macro::TokenStream;
 /// there all the same.
 ///
 /// - A key that does not exist, that is given twice, or whose value it cannot have; keys that cancel each other out.
-/// - `blocking` on an `async fn`, and a plain `fn` without it.
+/// - `blocking` on an `async fn`, and a plain `fn` without it; `restart = "rerun"` on a function that is no tool.
 /// - Any receiver but `&self`, `&'a self` and `self: &Self`: the work outlives the call, and the server is needed for
 ///   others. Keep what changes behind an `Arc`.
 /// - Borrows in parameters and in the result, other than `&'static`; `impl Trait` in the result, which has no name.

@@ -143,7 +143,90 @@ wording!(
 
 wording!(
     a_choice_is_one_of_those_offered,
-    for_keys(&["on_disconnect = \"auto\"", "on_cancel = \"stop\"", "on_cancel = Keep"])
+    for_keys(&[
+        "on_disconnect = \"auto\"",
+        "on_cancel = \"stop\"",
+        "on_cancel = Keep",
+        "restart = \"again\"",
+    ])
+);
+
+wording!(
+    a_number_of_reruns_is_positive_and_whole,
+    for_keys(&[
+        "restart = \"rerun\", max_reruns = 0",
+        "restart = \"rerun\", max_reruns = -1",
+        "restart = \"rerun\", max_reruns = 1.0",
+        "restart = \"rerun\", max_reruns = 3u32",
+        "restart = \"rerun\", max_reruns = 4294967296",
+        "restart = \"rerun\", max_reruns = \"3\"",
+        "restart = \"rerun\", max_reruns = LIMIT",
+        "restart = \"rerun\", max_reruns",
+    ])
+);
+
+wording!(
+    max_reruns_needs_a_rerun,
+    for_keys(&[
+        "max_reruns = 3",
+        "restart = \"fail\", max_reruns = 3",
+        "restart = \"again\", max_reruns = 3",
+    ])
+);
+
+wording!(
+    only_a_tool_is_run_again,
+    ["async fn simulate(&self) {}", "async fn simulate() -> Result<u8, Error> { todo!() }"]
+        .map(|item| format!("{item}\n{}\n", messages("restart = \"rerun\"", item)))
+        .join("\n")
+);
+
+wording!(
+    a_switch_says_true_or_false,
+    for_keys(&["store_result = 0", "store_result = \"false\"", "store_result", "redact = true"])
+);
+
+wording!(
+    a_state_has_a_name_that_every_file_system_takes_for_the_same,
+    for_keys(&[
+        "state = \"\"",
+        "state = \"Report\"",
+        "state = \"a.b\"",
+        "state = \"../a\"",
+        "state = \"a\\nb\"",
+        "state = \"_a\"",
+        "state = \"nul\"",
+        "state = \"com1\"",
+        "state = \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"",
+        "state = report",
+        "state",
+    ])
+);
+
+wording!(
+    a_pointer_is_one_of_rfc_6901,
+    for_keys(&[
+        "state = \"a\", pointer = \"\"",
+        "state = \"a\", pointer = \"a/b\"",
+        "state = \"a\", pointer = \"#/a\"",
+        "state = \"a\", pointer = \"/a~\"",
+        "state = \"a\", pointer = \"/a~2b\"",
+        "state = \"a\", pointer = 3",
+        "pointer = \"/a\"",
+        "state = \"A\", pointer = \"/a\"",
+    ])
+);
+
+wording!(
+    what_is_kept_and_what_is_not_contradict_each_other,
+    for_keys(&[
+        "redact, restart = \"rerun\"",
+        "redact, store_result = false",
+        "redact, store_result = true",
+        "redact, state = \"a\"",
+        "store_result = false, state = \"a\"",
+        "state = \"a\", redact, store_result = false, restart = \"rerun\"",
+    ])
 );
 
 wording!(
@@ -252,6 +335,19 @@ wording!(
         "fn simulate<'a>(&'a self) -> ::std::pin::Pin<Box<dyn ::std::future::Future<Output = ()> + 'a>> { { Box::pin(async move { todo!() }) } }",
     ])
 );
+
+#[test]
+fn what_says_the_usual_is_let_pass() {
+    assert_eq!(messages("restart = \"fail\", store_result = true, state = \"a\"", FINE), "");
+    assert_eq!(messages("restart = \"fail\"", "async fn simulate() {}"), "");
+}
+
+#[test]
+fn a_rerun_of_a_tool_on_a_condition_is_one_error() {
+    let item = "#[cfg_attr(x, tool)] async fn simulate(&self) {}";
+    let (messages, _) = messages_and_rest(expanded("restart = \"rerun\"", item));
+    assert_eq!(messages.len(), 1, "{messages:?}");
+}
 
 #[test]
 fn local_that_is_false_is_let_pass() {

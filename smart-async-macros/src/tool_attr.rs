@@ -49,16 +49,21 @@ impl ToolAttr {
         })
     }
 
-    /// The attribute with the widened output schema and the marker.
-    pub(crate) fn extended(&self, private: &TokenStream, output: &Type) -> Attribute {
+    /// The attribute with the widened output schema and the marker, which also says whether the call may be made again.
+    pub(crate) fn extended(&self, private: &TokenStream, output: &Type, reruns: bool) -> Attribute {
         let Some(mut arguments) = self.arguments.clone() else { return self.attribute.clone() };
         if !wrap_value(&mut arguments, "output_schema", &quote!(#private::widened_schema))
             && let Some(shape) = shape_of(output)
         {
             arguments.push(parse_quote!(output_schema = #private::output_schema::<#shape>()));
         }
-        if !wrap_value(&mut arguments, "meta", &quote!(#private::marked)) {
-            arguments.push(parse_quote!(meta = #private::marker()));
+        let (marked, marker) = if reruns {
+            (quote!(#private::rerun_marked), quote!(#private::rerun_marker))
+        } else {
+            (quote!(#private::marked), quote!(#private::marker))
+        };
+        if !wrap_value(&mut arguments, "meta", &marked) {
+            arguments.push(parse_quote!(meta = #marker()));
         }
         self.with_arguments(&arguments)
     }

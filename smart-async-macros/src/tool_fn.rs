@@ -147,7 +147,10 @@ impl<'a> ToolFn<'a> {
             tool.as_ref().is_some_and(|(_, tool)| shape::check_local(tool, errors)),
         ];
         refusal.tool_would_complain = checks.contains(&true);
-        shape::check_hidden_tools(&annotated.attributes, errors);
+        let has_hidden_tool = shape::check_hidden_tools(&annotated.attributes, errors);
+        if tool.is_none() && !has_hidden_tool {
+            shape::check_rerun_of_no_tool(args, errors);
+        }
         let body = match &annotated.body {
             Body::Braces(braces) => braces,
             Body::Missing(semicolon) => {

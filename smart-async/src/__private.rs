@@ -11,7 +11,7 @@ use crate::job::{JobFailure, JobOutput, Outcome};
 use crate::mcp;
 use crate::reply::Reply;
 
-pub use crate::mcp::{marked, marker, output_schema, widened_schema};
+pub use crate::mcp::{marked, marker, output_schema, rerun_marked, rerun_marker, widened_schema};
 
 /// What a method's work takes along of its receiver: a clone, since the work outlives the call.
 pub fn owned<S: Clone + Send + Sync + 'static>(receiver: &S) -> S {

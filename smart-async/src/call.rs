@@ -20,7 +20,7 @@ use self::open_call::OpenCall;
 pub(crate) use self::request::CallRequest;
 use crate::call_site::CallSite;
 use crate::context::JobContext;
-use crate::job::{JobStatus, Outcome};
+use crate::job::{JobRecord, JobStatus, Outcome};
 use crate::manager::{Body, Error, JobManager};
 use crate::reply::{CallError, CallErrorKind, JobTicket, Reply};
 use crate::{budget, observe};
@@ -95,6 +95,12 @@ async fn race<R: Send + 'static>(
         request.body_token.clone(),
         request.manager.as_ref().map(JobManager::host),
     );
+    // A tool that calls another one of its kind makes a new call with that.
+    if let Some(job) = request.reruns.as_ref().filter(|job| job.tool == site.tool)
+        && request.became.set(job.id).is_ok()
+    {
+        return run_again(site, &request, job, context, spawn, conclude).await;
+    }
     if request.async_mode || site.always_job {
         let manager = request.manager().await;
         // Where nothing can be kept, `always_job` is an ordinary call; who asked for a job is told that there is none.
@@ -148,6 +154,25 @@ async fn as_job_at_once<R: Send + 'static>(
             Reply::Failed(CallError::new(CallErrorKind::NotDurable, site.tool, message))
         }
     }
+}
+
+/// The work of a job that this process has taken on, from its beginning.
+async fn run_again<R: Send + 'static>(
+    site: &'static CallSite,
+    request: &Arc<CallRequest>,
+    job: &JobRecord,
+    context: JobContext,
+    spawn: impl Spawn<R>,
+    conclude: fn(R) -> Outcome,
+) -> Reply<R> {
+    let manager = request.manager().await;
+    let context = context.with_id(job.id).with_attempt(job.attempt);
+    let origin = request.origin(site);
+    manager.resume(origin, context, move |context| Body::new(spawn(context), conclude));
+    let happened = "Task runs again as a background job.";
+    let (status, follow_up) = (JobStatus::Pending, &request.follow_up);
+    let poll_after = manager.poll_after(site.tool, Duration::ZERO);
+    Reply::Job(JobTicket::new(job.id, status, happened, site.tool, follow_up, poll_after))
 }
 
 fn stopping(tool: &str) -> CallError {

@@ -24,6 +24,15 @@ pub enum OnCancel {
     Cancel,
 }
 
+/// A named slot that what the work completed with is put into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StateTarget {
+    /// A name of `[a-z0-9_-]`, checked by the macro.
+    pub(crate) field: &'static str,
+    /// Which part of the result, as a JSON pointer (RFC 6901); empty for all of it.
+    pub(crate) pointer: &'static str,
+}
+
 /// An annotated function, as its annotation describes it.
 #[derive(Debug, Clone, Copy)]
 pub struct CallSite {
@@ -34,6 +43,13 @@ pub struct CallSite {
     pub(crate) always_job: bool,
     pub(crate) on_disconnect: OnDisconnect,
     pub(crate) on_cancel: OnCancel,
+    /// How often the call may run again after the end of its server; 0 where it never does.
+    pub(crate) max_reruns: u32,
+    /// Whether what the call was given and said is kept out of the store.
+    pub(crate) redact: bool,
+    /// Whether the result is kept in the store.
+    pub(crate) store_result: bool,
+    pub(crate) state: Option<StateTarget>,
 }
 
 impl CallSite {
@@ -47,6 +63,10 @@ impl CallSite {
             always_job: false,
             on_disconnect: OnDisconnect::Keep,
             on_cancel: OnCancel::Auto,
+            max_reruns: 0,
+            redact: false,
+            store_result: true,
+            state: None,
         }
     }
 
@@ -89,6 +109,34 @@ impl CallSite {
     #[must_use]
     pub const fn on_cancel(mut self, rule: OnCancel) -> Self {
         self.on_cancel = rule;
+        self
+    }
+
+    /// After the end of its server the call runs again, so many times at most.
+    #[must_use]
+    pub const fn rerun(mut self, max_reruns: u32) -> Self {
+        self.max_reruns = max_reruns;
+        self
+    }
+
+    /// What the call was given and said is kept out of the store.
+    #[must_use]
+    pub const fn redact(mut self) -> Self {
+        self.redact = true;
+        self
+    }
+
+    /// The result is kept out of the store.
+    #[must_use]
+    pub const fn store_result(mut self, yes: bool) -> Self {
+        self.store_result = yes;
+        self
+    }
+
+    /// What the work completes with, or a part of it, goes into the slot of that name.
+    #[must_use]
+    pub const fn state(mut self, field: &'static str, pointer: &'static str) -> Self {
+        self.state = Some(StateTarget { field, pointer });
         self
     }
 }

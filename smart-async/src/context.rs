@@ -36,6 +36,8 @@ pub(crate) struct JobContext {
     /// In whose house the work runs.
     host: Option<Host>,
     id: OnceLock<JobId>,
+    /// Which run of the work this is, from 1.
+    attempt: u32,
 }
 
 impl JobContext {
@@ -48,6 +50,7 @@ impl JobContext {
             progress: ProgressCell::new(),
             cancellation,
             id: OnceLock::new(),
+            attempt: 1,
         }
     }
 
@@ -59,6 +62,11 @@ impl JobContext {
     /// Uses an id that was made before.
     pub(crate) fn with_id(self, id: JobId) -> Self {
         Self { id: OnceLock::from(id), ..self }
+    }
+
+    /// The run is another one of work that has run before.
+    pub(crate) fn with_attempt(self, attempt: u32) -> Self {
+        Self { attempt, ..self }
     }
 
     /// Runs an async body in this context.
@@ -146,6 +154,12 @@ impl CurrentJob {
     /// Work that ends within its budget never becomes one; nobody else knows its id then.
     pub fn id(&self) -> JobId {
         self.0.id()
+    }
+
+    /// Which run of the work this is: 1, or more where it runs again after the end of its server (`restart = "rerun"`). The
+    /// [`id`](Self::id) stays the same, so it is the key to tell what an earlier run has done already.
+    pub fn attempt(&self) -> u32 {
+        self.0.attempt
     }
 
     /// The name of the tool, or of the kind of work.

@@ -10,6 +10,7 @@ mod outcome;
 mod progress;
 mod query;
 mod record;
+mod rerun;
 mod state;
 mod transition;
 
@@ -19,6 +20,7 @@ pub use outcome::{JobOutput, Outcome};
 pub use progress::{Progress, ProgressTotal, ProgressValue};
 pub use query::{JobPage, JobQuery, Prune};
 pub use record::{JobRecord, MalformedRecord};
+pub use rerun::Rerun;
 pub use state::{JobState, JobStatus, Timestamp};
 pub use transition::{Change, IllegalTransition, JobEvent};
 

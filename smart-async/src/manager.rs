@@ -11,6 +11,7 @@ mod history;
 mod live;
 mod open_calls;
 mod recovery;
+mod rerun;
 mod retention;
 mod shutdown;
 mod supervisor;
@@ -35,6 +36,8 @@ pub(crate) use self::live::LiveJob;
 use self::live::LiveJobs;
 pub(crate) use self::open_calls::OpenCallGuard;
 use self::open_calls::OpenCalls;
+use self::rerun::Servers;
+pub(crate) use self::rerun::{Answer, CallsAgain};
 pub use self::wait::{WaitFor, Waited};
 pub use self::work::{Job, JobRequest, job_fn};
 use crate::context::{self, Host};
@@ -64,6 +67,8 @@ struct Inner {
     hands_out_ids: bool,
     live: LiveJobs,
     open_calls: OpenCalls,
+    /// Who can make calls again.
+    servers: Servers,
     history: History,
     changes: broadcast::Sender<JobChange>,
     /// What the store last failed at, while it fails.
@@ -205,6 +210,7 @@ impl JobManager {
             hands_out_ids,
             live: LiveJobs::default(),
             open_calls: OpenCalls::default(),
+            servers: Servers::default(),
             history: History::default(),
             changes: broadcast::Sender::new(1024),
             trouble: Mutex::default(),

@@ -2,6 +2,7 @@
 //! results of tools and outcomes of jobs. Nothing outside this module names the SDK.
 
 mod annotated;
+mod call_again;
 mod callers;
 mod catalogue;
 mod outcome;
@@ -15,4 +16,4 @@ pub use server::{JobServer, WithJobs};
 pub use tools::job_tools;
 
 pub(crate) use outcome::of_tool;
-pub use schema::{marked, marker, output_schema, widened_schema};
+pub use schema::{marked, marker, output_schema, rerun_marked, rerun_marker, widened_schema};

@@ -63,8 +63,8 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// this job ended after all. Removing what is not there is no error.
     fn withdraw(&self, id: JobId) -> StoreFuture<'_, ()>;
 
-    /// The jobs of `server` that have not ended and whose owner lives no more.
-    fn abandoned(&self, server: String) -> StoreFuture<'_, Vec<JobId>>;
+    /// The jobs of `server` that have not ended and have no owner that lives.
+    fn abandoned(&self, server: String) -> StoreFuture<'_, Vec<Arc<JobRecord>>>;
 
     /// The name under which this process marks the jobs that it runs.
     fn owner(&self) -> OwnerId;

@@ -99,7 +99,7 @@ impl JobStore for MoodyStore {
         self.0.inner.withdraw(id)
     }
 
-    fn abandoned(&self, server: String) -> StoreFuture<'_, Vec<JobId>> {
+    fn abandoned(&self, server: String) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
         self.0.inner.abandoned(server)
     }
 

@@ -360,7 +360,8 @@ impl Harness {
         let mut abandoned = HashSet::new();
         let servers: HashSet<_> = jobs.iter().map(|job| job.server.clone()).collect();
         for server in servers {
-            abandoned.extend(store.abandoned(server).await.unwrap());
+            let left = store.abandoned(server).await.unwrap();
+            abandoned.extend(left.iter().map(|job| job.id));
         }
         self.listen_to_everything();
         let found: HashMap<JobId, &JobRecord> = jobs.iter().map(|job| (job.id, &**job)).collect();

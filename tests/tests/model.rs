@@ -14,7 +14,7 @@ use proptest::test_runner::TestCaseResult;
 use proptest::{collection, option, sample};
 use smart_async::job::{
     Change, FailureKind, JobEvent, JobFailure, JobId, JobOutput, JobPage, JobQuery, JobRecord,
-    JobStatus, OwnerId, Progress, Prune, Timestamp,
+    JobStatus, OwnerId, Progress, Prune, Rerun, Timestamp,
 };
 use smart_async::store::{JobStore, JsonFileStore, MemoryStore, StoreError};
 use tempfile::TempDir;
@@ -80,17 +80,30 @@ fn progress() -> impl Strategy<Value = Progress> {
         .prop_map(|(current, total, message)| Progress::new(current, total, message))
 }
 
+/// An owner that lives no more.
+fn dead() -> OwnerId {
+    serde_json::from_value("0a4c8f5e-0000-4000-8000-0000000000ff".into()).unwrap()
+}
+
+fn rerun() -> impl Strategy<Value = Rerun> {
+    (label(), 1..3_u32).prop_map(|(what, max_reruns)| {
+        let arguments = serde_json::json!({"what": what}).as_object().cloned().unwrap();
+        Rerun::new(arguments, max_reruns)
+    })
+}
+
 fn job() -> impl Strategy<Value = JobRecord> {
-    let dead = "0a4c8f5e-0000-4000-8000-0000000000ff";
-    let dead: OwnerId = serde_json::from_value(dead.into()).unwrap();
-    (id(), server(), moment(), label(), option::of(label()), option::of(tag()), any::<bool>())
-        .prop_map(move |(id, server, created_at, label, session, tag, owned)| {
+    let texts = (label(), option::of(label()), option::of(tag()));
+    (id(), server(), moment(), texts, any::<bool>(), option::of(rerun())).prop_map(
+        |(id, server, created_at, (label, session, tag), owned, rerun)| {
             let mut job = JobRecord::pending(id, "simulate", server, created_at);
             (job.label, job.session) = (label, session);
             job.tags.extend(tag);
-            job.owner = owned.then_some(dead);
+            job.owner = owned.then(dead);
+            job.rerun = rerun;
             job
-        })
+        },
+    )
 }
 
 fn event() -> impl Strategy<Value = JobEvent> {
@@ -119,12 +132,23 @@ fn event() -> impl Strategy<Value = JobEvent> {
             JobEvent::Fail(failure.with_details(details))
         }),
         1 => Just(JobEvent::Cancel),
+        2 => label().prop_map(|reason| {
+            JobEvent::Interrupt(JobFailure::new(FailureKind::Interrupted, reason))
+        }),
+        1 => Just(JobEvent::Requeue),
+        1 => Just(JobEvent::Claim(dead())),
     ]
 }
 
 fn change() -> impl Strategy<Value = Change> {
-    (event(), moment(), option::of(progress()))
-        .prop_map(|(event, at, progress)| Change::new(event, at).with_progress(progress))
+    let owner = option::weighted(0.3, option::of(Just(dead())));
+    (event(), moment(), option::of(progress()), owner).prop_map(|(event, at, progress, owner)| {
+        let change = Change::new(event, at).with_progress(progress);
+        match owner {
+            Some(owner) => change.owned_by(owner),
+            None => change,
+        }
+    })
 }
 
 fn query() -> impl Strategy<Value = JobQuery> {
@@ -231,7 +255,8 @@ async fn answer(store: &dyn JobStore, operation: Operation) -> Answer {
         Operation::Withdraw(id) => store.withdraw(id).await.map(|()| Answer::Done),
         Operation::Abandoned(server) => {
             let abandoned = store.abandoned(server.to_owned()).await;
-            abandoned.map(|mut ids| {
+            abandoned.map(|jobs| {
+                let mut ids: Vec<_> = jobs.iter().map(|job| job.id).collect();
                 ids.sort();
                 Answer::Ids(ids)
             })

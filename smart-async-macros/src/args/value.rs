@@ -1,4 +1,4 @@
-//! Reading the value of one key: a time, a name, a choice, a path.
+//! Reading the value of one key: a time, a number, a name, a choice, a path.
 //!
 //! Which keys there are, and how they fit together, is in the module above.
 
@@ -9,7 +9,7 @@ use syn::parse::Parser;
 use syn::{Expr, ExprLit, ExprUnary, Lit, Path, UnOp};
 
 use super::spelling::listed;
-use super::{Entry, Key, OnCancel, OnDisconnect};
+use super::{Entry, Key, OnCancel, OnDisconnect, Restart};
 use crate::errors::Errors;
 
 impl Entry {
@@ -111,6 +111,47 @@ impl Entry {
         None
     }
 
+    pub(super) fn positive_number(&self, value: &TokenStream, errors: &mut Errors) -> Option<u32> {
+        let name = &self.name;
+        let number = match literal(value) {
+            Literal::Yes(Lit::Int(number)) if number.suffix().is_empty() => {
+                number.base10_parse::<u32>().ok()
+            }
+            _ => None,
+        };
+        let message = match number {
+            Some(0) => {
+                format!(
+                    "`{name}` is 0, so nothing would run again; say `restart = \"fail\"` and remove `{name}`"
+                )
+            }
+            Some(number) => return Some(number),
+            None => format!(
+                "`{name}` must be a whole number from 1 to {}, as in `{}`",
+                u32::MAX,
+                self.example
+            ),
+        };
+        errors.at(value, message);
+        None
+    }
+
+    pub(super) fn yes_or_no(&self, value: &TokenStream, errors: &mut Errors) -> Option<bool> {
+        if let Literal::Yes(Lit::Bool(flag)) = literal(value) {
+            return Some(flag.value);
+        }
+        errors.at(
+            value,
+            format!("`{}` must be `true` or `false`, as in `{}`", self.name, self.example),
+        );
+        None
+    }
+
+    pub(super) fn restart(&self, value: &TokenStream, errors: &mut Errors) -> Option<Restart> {
+        let choices = [("fail", Restart::Fail), ("rerun", Restart::Rerun)];
+        self.choice(value, &choices, errors)
+    }
+
     pub(super) fn on_disconnect(
         &self,
         value: &TokenStream,
@@ -148,7 +189,7 @@ impl Entry {
         found
     }
 
-    fn string(&self, value: &TokenStream, errors: &mut Errors) -> Option<String> {
+    pub(super) fn string(&self, value: &TokenStream, errors: &mut Errors) -> Option<String> {
         if let Literal::Yes(Lit::Str(text)) = literal(value) {
             return Some(text.value());
         }

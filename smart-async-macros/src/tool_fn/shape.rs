@@ -153,8 +153,20 @@ pub(super) fn check_local(tool: &ToolAttr, errors: &mut Errors) -> bool {
     true
 }
 
+/// Refuses to run a function again that is no tool. Whether this is one, the caller has found out.
+pub(super) fn check_rerun_of_no_tool(args: &Args, errors: &mut Errors) {
+    if let Some(restart) = args.restart.as_ref().filter(|_| args.reruns()) {
+        errors.at(
+            &restart.tokens,
+            "`restart = \"rerun\"` is for a tool: only a server can make the call again from its arguments, and this \
+             function has no `#[tool]`; add one below, or remove `restart`",
+        );
+    }
+}
+
 /// Refuses a `#[tool]` that is there on a condition: it would be found too late to be extended.
-pub(super) fn check_hidden_tools(attributes: &[Attribute], errors: &mut Errors) {
+pub(super) fn check_hidden_tools(attributes: &[Attribute], errors: &mut Errors) -> bool {
+    let mut is_there = false;
     for attribute in attributes {
         let Meta::List(list) = &attribute.meta else { continue };
         if !list.path.is_ident("cfg_attr") {
@@ -164,6 +176,7 @@ pub(super) fn check_hidden_tools(attributes: &[Attribute], errors: &mut Errors) 
         let Ok(metas) = parse.parse2(list.tokens.clone()) else { continue };
         // The first is the condition.
         if let Some(tool) = metas.iter().skip(1).find(|meta| ToolAttr::is_tool(meta.path())) {
+            is_there = true;
             errors.at(
                 tool,
                 "a `#[tool]` inside `cfg_attr` cannot be seen, so it cannot be extended; write `#[tool]` plainly and \
@@ -171,4 +184,5 @@ pub(super) fn check_hidden_tools(attributes: &[Attribute], errors: &mut Errors) 
             );
         }
     }
+    is_there
 }

@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
+use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::caller::Caller;
 use crate::call_key::CallKey;
 use crate::call_site::CallSite;
-use crate::job::JobId;
+use crate::job::{JobId, JobRecord, Rerun};
 use crate::manager::{Adoption, JobManager, OpenCallGuard, Origin};
 use crate::observe;
 use crate::reply::FollowUp;
@@ -38,6 +39,10 @@ pub(crate) struct CallRequest {
     pub(crate) body_token: CancellationToken,
     /// The job that the call became, once it did.
     pub(crate) became: OnceLock<JobId>,
+    /// The arguments, where the call may run again after the end of its server.
+    pub(crate) arguments: Option<Map<String, Value>>,
+    /// The job whose work runs again by this call.
+    pub(crate) reruns: Option<Arc<JobRecord>>,
 }
 
 impl CallRequest {
@@ -61,6 +66,8 @@ impl CallRequest {
             follow_up: Arc::default(),
             body_token: CancellationToken::new(),
             became: OnceLock::new(),
+            arguments: None,
+            reruns: None,
         }
     }
 
@@ -74,7 +81,13 @@ impl CallRequest {
 
     /// What the record of the job begins with that this call becomes.
     pub(crate) fn adoption(&self, site: &'static CallSite) -> Adoption {
-        Adoption::of_call(Origin { site, key: self.key }, self.label.clone())
+        let rerun = self.arguments.as_ref().filter(|_| site.max_reruns > 0);
+        let rerun = rerun.map(|arguments| Rerun::new(arguments.clone(), site.max_reruns));
+        Adoption::of_call(self.origin(site), self.label.clone(), rerun)
+    }
+
+    pub(crate) const fn origin(&self, site: &'static CallSite) -> Origin {
+        Origin { site, key: self.key }
     }
 
     pub(crate) async fn manager(&self) -> JobManager {

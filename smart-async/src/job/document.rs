@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{
     FailureKind, JobFailure, JobId, JobOutput, JobRecord, JobState, JobStatus, MalformedRecord,
-    OwnerId, Progress, Timestamp,
+    OwnerId, Progress, Rerun, Timestamp,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -57,6 +57,10 @@ pub(super) struct JobDocument {
     session: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     owner: Option<OwnerId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    arguments: Option<Map<String, Value>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_reruns: Option<u32>,
     #[serde(flatten)]
     unknown_fields: Map<String, Value>,
 }
@@ -96,6 +100,8 @@ impl From<&JobRecord> for JobDocument {
             tags: record.tags.clone(),
             session: record.session.clone(),
             owner: record.owner,
+            arguments: record.rerun.as_ref().map(|rerun| rerun.arguments.clone()),
+            max_reruns: record.rerun.as_ref().map(|rerun| rerun.max_reruns),
             unknown_fields: record.unknown_fields.clone(),
         };
         match &record.state {
@@ -178,6 +184,10 @@ impl TryFrom<JobDocument> for JobRecord {
             tags: document.tags,
             session: document.session,
             owner: document.owner,
+            rerun: document.max_reruns.map(|max_reruns| Rerun {
+                arguments: document.arguments.unwrap_or_default(),
+                max_reruns,
+            }),
             unknown_fields: document.unknown_fields,
         })
     }

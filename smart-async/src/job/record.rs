@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 
 use super::document::JobDocument;
 use super::{
-    Change, IllegalTransition, JobEvent, JobId, JobState, JobStatus, OwnerId, Progress, Timestamp,
+    Change, IllegalTransition, JobEvent, JobId, JobState, JobStatus, OwnerId, Progress, Rerun,
+    Timestamp,
 };
 
 /// What is known about a job, and what lies on disk of it.
@@ -41,8 +42,11 @@ pub struct JobRecord {
     pub tags: BTreeMap<String, String>,
     /// The caller's own grouping. It grants and hides nothing.
     pub session: Option<String>,
-    /// The process that runs it.
+    /// The process that runs it, or is about to. A job without one that has not ended waits for a server that can run it
+    /// again.
     pub owner: Option<OwnerId>,
+    /// What its work needs to run again after the end of its server, where it may; dropped when the job ends.
+    pub rerun: Option<Rerun>,
     /// Fields of a later version, kept as they were read.
     pub unknown_fields: Map<String, Value>,
 }
@@ -70,6 +74,7 @@ impl JobRecord {
             tags: BTreeMap::new(),
             session: None,
             owner: None,
+            rerun: None,
             unknown_fields: Map::new(),
         }
     }
@@ -79,21 +84,70 @@ impl JobRecord {
         self.state.status()
     }
 
+    /// Whether the work may run once more after the end of the process that had it in hand.
+    pub fn may_rerun(&self) -> bool {
+        self.rerun.as_ref().is_some_and(|rerun| self.attempt <= rerun.max_reruns)
+    }
+
+    /// Whether the job waits for a server that can run its work again.
+    pub fn waits_for_rerun(&self) -> bool {
+        self.status() == JobStatus::Pending && self.owner.is_none() && self.rerun.is_some()
+    }
+
     /// The record after `change`.
     ///
     /// # Errors
-    /// [`IllegalTransition`] where the change cannot happen to a job in this state. Nothing can happen to one that
-    /// has ended: late progress and late ends are refused alike.
+    /// [`IllegalTransition`] where the change cannot happen to a job in this state, or was meant for another owner's run.
+    /// Nothing can happen to one that has ended: late progress and late ends are refused alike.
     pub fn apply(&self, change: Change) -> Result<Self, IllegalTransition> {
-        let Change { event, at, progress } = change;
+        let Change { event, at, progress, owned_by } = change;
+        let refused = IllegalTransition { status: self.status(), event: event.name() };
+        if owned_by.is_some_and(|owner| owner != self.owner) {
+            return Err(refused);
+        }
+        let event = self.decided(event);
         let mut next = self.clone();
-        next.cancel_requested |= matches!(event, JobEvent::RequestCancel);
-        next.state = next.state.apply(event, at)?;
-        next.updated_at = at;
         if progress.is_some() {
             next.progress = progress;
         }
+        match &event {
+            JobEvent::RequestCancel => next.cancel_requested = true,
+            // One process takes it on: whoever comes second finds an owner.
+            JobEvent::Claim(_) if self.owner.is_some() || self.rerun.is_none() => {
+                return Err(refused);
+            }
+            JobEvent::Claim(owner) => next.owner = Some(*owner),
+            JobEvent::Requeue if self.rerun.is_none() => return Err(refused),
+            JobEvent::Requeue => {
+                next.owner = None;
+                next.progress = None;
+                // Work that never began has not been attempted.
+                if self.status() != JobStatus::Pending {
+                    next.attempt = self.attempt.saturating_add(1);
+                }
+            }
+            _ => {}
+        }
+        next.state = next.state.apply(event, at)?;
+        next.updated_at = at;
+        if next.status().is_terminal() {
+            next.rerun = None;
+        }
         Ok(next)
+    }
+
+    /// What the end of the process that had the work in hand means to this job.
+    fn decided(&self, event: JobEvent) -> JobEvent {
+        match event {
+            JobEvent::Interrupt(_) if self.cancel_requested => JobEvent::Cancel,
+            JobEvent::Interrupt(_) if self.may_rerun() => JobEvent::Requeue,
+            JobEvent::Interrupt(mut failure) if self.attempt > 1 => {
+                let runs = format!("; it has run {} times", self.attempt);
+                failure.message.push_str(&runs);
+                JobEvent::Interrupt(failure)
+            }
+            event => event,
+        }
     }
 
     /// For how long the work ran, or has run by `now`, by the wall clock.
@@ -186,6 +240,81 @@ mod tests {
         assert_eq!(asked.status(), JobStatus::Running);
     }
 
+    fn interrupted() -> JobEvent {
+        JobEvent::Interrupt(JobFailure::new(FailureKind::Interrupted, "its server ended"))
+    }
+
+    /// A job whose work may run again so many times.
+    fn rerunnable(max_reruns: u32) -> JobRecord {
+        let arguments = serde_json::json!({"days": 3}).as_object().cloned().unwrap();
+        let rerun = Some(Rerun { arguments, max_reruns });
+        JobRecord { rerun, owner: Some(OwnerId::new()), ..record() }
+    }
+
+    fn refused(record: &JobRecord, change: Change) -> bool {
+        record.apply(change).is_err()
+    }
+
+    #[test]
+    fn an_interrupted_job_fails_unless_it_may_run_again() {
+        let failed = after(&after(&record(), 1, JobEvent::Start), 2, interrupted());
+        assert_eq!(failed.status(), JobStatus::Failed);
+
+        let mut job = rerunnable(2);
+        for attempt in 1..=3 {
+            assert_eq!(job.attempt, attempt);
+            job = after(&job, 1, JobEvent::Start);
+            let moved = Change::new(JobEvent::Progress, Timestamp::UNIX_EPOCH)
+                .with_progress(Some(Progress::new(1.0, None, None)));
+            job = job.apply(moved).unwrap();
+            job = after(&job, 2, interrupted());
+            if attempt < 3 {
+                assert!(job.waits_for_rerun() && job.progress.is_none(), "attempt {attempt}");
+                job = after(&job, 3, JobEvent::Claim(OwnerId::new()));
+            }
+        }
+        assert_eq!((job.status(), &job.rerun), (JobStatus::Failed, &None));
+        let JobState::Failed { failure, .. } = &job.state else { panic!("{job:?}") };
+        assert_eq!(failure.message, "its server ended; it has run 3 times");
+    }
+
+    #[test]
+    fn an_interrupted_job_that_was_to_be_stopped_is_cancelled() {
+        for job in [record(), rerunnable(1)] {
+            let asked = after(&after(&job, 1, JobEvent::Start), 2, JobEvent::RequestCancel);
+            assert_eq!(after(&asked, 3, interrupted()).status(), JobStatus::Cancelled);
+        }
+    }
+
+    #[test]
+    fn work_that_never_began_was_not_attempted() {
+        let waiting = after(&rerunnable(1), 1, interrupted());
+        assert!(waiting.waits_for_rerun());
+        assert_eq!(waiting.attempt, 1);
+    }
+
+    #[test]
+    fn one_process_takes_on_work_that_waits() {
+        let waiting = after(&rerunnable(1), 1, interrupted());
+        let taken = after(&waiting, 2, JobEvent::Claim(OwnerId::new()));
+        let again = Change::new(JobEvent::Claim(OwnerId::new()), Timestamp::UNIX_EPOCH);
+        assert!(refused(&taken, again.clone()));
+        assert!(refused(&record(), again), "what cannot run again cannot be taken on");
+    }
+
+    #[test]
+    fn a_change_meant_for_another_owners_run_is_refused() {
+        let dead = rerunnable(1);
+        let late = Change::new(interrupted(), Timestamp::UNIX_EPOCH).owned_by(dead.owner);
+        let taken = after(
+            &after(&after(&dead, 1, JobEvent::Start), 2, interrupted()),
+            3,
+            JobEvent::Claim(OwnerId::new()),
+        );
+        assert!(refused(&taken, late.clone()));
+        assert!(dead.apply(late).is_ok());
+    }
+
     #[test]
     fn every_state_reads_back_from_its_json() {
         let running = after(&record(), 1, JobEvent::Start);
@@ -204,6 +333,8 @@ mod tests {
             after(&running, 4, JobEvent::Fail(failure.clone())),
             after(&record(), 4, JobEvent::Fail(failure)),
             after(&running, 5, JobEvent::Cancel),
+            rerunnable(3),
+            after(&rerunnable(3), 1, interrupted()),
         ] {
             assert!(
                 JobRecord::from_json(record.to_json()).unwrap() == record,

@@ -4,15 +4,18 @@
 //! ```text
 //!                 Start               Ask
 //!   (new) ─► pending ───► running ◄─────────► input_required
-//!               │            │      Answer          │
-//!        Fail,  │            │ Complete, Fail,      │ the same as
-//!        Cancel │            │ Cancel               │ from running
-//!               ▼            ▼                      ▼
-//!            failed,      completed, failed, cancelled   (for ever)
-//!            cancelled
+//!             ▲ │            │      Answer          │
+//!             │ │ Fail,      │ Complete, Fail,      │ the same as
+//!     Requeue │ │ Cancel     │ Cancel               │ from running
+//!    from all │ ▼            ▼                      ▼
+//!  that live ─┘ failed,   completed, failed, cancelled   (for ever)
+//!               cancelled
 //! ```
+//!
+//! `Interrupt` is decided by the record, which knows whether the work may run again: it is a `Requeue` there, a `Cancel`
+//! where somebody wanted the job stopped anyway, else a `Fail`.
 
-use super::{JobFailure, JobOutput, JobState, JobStatus, Progress, Timestamp};
+use super::{JobFailure, JobOutput, JobState, JobStatus, OwnerId, Progress, Timestamp};
 
 /// What happened to a job.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +37,13 @@ pub enum JobEvent {
     Fail(JobFailure),
     /// Its work has stopped because somebody asked for it.
     Cancel,
+    /// The process that had its work in hand ends, or has ended: the work waits to run again where it may, and has failed
+    /// for this reason otherwise.
+    Interrupt(JobFailure),
+    /// Its work is to run again, in a process that takes it on.
+    Requeue,
+    /// A process takes on work that waits to run again.
+    Claim(OwnerId),
 }
 
 impl JobEvent {
@@ -48,6 +58,9 @@ impl JobEvent {
             Self::Complete(_) => "complete",
             Self::Fail(_) => "fail",
             Self::Cancel => "cancel",
+            Self::Interrupt(_) => "interrupt",
+            Self::Requeue => "requeue",
+            Self::Claim(_) => "claim",
         }
     }
 }
@@ -62,18 +75,28 @@ pub struct Change {
     pub at: Timestamp,
     /// How far the work had come, where that is news.
     pub progress: Option<Progress>,
+    /// The owner that the job has to have, where somebody else may have taken it on meanwhile: a change that was meant for
+    /// another run is refused.
+    pub owned_by: Option<Option<OwnerId>>,
 }
 
 impl Change {
     /// A change without news about progress.
     pub const fn new(event: JobEvent, at: Timestamp) -> Self {
-        Self { event, at, progress: None }
+        Self { event, at, progress: None, owned_by: None }
     }
 
     /// Adds how far the work had come.
     #[must_use]
     pub fn with_progress(mut self, progress: Option<Progress>) -> Self {
         self.progress = progress;
+        self
+    }
+
+    /// Refuses the change where the job has another owner than this one by then.
+    #[must_use]
+    pub const fn owned_by(mut self, owner: Option<OwnerId>) -> Self {
+        self.owned_by = Some(owner);
         self
     }
 }
@@ -97,8 +120,13 @@ impl JobState {
         let refused = IllegalTransition { status: self.status(), event: event.name() };
         match (self, event) {
             (Self::Pending, JobEvent::Start) => Ok(Self::Running { started_at: at }),
-            (Self::Pending, JobEvent::RequestCancel) => Ok(Self::Pending),
-            (Self::Pending, JobEvent::Fail(failure)) => {
+            (Self::Pending, JobEvent::RequestCancel | JobEvent::Requeue | JobEvent::Claim(_)) => {
+                Ok(Self::Pending)
+            }
+            (Self::Running { .. } | Self::InputRequired { .. }, JobEvent::Requeue) => {
+                Ok(Self::Pending)
+            }
+            (Self::Pending, JobEvent::Fail(failure) | JobEvent::Interrupt(failure)) => {
                 Ok(Self::Failed { started_at: None, completed_at: at, failure })
             }
             (Self::Pending, JobEvent::Cancel) => {
@@ -120,7 +148,7 @@ impl JobState {
             ) => Ok(Self::Completed { started_at, completed_at: at, output }),
             (
                 Self::Running { started_at } | Self::InputRequired { started_at },
-                JobEvent::Fail(failure),
+                JobEvent::Fail(failure) | JobEvent::Interrupt(failure),
             ) => Ok(Self::Failed { started_at: Some(started_at), completed_at: at, failure }),
             (
                 Self::Running { started_at } | Self::InputRequired { started_at },
@@ -131,8 +159,8 @@ impl JobState {
                 Self::Pending,
                 JobEvent::Progress | JobEvent::Ask | JobEvent::Answer | JobEvent::Complete(_),
             )
-            | (Self::Running { .. }, JobEvent::Start | JobEvent::Answer)
-            | (Self::InputRequired { .. }, JobEvent::Start | JobEvent::Ask)
+            | (Self::Running { .. }, JobEvent::Start | JobEvent::Answer | JobEvent::Claim(_))
+            | (Self::InputRequired { .. }, JobEvent::Start | JobEvent::Ask | JobEvent::Claim(_))
             | (Self::Completed { .. } | Self::Failed { .. } | Self::Cancelled { .. }, _) => {
                 Err(refused)
             }
@@ -156,6 +184,9 @@ mod tests {
             JobEvent::Complete(JobOutput::new(1)),
             JobEvent::Fail(JobFailure::error("no")),
             JobEvent::Cancel,
+            JobEvent::Interrupt(JobFailure::error("no")),
+            JobEvent::Requeue,
+            JobEvent::Claim(OwnerId::new()),
         ]
     }
 

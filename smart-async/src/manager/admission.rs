@@ -17,7 +17,7 @@ use super::supervisor::interrupted;
 use super::{Error, JobManager, OpenCallGuard};
 use crate::backoff::Backoff;
 use crate::context::JobContext;
-use crate::job::{Change, JobEvent, JobId, JobRecord};
+use crate::job::{Change, JobEvent, JobId, JobRecord, Rerun};
 use crate::store::StoreError;
 use crate::{clock, observe};
 
@@ -31,16 +31,19 @@ pub(crate) struct Adoption {
     /// The call that the job comes from, where it comes from one.
     pub(super) origin: Option<Origin>,
     pub(super) deadline: Option<Duration>,
+    /// What the work needs to run again, where it may.
+    pub(super) rerun: Option<Rerun>,
 }
 
 impl Adoption {
     /// What the record of a call begins with.
-    pub(crate) fn of_call(origin: Origin, label: Option<String>) -> Self {
+    pub(crate) fn of_call(origin: Origin, label: Option<String>, rerun: Option<Rerun>) -> Self {
         Self {
             tool: origin.site.tool.to_owned(),
             label,
             deadline: origin.site.deadline,
             origin: Some(origin),
+            rerun,
             ..Self::default()
         }
     }
@@ -52,6 +55,7 @@ impl Adoption {
         }
         record.tags.clone_from(&self.tags);
         record.session.clone_from(&self.session);
+        record.rerun.clone_from(&self.rerun);
         record.owner = Some(manager.store().owner());
         record
     }
@@ -268,6 +272,6 @@ impl JobManager {
 
     /// The end of a job that is still running when the manager ends.
     pub(super) fn interruption() -> JobEvent {
-        JobEvent::Fail(interrupted())
+        JobEvent::Interrupt(interrupted())
     }
 }

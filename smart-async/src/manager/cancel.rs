@@ -46,7 +46,7 @@ impl JobManager {
                 self.wait_until_ended(id).await
             })
             .await;
-        } else {
+        } else if !self.cancel_where_it_waits(id).await? {
             match self.write_wish(id).await {
                 Ok(()) => {}
                 Err(StoreError::Illegal { source, .. }) => {
@@ -69,6 +69,24 @@ impl JobManager {
     pub(crate) fn request_cancel(&self, live: &LiveJob) {
         live.cancel_requested.cancel();
         live.touch();
+    }
+
+    /// Cancels a job that waits to run again: nobody runs it, so it has stopped. No, where the job does not wait.
+    async fn cancel_where_it_waits(&self, id: JobId) -> Result<bool, Error> {
+        let waits = self.store().get(id).await?.is_some_and(|job| job.waits_for_rerun());
+        if !waits {
+            return Ok(false);
+        }
+        let change = Change::new(JobEvent::Cancel, clock::now()).owned_by(None);
+        match self.store().update(id, change).await {
+            Ok(job) => {
+                self.announce(&job);
+                Ok(true)
+            }
+            // Somebody has taken it on meanwhile.
+            Err(StoreError::Illegal { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn write_wish(&self, id: JobId) -> Result<(), StoreError> {

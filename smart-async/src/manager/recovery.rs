@@ -17,8 +17,9 @@ pub(super) async fn recover(manager: &JobManager) {
     retention::start(manager);
 }
 
-/// Fails the jobs of this server whose owner lives no more, and returns those that there were. Each is failed once,
-/// whoever else does the same at the same time: the store refuses the second end.
+/// Accounts for the jobs of this server whose owner lives no more: each has failed, or waits to run again where it may.
+/// Says which of them changed. Each is accounted for once, whoever else does the same at the same time: the store refuses
+/// a change that was meant for a run that somebody has accounted for already.
 pub(super) async fn account_for_abandoned(manager: &JobManager) -> Vec<JobId> {
     let abandoned = match manager.store().abandoned(manager.server().to_owned()).await {
         Ok(abandoned) => abandoned,
@@ -27,23 +28,34 @@ pub(super) async fn account_for_abandoned(manager: &JobManager) -> Vec<JobId> {
             return Vec::new();
         }
     };
-    for id in &abandoned {
+    let mut changed = Vec::new();
+    let mut waiting = false;
+    for job in abandoned {
+        if job.waits_for_rerun() {
+            waiting = true;
+            continue;
+        }
         let reason = "the server that ran this job ended before the work did";
         let failure = JobFailure::new(FailureKind::Interrupted, reason);
-        match manager.store().update(*id, Change::new(JobEvent::Fail(failure), clock::now())).await
-        {
+        let change = Change::new(JobEvent::Interrupt(failure), clock::now()).owned_by(job.owner);
+        match manager.store().update(job.id, change).await {
             Ok(job) => {
                 manager.announce(&job);
-                tracing::warn!(job_id = %id, tool = %job.tool, "job was interrupted by the end of its server");
+                tracing::warn!(job_id = %job.id, tool = %job.tool, status = %job.status(), "job was interrupted by the end of its server");
+                waiting |= job.waits_for_rerun();
+                changed.push(job.id);
             }
             // Somebody else was faster.
-            Err(StoreError::Illegal { .. } | StoreError::NotFound(_)) => {}
+            Err(StoreError::Illegal { .. } | StoreError::NotFound(_)) => changed.push(job.id),
             Err(error) => {
-                tracing::error!(job_id = %id, %error, "failed to account for an abandoned job");
+                tracing::error!(job_id = %job.id, %error, "failed to account for an abandoned job");
             }
         }
     }
-    abandoned
+    if waiting {
+        manager.run_again();
+    }
+    changed
 }
 
 /// Learns from the jobs on disk how long each tool takes.

@@ -140,8 +140,10 @@ impl JobManager {
 
     /// Writes down what happened to a live job, and tries until it is written; `None` where it cannot be any more.
     pub(super) async fn record(&self, live: &LiveJob, event: JobEvent) -> Option<Arc<JobRecord>> {
-        let mut change =
-            Change::new(event, clock::now()).with_progress(live.context.progress.read());
+        // Where another process has taken the job on, what happens here is none of its business.
+        let mut change = Change::new(event, clock::now())
+            .with_progress(live.context.progress.read())
+            .owned_by(Some(self.store().owner()));
         if matches!(change.event, JobEvent::Start) {
             change.progress = None;
         }

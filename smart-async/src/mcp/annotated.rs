@@ -49,6 +49,7 @@ impl<S: ServerHandler> JobServer<S> {
             caller: caller.clone(),
             follow_up: self.names.follow_up(),
             body_token,
+            arguments: annotated.rerun.then(|| request.arguments.clone().unwrap_or_default()),
             ..CallRequest::unknown(Some(self.manager.clone()))
         });
         let answer = Arc::clone(&call).serve(self.inner().call_tool(request, context)).await;

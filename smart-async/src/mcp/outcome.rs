@@ -54,7 +54,7 @@ fn of_error(error: &ErrorData) -> JobFailure {
 pub(super) fn of_ending(ending: &JobEvent) -> Result<CallToolResult, ErrorData> {
     match ending {
         JobEvent::Complete(output) => Ok(to_result(output)),
-        JobEvent::Fail(failure) => to_error_response(failure),
+        JobEvent::Fail(failure) | JobEvent::Interrupt(failure) => to_error_response(failure),
         _ => Ok(usual_error("the work was cancelled")),
     }
 }
@@ -121,7 +121,7 @@ fn text(result: &CallToolResult) -> String {
 }
 
 /// What an error result says, in words.
-fn spoken(result: &CallToolResult) -> String {
+pub(super) fn spoken(result: &CallToolResult) -> String {
     let text = text(result);
     if !text.is_empty() {
         return text;

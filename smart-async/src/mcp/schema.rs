@@ -12,6 +12,11 @@ use serde_json::{Map, Value, json};
 /// The key in a tool's `_meta` that says that the tool is annotated.
 const MARKER: &str = "smart-async/annotated";
 
+/// The key in a tool's `_meta` that says what happens to its jobs when their server ends before they do.
+const RESTART: &str = "smart-async/restart";
+/// The one value of it: the call is made again.
+const RERUN: &str = "rerun";
+
 /// The metadata of an annotated tool whose author wrote none.
 pub fn marker() -> MetaObject {
     marked(MetaObject::new())
@@ -21,6 +26,23 @@ pub fn marker() -> MetaObject {
 pub fn marked(mut meta: MetaObject) -> MetaObject {
     meta.insert(MARKER.to_owned(), Value::Bool(true));
     meta
+}
+
+/// The metadata of an annotated tool that may be called again after a restart, and whose author wrote none.
+pub fn rerun_marker() -> MetaObject {
+    rerun_marked(MetaObject::new())
+}
+
+/// The author's metadata, the marker, and that the tool may be called again after a restart.
+pub fn rerun_marked(meta: MetaObject) -> MetaObject {
+    let mut meta = marked(meta);
+    meta.insert(RESTART.to_owned(), Value::String(RERUN.to_owned()));
+    meta
+}
+
+/// Whether a tool with this metadata may be called again after a restart.
+pub(super) fn is_rerun(meta: Option<&MetaObject>) -> bool {
+    meta.and_then(|meta| meta.get(RESTART)).and_then(Value::as_str) == Some(RERUN)
 }
 
 /// Whether a tool with this metadata is annotated.
@@ -175,6 +197,17 @@ mod tests {
         let schema = output_schema::<Either>();
         assert_eq!(schema["type"], "object");
         assert_eq!(schema["anyOf"][0]["anyOf"].as_array().map(Vec::len), Some(2));
+    }
+
+    #[test]
+    fn a_tool_that_may_run_again_says_so_beside_its_marker_and_its_own_meta() {
+        let mut own = MetaObject::new();
+        own.insert("own".to_owned(), json!(3));
+        let marked_again = rerun_marked(own.clone());
+        assert_eq!(marked_again["own"], 3);
+        assert!(is_marked(Some(&marked_again)) && is_rerun(Some(&marked_again)));
+        assert!(is_marked(Some(&rerun_marker())) && is_rerun(Some(&rerun_marker())));
+        assert!(!is_rerun(Some(&marked(own))) && !is_rerun(None));
     }
 
     #[test]

@@ -26,6 +26,7 @@ use rmcp::service::{MaybeSendFuture, NotificationContext, RequestContext, Subscr
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio::sync::OnceCell;
 
+use super::call_again::CallAgain;
 use super::callers::Callers;
 use super::catalogue::Catalogue;
 use super::schema::describes_object;
@@ -47,12 +48,14 @@ impl<S: ServerHandler> WithJobs for S {}
 
 /// An MCP server with jobs: what [`with_jobs`](WithJobs::with_jobs) makes of a server. It is one itself.
 pub struct JobServer<S> {
-    inner: S,
+    inner: Arc<S>,
     pub(super) manager: JobManager,
     pub(super) names: Arc<JobToolNames>,
     /// Whether a job tool's name clashes with one of the wrapped server's; asked once.
     begun: Arc<OnceCell<Option<JobTool>>>,
     catalogue: Catalogue,
+    /// The wrapped server once more, as the one that makes calls again; it does so for as long as this is held.
+    call_again: Arc<CallAgain<S>>,
     /// The callers that wait, by request: of this connection only, so clones have lists of their own.
     callers: Callers,
 }
@@ -63,12 +66,16 @@ impl<S: ServerHandler> JobServer<S> {
         // What the SDK fills in where nobody says a name is its own, and the same for every server.
         let unnamed = Implementation::from_build_env().name;
         manager.serve_as(Some(&*named).filter(|named| **named != *unnamed));
+        let (inner, catalogue) = (Arc::new(inner), Catalogue::default());
+        let call_again = Arc::new(CallAgain::new(Arc::clone(&inner), catalogue.clone()));
+        manager.can_call_again(&call_again);
         Self {
             inner,
             manager,
             names: Arc::default(),
             begun: Arc::default(),
-            catalogue: Catalogue::default(),
+            catalogue,
+            call_again,
             callers: Callers::default(),
         }
     }
@@ -88,7 +95,7 @@ impl<S: ServerHandler> JobServer<S> {
     }
 
     /// The wrapped server.
-    pub const fn inner(&self) -> &S {
+    pub fn inner(&self) -> &S {
         &self.inner
     }
 
@@ -132,14 +139,16 @@ impl<S: ServerHandler> JobServer<S> {
     }
 }
 
-impl<S: Clone> Clone for JobServer<S> {
+/// Clones share the wrapped server.
+impl<S> Clone for JobServer<S> {
     fn clone(&self) -> Self {
         Self {
-            inner: self.inner.clone(),
+            inner: Arc::clone(&self.inner),
             manager: self.manager.clone(),
             names: Arc::clone(&self.names),
             begun: Arc::clone(&self.begun),
             catalogue: self.catalogue.clone(),
+            call_again: Arc::clone(&self.call_again),
             callers: Callers::default(),
         }
     }
@@ -297,7 +306,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
             let arguments = request.arguments.unwrap_or_default();
             return Ok(tool.call(&self.manager, &self.names.follow_up(), arguments).await.into());
         }
-        match self.catalogue.look_up(&self.inner, &request.name, &context).await {
+        match self.catalogue.look_up(&*self.inner, &request.name, &context).await {
             Some(annotated) => self.call_annotated(annotated, request, context, caller).await,
             None => {
                 let call = Arc::new(CallRequest::unknown(Some(self.manager.clone())));

@@ -4,7 +4,7 @@
 use rmcp::model::{CallToolResult, JsonObject, Tool};
 use serde_json::{Map, Value, json};
 
-use super::schema::is_marked;
+use super::schema::{is_marked, is_rerun};
 use super::tools::answer::{in_band_error, job_label};
 
 /// The argument of every annotated tool that makes a job of the call at once.
@@ -18,14 +18,19 @@ pub(super) struct Annotated {
     /// The tool has an argument of that name of its own, which is none of our business.
     pub(super) own_async_mode: bool,
     pub(super) own_job_label: bool,
+    /// The call may be made again after a restart.
+    pub(super) rerun: bool,
 }
 
 impl Annotated {
     /// The tool as it is remembered; `None` where it is not annotated.
     pub(super) fn of(tool: &Tool) -> Option<Self> {
         let has = |name: &str| has_property(&tool.input_schema, name);
-        is_marked(tool.meta.as_ref())
-            .then(|| Self { own_async_mode: has(ASYNC_MODE), own_job_label: has(JOB_LABEL) })
+        is_marked(tool.meta.as_ref()).then(|| Self {
+            own_async_mode: has(ASYNC_MODE),
+            own_job_label: has(JOB_LABEL),
+            rerun: is_rerun(tool.meta.as_ref()),
+        })
     }
 }
 

@@ -37,12 +37,12 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use futures_util::{FutureExt, join};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{JobStore, StoreError};
 use crate::job::{
     Change, FailureKind, JobEvent, JobFailure, JobId, JobOutput, JobPage, JobQuery, JobRecord,
-    JobStatus, OwnerId, Progress, Prune, Timestamp,
+    JobStatus, OwnerId, Progress, Prune, Rerun, Timestamp,
 };
 
 /// A store to be tested, with what has to stay for as long as it is in use.
@@ -99,6 +99,7 @@ macro_rules! __conformance_rules {
             a_withdrawn_job_was_never_there
             ones_own_jobs_are_not_abandoned
             jobs_of_the_dead_are_abandoned_until_they_end
+            abandoned_work_is_taken_on_once
             many_writers_lose_nothing
             the_owner_keeps_its_name
             closing_twice_is_no_error
@@ -684,8 +685,8 @@ pub async fn ones_own_jobs_are_not_abandoned(store: &dyn JobStore) {
     let mut nobodys = job(store, 2);
     nobodys.owner = None;
     store.insert(nobodys.clone()).await.unwrap();
-    assert_eq!(store.abandoned("reactor".into()).await.unwrap(), [nobodys.id]);
-    assert!(store.abandoned("elsewhere".into()).await.unwrap().is_empty());
+    assert_eq!(abandoned(store, "reactor").await, [nobodys.id]);
+    assert!(abandoned(store, "elsewhere").await.is_empty());
 }
 
 /// The jobs of an owner that lives no more are abandoned, in whatever state they are, until somebody ends them.
@@ -702,14 +703,46 @@ pub async fn jobs_of_the_dead_are_abandoned_until_they_end(store: &dyn JobStore)
         left.push(id);
     }
     left.sort();
-    let mut abandoned = store.abandoned("reactor".into()).await.unwrap();
-    abandoned.sort();
-    assert_eq!(abandoned, left);
+    assert_eq!(abandoned(store, "reactor").await, left);
     for id in left {
         let interrupted = JobFailure::new(FailureKind::Interrupted, "its server is gone");
         change(store, id, JobEvent::Fail(interrupted), 2).await;
     }
-    assert!(store.abandoned("reactor".into()).await.unwrap().is_empty());
+    assert!(abandoned(store, "reactor").await.is_empty());
+}
+
+/// Abandoned work that may run again is taken on by one process, and a change that was meant for its former owner's run is
+/// refused from then on.
+pub async fn abandoned_work_is_taken_on_once(store: &dyn JobStore) {
+    let dead = Some(OwnerId::new());
+    let mut left = job(store, 0);
+    left.owner = dead;
+    left.rerun = Some(Rerun::new(Map::new(), 1));
+    let id = store.insert(left).await.unwrap().id;
+    change(store, id, JobEvent::Start, 1).await;
+    let interrupted = || {
+        let failure = JobFailure::new(FailureKind::Interrupted, "its server is gone");
+        Change::new(JobEvent::Interrupt(failure), at(2)).owned_by(dead)
+    };
+    let waiting = store.update(id, interrupted()).await.unwrap();
+    assert!(waiting.waits_for_rerun() && waiting.attempt == 2, "{waiting:?}");
+    assert_eq!(abandoned(store, "reactor").await, [id]);
+
+    let claim = || store.update(id, Change::new(JobEvent::Claim(store.owner()), at(3)));
+    let claims = join_all([claim(), claim()]).await;
+    assert_eq!(claims.iter().filter(|claimed| claimed.is_ok()).count(), 1);
+    let late = store.update(id, interrupted()).await;
+    assert!(matches!(late, Err(StoreError::Illegal { .. })), "{late:?}");
+    let taken = store.get(id).await.unwrap().unwrap();
+    assert_eq!((taken.owner, taken.status()), (Some(store.owner()), JobStatus::Pending));
+    assert!(abandoned(store, "reactor").await.is_empty());
+}
+
+async fn abandoned(store: &dyn JobStore, server: &str) -> Vec<JobId> {
+    let mut abandoned: Vec<_> =
+        store.abandoned(server.to_owned()).await.unwrap().iter().map(|job| job.id).collect();
+    abandoned.sort();
+    abandoned
 }
 
 /// What many callers write at the same time is all there.

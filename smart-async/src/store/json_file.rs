@@ -147,7 +147,7 @@ impl JobStore for JsonFileStore {
         })
     }
 
-    fn abandoned(&self, server: String) -> StoreFuture<'_, Vec<JobId>> {
+    fn abandoned(&self, server: String) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
         let owners = Arc::clone(&self.owners);
         self.read(move |table| owners.without_the_living(table.unfinished(&server)))
     }

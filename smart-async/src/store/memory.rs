@@ -71,12 +71,11 @@ impl JobStore for MemoryStore {
         ready(Ok(()))
     }
 
-    fn abandoned(&self, server: String) -> StoreFuture<'_, Vec<JobId>> {
+    fn abandoned(&self, server: String) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
         let unfinished = self.table().unfinished(&server);
         let closed = self.closed.load(Ordering::SeqCst);
-        let others =
-            unfinished.into_iter().filter(|(_, owner)| closed || *owner != Some(self.owner));
-        ready(Ok(others.map(|(id, _)| id).collect()))
+        let others = unfinished.into_iter().filter(|job| closed || job.owner != Some(self.owner));
+        ready(Ok(others.collect()))
     }
 
     fn owner(&self) -> OwnerId {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::job::{JobId, JobPage, JobQuery, JobRecord, OwnerId};
+use crate::job::{JobId, JobPage, JobQuery, JobRecord};
 
 /// What becomes of jobs: their new record, or nothing where they are removed.
 pub(super) type Changes = BTreeMap<JobId, Option<Arc<JobRecord>>>;
@@ -36,9 +36,9 @@ impl Table {
         }
     }
 
-    /// The live jobs of `server`, with their owners.
-    pub(super) fn unfinished(&self, server: &str) -> Vec<(JobId, Option<OwnerId>)> {
+    /// The jobs of `server` that have not ended.
+    pub(super) fn unfinished(&self, server: &str) -> Vec<Arc<JobRecord>> {
         let live = self.jobs().filter(|job| job.server == server && !job.status().is_terminal());
-        live.map(|job| (job.id, job.owner)).collect()
+        live.cloned().collect()
     }
 }

@@ -192,8 +192,8 @@ impl Lane {
         let servers: std::collections::BTreeSet<_> =
             page.jobs.iter().map(|job| job.server.clone()).collect();
         for server in servers {
-            for id in self.store.abandoned(server).await.expect("the store can tell") {
-                self.interrupt(id).await;
+            for job in self.store.abandoned(server).await.expect("the store can tell") {
+                self.interrupt(job.id).await;
             }
         }
     }

@@ -60,8 +60,9 @@ pub(super) fn job_view(
         Value::Object(view) => view,
         _ => Map::new(),
     };
-    view.remove("owner");
-    view.remove("tool_result");
+    for internal in ["owner", "tool_result", "arguments", "max_reruns"] {
+        view.remove(internal);
+    }
     view.entry("cancel_requested").or_insert(Value::Bool(false));
     let elapsed = job.elapsed(clock::now());
     if let Some(elapsed) = elapsed {

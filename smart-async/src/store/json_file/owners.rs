@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::files::private;
-use crate::job::{JobId, OwnerId};
+use crate::job::{JobRecord, OwnerId};
 use crate::store::StoreError;
 
 #[derive(Debug)]
@@ -47,13 +47,11 @@ impl Owners {
     }
 
     /// Of `jobs`, those whose owner lives no more, or who never had one.
-    pub(super) fn without_the_living(&self, jobs: Vec<(JobId, Option<OwnerId>)>) -> Vec<JobId> {
+    pub(super) fn without_the_living(&self, mut jobs: Vec<Arc<JobRecord>>) -> Vec<Arc<JobRecord>> {
         let mut asked = HashMap::new();
         let mut lives = |owner| *asked.entry(owner).or_insert_with(|| self.lives(owner));
-        jobs.into_iter()
-            .filter(|(_, owner)| !owner.is_some_and(&mut lives))
-            .map(|(id, _)| id)
-            .collect()
+        jobs.retain(|job| !job.owner.is_some_and(&mut lives));
+        jobs
     }
 
     fn lives(&self, owner: OwnerId) -> bool {

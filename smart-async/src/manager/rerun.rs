@@ -1,0 +1,172 @@
+//! Work that runs again after the end of its server: who can make the call again, and who takes on what waits for that.
+//!
+//! Only a server can make a call from its arguments, so jobs that wait stay `pending` until one is there that has the tool.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use futures_util::FutureExt;
+use tracing::Instrument;
+
+use super::JobManager;
+use super::admission::Origin;
+use super::body::{Body, panic_message};
+use super::live::LiveJob;
+use crate::backoff::Backoff;
+use crate::context::JobContext;
+use crate::job::{Change, FailureKind, JobEvent, JobFailure, JobRecord};
+use crate::store::StoreError;
+use crate::{clock, observe};
+
+/// A server that can make a call again.
+pub(crate) trait CallsAgain: Send + Sync {
+    /// Whether it has the tool, and the tool may run again.
+    fn has(&self, tool: String) -> Answer<'_, bool>;
+
+    /// Makes the call again that became `job`. Returns when the work has been taken on; an error says why it was not.
+    fn call(&self, manager: JobManager, job: Arc<JobRecord>) -> Answer<'_, Result<(), String>>;
+}
+
+/// What a [`CallsAgain`] answers.
+pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The servers that can make calls again, for as long as they are there.
+#[derive(Default)]
+pub(super) struct Servers(Mutex<Vec<Weak<dyn CallsAgain>>>);
+
+impl Servers {
+    fn add(&self, server: Weak<dyn CallsAgain>) {
+        let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.retain(|server| server.strong_count() > 0);
+        servers.push(server);
+    }
+
+    fn all(&self) -> Vec<Arc<dyn CallsAgain>> {
+        let servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// A server that can make the call again that became `job`.
+    async fn find(&self, job: &JobRecord) -> Option<Arc<dyn CallsAgain>> {
+        for server in self.all() {
+            if server.has(job.tool.clone()).await {
+                return Some(server);
+            }
+        }
+        None
+    }
+}
+
+impl fmt::Debug for Servers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Servers").field(&self.all().len()).finish()
+    }
+}
+
+impl JobManager {
+    /// Takes note of a server that can make calls again, and has it make those that wait for one.
+    pub(crate) fn can_call_again(&self, server: &Arc<impl CallsAgain + 'static>) {
+        let server: Weak<dyn CallsAgain> = Arc::downgrade(server) as _;
+        self.inner.servers.add(server);
+        let manager = self.clone();
+        observe::try_spawn(async move {
+            manager.ready().await;
+            manager.run_again();
+        });
+    }
+
+    /// Runs the work again, in the background, that waits for a server that can.
+    pub(super) fn run_again(&self) {
+        let manager = self.clone();
+        observe::try_spawn(async move {
+            let waiting = match manager.store().abandoned(manager.server().to_owned()).await {
+                Ok(waiting) => waiting,
+                Err(error) => {
+                    return tracing::error!(%error, "failed to look for work that waits to run again");
+                }
+            };
+            for job in waiting.into_iter().filter(|job| job.waits_for_rerun()) {
+                if manager.is_stopping() {
+                    return;
+                }
+                match manager.inner.servers.find(&job).await {
+                    Some(server) => manager.take_on(server, &job).await,
+                    None => {
+                        tracing::debug!(job_id = %job.id, tool = %job.tool, "job waits for a server that has its tool");
+                    }
+                }
+            }
+        });
+    }
+
+    /// Makes this process the owner of a job that waits, and has its work run again.
+    async fn take_on(&self, server: Arc<dyn CallsAgain>, job: &JobRecord) {
+        let claim = Change::new(JobEvent::Claim(self.store().owner()), clock::now());
+        let job = match self.store().update(job.id, claim).await {
+            Ok(job) => job,
+            // Somebody else was faster.
+            Err(StoreError::Illegal { .. } | StoreError::NotFound(_)) => return,
+            Err(error) => {
+                return tracing::error!(job_id = %job.id, %error, "failed to take on a job that waits to run again");
+            }
+        };
+        tracing::info!(job_id = %job.id, tool = %job.tool, attempt = job.attempt, "running a job again after the end of its server");
+        let (manager, open) = (self.clone(), self.open_call());
+        observe::spawn(async move {
+            let _open = open;
+            let call = server.call(manager.clone(), Arc::clone(&job));
+            // What stands between the server and the tool is the author's, and may panic as well.
+            let refusal = match std::panic::AssertUnwindSafe(call).catch_unwind().await {
+                Ok(Ok(())) => return,
+                Ok(Err(reason)) => reason,
+                Err(panic) => format!("the server panicked: {}", panic_message(&*panic)),
+            };
+            manager.give_up(&job, refusal).await;
+        });
+    }
+
+    /// The work of a job that was taken on could not be begun.
+    async fn give_up(&self, job: &JobRecord, reason: String) {
+        let failure = if self.is_stopping() {
+            super::supervisor::interrupted()
+        } else {
+            let kind = FailureKind::Interrupted;
+            JobFailure::new(
+                kind,
+                format!(
+                    "the server that ran this job ended, and the call could not be made again: {reason}"
+                ),
+            )
+        };
+        let event =
+            if self.is_stopping() { JobEvent::Interrupt(failure) } else { JobEvent::Fail(failure) };
+        let change = Change::new(event, clock::now()).owned_by(job.owner);
+        let mut backoff = Backoff::default();
+        loop {
+            match self.store().update(job.id, change.clone()).await {
+                Ok(job) => {
+                    tracing::warn!(job_id = %job.id, tool = %job.tool, %reason, "a job could not run again");
+                    return self.announce(&job);
+                }
+                Err(error) if error.is_transient() && self.pause(&mut backoff).await.is_ok() => {}
+                // It has ended by another hand; or the store is gone for good, and the next start accounts for it.
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Sees the work of a job through that this process has taken on. `start` is called once, when it is its turn.
+    pub(crate) fn resume(
+        &self,
+        origin: Origin,
+        context: JobContext,
+        start: impl FnOnce(&Arc<JobContext>) -> Body + Send + 'static,
+    ) {
+        let live = LiveJob::new(Arc::new(context), Some(origin));
+        self.live().insert(&live);
+        let span = live.span();
+        let deadline = origin.site.deadline;
+        observe::spawn(self.clone().launch(live, start, deadline).instrument(span));
+    }
+}

@@ -1,0 +1,88 @@
+//! Making a call again whose server ended before its work did: from the arguments that its record kept, through the same
+//! server and tool, with nobody at the other end.
+
+use std::sync::Arc;
+
+use rmcp::model::{CallToolRequestParams, CallToolResponse, NumberOrString};
+use rmcp::service::{Peer, RequestContext, serve_directly};
+use rmcp::{ErrorData, RoleServer, ServerHandler};
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+use super::catalogue::Catalogue;
+use super::outcome::spoken;
+use crate::call::CallRequest;
+use crate::call_key::CallKey;
+use crate::job::JobRecord;
+use crate::manager::{Answer, CallsAgain, JobManager};
+
+/// A wrapped server, as the one that makes calls again.
+pub(super) struct CallAgain<S> {
+    inner: Arc<S>,
+    catalogue: Catalogue,
+    nobody: OnceCell<Peer<RoleServer>>,
+}
+
+impl<S: ServerHandler> CallAgain<S> {
+    pub(super) fn new(inner: Arc<S>, catalogue: Catalogue) -> Self {
+        Self { inner, catalogue, nobody: OnceCell::new() }
+    }
+
+    /// The context of a request that nobody made: whatever is asked of its peer fails at once.
+    async fn context(&self, id: String) -> RequestContext<RoleServer> {
+        let nobody = self.nobody.get_or_init(async || {
+            let gone = serve_directly(Nobody, (tokio::io::empty(), tokio::io::sink()), None);
+            let peer = gone.peer().clone();
+            // Ends at once, since there is nothing to read; from then on the peer refuses everything.
+            let _ = gone.waiting().await;
+            peer
+        });
+        RequestContext::new(NumberOrString::String(id.into()), nobody.await.clone())
+    }
+}
+
+impl<S: ServerHandler> CallsAgain for CallAgain<S> {
+    fn has(&self, tool: String) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let context = self.context(format!("look up {tool}")).await;
+            let annotated = self.catalogue.look_up(&*self.inner, &tool, &context).await;
+            annotated.is_some_and(|annotated| annotated.rerun)
+        })
+    }
+
+    fn call(&self, manager: JobManager, job: Arc<JobRecord>) -> Answer<'_, Result<(), String>> {
+        Box::pin(async move {
+            let Some(rerun) = &job.rerun else {
+                return Err("its arguments are gone".to_owned());
+            };
+            let mut context = self.context(format!("rerun {}", job.id)).await;
+            let body_token = CancellationToken::new();
+            context.ct = body_token.clone();
+            let arguments = rerun.arguments.clone();
+            let key = CallKey::new(std::any::type_name::<S>(), &job.tool, Some(&arguments));
+            let request = CallToolRequestParams::new(job.tool.clone()).with_arguments(arguments);
+            let call = Arc::new(CallRequest {
+                key: Some(key),
+                body_token,
+                reruns: Some(Arc::clone(&job)),
+                ..CallRequest::unknown(Some(manager))
+            });
+            let answer = Arc::clone(&call).serve(self.inner.call_tool(request, context)).await;
+            // What the tool answers with is a ticket, once its work has been taken on.
+            if call.became.get().is_some() { Ok(()) } else { Err(refusal(&answer)) }
+        })
+    }
+}
+
+/// What was answered in place of beginning the work.
+fn refusal(answer: &Result<CallToolResponse, ErrorData>) -> String {
+    match answer {
+        Ok(CallToolResponse::Complete(result)) => spoken(result),
+        Ok(_) => "the tool answered otherwise".to_owned(),
+        Err(error) => error.message.to_string(),
+    }
+}
+
+/// The server of a connection that is closed.
+struct Nobody;
+impl ServerHandler for Nobody {}
