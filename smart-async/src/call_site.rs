@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::job;
+
 /// What becomes of work whose caller's connection is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnDisconnect {
@@ -24,13 +26,19 @@ pub enum OnCancel {
     Cancel,
 }
 
-/// A named slot that what the work completed with is put into.
+/// A named slot that what the work completed with is put into; what a [`job::StateTarget`] is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StateTarget {
     /// A name of `[a-z0-9_-]`, checked by the macro.
     pub(crate) field: &'static str,
     /// Which part of the result, as a JSON pointer (RFC 6901); empty for all of it.
     pub(crate) pointer: &'static str,
+}
+
+impl From<StateTarget> for job::StateTarget {
+    fn from(target: StateTarget) -> Self {
+        Self::new(target.field, target.pointer)
+    }
 }
 
 /// An annotated function, as its annotation describes it.

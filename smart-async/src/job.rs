@@ -12,6 +12,8 @@ mod query;
 mod record;
 mod rerun;
 mod state;
+mod state_name;
+mod state_target;
 mod transition;
 
 pub use failure::{FailureKind, JobFailure};
@@ -22,6 +24,8 @@ pub use query::{JobPage, JobQuery, Prune};
 pub use record::{JobRecord, MalformedRecord};
 pub use rerun::Rerun;
 pub use state::{JobState, JobStatus, Timestamp};
+pub use state_name::{InvalidStateName, StateName};
+pub use state_target::StateTarget;
 pub use transition::{Change, IllegalTransition, JobEvent};
 
 pub(crate) use outcome::kept;

@@ -7,6 +7,7 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod draft;
+mod hydrated;
 mod json_file;
 mod memory;
 mod table;
@@ -16,13 +17,21 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
+pub use hydrated::HydratedState;
+pub(crate) use hydrated::rank;
 pub use json_file::JsonFileStore;
 pub use memory::MemoryStore;
 
-use crate::job::{Change, IllegalTransition, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune};
+use crate::job::{
+    Change, IllegalTransition, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune, StateName,
+    Timestamp,
+};
 
 /// What a store's methods return: a boxed future, so that `dyn JobStore` can be had.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// What tells a store the time, where it has to know: the caller's clock.
+pub type Clock = fn() -> Timestamp;
 
 /// A keeper of job records.
 ///
@@ -65,6 +74,18 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
 
     /// The jobs of `server` that have not ended and have no owner that lives.
     fn abandoned(&self, server: String) -> StoreFuture<'_, Vec<Arc<JobRecord>>>;
+
+    /// Keeps what a job completed with as the value of a state, where [`HydratedState::replaces`] says that it takes
+    /// the place of what stands there; says whether it did. To put the same completion again changes nothing.
+    ///
+    /// `clock` is read under the lock that guards what stands. Read before, it would make a completion that came
+    /// meanwhile seem to lie in the future.
+    ///
+    /// A state belongs to no job: it stays when its job is removed.
+    fn put_state(&self, state: HydratedState, clock: Clock) -> StoreFuture<'_, bool>;
+
+    /// The value of a state, if it has one. As long as the state has not changed, the answer is the same `Arc`.
+    fn state(&self, field: StateName) -> StoreFuture<'_, Option<Arc<HydratedState>>>;
 
     /// The name under which this process marks the jobs that it runs.
     fn owner(&self) -> OwnerId;

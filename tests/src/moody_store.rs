@@ -1,11 +1,13 @@
-//! A store that works as the memory store does, until it is told to fail or to be slow.
+//! A store that works as the memory store does, or as another one, until it is told to fail or to be slow.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use smart_async::job::{Change, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune};
-use smart_async::store::{JobStore, MemoryStore, Pruned, StoreError, StoreFuture};
+use smart_async::job::{Change, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune, StateName};
+use smart_async::store::{
+    Clock, HydratedState, JobStore, MemoryStore, Pruned, StoreError, StoreFuture,
+};
 
 use crate::Gate;
 
@@ -15,32 +17,60 @@ pub struct MoodyStore(Arc<Moods>);
 
 #[derive(Debug)]
 struct Moods {
-    inner: MemoryStore,
+    inner: Box<dyn JobStore>,
     broken: AtomicBool,
+    states_broken: AtomicBool,
     failures: AtomicUsize,
     /// Inserts wait for this, once they are done.
     slow: Option<Gate>,
+    /// The next state that is put waits for this, before anything is done.
+    held_state: Mutex<Option<Gate>>,
 }
 
 impl MoodyStore {
     /// A store that works.
     pub fn working() -> Self {
-        Self::with(None)
+        Self::with(MemoryStore::new(), None)
     }
 
     /// A store whose inserts reach the disk at once, and are acknowledged when `gate` opens.
     pub fn slow(gate: Gate) -> Self {
-        Self::with(Some(gate))
+        Self::with(MemoryStore::new(), Some(gate))
     }
 
-    fn with(slow: Option<Gate>) -> Self {
-        let (broken, failures) = (AtomicBool::new(false), AtomicUsize::new(0));
-        Self(Arc::new(Moods { inner: MemoryStore::new(), broken, failures, slow }))
+    /// A store that works as `inner` does.
+    pub fn over(inner: impl JobStore) -> Self {
+        Self::with(inner, None)
+    }
+
+    fn with(inner: impl JobStore, slow: Option<Gate>) -> Self {
+        Self(Arc::new(Moods {
+            inner: Box::new(inner),
+            broken: AtomicBool::new(false),
+            states_broken: AtomicBool::new(false),
+            failures: AtomicUsize::new(0),
+            slow,
+            held_state: Mutex::default(),
+        }))
     }
 
     /// Fails every write from now on, or none.
     pub fn set_broken(&self, broken: bool) {
         self.0.broken.store(broken, Ordering::SeqCst);
+    }
+
+    /// Fails to put states from now on, or does not; other writes work all the same.
+    pub fn set_states_broken(&self, broken: bool) {
+        self.0.states_broken.store(broken, Ordering::SeqCst);
+    }
+
+    /// Lets the next state that is put arrive at `gate`, and put only when that opens.
+    pub fn hold_next_state(&self, gate: Gate) {
+        *self.held_state() = Some(gate);
+    }
+
+    fn held_state(&self) -> MutexGuard<'_, Option<Gate>> {
+        self.0.held_state.lock().expect("nobody panics while holding it")
     }
 
     /// How often a write has failed.
@@ -54,7 +84,11 @@ impl MoodyStore {
     }
 
     fn check(&self) -> Result<(), StoreError> {
-        if !self.0.broken.load(Ordering::SeqCst) {
+        self.fail_if(self.0.broken.load(Ordering::SeqCst))
+    }
+
+    fn fail_if(&self, broken: bool) -> Result<(), StoreError> {
+        if !broken {
             return Ok(());
         }
         self.0.failures.fetch_add(1, Ordering::SeqCst);
@@ -101,6 +135,23 @@ impl JobStore for MoodyStore {
 
     fn abandoned(&self, server: String) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
         self.0.inner.abandoned(server)
+    }
+
+    fn put_state(&self, state: HydratedState, clock: Clock) -> StoreFuture<'_, bool> {
+        Box::pin(async move {
+            self.check()?;
+            self.fail_if(self.0.states_broken.load(Ordering::SeqCst))?;
+            let held = self.held_state().take();
+            if let Some(gate) = held {
+                gate.arrive();
+                gate.opened().await;
+            }
+            self.0.inner.put_state(state, clock).await
+        })
+    }
+
+    fn state(&self, field: StateName) -> StoreFuture<'_, Option<Arc<HydratedState>>> {
+        self.0.inner.state(field)
     }
 
     fn owner(&self) -> OwnerId {

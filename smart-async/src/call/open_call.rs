@@ -17,7 +17,7 @@ use crate::budget;
 use crate::call_site::CallSite;
 use crate::context::JobContext;
 use crate::job::{JobStatus, Outcome};
-use crate::manager::{Adopted, Body, JobManager, LiveJob, panic_message};
+use crate::manager::{Adopted, Body, InlineCompletion, JobManager, LiveJob, panic_message};
 use crate::reply::{CallError, CallErrorKind, JobTicket, Reply};
 use crate::store::StoreError;
 
@@ -184,6 +184,10 @@ impl<R: Send + 'static> OpenCall<R> {
                 match ended {
                     Ok(result) => {
                         tell("answered inline", elapsed);
+                        if let Some(target) = self.site.state {
+                            let completion = InlineCompletion::new(target, tool, self.context.id());
+                            let _ = self.request.completed.set(completion);
+                        }
                         return Reply::Inline(result);
                     }
                     Err(error) => match error.try_into_panic() {

@@ -9,7 +9,7 @@ use super::caller::Caller;
 use crate::call_key::CallKey;
 use crate::call_site::CallSite;
 use crate::job::{JobId, JobRecord, Rerun};
-use crate::manager::{Adoption, JobManager, OpenCallGuard, Origin};
+use crate::manager::{Adoption, InlineCompletion, JobManager, OpenCallGuard, Origin};
 use crate::observe;
 use crate::reply::FollowUp;
 
@@ -43,6 +43,8 @@ pub(crate) struct CallRequest {
     pub(crate) arguments: Option<Map<String, Value>>,
     /// The job whose work runs again by this call.
     pub(crate) reruns: Option<Arc<JobRecord>>,
+    /// The end of the call, where it ended within its budget and its result goes into a state.
+    pub(crate) completed: OnceLock<InlineCompletion>,
 }
 
 impl CallRequest {
@@ -68,6 +70,7 @@ impl CallRequest {
             became: OnceLock::new(),
             arguments: None,
             reruns: None,
+            completed: OnceLock::new(),
         }
     }
 

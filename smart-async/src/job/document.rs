@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{
     FailureKind, JobFailure, JobId, JobOutput, JobRecord, JobState, JobStatus, MalformedRecord,
-    OwnerId, Progress, Rerun, Timestamp,
+    OwnerId, Progress, Rerun, StateTarget, Timestamp,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -61,6 +61,11 @@ pub(super) struct JobDocument {
     arguments: Option<Map<String, Value>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_reruns: Option<u32>,
+    /// The state that the result goes into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    state: Option<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    state_pointer: String,
     #[serde(flatten)]
     unknown_fields: Map<String, Value>,
 }
@@ -102,6 +107,12 @@ impl From<&JobRecord> for JobDocument {
             owner: record.owner,
             arguments: record.rerun.as_ref().map(|rerun| rerun.arguments.clone()),
             max_reruns: record.rerun.as_ref().map(|rerun| rerun.max_reruns),
+            state: record.state_target.as_ref().map(|target| target.field.clone()),
+            state_pointer: record
+                .state_target
+                .as_ref()
+                .map(|target| target.pointer.clone())
+                .unwrap_or_default(),
             unknown_fields: record.unknown_fields.clone(),
         };
         match &record.state {
@@ -170,6 +181,8 @@ impl TryFrom<JobDocument> for JobRecord {
                 completed_at: completed_at()?,
             },
         };
+        let pointer = document.state_pointer;
+        let state_target = document.state.map(|field| StateTarget { field, pointer });
         Ok(Self {
             id: document.id,
             label: document.label,
@@ -188,6 +201,7 @@ impl TryFrom<JobDocument> for JobRecord {
                 arguments: document.arguments.unwrap_or_default(),
                 max_reruns,
             }),
+            state_target,
             unknown_fields: document.unknown_fields,
         })
     }

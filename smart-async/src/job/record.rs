@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::document::JobDocument;
 use super::{
     Change, IllegalTransition, JobEvent, JobId, JobState, JobStatus, OwnerId, Progress, Rerun,
-    Timestamp,
+    StateTarget, Timestamp,
 };
 
 /// What is known about a job, and what lies on disk of it.
@@ -47,6 +47,8 @@ pub struct JobRecord {
     pub owner: Option<OwnerId>,
     /// What its work needs to run again after the end of its server, where it may; dropped when the job ends.
     pub rerun: Option<Rerun>,
+    /// The state that the result goes into when the job completes.
+    pub state_target: Option<StateTarget>,
     /// Fields of a later version, kept as they were read.
     pub unknown_fields: Map<String, Value>,
 }
@@ -75,6 +77,7 @@ impl JobRecord {
             session: None,
             owner: None,
             rerun: None,
+            state_target: None,
             unknown_fields: Map::new(),
         }
     }
@@ -350,6 +353,19 @@ mod tests {
         json["shoe_size"] = 43.into();
         let back = JobRecord::from_json(json.clone()).unwrap();
         assert_eq!(back.to_json()["shoe_size"], 43);
+    }
+
+    #[test]
+    fn where_the_result_goes_is_kept() {
+        for (pointer, spelled) in [("", None), ("/a~1b", Some("/a~1b"))] {
+            let mut record = record();
+            record.state_target = Some(StateTarget::new("latest", pointer));
+            let json = record.to_json();
+            assert_eq!(json["state"], "latest");
+            assert_eq!(json.get("state_pointer").and_then(Value::as_str), spelled);
+            assert!(JobRecord::from_json(json).unwrap() == record);
+        }
+        assert!(record().to_json().get("state").is_none());
     }
 
     #[test]

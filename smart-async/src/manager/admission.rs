@@ -17,7 +17,7 @@ use super::supervisor::interrupted;
 use super::{Error, JobManager, OpenCallGuard};
 use crate::backoff::Backoff;
 use crate::context::JobContext;
-use crate::job::{Change, JobEvent, JobId, JobRecord, Rerun};
+use crate::job::{Change, JobEvent, JobId, JobRecord, Rerun, StateTarget};
 use crate::store::StoreError;
 use crate::{clock, observe};
 
@@ -33,6 +33,8 @@ pub(crate) struct Adoption {
     pub(super) deadline: Option<Duration>,
     /// What the work needs to run again, where it may.
     pub(super) rerun: Option<Rerun>,
+    /// The state that the result goes into.
+    pub(super) state_target: Option<StateTarget>,
 }
 
 impl Adoption {
@@ -42,6 +44,7 @@ impl Adoption {
             tool: origin.site.tool.to_owned(),
             label,
             deadline: origin.site.deadline,
+            state_target: origin.site.state.map(StateTarget::from),
             origin: Some(origin),
             rerun,
             ..Self::default()
@@ -56,6 +59,7 @@ impl Adoption {
         record.tags.clone_from(&self.tags);
         record.session.clone_from(&self.session);
         record.rerun.clone_from(&self.rerun);
+        record.state_target.clone_from(&self.state_target);
         record.owner = Some(manager.store().owner());
         record
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::JobManager;
-use super::retention;
+use super::{hydration, retention};
 use crate::clock;
 use crate::job::{Change, FailureKind, JobEvent, JobFailure, JobId, JobQuery, JobStatus};
 use crate::store::StoreError;
@@ -13,6 +13,7 @@ use crate::store::StoreError;
 /// A store that fails now is no reason not to serve: what was left behind stays as it is until the next start.
 pub(super) async fn recover(manager: &JobManager) {
     account_for_abandoned(manager).await;
+    hydration::replay(manager).await;
     remember_runs(manager).await;
     retention::start(manager);
 }

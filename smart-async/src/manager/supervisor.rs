@@ -156,6 +156,8 @@ impl JobManager {
                     Span::current()
                         .record("outcome", job.status().as_str())
                         .record("elapsed_seconds", elapsed_seconds);
+                    // Before anybody is told, so that who waits for the job finds its state.
+                    self.hydrate(&job, &change.event).await;
                     self.announce(&job);
                     live.touch();
                     return Some(job);

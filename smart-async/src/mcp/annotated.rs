@@ -16,7 +16,8 @@ use super::wishes::{Annotated, Wishes};
 use crate::budget;
 use crate::call::{CallRequest, Caller};
 use crate::call_key::CallKey;
-use crate::manager::LiveJob;
+use crate::job::kept;
+use crate::manager::{InlineCompletion, LiveJob};
 use crate::reply::JobTicket;
 
 impl<S: ServerHandler> JobServer<S> {
@@ -53,6 +54,9 @@ impl<S: ServerHandler> JobServer<S> {
             ..CallRequest::unknown(Some(self.manager.clone()))
         });
         let answer = Arc::clone(&call).serve(self.inner().call_tool(request, context)).await;
+        if let Some(completion) = call.completed.get() {
+            self.hydrate_inline(completion, &answer).await;
+        }
         if caller.has_left()
             && let Some(live) = call.became.get().and_then(|id| self.manager.live().get(*id))
         {
@@ -60,6 +64,25 @@ impl<S: ServerHandler> JobServer<S> {
             self.ticket_was_lost(&live, &caller).await;
         }
         answer
+    }
+
+    /// Puts what a call answers with inline into the state that its tool names. An answer that is an error, or a question,
+    /// goes nowhere.
+    async fn hydrate_inline(
+        &self,
+        completion: &InlineCompletion,
+        answer: &Result<CallToolResponse, ErrorData>,
+    ) {
+        if let Ok(CallToolResponse::Complete(result)) = answer
+            && result.is_error != Some(true)
+        {
+            match kept(outcome::of_result(result)) {
+                Ok(output) => self.manager.hydrate_inline(completion, &output).await,
+                Err(failure) => {
+                    tracing::error!(%failure, "the answer of a call goes into no state");
+                }
+            }
+        }
     }
 
     /// The caller left before the ticket reached it: the same call, made again, gets the job; or the job is stopped,

@@ -24,7 +24,8 @@ pub(crate) fn of_tool<R: IntoCallToolResult>(result: R) -> Outcome {
     }
 }
 
-fn of_result(result: &CallToolResult) -> Outcome {
+/// What a result of a tool means to a job.
+pub(super) fn of_result(result: &CallToolResult) -> Outcome {
     let kept = |usual: &CallToolResult| {
         if usual == result { None } else { serde_json::to_value(result).ok() }
     };

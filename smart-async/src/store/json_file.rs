@@ -12,6 +12,7 @@ mod journal;
 mod known;
 mod lines;
 mod owners;
+mod state;
 mod view;
 mod writer;
 
@@ -24,12 +25,13 @@ use tokio::task::spawn_blocking;
 use self::files::Paths;
 use self::known::{Known, Shared};
 use self::owners::Owners;
+use self::state::{Peek, States};
 use self::view::View;
 use self::writer::Writer;
 use super::draft::Draft;
 use super::table::Table;
-use super::{JobStore, Pruned, StoreError, StoreFuture};
-use crate::job::{Change, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune};
+use super::{Clock, HydratedState, JobStore, Pruned, StoreError, StoreFuture};
+use crate::job::{Change, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune, StateName};
 use crate::observe;
 
 /// Keeps job records in a folder, by default `~/.job_mcp`; several processes may share it.
@@ -44,6 +46,7 @@ pub struct JsonFileStore {
     known: Shared,
     writer: Writer,
     view: Arc<View>,
+    states: Arc<States>,
 }
 
 impl JsonFileStore {
@@ -69,7 +72,8 @@ impl JsonFileStore {
         let view = Arc::new(View::start(paths.clone(), known.clone())?);
         let writer =
             Writer::start(paths.clone(), Arc::clone(&owners), known.clone(), Arc::clone(&view))?;
-        Ok(Self { home, paths, owners, known, writer, view })
+        let states = Arc::new(States::open(paths.clone()));
+        Ok(Self { home, paths, owners, known, writer, view, states })
     }
 
     /// The folder.
@@ -150,6 +154,25 @@ impl JobStore for JsonFileStore {
     fn abandoned(&self, server: String) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
         let owners = Arc::clone(&self.owners);
         self.read(move |table| owners.without_the_living(table.unfinished(&server)))
+    }
+
+    fn put_state(&self, state: HydratedState, clock: Clock) -> StoreFuture<'_, bool> {
+        let states = Arc::clone(&self.states);
+        Box::pin(async move {
+            let putting = spawn_blocking(observe::carried(move || states.put(state, clock)));
+            putting.await.unwrap_or(Err(StoreError::Closed))
+        })
+    }
+
+    fn state(&self, field: StateName) -> StoreFuture<'_, Option<Arc<HydratedState>>> {
+        Box::pin(async move {
+            if let Peek::Known(state) = self.states.peek(&field) {
+                return Ok(state);
+            }
+            let states = Arc::clone(&self.states);
+            let reading = spawn_blocking(observe::carried(move || states.read(&field)));
+            reading.await.unwrap_or(Err(StoreError::Closed))
+        })
     }
 
     fn owner(&self) -> OwnerId {

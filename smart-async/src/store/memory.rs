@@ -1,12 +1,13 @@
 //! A store that forgets with its process: for tests, and for those who want no disk.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::draft::Draft;
 use super::table::Table;
-use super::{JobStore, Pruned, StoreError, StoreFuture};
-use crate::job::{Change, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune};
+use super::{Clock, HydratedState, JobStore, Pruned, StoreError, StoreFuture};
+use crate::job::{Change, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune, StateName};
 
 /// Keeps job records in memory. Nothing outlives the process, and nobody else sees them.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ pub struct MemoryStore {
     /// Whether the name has been given up.
     closed: AtomicBool,
     table: Mutex<Table>,
+    states: Mutex<HashMap<StateName, Arc<HydratedState>>>,
 }
 
 impl MemoryStore {
@@ -24,11 +26,20 @@ impl MemoryStore {
         reason = "each store has a name of its own, so none is the default"
     )]
     pub fn new() -> Self {
-        Self { owner: OwnerId::new(), closed: AtomicBool::new(false), table: Mutex::default() }
+        Self {
+            owner: OwnerId::new(),
+            closed: AtomicBool::new(false),
+            table: Mutex::default(),
+            states: Mutex::default(),
+        }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn states(&self) -> MutexGuard<'_, HashMap<StateName, Arc<HydratedState>>> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Draft<'_>) -> T) -> T {
@@ -76,6 +87,19 @@ impl JobStore for MemoryStore {
         let closed = self.closed.load(Ordering::SeqCst);
         let others = unfinished.into_iter().filter(|job| closed || job.owner != Some(self.owner));
         ready(Ok(others.collect()))
+    }
+
+    fn put_state(&self, state: HydratedState, clock: Clock) -> StoreFuture<'_, bool> {
+        let mut states = self.states();
+        let is_put = states.get(&state.field).is_none_or(|stands| state.replaces(stands, clock()));
+        if is_put {
+            states.insert(state.field.clone(), Arc::new(state));
+        }
+        ready(Ok(is_put))
+    }
+
+    fn state(&self, field: StateName) -> StoreFuture<'_, Option<Arc<HydratedState>>> {
+        ready(Ok(self.states().get(&field).cloned()))
     }
 
     fn owner(&self) -> OwnerId {

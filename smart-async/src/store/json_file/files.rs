@@ -14,6 +14,7 @@ pub(super) struct Paths {
     pub(super) owners: PathBuf,
     pub(super) jobs: PathBuf,
     pub(super) journal: PathBuf,
+    pub(super) states: PathBuf,
     lock: PathBuf,
     view_lock: PathBuf,
 }
@@ -28,6 +29,7 @@ impl Paths {
             journal: meta.join("journal.ndjson"),
             lock: meta.join("journal.lock"),
             view_lock: meta.join("jobs.lock"),
+            states: home.join("state"),
             meta,
         };
         paths.make_folders()?;
@@ -66,7 +68,6 @@ impl Paths {
     ///
     /// A process that holds it and is stopped would hold up everybody for ever, so the wait has an end.
     pub(super) fn lock(&self) -> Result<File, StoreError> {
-        const PATIENCE: Duration = Duration::from_secs(5);
         let failed = |error| StoreError::io("lock", &self.lock, error);
         let file = match open_lock(&self.lock) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -76,23 +77,7 @@ impl Paths {
             }
             opened => opened,
         };
-        let file = file.map_err(failed)?;
-        let began = Instant::now();
-        // Others hold it for as long as a sync takes: a short pause at first, and longer ones for a stuck process.
-        let mut pause = Duration::from_micros(20);
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => {
-                    std::thread::sleep(pause);
-                    pause = (pause * 2).min(Duration::from_millis(5));
-                }
-                Err(TryLockError::WouldBlock) => {
-                    return Err(failed(io::ErrorKind::TimedOut.into()));
-                }
-                Err(TryLockError::Error(error)) => return Err(failed(error)),
-            }
-        }
+        wait_for_lock(file.map_err(failed)?, &self.lock)
     }
 
     /// Tries out whether locks work here: on some network file systems they say yes to everybody.
@@ -145,7 +130,7 @@ impl Paths {
         };
         write().map_err(|error| StoreError::io("write", &new, error))?;
         fs::rename(&new, path).map_err(|error| StoreError::io("replace", path, error))?;
-        sync_folder(&self.meta)
+        sync_folder(path.parent().unwrap_or(&self.meta))
     }
 
     /// Moves a file that cannot be understood out of the way, under a name that tells when.
@@ -155,12 +140,32 @@ impl Paths {
         aside.push(format!(".damaged-{time}"));
         let aside = PathBuf::from(aside);
         fs::rename(path, &aside).map_err(|error| StoreError::io("set aside", path, error))?;
-        sync_folder(&self.meta)?;
+        sync_folder(path.parent().unwrap_or(&self.meta))?;
         Ok(aside)
     }
 }
 
-fn open_lock(path: &Path) -> io::Result<File> {
+/// Waits for the lock of a file, but not for ever.
+pub(super) fn wait_for_lock(file: File, path: &Path) -> Result<File, StoreError> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let failed = |error| StoreError::io("lock", path, error);
+    let began = Instant::now();
+    // Others hold it for as long as a sync takes: a short pause at first, and longer ones for a stuck process.
+    let mut pause = Duration::from_micros(20);
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(5));
+            }
+            Err(TryLockError::WouldBlock) => return Err(failed(io::ErrorKind::TimedOut.into())),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+    }
+}
+
+pub(super) fn open_lock(path: &Path) -> io::Result<File> {
     private().create(true).truncate(false).write(true).open(path)
 }
 

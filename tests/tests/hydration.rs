@@ -1,0 +1,564 @@
+//! State: what a job completes with goes into the slot that its tool names, once, whatever comes in between.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rmcp::handler::server::wrapper::Parameters;
+use rmcp::{Json, ServerHandler, tool, tool_handler, tool_router};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use smart_async::job::{JobId, JobOutput, JobQuery, Prune, StateName, Timestamp};
+use smart_async::manager::{State, WaitFor};
+use smart_async::store::{HydratedState, JobStore, JsonFileStore};
+use smart_async::{JobManager, JobRequest, JobStatus, Reply, WithJobs, job_fn, smart_async};
+use smart_async_tests::{Client, Gate, MoodyStore};
+use tempfile::TempDir;
+
+/// A server that forecasts what it is told to, once its gate is open.
+#[derive(Clone)]
+struct Observatory {
+    gate: Gate,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Order {
+    sky: Value,
+}
+
+#[derive(Debug, Serialize, Deserialize, PartialEq, JsonSchema)]
+struct Forecast {
+    sky: Value,
+}
+
+#[tool_router]
+impl Observatory {
+    async fn look(&self) {
+        self.gate.arrive();
+        self.gate.opened().await;
+    }
+
+    /// Forecast.
+    #[smart_async(default = 5, state = "forecast")]
+    #[tool]
+    async fn forecast(&self, Parameters(order): Parameters<Order>) -> Json<Forecast> {
+        self.look().await;
+        Json(Forecast { sky: order.sky })
+    }
+
+    /// Forecast, of which a part is kept whose name has to be spelled out.
+    #[smart_async(default = 5, state = "sky", pointer = "/sky/north~1south/a~0b/1")]
+    #[tool]
+    async fn forecast_part(&self, Parameters(order): Parameters<Order>) -> Json<Forecast> {
+        self.look().await;
+        Json(Forecast { sky: order.sky })
+    }
+
+    /// Fail to forecast.
+    #[smart_async(default = 5, state = "forecast")]
+    #[tool]
+    async fn fail(&self) -> Result<Json<Forecast>, String> {
+        self.look().await;
+        Err("it is foggy".to_owned())
+    }
+
+    /// Forecast nothing that anybody keeps.
+    #[smart_async(default = 5)]
+    #[tool]
+    async fn glance(&self) -> String {
+        self.look().await;
+        "clouds".to_owned()
+    }
+}
+
+#[tool_handler(name = "observatory")]
+impl ServerHandler for Observatory {}
+
+struct Bench {
+    gate: Gate,
+    jobs: JobManager,
+    client: Client,
+}
+
+async fn bench_with(jobs: JobManager) -> Bench {
+    let gate = Gate::new();
+    let server = Observatory { gate: gate.clone() }.with_jobs(jobs.clone());
+    Bench { gate, jobs, client: Client::connect(server).await }
+}
+
+async fn bench() -> Bench {
+    bench_with(JobManager::in_memory()).await
+}
+
+impl Bench {
+    async fn ended(&self, id: &str) -> Value {
+        let waited =
+            self.client.ask("wait_job", json!({"job_ids": [id], "timeout_seconds": 20})).await;
+        waited["jobs"][0].clone()
+    }
+
+    async fn total(&self) -> usize {
+        self.jobs.list(JobQuery::default()).await.unwrap().total
+    }
+}
+
+fn sunny() -> Value {
+    json!({"sky": "sunny"})
+}
+
+fn forecast(jobs: &JobManager) -> State<Value> {
+    jobs.state("forecast").unwrap()
+}
+
+async fn standing(jobs: &JobManager) -> Option<Value> {
+    forecast(jobs).get().await.unwrap().map(|value| (*value).clone())
+}
+
+/// A manager over the folder, as the server has one.
+async fn over(folder: &Path) -> JobManager {
+    JobManager::builder().folder(folder).server("observatory").open().await.unwrap()
+}
+
+async fn moody_over(folder: &Path) -> (MoodyStore, JobManager) {
+    let store = MoodyStore::over(JsonFileStore::open(folder).await.unwrap());
+    // A state that cannot be put is tried until the end, which need not be waited for.
+    let builder = JobManager::builder().server("observatory").drain_grace(Duration::ZERO);
+    let jobs = builder.with_store(store.clone());
+    (store, jobs)
+}
+
+fn file(folder: &Path) -> std::path::PathBuf {
+    folder.join("state/forecast.json")
+}
+
+fn milliseconds() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_millis()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_fills_its_state_when_it_completes() {
+    let bench = bench().await;
+    let state = bench.jobs.state::<Forecast>("forecast").unwrap();
+    let id = bench.client.job("forecast", sunny()).await;
+    assert_eq!(state.get().await.unwrap(), None);
+    bench.gate.open();
+    assert_eq!(bench.ended(&id).await["status"], "completed");
+    assert_eq!(*state.get().await.unwrap().unwrap(), Forecast { sky: json!("sunny") });
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_told_of_the_end_finds_the_state() {
+    let bench = bench().await;
+    let id = bench.client.job("forecast", sunny()).await;
+    let mut changes = bench.jobs.subscribe();
+    bench.gate.open();
+    loop {
+        let change = changes.recv().await.unwrap();
+        if change.id.to_string() == id && change.status == JobStatus::Completed {
+            break;
+        }
+    }
+    // Looked at without a pause.
+    let state = bench.jobs.store().state(StateName::new("forecast").unwrap()).await.unwrap();
+    assert_eq!(state.unwrap().value, sunny());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_ends_inline_fills_its_state_before_its_answer() {
+    let bench = bench().await;
+    bench.gate.open();
+    assert_eq!(bench.client.ask("forecast", sunny()).await, sunny());
+    let state = bench.jobs.store().state(StateName::new("forecast").unwrap()).await.unwrap();
+    let state = state.unwrap();
+    assert_eq!((&*state.server, &*state.tool, &state.value), ("observatory", "forecast", &sunny()));
+    assert_eq!(bench.total().await, 0, "it became no job");
+    bench.client.ask("forecast", json!({"sky": "rainy"})).await;
+    assert_eq!(standing(&bench.jobs).await, Some(json!({"sky": "rainy"})));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_that_arrives_while_the_record_is_written_fills_the_state_once() {
+    let written = Gate::new();
+    let store = MoodyStore::slow(written.clone());
+    let jobs = JobManager::builder().server("observatory").with_store(store.clone());
+    let bench = bench_with(jobs).await;
+    let call = bench.client.send("forecast", sunny()).await;
+    written.arrived(1).await;
+    bench.gate.open();
+    let answer = serde_json::to_value(call.await_response().await.unwrap()).unwrap();
+    assert_eq!(answer["structuredContent"], sunny());
+    assert_eq!(standing(&bench.jobs).await, Some(sunny()));
+    written.open();
+    while store.count().await > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(standing(&bench.jobs).await, Some(sunny()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_whose_caller_has_left_fills_its_state() {
+    let bench = bench().await;
+    let call = bench.client.send("forecast", sunny()).await;
+    bench.gate.arrived(1).await;
+    call.cancel(Some("request timeout".to_owned())).await.unwrap();
+    while bench.total().await == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    bench.gate.open();
+    while standing(&bench.jobs).await.is_none() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(standing(&bench.jobs).await, Some(sunny()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_or_names_no_state_leaves_it_as_it_was() {
+    let bench = bench().await;
+    bench.gate.open();
+    bench.client.ask("forecast", sunny()).await;
+    for tool in ["fail", "glance"] {
+        bench.client.call(tool, json!({})).await;
+        let id = bench.client.job(tool, json!({"async_mode": true})).await;
+        bench.ended(&id).await;
+        assert_eq!(standing(&bench.jobs).await, Some(sunny()), "{tool}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pointer_names_the_part_that_is_kept() {
+    let bench = bench().await;
+    bench.gate.open();
+    let sky = json!({"sky": {"north/south": {"a~b": ["clear", "cloudy"]}}});
+    let cloudy = bench.jobs.state::<String>("sky").unwrap();
+    bench.client.ask("forecast_part", sky.clone()).await;
+    assert_eq!(*cloudy.get().await.unwrap().unwrap(), "cloudy");
+    // The same as a job, and then one that has no such part: it completes all the same.
+    for (sky, kept) in [
+        (json!({"north/south": {"a~b": [1, "starry"]}}), "starry"),
+        (json!({"north/south": {"a~b": ["only one"]}}), "starry"),
+    ] {
+        let id = bench.client.job("forecast_part", json!({"sky": sky, "async_mode": true})).await;
+        let job = bench.ended(&id).await;
+        assert_eq!((&job["status"], &job["result"]["sky"]), (&json!("completed"), &sky));
+        assert_eq!(*cloudy.get().await.unwrap().unwrap(), kept);
+    }
+    let answer = bench.client.ask("forecast_part", json!({"sky": "none"})).await;
+    assert_eq!(answer["sky"], "none", "a call answers as ever, too");
+    assert_eq!(*cloudy.get().await.unwrap().unwrap(), "starry");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_holds_nobody_up_and_is_tried_again() {
+    let store = MoodyStore::working();
+    let bench =
+        bench_with(JobManager::builder().server("observatory").with_store(store.clone())).await;
+    store.set_states_broken(true);
+    let id = bench.client.job("forecast", sunny()).await;
+    bench.gate.open();
+    assert_eq!(bench.ended(&id).await["status"], "completed");
+    assert_eq!(standing(&bench.jobs).await, None);
+    assert!(bench.jobs.health().store_error.is_some());
+    // A call that ends inline is answered likewise, and its result is the later one.
+    assert_eq!(
+        bench.client.ask("forecast", json!({"sky": "rainy"})).await,
+        json!({"sky": "rainy"})
+    );
+    store.set_states_broken(false);
+    while standing(&bench.jobs).await != Some(json!({"sky": "rainy"})) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(store.failures() >= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_completions_the_later_one_stands_though_it_is_put_first() {
+    let store = MoodyStore::working();
+    let bench =
+        bench_with(JobManager::builder().server("observatory").with_store(store.clone())).await;
+    bench.gate.open();
+    let held = Gate::new();
+    store.hold_next_state(held.clone());
+    let first = bench.client.job("forecast", json!({"sky": "old", "async_mode": true})).await;
+    held.arrived(1).await;
+    // The record is on disk, with the time of its end; the next one ends in a later millisecond.
+    let ended = bench.jobs.status(first.parse().unwrap()).await.unwrap();
+    let ended = ended.state.completed_at().unwrap().timestamp_millis();
+    while milliseconds() <= ended {}
+    bench.client.ask("forecast", json!({"sky": "new"})).await;
+    assert_eq!(standing(&bench.jobs).await, Some(json!({"sky": "new"})));
+    held.open();
+    assert_eq!(bench.ended(&first).await["status"], "completed");
+    bench.jobs.shutdown().await.unwrap();
+    let name = StateName::new("forecast").unwrap();
+    assert_eq!(store.state(name).await.unwrap().unwrap().value, json!({"sky": "new"}));
+}
+
+/// A job that completed, and whose process ended before its state was put.
+async fn crashed_before_the_state(folder: &Path, tool: &str, sky: Value) -> JobId {
+    let (store, jobs) = moody_over(folder).await;
+    store.set_states_broken(true);
+    let bench = bench_with(jobs).await;
+    bench.gate.open();
+    let id = bench.client.job(tool, json!({"sky": sky, "async_mode": true})).await;
+    assert_eq!(bench.ended(&id).await["status"], "completed");
+    // As a crash: no more attempts. The last one, at the end, fails as well.
+    bench.jobs.shutdown().await.unwrap();
+    id.parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_crash_between_the_record_and_the_state_is_made_good_once() {
+    let folder = TempDir::new().unwrap();
+    crashed_before_the_state(folder.path(), "forecast", json!("sunny")).await;
+    assert!(!file(folder.path()).exists());
+
+    let jobs = over(folder.path()).await;
+    assert_eq!(standing(&jobs).await, Some(sunny()));
+    drop(jobs);
+    // The next start puts the same completion again, which changes nothing.
+    let modified = fs::metadata(file(folder.path())).unwrap().modified().unwrap();
+    let jobs = over(folder.path()).await;
+    assert_eq!(standing(&jobs).await, Some(sunny()));
+    assert_eq!(fs::metadata(file(folder.path())).unwrap().modified().unwrap(), modified);
+}
+
+#[tokio::test]
+async fn making_good_spares_what_came_later() {
+    let folder = TempDir::new().unwrap();
+    let id = crashed_before_the_state(folder.path(), "forecast", json!("old")).await;
+    let later = {
+        let store = JsonFileStore::open(folder.path()).await.unwrap();
+        let ended = store.get(id).await.unwrap().unwrap().state.completed_at().unwrap();
+        let later = Timestamp::from_timestamp_millis(ended.timestamp_millis() + 1).unwrap();
+        let field = StateName::new("forecast").unwrap();
+        let value = json!({"sky": "new"});
+        let state = HydratedState::new(field, JobId::new(), "other", "forecast", later, value);
+        assert!(store.put_state(state, || Timestamp::MAX_UTC).await.unwrap());
+        later
+    };
+    // By then it does not lie in the future.
+    while milliseconds() <= later.timestamp_millis() {}
+    let jobs = over(folder.path()).await;
+    assert_eq!(standing(&jobs).await, Some(json!({"sky": "new"})));
+}
+
+#[tokio::test]
+async fn making_good_takes_the_newest_completion_that_has_such_a_part() {
+    let folder = TempDir::new().unwrap();
+    for sky in [
+        json!({"north/south": {"a~b": [1, "older"]}}),
+        json!({"north/south": {"a~b": [1, "newer"]}}),
+        json!("no such part"),
+    ] {
+        let id = crashed_before_the_state(folder.path(), "forecast_part", sky).await;
+        let store = JsonFileStore::open(folder.path()).await.unwrap();
+        let ended = store.get(id).await.unwrap().unwrap().state.completed_at().unwrap();
+        while milliseconds() <= ended.timestamp_millis() {}
+    }
+    assert!(!folder.path().join("state/sky.json").exists());
+    let jobs = over(folder.path()).await;
+    assert_eq!(*jobs.state::<String>("sky").unwrap().get().await.unwrap().unwrap(), "newer");
+}
+
+#[tokio::test]
+async fn a_state_outlives_its_server_and_its_job() {
+    let folder = TempDir::new().unwrap();
+    let bench = bench_with(over(folder.path()).await).await;
+    bench.gate.open();
+    let id = bench.client.job("forecast", json!({"sky": "sunny", "async_mode": true})).await;
+    bench.ended(&id).await;
+    bench.jobs.prune(Prune::default()).await.unwrap();
+    bench.jobs.shutdown().await.unwrap();
+    let jobs = JobManager::builder().folder(folder.path()).server("another").open().await.unwrap();
+    assert_eq!(jobs.list(JobQuery::default()).await.unwrap().total, 0);
+    assert_eq!(standing(&jobs).await, Some(sunny()));
+}
+
+#[tokio::test]
+async fn servers_over_one_folder_see_each_others_states() {
+    let folder = TempDir::new().unwrap();
+    let (one, two) =
+        (bench_with(over(folder.path()).await).await, bench_with(over(folder.path()).await).await);
+    one.gate.open();
+    two.gate.open();
+    let (at_one, at_two) = (forecast(&one.jobs), forecast(&two.jobs));
+    for day in 0..10 {
+        let bench = if day % 2 == 0 { &one } else { &two };
+        bench.client.ask("forecast", json!({"sky": day})).await;
+        for state in [&at_one, &at_two] {
+            assert_eq!(*state.get().await.unwrap().unwrap(), json!({"sky": day}));
+        }
+        let ended = milliseconds();
+        while milliseconds() <= ended {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_is_parsed_once_for_each_value() {
+    let bench = bench().await;
+    bench.gate.open();
+    let state = bench.jobs.state::<Forecast>("forecast").unwrap();
+    bench.client.ask("forecast", sunny()).await;
+    let first = state.get().await.unwrap().unwrap();
+    let again = state.clone().get().await.unwrap().unwrap();
+    assert!(std::sync::Arc::ptr_eq(&first, &again));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_of_another_type_is_refused_by_name() {
+    let bench = bench().await;
+    bench.gate.open();
+    bench.client.ask("forecast", sunny()).await;
+    let name = StateName::new("forecast").unwrap();
+    let id = bench.jobs.store().state(name).await.unwrap().unwrap().job_id;
+    let error = bench.jobs.state::<Vec<u32>>("forecast").unwrap().get().await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "failed to read the state `forecast`: what job {id} completed with does not fit the type that is asked \
+             for: invalid type: map, expected a sequence; ask for the type that the tool returns, or run the tool again"
+        )
+    );
+    // Who asks for what it is gets it all the same.
+    assert!(bench.jobs.state::<Forecast>("forecast").unwrap().get().await.unwrap().is_some());
+}
+
+#[test]
+fn a_state_is_asked_for_by_a_name_and_never_by_a_path() {
+    let jobs = JobManager::in_memory();
+    for name in ["../meta/jobs", "/etc/passwd", "", "Forecast", "con", "a.b"] {
+        assert!(jobs.state::<Value>(name).is_err(), "{name}");
+    }
+    assert_eq!(jobs.state::<Value>("forecast").unwrap().field().as_str(), "forecast");
+}
+
+/// No tool, and called by no client: only what becomes a job fills a state.
+#[smart_async(default = 5, state = "plain")]
+async fn plain(gate: Gate) -> u32 {
+    gate.opened().await;
+    7
+}
+
+#[tokio::test(start_paused = true)]
+async fn outside_of_a_server_only_jobs_fill_states() {
+    let jobs = JobManager::in_memory();
+    let state = jobs.state::<u32>("plain").unwrap();
+    let gate = Gate::new();
+    let (opened, closed) = (Gate::new(), gate.clone());
+    opened.open();
+    // The calls are made within work of this manager, so that their jobs are its own.
+    let caller = job_fn(move |_| {
+        let (opened, closed) = (opened.clone(), closed.clone());
+        async move {
+            assert!(matches!(plain(opened).await, Reply::Inline(7)));
+            let Reply::Job(ticket) = plain(closed).await else { panic!("it outlives its budget") };
+            Ok(JobOutput::new(ticket.job_id.to_string()))
+        }
+    });
+    let id = jobs.submit(JobRequest::new("caller"), caller).await.unwrap();
+    jobs.wait(&[id], WaitFor::any(), Duration::from_secs(20)).await.unwrap();
+    assert_eq!(state.get().await.unwrap(), None);
+    let inner: JobId = jobs.result(id).await.unwrap().result.as_str().unwrap().parse().unwrap();
+    gate.open();
+    jobs.wait(&[inner], WaitFor::any(), Duration::from_secs(20)).await.unwrap();
+    assert_eq!(*state.get().await.unwrap().unwrap(), 7);
+}
+
+/// What a folder holds beside the file of the state after `harm` was done to that, and what is read then.
+async fn after(harm: impl FnOnce(&Path)) -> (Vec<String>, Option<Value>) {
+    let folder = TempDir::new().unwrap();
+    let bench = bench_with(over(folder.path()).await).await;
+    bench.gate.open();
+    bench.client.ask("forecast", sunny()).await;
+    harm(&file(folder.path()));
+    let read = standing(&bench.jobs).await;
+    bench.client.ask("forecast", json!({"sky": "later"})).await;
+    assert_eq!(standing(&bench.jobs).await, Some(json!({"sky": "later"})), "it goes on");
+    let files = fs::read_dir(folder.path().join("state")).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut beside: Vec<_> = names.filter(|name| name != "forecast.json").collect();
+    beside.sort();
+    (beside, read)
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_understood_is_set_aside() {
+    for damage in ["", "{\"version\":1,", "[1]", "{\"version\":1,\"value\":3}"] {
+        let (beside, read) = after(|file| fs::write(file, damage).unwrap()).await;
+        assert_eq!(read, None, "{damage}");
+        let [aside, lock] = &beside[..] else { panic!("{beside:?}") };
+        assert!(aside.starts_with("forecast.json.damaged-") && lock == "state.lock", "{beside:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_is_a_state_without_a_value() {
+    let (beside, read) = after(|file| fs::remove_file(file).unwrap()).await;
+    assert_eq!((read, beside), (None, vec!["state.lock".to_owned()]));
+    after(|file| fs::remove_dir_all(file.parent().unwrap()).unwrap()).await;
+}
+
+#[tokio::test]
+async fn an_edit_by_hand_is_seen() {
+    let edit = |file: &Path| {
+        let text = fs::read_to_string(file).unwrap().replace("sunny", "edited by hand");
+        fs::write(file, text).unwrap();
+    };
+    let (_, read) = after(edit).await;
+    assert_eq!(read, Some(json!({"sky": "edited by hand"})));
+}
+
+#[tokio::test]
+async fn a_later_versions_file_is_left_alone() {
+    let folder = TempDir::new().unwrap();
+    let jobs = over(folder.path()).await;
+    fs::create_dir(folder.path().join("state")).unwrap();
+    let later = "{\"version\":2,\"whatever\":true}";
+    fs::write(file(folder.path()), later).unwrap();
+    let error = forecast(&jobs).get().await.unwrap_err().to_string();
+    assert!(error.contains("was written by a later version of smart-async (format 2"), "{error}");
+    let bench = bench_with(jobs).await;
+    bench.gate.open();
+    assert_eq!(bench.client.ask("forecast", sunny()).await, sunny(), "the call is answered");
+    assert_eq!(fs::read_to_string(file(folder.path())).unwrap(), later);
+}
+
+#[tokio::test]
+async fn what_a_crash_left_half_written_is_cleared_away() {
+    let folder = TempDir::new().unwrap();
+    fs::create_dir(folder.path().join("state")).unwrap();
+    let half = folder.path().join("state/forecast.json.new");
+    fs::write(&half, "{\"version\":1,\"fie").unwrap();
+    let jobs = over(folder.path()).await;
+    assert!(!half.exists());
+    assert_eq!(standing(&jobs).await, None);
+}
+
+#[tokio::test]
+async fn the_file_is_one_document_for_its_owner_alone() {
+    let folder = TempDir::new().unwrap();
+    let bench = bench_with(over(folder.path()).await).await;
+    bench.gate.open();
+    bench.client.ask("forecast", sunny()).await;
+    let document: Value = serde_json::from_slice(&fs::read(file(folder.path())).unwrap()).unwrap();
+    let id: JobId = document["job_id"].as_str().unwrap().parse().unwrap();
+    let completed_at = document["completed_at"].as_str().unwrap();
+    assert!(completed_at.ends_with('Z') && completed_at.len() == 24, "{completed_at}");
+    let expected = json!({
+        "version": 1,
+        "field": "forecast",
+        "job_id": id,
+        "server": "observatory",
+        "tool": "forecast",
+        "completed_at": completed_at,
+        "value": {"sky": "sunny"},
+    });
+    assert_eq!(document, expected);
+    #[cfg(unix)]
+    for (path, mode) in [(file(folder.path()), 0o600), (folder.path().join("state"), 0o700)] {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, mode);
+    }
+}
