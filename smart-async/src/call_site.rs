@@ -53,7 +53,7 @@ pub struct CallSite {
     pub(crate) on_cancel: OnCancel,
     /// How often the call may run again after the end of its server; 0 where it never does.
     pub(crate) max_reruns: u32,
-    /// Whether what the call was given and said is kept out of the store.
+    /// Whether what the work says and ends with is kept out of the store and of logs.
     pub(crate) redact: bool,
     /// Whether the result is kept in the store.
     pub(crate) store_result: bool,
@@ -127,7 +127,7 @@ impl CallSite {
         self
     }
 
-    /// What the call was given and said is kept out of the store.
+    /// What the work says and ends with is kept out of the store and of logs.
     #[must_use]
     pub const fn redact(mut self) -> Self {
         self.redact = true;
@@ -139,6 +139,11 @@ impl CallSite {
     pub const fn store_result(mut self, yes: bool) -> Self {
         self.store_result = yes;
         self
+    }
+
+    /// Whether what the work ends with is kept out of the store.
+    pub(crate) const fn keeps_results_back(&self) -> bool {
+        self.redact || !self.store_result
     }
 
     /// What the work completes with, or a part of it, goes into the slot of that name.

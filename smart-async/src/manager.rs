@@ -9,8 +9,10 @@ mod builder;
 mod cancel;
 mod history;
 mod hydration;
+mod kept_back;
 mod live;
 mod open_calls;
+mod readers;
 mod recovery;
 mod rerun;
 mod retention;
@@ -35,10 +37,13 @@ pub use self::builder::{JobManagerBuilder, OpenError, Retention};
 pub use self::cancel::Cancelled;
 use self::history::History;
 pub(crate) use self::hydration::InlineCompletion;
+use self::kept_back::KeptBack;
 pub(crate) use self::live::LiveJob;
 use self::live::LiveJobs;
 pub(crate) use self::open_calls::OpenCallGuard;
 use self::open_calls::OpenCalls;
+use self::readers::Readers;
+pub(crate) use self::readers::Reading;
 use self::rerun::Servers;
 pub(crate) use self::rerun::{Answer, CallsAgain};
 pub use self::state::{State, StateError};
@@ -47,7 +52,7 @@ pub use self::work::{Job, JobRequest, job_fn};
 use crate::context::{self, Host};
 use crate::job::{
     JobEvent, JobFailure, JobId, JobOutput, JobPage, JobQuery, JobRecord, JobState, JobStatus,
-    Prune,
+    Prune, ResultKept,
 };
 use crate::store::{JobStore, Pruned, StoreError};
 use crate::{clock, observe};
@@ -73,6 +78,8 @@ struct Inner {
     open_calls: OpenCalls,
     /// Who can make calls again.
     servers: Servers,
+    readers: Readers,
+    kept_back: KeptBack,
     history: History,
     changes: broadcast::Sender<JobChange>,
     /// What the store last failed at, while it fails.
@@ -129,6 +136,14 @@ pub enum Error {
     /// The job was cancelled.
     #[error("Job {0} was cancelled")]
     Cancelled(JobId),
+    /// The job completed, and its result cannot be had here.
+    #[error("Job {id} completed, but {reason}")]
+    ResultGone {
+        /// The job.
+        id: JobId,
+        /// Why.
+        reason: &'static str,
+    },
     /// The manager has been shut down, or is about to be.
     #[error("the server is ending and takes no new work")]
     Stopping,
@@ -215,6 +230,8 @@ impl JobManager {
             live: LiveJobs::default(),
             open_calls: OpenCalls::default(),
             servers: Servers::default(),
+            readers: Readers::default(),
+            kept_back: KeptBack::default(),
             history: History::default(),
             changes: broadcast::Sender::new(1024),
             trouble: Mutex::default(),
@@ -259,7 +276,8 @@ impl JobManager {
         }
     }
 
-    /// Where a job stands, with its progress of this moment.
+    /// Where a job stands, with its progress of this moment. A large result may be left out of it: then
+    /// [`JobRecord::result_kept`] says so, and [`status_with_result`](Self::status_with_result) has it.
     ///
     /// # Errors
     /// [`Error::NotFound`], or [`Error::Store`].
@@ -273,15 +291,33 @@ impl JobManager {
         Ok(self.as_of_now(job))
     }
 
+    /// As [`status`](Self::status), with what the job ended with, however large that is. Where
+    /// [`JobRecord::result_kept`] says of this one that it is elsewhere, it cannot be had here.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or [`Error::Store`].
+    pub async fn status_with_result(&self, id: JobId) -> Result<Arc<JobRecord>, Error> {
+        let _reading = self.reading(&[id]);
+        let job = self.status(id).await?;
+        if !matches!(job.result_kept, ResultKept::InFile { .. }) {
+            return Ok(job);
+        }
+        let job = self.inner.store.get_with_result(id).await?.ok_or(Error::NotFound(id))?;
+        Ok(self.as_of_now(job))
+    }
+
     /// The result of a job that completed.
     ///
     /// # Errors
-    /// [`Error::NotEnded`], [`Error::Failed`] or [`Error::Cancelled`] where it has none; [`Error::NotFound`];
-    /// [`Error::Store`].
+    /// [`Error::NotEnded`], [`Error::Failed`] or [`Error::Cancelled`] where it has none; [`Error::ResultGone`] where it
+    /// cannot be had here; [`Error::NotFound`]; [`Error::Store`].
     pub async fn result(&self, id: JobId) -> Result<JobOutput, Error> {
-        let job = self.status(id).await?;
+        let job = self.status_with_result(id).await?;
         match &job.state {
-            JobState::Completed { output, .. } => Ok(output.clone()),
+            JobState::Completed { output, .. } => match why_gone(&job) {
+                None => Ok(output.clone()),
+                Some(reason) => Err(Error::ResultGone { id, reason }),
+            },
             JobState::Failed { failure, .. } => {
                 Err(Error::Failed { id, failure: Box::new(failure.clone()) })
             }
@@ -310,13 +346,36 @@ impl JobManager {
         Ok(page)
     }
 
-    /// Removes ended jobs: of every server over the same folder, unless `prune` names one. Never touches a live job.
+    /// Removes ended jobs: of every server over the same folder, unless `prune` names one. Never touches a live job, nor
+    /// one that somebody in this process waits for or reads just now.
     ///
     /// # Errors
     /// [`Error::Store`].
     pub async fn prune(&self, prune: Prune) -> Result<Pruned, Error> {
         self.ready().await;
-        Ok(self.inner.store.prune(prune).await?)
+        Ok(self.prune_unread(prune).await?)
+    }
+
+    /// Prunes, but spares those that somebody in this process is about to read.
+    async fn prune_unread(&self, mut prune: Prune) -> Result<Pruned, StoreError> {
+        prune.spare.extend(self.inner.readers.jobs());
+        let pruned = self.inner.store.prune(prune).await?;
+        self.forget_the_gone().await;
+        Ok(pruned)
+    }
+
+    /// Forgets what was kept back of jobs that are gone, whoever removed them.
+    async fn forget_the_gone(&self) {
+        for id in self.inner.kept_back.jobs() {
+            if matches!(self.inner.store.get(id).await, Ok(None)) {
+                self.inner.kept_back.forget(id);
+            }
+        }
+    }
+
+    /// Keeps these jobs from being pruned by this process, until the guard is dropped.
+    pub(crate) fn reading(&self, ids: &[JobId]) -> Reading {
+        self.inner.readers.enter(ids)
     }
 
     /// Tells of every change of a job's status in this process from now on. A receiver that falls more than 1,024
@@ -398,10 +457,11 @@ impl JobManager {
         write
     }
 
-    /// The record with the progress that the body has made by now, if it runs here. The record itself is not touched.
+    /// The record with the progress that the body has made by now, if it runs here, or with what was kept back of its
+    /// end, if it ran here. The record itself is not touched.
     fn as_of_now(&self, job: Arc<JobRecord>) -> Arc<JobRecord> {
         if job.status().is_terminal() {
-            return job;
+            return self.inner.kept_back.put_back(job);
         }
         match self.inner.live.get(job.id).and_then(|live| live.context.progress.read()) {
             Some(progress) => Arc::new(JobRecord { progress: Some(progress), ..(*job).clone() }),
@@ -437,6 +497,19 @@ impl JobManager {
     /// A reference that does not keep the manager alive.
     pub(crate) fn downgrade(&self) -> WeakManager {
         WeakManager(Arc::downgrade(&self.inner))
+    }
+}
+
+/// Why the result of a job that completed cannot be had, where it cannot.
+pub(crate) fn why_gone(job: &JobRecord) -> Option<&'static str> {
+    match job.result_kept {
+        _ if job.status() != JobStatus::Completed => None,
+        ResultKept::InRecord => None,
+        ResultKept::InFile { .. } => Some("the file with its result is missing or damaged"),
+        ResultKept::InMemory => Some(
+            "the result was not kept on disk (store_result = false or redact), and the server that had it has ended or \
+             is another one",
+        ),
     }
 }
 

@@ -62,6 +62,15 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// The job, if it is there.
     fn get(&self, id: JobId) -> StoreFuture<'_, Option<Arc<JobRecord>>>;
 
+    /// The job as [`get`](Self::get) finds it, and with what it ended with, however large that is.
+    ///
+    /// A store may keep large results apart. Then what its other methods return says so in
+    /// [`JobRecord::result_kept`], and lacks the result; what this returns holds it, and says that. One that says
+    /// otherwise still, has lost its result.
+    fn get_with_result(&self, id: JobId) -> StoreFuture<'_, Option<Arc<JobRecord>>> {
+        self.get(id)
+    }
+
     /// The jobs that `query` asks for, newest first.
     fn list(&self, query: JobQuery) -> StoreFuture<'_, JobPage>;
 

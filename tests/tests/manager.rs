@@ -285,7 +285,9 @@ async fn a_result_that_waits_for_the_store_is_not_overwritten_by_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn the_sweep_keeps_what_is_young_and_few() {
-    let jobs = JobManager::builder().retention(Retention::new(LONG * 24, 2)).in_memory();
+    let jobs = JobManager::builder()
+        .retention(Retention::new(LONG * 24, 2).min_age(Duration::ZERO))
+        .in_memory();
     for _ in 0..5 {
         let id = jobs.submit(JobRequest::new("run"), quick()).await.unwrap();
         jobs.wait(&[id], WaitFor::any(), LONG).await.unwrap();
@@ -296,7 +298,7 @@ async fn the_sweep_keeps_what_is_young_and_few() {
 
 #[tokio::test(start_paused = true)]
 async fn the_sweep_keeps_the_newest_that_fit() {
-    let retention = Retention::new(LONG * 24, 1000).max_bytes(30_000);
+    let retention = Retention::new(LONG * 24, 1000).max_bytes(30_000).min_age(Duration::ZERO);
     let jobs = JobManager::builder().retention(retention).in_memory();
     let work = || job_fn(|_| async { Ok(JobOutput::new("x".repeat(10_000))) });
     for _ in 0..5 {

@@ -194,7 +194,14 @@ impl<R: Send + 'static> OpenCall<R> {
                         Ok(panic) => {
                             let message = format!("{tool} panicked: {}", panic_message(&*panic));
                             tell("panicked", elapsed);
-                            tracing::error!("{message}");
+                            // The caller is told; a log is read by others.
+                            if self.site.redact {
+                                tracing::error!(
+                                    "{tool} panicked; what it said is not shown (redact)"
+                                );
+                            } else {
+                                tracing::error!("{message}");
+                            }
                             CallError::new(CallErrorKind::Panic, tool, message)
                         }
                         // Only the end of the runtime aborts a body whose call is open.

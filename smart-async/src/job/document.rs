@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{
     FailureKind, JobFailure, JobId, JobOutput, JobRecord, JobState, JobStatus, MalformedRecord,
-    OwnerId, Progress, Rerun, StateTarget, Timestamp,
+    OwnerId, Progress, Rerun, ResultKept, StateTarget, Timestamp,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -47,6 +47,15 @@ pub(super) struct JobDocument {
     error_details: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tool_result: Option<Value>,
+    /// Where the fields of an end are that are not here; for readers, follows from the id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    result_file: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    result_bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    result_file_bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    result_withheld: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     cancel_requested: bool,
     #[serde(default = "first")]
@@ -75,7 +84,9 @@ const fn first() -> u32 {
 }
 
 /// Tells a `null` that was written from a field that is absent.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+pub(super) fn present<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
 
@@ -100,6 +111,10 @@ impl From<&JobRecord> for JobDocument {
             error_code: None,
             error_details: None,
             tool_result: None,
+            result_file: None,
+            result_bytes: None,
+            result_file_bytes: None,
+            result_withheld: record.result_kept == ResultKept::InMemory,
             cancel_requested: record.cancel_requested,
             attempt: record.attempt,
             tags: record.tags.clone(),
@@ -115,9 +130,15 @@ impl From<&JobRecord> for JobDocument {
                 .unwrap_or_default(),
             unknown_fields: record.unknown_fields.clone(),
         };
+        if let ResultKept::InFile { bytes, file_bytes } = record.result_kept {
+            document.result_file = Some(format!("results/{}.json", record.id));
+            document.result_bytes = Some(bytes);
+            document.result_file_bytes = Some(file_bytes);
+        }
         match &record.state {
             JobState::Completed { output, .. } => {
-                document.result = Some(output.result.clone());
+                let is_here = record.result_kept == ResultKept::InRecord;
+                document.result = is_here.then(|| output.result.clone());
                 document.tool_result = output.tool_result.clone();
                 document.metadata = output.metadata.clone();
             }
@@ -149,6 +170,14 @@ impl TryFrom<JobDocument> for JobRecord {
         };
         let started_at = || needed("started_at", document.started_at);
         let completed_at = || needed("completed_at", document.completed_at);
+        let result_kept = match document.result_file {
+            Some(_) => ResultKept::InFile {
+                bytes: document.result_bytes.unwrap_or_default(),
+                file_bytes: document.result_file_bytes.unwrap_or_default(),
+            },
+            None if document.result_withheld => ResultKept::InMemory,
+            None => ResultKept::InRecord,
+        };
         let state = match status {
             JobStatus::Pending => JobState::Pending,
             JobStatus::Running => JobState::Running { started_at: started_at()? },
@@ -189,6 +218,7 @@ impl TryFrom<JobDocument> for JobRecord {
             tool: document.tool,
             server: document.server,
             state,
+            result_kept,
             created_at: document.created_at,
             updated_at: document.updated_at,
             progress: document.progress,

@@ -71,8 +71,11 @@ pub struct Prune {
     pub ended_before: Option<Timestamp>,
     /// Of those that meet the conditions above, all but so many of the newest.
     pub keep_newest: usize,
-    /// Of those that meet the conditions above, all but the newest whose records take so many bytes together.
+    /// Of those that meet the conditions above, all but the newest whose records and result files take so many
+    /// bytes together.
     pub keep_bytes: Option<u64>,
+    /// None of these, whatever the conditions above say: somebody is about to read them.
+    pub spare: Vec<JobId>,
 }
 
 impl Prune {
@@ -90,7 +93,8 @@ impl Prune {
             Some(limit) => self.keep_newest.max(fitting(&ended, limit)),
             None => self.keep_newest,
         };
-        ended.into_iter().skip(kept).map(|(_, job)| job.id).collect()
+        let doomed = ended.into_iter().skip(kept).map(|(_, job)| job.id);
+        doomed.filter(|id| !self.spare.contains(id)).collect()
     }
 }
 

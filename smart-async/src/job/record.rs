@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::document::JobDocument;
 use super::{
     Change, IllegalTransition, JobEvent, JobId, JobState, JobStatus, OwnerId, Progress, Rerun,
-    StateTarget, Timestamp,
+    ResultKept, StateTarget, Timestamp,
 };
 
 /// What is known about a job, and what lies on disk of it.
@@ -28,6 +28,8 @@ pub struct JobRecord {
     pub server: String,
     /// Where it stands.
     pub state: JobState,
+    /// Whether `state` holds what the job ended with, or another place does.
+    pub result_kept: ResultKept,
     /// When it became a job.
     pub created_at: Timestamp,
     /// When the record changed last.
@@ -68,6 +70,7 @@ impl JobRecord {
             tool,
             server: server.into(),
             state: JobState::Pending,
+            result_kept: ResultKept::InRecord,
             created_at,
             updated_at: created_at,
             progress: None,
@@ -103,7 +106,7 @@ impl JobRecord {
     /// [`IllegalTransition`] where the change cannot happen to a job in this state, or was meant for another owner's run.
     /// Nothing can happen to one that has ended: late progress and late ends are refused alike.
     pub fn apply(&self, change: Change) -> Result<Self, IllegalTransition> {
-        let Change { event, at, progress, owned_by } = change;
+        let Change { event, at, progress, owned_by, result_kept } = change;
         let refused = IllegalTransition { status: self.status(), event: event.name() };
         if owned_by.is_some_and(|owner| owner != self.owner) {
             return Err(refused);
@@ -135,6 +138,7 @@ impl JobRecord {
         next.updated_at = at;
         if next.status().is_terminal() {
             next.rerun = None;
+            next.result_kept = result_kept;
         }
         Ok(next)
     }
@@ -188,9 +192,15 @@ impl JobRecord {
         serde_json::to_value(JobDocument::from(self)).unwrap_or_default()
     }
 
-    /// How many bytes the record takes as JSON.
+    /// How many bytes the record takes as JSON, with the file that its result is in.
     pub fn stored_bytes(&self) -> u64 {
-        serde_json::to_vec(&JobDocument::from(self)).map_or(0, |text| text.len() as u64)
+        let file_bytes = match self.result_kept {
+            ResultKept::InFile { file_bytes, .. } => file_bytes,
+            ResultKept::InRecord | ResultKept::InMemory => 0,
+        };
+        let record =
+            serde_json::to_vec(&JobDocument::from(self)).map_or(0, |text| text.len() as u64);
+        record.saturating_add(file_bytes)
     }
 
     /// The record from its JSON object.

@@ -15,7 +15,7 @@
 //! `Interrupt` is decided by the record, which knows whether the work may run again: it is a `Requeue` there, a `Cancel`
 //! where somebody wanted the job stopped anyway, else a `Fail`.
 
-use super::{JobFailure, JobOutput, JobState, JobStatus, OwnerId, Progress, Timestamp};
+use super::{JobFailure, JobOutput, JobState, JobStatus, OwnerId, Progress, ResultKept, Timestamp};
 
 /// What happened to a job.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,12 +78,14 @@ pub struct Change {
     /// The owner that the job has to have, where somebody else may have taken it on meanwhile: a change that was meant for
     /// another run is refused.
     pub owned_by: Option<Option<OwnerId>>,
+    /// Of an end: where what the job ends with is kept, where the event does not say it.
+    pub result_kept: ResultKept,
 }
 
 impl Change {
     /// A change without news about progress.
     pub const fn new(event: JobEvent, at: Timestamp) -> Self {
-        Self { event, at, progress: None, owned_by: None }
+        Self { event, at, progress: None, owned_by: None, result_kept: ResultKept::InRecord }
     }
 
     /// Adds how far the work had come.

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use super::body::Body;
+use super::kept_back::progress_for_the_store;
 use super::live::LiveJob;
 pub(crate) use super::live::Origin;
 use super::supervisor::interrupted;
@@ -67,8 +68,12 @@ impl Adoption {
     /// The record of work that runs already: it is `running` since the work began.
     fn running_record(&self, manager: &JobManager, context: &JobContext) -> JobRecord {
         let record = self.record(manager, context.id());
+        let progress = context.progress.read().map(|progress| match self.origin {
+            Some(origin) => progress_for_the_store(origin.site, progress),
+            None => progress,
+        });
         let started = Change::new(JobEvent::Start, clock::ago(context.began.elapsed()))
-            .with_progress(context.progress.read());
+            .with_progress(progress);
         // A new record can always start.
         let mut record = record.apply(started).unwrap_or(record);
         record.updated_at = record.created_at;

@@ -17,8 +17,11 @@ pub struct Retention {
     pub max_age: Duration,
     /// Of the ended jobs, so many of the newest are kept. 1,000 unless set.
     pub max_jobs: usize,
-    /// Of the ended jobs, the newest are kept whose records take so many bytes together. 256 MiB unless set.
+    /// Of the ended jobs, the newest are kept whose records and results take so many bytes together. 256 MiB unless set.
     pub max_bytes: u64,
+    /// Jobs that ended less long ago than this are left alone: somebody in another process may be about to read them. A
+    /// minute unless set.
+    pub min_age: Duration,
 }
 
 impl Default for Retention {
@@ -30,13 +33,20 @@ impl Default for Retention {
 impl Retention {
     /// Keeps ended jobs for so long, and so many of them.
     pub const fn new(max_age: Duration, max_jobs: usize) -> Self {
-        Self { max_age, max_jobs, max_bytes: 256 * 1024 * 1024 }
+        Self { max_age, max_jobs, max_bytes: 256 * 1024 * 1024, min_age: Duration::from_secs(60) }
     }
 
     /// Keeps so many bytes of them.
     #[must_use]
     pub const fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = bytes;
+        self
+    }
+
+    /// Leaves those alone that ended less long ago than this.
+    #[must_use]
+    pub const fn min_age(mut self, age: Duration) -> Self {
+        self.min_age = age;
         self
     }
 }

@@ -31,6 +31,7 @@ impl JobManager {
     /// Dropping the future stops the waiting only; the job is stopped all the same once this was polled.
     pub async fn cancel(&self, id: JobId) -> Result<Cancelled, Error> {
         self.ready().await;
+        let _reading = self.reading(&[id]);
         let patience = self.inner.settings.cancel_answer;
         if let Some(live) = self.live().get(id) {
             // First of all the work is stopped: the store may take its time.

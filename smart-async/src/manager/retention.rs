@@ -24,13 +24,18 @@ pub(super) fn start(manager: &JobManager) {
 }
 
 async fn sweep(manager: &JobManager) {
-    let Retention { max_age, max_jobs, max_bytes } = manager.retention();
-    let own = || Prune { server: Some(manager.server().to_owned()), ..Prune::default() };
-    let too_old = Prune { ended_before: Some(clock::ago(max_age)), ..own() };
+    let Retention { max_age, min_age, max_jobs, max_bytes } = manager.retention();
+    let own = || Prune {
+        server: Some(manager.server().to_owned()),
+        // Whoever waits in another process looks four times a second, and is not known here.
+        ended_before: Some(clock::ago(min_age)).filter(|_| !min_age.is_zero()),
+        ..Prune::default()
+    };
+    let too_old = Prune { ended_before: Some(clock::ago(max_age.max(min_age))), ..own() };
     let too_many = Prune { keep_newest: max_jobs, ..own() };
     let too_large = Prune { keep_bytes: Some(max_bytes), ..own() };
     for prune in [too_old, too_many, too_large] {
-        match manager.store().prune(prune).await {
+        match manager.prune_unread(prune).await {
             Ok(pruned) if pruned.removed > 0 => {
                 tracing::info!(removed = pruned.removed, "swept away ended jobs");
             }

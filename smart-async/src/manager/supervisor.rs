@@ -10,6 +10,7 @@ use tracing::Span;
 
 use super::JobManager;
 use super::body::{Body, Ended};
+use super::kept_back::progress_for_the_store;
 use super::live::LiveJob;
 use crate::backoff::Backoff;
 use crate::context::JobContext;
@@ -147,10 +148,12 @@ impl JobManager {
         if matches!(change.event, JobEvent::Start) {
             change.progress = None;
         }
+        let kept_back = &self.inner.kept_back;
+        let stored = kept_back.keep(live.site(), live.id(), &change);
         let mut backoff = Backoff::default();
         let mut last = false;
         loop {
-            match self.note(self.store().update(live.id(), change.clone()).await) {
+            match self.note(self.store().update(live.id(), stored.clone()).await) {
                 Ok(job) => {
                     let elapsed_seconds = live.context.began.elapsed().as_secs_f64();
                     Span::current()
@@ -169,6 +172,7 @@ impl JobManager {
                 Err(error) => {
                     // It has ended by another hand, and ends no second time; or the store is gone for good.
                     tracing::warn!(job_id = %live.id(), event = change.event.name(), %error, "a job's change was lost");
+                    kept_back.forget(live.id());
                     return None;
                 }
             }
@@ -178,6 +182,10 @@ impl JobManager {
     /// Takes the body's progress to the store, and what others wish of the job from there.
     async fn exchange_news(&self, live: &LiveJob) {
         let stored = if let Some(progress) = live.context.progress.take_news() {
+            let progress = match live.site() {
+                Some(site) => progress_for_the_store(site, progress),
+                None => progress,
+            };
             let change =
                 Change::new(JobEvent::Progress, clock::now()).with_progress(Some(progress));
             self.note(self.store().update(live.id(), change).await).map(Some)

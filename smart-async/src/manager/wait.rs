@@ -55,7 +55,8 @@ pub struct Waited {
 impl JobManager {
     /// Waits until the jobs have ended as `what` says, one of them asks a question, or `limit` passes.
     ///
-    /// Returns at once where that is so already.
+    /// Returns at once where that is so already. Large results are left out of the records, as by
+    /// [`status`](Self::status).
     ///
     /// # Errors
     /// [`Error::NotFound`] where one of the jobs is not there, [`Error::Store`].
@@ -68,6 +69,8 @@ impl JobManager {
         what: WaitFor,
         limit: Duration,
     ) -> Result<Waited, Error> {
+        // What ends while somebody waits for it must not be pruned before it is read.
+        let _reading = self.reading(ids);
         let over = Instant::now().checked_add(limit);
         let mut first_progress: Option<Vec<Option<Progress>>> = None;
         loop {

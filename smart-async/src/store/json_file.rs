@@ -12,6 +12,7 @@ mod journal;
 mod known;
 mod lines;
 mod owners;
+mod results;
 mod state;
 mod view;
 mod writer;
@@ -25,13 +26,17 @@ use tokio::task::spawn_blocking;
 use self::files::Paths;
 use self::known::{Known, Shared};
 use self::owners::Owners;
+use self::results::LARGE;
+use self::results::Results;
 use self::state::{Peek, States};
 use self::view::View;
-use self::writer::Writer;
+use self::writer::{Errands, Writer};
 use super::draft::Draft;
 use super::table::Table;
 use super::{Clock, HydratedState, JobStore, Pruned, StoreError, StoreFuture};
-use crate::job::{Change, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune, StateName};
+use crate::job::{
+    Change, JobId, JobPage, JobQuery, JobRecord, OwnerId, Payload, Prune, ResultKept, StateName,
+};
 use crate::observe;
 
 /// Keeps job records in a folder, by default `~/.job_mcp`; several processes may share it.
@@ -43,6 +48,7 @@ pub struct JsonFileStore {
     home: PathBuf,
     paths: Paths,
     owners: Arc<Owners>,
+    results: Arc<Results>,
     known: Shared,
     writer: Writer,
     view: Arc<View>,
@@ -65,15 +71,23 @@ impl JsonFileStore {
         let paths = Paths::prepare(&home)?;
         paths.try_locks_out()?;
         let owners = Arc::new(Owners::claim(&paths.owners)?);
+        let results = Arc::new(Results::new(&home, owners.own()));
         let known = {
             let _locked = paths.lock()?;
-            Shared::new(Known::open(&paths)?)
+            let known = Known::open(&paths)?;
+            results.clear_away(&paths, &owners, |id| known.names_result(id));
+            Shared::new(known)
         };
         let view = Arc::new(View::start(paths.clone(), known.clone())?);
-        let writer =
-            Writer::start(paths.clone(), Arc::clone(&owners), known.clone(), Arc::clone(&view))?;
+        let writer = Writer::start(
+            paths.clone(),
+            Arc::clone(&owners),
+            Arc::clone(&results),
+            known.clone(),
+            Arc::clone(&view),
+        )?;
         let states = Arc::new(States::open(paths.clone()));
-        Ok(Self { home, paths, owners, known, writer, view, states })
+        Ok(Self { home, paths, owners, results, known, writer, view, states })
     }
 
     /// The folder.
@@ -86,15 +100,44 @@ impl JsonFileStore {
         &self,
         change: impl FnOnce(&mut Draft<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> StoreFuture<'_, T> {
-        let (acknowledge, answer) = oneshot::channel();
-        self.writer.send(Box::new(move |draft| {
-            let done = change(draft);
-            Box::new(move |committed| {
-                // Nobody may be waiting any more; the change stands all the same.
-                let _ = acknowledge.send(committed.and(done));
-            })
-        }));
+        self.write_with_errands(|draft, _| change(draft))
+    }
+
+    /// As [`write`](Self::write), for a change that is not of the table alone.
+    fn write_with_errands<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Draft<'_>, &mut Errands) -> Result<T, StoreError> + Send + 'static,
+    ) -> StoreFuture<'_, T> {
+        let answer = hand_in(&self.writer, change);
         Box::pin(async { answer.await.unwrap_or(Err(StoreError::Closed)) })
+    }
+
+    /// As [`write`](Self::write), for a change that comes with a result that goes into a file of its own. The file is
+    /// written off the async threads; `change` gets what the record says of it, and decides whether the end is taken.
+    ///
+    /// Nothing of this needs whoever waits: a caller that leaves leaves no file behind that nobody looks after.
+    fn write_with_result(
+        &self,
+        id: JobId,
+        payload: Payload,
+        change: impl FnOnce(&mut Draft<'_>, ResultKept) -> Result<Arc<JobRecord>, StoreError>
+        + Send
+        + 'static,
+    ) -> StoreFuture<'_, Arc<JobRecord>> {
+        let (results, writer) = (Arc::clone(&self.results), self.writer.clone());
+        let handed_in = spawn_blocking(observe::carried(move || {
+            let result = results.write(id, &payload)?;
+            Ok(hand_in(&writer, move |draft, errands| {
+                // Dropped where the change is refused, and with it its file.
+                let job = change(draft, result.result_kept())?;
+                errands.arrived.push(result);
+                Ok(job)
+            }))
+        }));
+        Box::pin(async {
+            let answer = handed_in.await.unwrap_or(Err(StoreError::Closed))?;
+            answer.await.unwrap_or(Err(StoreError::Closed))
+        })
     }
 
     /// Looks at the newest table, after taking in what other processes appended.
@@ -116,6 +159,22 @@ impl JsonFileStore {
     }
 }
 
+/// Hands a change to the writer, and returns where its answer will come.
+fn hand_in<T: Send + 'static>(
+    writer: &Writer,
+    change: impl FnOnce(&mut Draft<'_>, &mut Errands) -> Result<T, StoreError> + Send + 'static,
+) -> oneshot::Receiver<Result<T, StoreError>> {
+    let (acknowledge, answer) = oneshot::channel();
+    writer.send(Box::new(move |draft, errands| {
+        let done = change(draft, errands);
+        Box::new(move |committed| {
+            // Nobody may be waiting any more; the change stands all the same.
+            let _ = acknowledge.send(committed.and(done));
+        })
+    }));
+    answer
+}
+
 /// Whatever is still being written is written; but whoever runs on is not run by this store any more.
 impl Drop for JsonFileStore {
     fn drop(&mut self) {
@@ -124,16 +183,69 @@ impl Drop for JsonFileStore {
 }
 
 impl JobStore for JsonFileStore {
-    fn insert(&self, job: JobRecord) -> StoreFuture<'_, Arc<JobRecord>> {
-        self.write(move |draft| draft.insert(job))
+    fn insert(&self, mut job: JobRecord) -> StoreFuture<'_, Arc<JobRecord>> {
+        match job.take_payload() {
+            Some(payload) if payload.is_larger_than(LARGE) => {
+                self.write_with_result(job.id, payload, move |draft, result_kept| {
+                    job.result_kept = result_kept;
+                    draft.insert(job)
+                })
+            }
+            payload => {
+                if let Some(payload) = payload {
+                    let result_kept = job.result_kept;
+                    job.put_payload(payload);
+                    job.result_kept = result_kept;
+                }
+                self.write(move |draft| draft.insert(job))
+            }
+        }
     }
 
-    fn update(&self, id: JobId, change: Change) -> StoreFuture<'_, Arc<JobRecord>> {
-        self.write(move |draft| draft.update(id, change))
+    fn update(&self, id: JobId, mut change: Change) -> StoreFuture<'_, Arc<JobRecord>> {
+        match change.take_payload() {
+            Some(payload) if payload.is_larger_than(LARGE) => {
+                self.write_with_result(id, payload, move |draft, result_kept| {
+                    change.result_kept = result_kept;
+                    draft.update(id, change)
+                })
+            }
+            payload => {
+                if let Some(payload) = payload {
+                    change.put_payload(payload);
+                }
+                self.write(move |draft| draft.update(id, change))
+            }
+        }
     }
 
     fn get(&self, id: JobId) -> StoreFuture<'_, Option<Arc<JobRecord>>> {
         self.read(move |table| table.find(id).cloned())
+    }
+
+    fn get_with_result(&self, id: JobId) -> StoreFuture<'_, Option<Arc<JobRecord>>> {
+        let is_in_file = |job: &JobRecord| matches!(job.result_kept, ResultKept::InFile { .. });
+        Box::pin(async move {
+            let found = self.get(id).await?;
+            let Some(job) = found.clone().filter(|job| is_in_file(job)) else { return Ok(found) };
+            let results = Arc::clone(&self.results);
+            let read = spawn_blocking(observe::carried(move || results.read(id))).await;
+            match read.unwrap_or(Err(StoreError::Closed)) {
+                Ok(payload) => {
+                    let mut whole = Arc::unwrap_or_clone(job);
+                    whole.put_payload(payload);
+                    Ok(Some(Arc::new(whole)))
+                }
+                Err(error) => {
+                    // It may have been pruned meanwhile, and its file with it.
+                    let now = self.get(id).await?;
+                    if now.as_ref().is_some_and(|now| is_in_file(now)) {
+                        tracing::error!(job_id = %id, %error, "failed to read the result of a job");
+                    }
+                    Ok(now)
+                }
+            }
+        })
     }
 
     fn list(&self, query: JobQuery) -> StoreFuture<'_, JobPage> {
@@ -141,7 +253,10 @@ impl JobStore for JsonFileStore {
     }
 
     fn prune(&self, prune: Prune) -> StoreFuture<'_, Pruned> {
-        self.write(move |draft| Ok(draft.prune(&prune)))
+        self.write_with_errands(move |draft, errands| {
+            errands.clear_away = true;
+            Ok(draft.prune(&prune))
+        })
     }
 
     fn withdraw(&self, id: JobId) -> StoreFuture<'_, ()> {

@@ -1,14 +1,28 @@
 //! What the answers of job tools have in common: how a job looks, and how a complaint does.
 
+use std::sync::Arc;
+
 use rmcp::model::CallToolResult;
 use serde_json::{Map, Value, json};
 
 use crate::clock;
-use crate::job::{JobId, JobRecord};
-use crate::manager::{Error, JobManager};
+use crate::job::{JobId, JobRecord, JobStatus, ResultKept};
+use crate::manager::{Error, JobManager, why_gone};
 use crate::reply::FollowUp;
 use crate::text::{quoted, truncated};
 
+/// The fields of a record that concern only its server.
+const INTERNAL: &[&str] = &[
+    "owner",
+    "tool_result",
+    "arguments",
+    "max_reruns",
+    "state",
+    "state_pointer",
+    "result_file",
+    "result_file_bytes",
+    "result_withheld",
+];
 /// The longest label, in characters.
 const LABEL: usize = 200;
 
@@ -31,7 +45,9 @@ pub(in crate::mcp) fn in_band_error(message: &str, id: Option<JobId>) -> CallToo
 /// The complaint about a job that could not be had.
 pub(super) fn failed(error: &Error) -> CallToolResult {
     match error {
-        Error::AlreadyEnded { id, .. } => in_band_error(&error.to_string(), Some(*id)),
+        Error::AlreadyEnded { id, .. } | Error::ResultGone { id, .. } => {
+            in_band_error(&error.to_string(), Some(*id))
+        }
         error => in_band_error(&error.to_string(), None),
     }
 }
@@ -60,8 +76,17 @@ pub(super) fn job_view(
         Value::Object(view) => view,
         _ => Map::new(),
     };
-    for internal in ["owner", "tool_result", "arguments", "max_reruns"] {
-        view.remove(internal);
+    for internal in INTERNAL {
+        view.remove(*internal);
+    }
+    if job.status() != JobStatus::Completed {
+        // That of an error's details, which are left out without a word.
+        view.remove("result_bytes");
+    }
+    if job.result_kept == ResultKept::InMemory
+        && let Some(reason) = why_gone(job)
+    {
+        view.insert("result_note".to_owned(), reason.into());
     }
     view.entry("cancel_requested").or_insert(Value::Bool(false));
     let elapsed = job.elapsed(clock::now());
@@ -81,6 +106,24 @@ pub(super) fn job_view(
         }
     }
     Value::Object(view)
+}
+
+/// The job with its result, where the answer may show that: at most `limit` bytes of it.
+///
+/// A file is read for what is small beside a result that is not, such as metadata, but not a huge one.
+pub(super) async fn with_shown_result(
+    manager: &JobManager,
+    job: Arc<JobRecord>,
+    limit: usize,
+) -> Arc<JobRecord> {
+    const HUGE: u64 = 256 * 1024;
+    match job.result_kept {
+        ResultKept::InFile { bytes, file_bytes } if bytes <= limit as u64 || file_bytes <= HUGE => {
+            // A job that was pruned in this moment is shown as it was found.
+            manager.status_with_result(job.id).await.unwrap_or(job)
+        }
+        _ => job,
+    }
 }
 
 /// Leaves out what is longer than `limit` bytes, and says how long it is. An error keeps its beginning.

@@ -9,7 +9,7 @@ use super::answer::{answer, failed, in_band_error, result_text};
 use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
 use crate::job::{JobRecord, JobState, JobStatus};
-use crate::manager::JobManager;
+use crate::manager::{Error, JobManager, why_gone};
 use crate::mcp::outcome::stored_result;
 use crate::reply::FollowUp;
 use crate::text::truncated;
@@ -56,7 +56,10 @@ pub(super) async fn call(
     let offset = arguments.count("offset", 0, usize::MAX)?.unwrap_or(0);
     let max_bytes = arguments.count("max_bytes", 1, LARGEST_PAGE)?.unwrap_or(PAGE);
     arguments.finish("job_id, offset, max_bytes")?;
-    let job = manager.status(id).await.map_err(|error| failed(&error))?;
+    let job = manager.status_with_result(id).await.map_err(|error| failed(&error))?;
+    if let Some(reason) = why_gone(&job) {
+        return Err(failed(&Error::ResultGone { id, reason }));
+    }
     let Some(stored) = stored_result(&job) else {
         return Ok(answer(json!({
             "job_id": id,

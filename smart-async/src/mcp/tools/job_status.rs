@@ -3,7 +3,7 @@
 use rmcp::model::CallToolResult;
 use serde_json::json;
 
-use super::answer::{answer, failed, job_view};
+use super::answer::{answer, failed, job_view, with_shown_result};
 use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
 use crate::manager::JobManager;
@@ -34,6 +34,8 @@ pub(super) async fn call(
 ) -> Taken<CallToolResult> {
     let id = arguments.job_id("job_id")?;
     arguments.finish("job_id")?;
+    let _reading = manager.reading(&[id]);
     let job = manager.status(id).await.map_err(|error| failed(&error))?;
+    let job = with_shown_result(manager, job, RESULT_BYTES).await;
     Ok(answer(json!({"job": job_view(manager, follow_up, &job, RESULT_BYTES)})))
 }

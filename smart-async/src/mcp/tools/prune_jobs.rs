@@ -61,7 +61,7 @@ pub(super) async fn call(manager: &JobManager, mut arguments: Arguments) -> Take
         keep_newest: if statuses.is_empty() { usize::MAX } else { keep_newest },
         statuses,
         ended_before: Some(clock::ago(max_age)).filter(|_| !max_age.is_zero()),
-        keep_bytes: None,
+        ..Prune::default()
     };
     let pruned = manager.prune(prune).await.map_err(|error| failed(&error))?;
     Ok(answer(json!({"removed": pruned.removed, "remaining": pruned.remaining})))

@@ -1,12 +1,13 @@
 //! `wait_job`: returns at the first change that matters, or when its time is over.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::model::CallToolResult;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::answer::{answer, failed, job_view, seconds};
+use super::answer::{answer, failed, job_view, seconds, with_shown_result};
 use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
 use crate::env_vars;
@@ -61,6 +62,8 @@ pub(super) async fn call(
     let limit = timeout.map_or(cap, |timeout| timeout.min(cap));
     let what = WaitFor { all: mode.as_deref() == Some("all"), progress };
     let began = Instant::now();
+    // Until the answer is put together: what has ended is read more than once.
+    let _reading = manager.reading(&ids);
     let (known, unknown) = sort_out(manager, &ids).await?;
     let waited = manager.wait(&known, what, limit).await.map_err(|error| failed(&error))?;
     let stopped_by = match (waited.timed_out, timeout) {
@@ -68,8 +71,11 @@ pub(super) async fn call(
         (true, Some(timeout)) if timeout <= cap => "timeout",
         (true, _) => "cap",
     };
-    let jobs: Vec<_> =
-        waited.jobs.iter().map(|job| job_view(manager, follow_up, job, RESULT_BYTES)).collect();
+    let mut jobs = Vec::with_capacity(waited.jobs.len());
+    for job in &waited.jobs {
+        let job = with_shown_result(manager, Arc::clone(job), RESULT_BYTES).await;
+        jobs.push(job_view(manager, follow_up, &job, RESULT_BYTES));
+    }
     let left: Vec<_> =
         waited.jobs.iter().filter(|job| !job.status().is_terminal()).map(|job| job.id).collect();
     Ok(answer(json!({

@@ -133,6 +133,15 @@ impl Paths {
         sync_folder(path.parent().unwrap_or(&self.meta))
     }
 
+    /// Whether a journal that could not be understood lies beside the one in use.
+    pub(super) fn has_journal_set_aside(&self) -> bool {
+        let Ok(entries) = fs::read_dir(&self.meta) else { return false };
+        let is_one = |name: &std::ffi::OsStr| {
+            name.to_str().is_some_and(|name| name.starts_with("journal.ndjson.damaged-"))
+        };
+        entries.flatten().any(|entry| is_one(&entry.file_name()))
+    }
+
     /// Moves a file that cannot be understood out of the way, under a name that tells when.
     pub(super) fn set_aside(&self, path: &Path) -> Result<PathBuf, StoreError> {
         let time = crate::clock::now().format("%Y%m%dT%H%M%S%3fZ");

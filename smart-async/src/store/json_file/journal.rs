@@ -157,6 +157,11 @@ impl Journal {
         self.unread.is_empty().then_some(Position { journal: self.id, position: self.position })
     }
 
+    /// Whether this stands in a line that could not be read.
+    pub(super) fn has_unread(&self, text: &[u8]) -> bool {
+        self.unread.iter().any(|line| line.windows(text.len()).any(|part| part == text))
+    }
+
     /// Starts reading at a position that a view of `length` bytes tells of, where that is one of this journal.
     pub(super) fn start_from(&mut self, view: Position, length: u64) -> bool {
         let fits = view.journal == self.id

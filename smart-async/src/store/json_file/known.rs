@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::document::{self, Leftovers, Parsed};
 use super::files::{Paths, sync_folder};
 use super::journal::{Found, Journal};
+use crate::job::{JobId, ResultKept};
 use crate::store::StoreError;
 use crate::store::table::Table;
 
@@ -79,6 +80,19 @@ impl Known {
             journal.read_on(&mut table, &mut leftovers)?;
         }
         Ok(Self { table, leftovers, journal, appending: false, spoilt_to: None, before: None })
+    }
+
+    /// Whether a record says that the job's result is in a file; or something may say so that was not understood, a line or
+    /// an entry of a later version.
+    pub(super) fn names_result(&self, id: JobId) -> bool {
+        let kept = self.table.find(id).map(|job| job.result_kept);
+        if matches!(kept, Some(ResultKept::InFile { .. })) {
+            return true;
+        }
+        let id = id.to_string();
+        let entries = &self.leftovers.entries;
+        self.journal.has_unread(id.as_bytes())
+            || entries.iter().any(|entry| entry.to_string().contains(&id))
     }
 
     /// Whether another process has written since.

@@ -54,7 +54,7 @@ impl Owners {
         jobs
     }
 
-    fn lives(&self, owner: OwnerId) -> bool {
+    pub(super) fn lives(&self, owner: OwnerId) -> bool {
         if owner == self.own {
             return self.held.lock().unwrap_or_else(PoisonError::into_inner).is_some();
         }

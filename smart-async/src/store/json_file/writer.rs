@@ -7,6 +7,7 @@ use super::files::Paths;
 use super::journal::{Journal, NotAppended};
 use super::known::Shared;
 use super::owners::Owners;
+use super::results::{NewResult, Results, doomed};
 use super::view::View;
 use crate::observe;
 use crate::store::StoreError;
@@ -14,14 +15,23 @@ use crate::store::draft::Draft;
 use crate::store::table::{Changes, Table};
 
 /// A change to the table; what it returns is told, once the batch is on disk or is not, how that went.
-pub(super) type Request = Box<dyn FnOnce(&mut Draft<'_>) -> Acknowledge + Send>;
+pub(super) type Request = Box<dyn FnOnce(&mut Draft<'_>, &mut Errands) -> Acknowledge + Send>;
 pub(super) type Acknowledge = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// What a batch has to see to beside the table.
+#[derive(Debug, Default)]
+pub(super) struct Errands {
+    /// Results on disk whose jobs' ends are part of the batch.
+    pub(super) arrived: Vec<NewResult>,
+    /// Whether to look for result files that no job names.
+    pub(super) clear_away: bool,
+}
 
 /// How many requests share one sync.
 const BATCH: usize = 4096;
 
 /// The handle to the thread. Dropping it lets the thread finish what was handed in, and end.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Writer(mpsc::Sender<Request>);
 
 impl Writer {
@@ -29,12 +39,13 @@ impl Writer {
     pub(super) fn start(
         paths: Paths,
         owners: Arc<Owners>,
+        results: Arc<Results>,
         known: Shared,
         view: Arc<View>,
     ) -> Result<Self, StoreError> {
         let (requests, inbox) = mpsc::channel();
         let journal = paths.journal.clone();
-        let thread = Thread { paths, owners, known, view };
+        let thread = Thread { paths, owners, results, known, view };
         std::thread::Builder::new()
             .name("smart-async-journal".to_owned())
             .spawn(observe::carried(move || thread.serve(&inbox)))
@@ -52,6 +63,7 @@ struct Thread {
     paths: Paths,
     /// The process whose unfinished jobs no other may lose.
     owners: Arc<Owners>,
+    results: Arc<Results>,
     known: Shared,
     view: Arc<View>,
 }
@@ -93,16 +105,20 @@ impl Thread {
         if let Some(before) = &before {
             draft.bring_along(before, self.owners.own());
         }
-        acknowledgements.extend(batch.into_iter().map(|request| request(&mut draft)));
+        let mut errands = Errands::default();
+        acknowledgements.extend(batch.into_iter().map(|request| request(&mut draft, &mut errands)));
         let changes = draft.into_changes();
         if let Err(error) = ready {
             known.before = before;
             return Err(error);
         }
         if changes.is_empty() {
+            drop(known);
+            self.clear_away(&errands);
             return Ok(());
         }
         let merely_progress = is_merely_progress(&changes, &known.table);
+        let doomed = doomed(&changes, &known.table);
         let appending = match known.journal.batch(&changes) {
             Ok(appending) => appending,
             Err(error) => {
@@ -113,12 +129,19 @@ impl Thread {
         // From here on others read what was there before, without waiting for the disk.
         known.appending = true;
         drop(known);
-        let appended = appending.append();
+        // A record that names a file is not appended before the file is there for good.
+        let appended = match self.results.place(std::mem::take(&mut errands.arrived), &changes) {
+            Ok(placed) => appending.append().map_err(|refused| (refused, placed)),
+            Err(error) => Err((NotAppended { error, spoilt_to: None }, Vec::new())),
+        };
         let mut known = self.known.lock();
         known.appending = false;
         match appended {
             Ok(end) => known.journal.appended(end),
-            Err(NotAppended { error, spoilt_to }) => {
+            Err((NotAppended { error, spoilt_to }, placed)) => {
+                if spoilt_to.is_none() {
+                    self.results.remove(&placed);
+                }
                 known.spoilt_to = spoilt_to;
                 known.before = before;
                 return Err(error);
@@ -127,11 +150,21 @@ impl Thread {
         known.table.commit(changes);
         let long = known.journal.is_long();
         drop(known);
+        self.results.remove(&doomed);
+        self.clear_away(&errands);
         self.view.behind(merely_progress);
         if long {
             self.shorten();
         }
         Ok(())
+    }
+
+    /// Removes what no job names, where a request of the batch asked for that. Needs the lock.
+    fn clear_away(&self, errands: &Errands) {
+        if errands.clear_away {
+            let is_named = |id| self.known.lock().names_result(id);
+            self.results.clear_away(&self.paths, &self.owners, is_named);
+        }
     }
 
     /// Replaces the journal by one that says the same and no more. Needs the lock. A failure is no harm: the long one
