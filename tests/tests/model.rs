@@ -14,7 +14,7 @@ use proptest::test_runner::TestCaseResult;
 use proptest::{collection, option, sample};
 use smart_async::job::{
     Change, FailureKind, JobEvent, JobFailure, JobId, JobOutput, JobPage, JobQuery, JobRecord,
-    JobStatus, OwnerId, Progress, Prune, Rerun, Timestamp,
+    JobStatus, OwnerId, Progress, Prune, Rerun, ResultKept, Timestamp,
 };
 use smart_async::store::{JobStore, JsonFileStore, MemoryStore, StoreError};
 use tempfile::TempDir;
@@ -167,7 +167,8 @@ fn query() -> impl Strategy<Value = JobQuery> {
 }
 
 fn prune() -> impl Strategy<Value = Prune> {
-    let bytes = option::weighted(0.2, 0..6000_u64);
+    // A large result takes a little more where it has a file of its own, and does not fit in either store.
+    let bytes = option::weighted(0.2, 0..4096_u64);
     (option::of(server()), statuses(), option::of(moment()), 0..3_usize, bytes).prop_map(
         |(server, statuses, ended_before, keep_newest, keep_bytes)| {
             let mut prune = Prune::default();
@@ -227,27 +228,42 @@ enum Answer {
     Refused(String),
 }
 
-impl From<Arc<JobRecord>> for Answer {
-    fn from(job: Arc<JobRecord>) -> Self {
-        Self::Job(Whole(job))
+/// The record with its result, which a store may keep apart.
+async fn whole(store: &dyn JobStore, job: Arc<JobRecord>) -> Whole {
+    if job.result_kept == ResultKept::InRecord {
+        return Whole(job);
     }
+    let found = store.get_with_result(job.id).await.unwrap().unwrap();
+    assert_eq!(found.result_kept, ResultKept::InRecord, "its result is lost");
+    Whole(found)
 }
 
-impl From<JobPage> for Answer {
-    fn from(page: JobPage) -> Self {
-        Self::Page(page.jobs.into_iter().map(Whole).collect(), page.total)
+async fn page(store: &dyn JobStore, page: JobPage) -> Answer {
+    let mut jobs = Vec::new();
+    for job in page.jobs {
+        jobs.push(whole(store, job).await);
     }
+    Answer::Page(jobs, page.total)
 }
 
 async fn answer(store: &dyn JobStore, operation: Operation) -> Answer {
     let answer = match operation {
-        Operation::Insert(job) => store.insert(*job).await.map(Answer::from),
-        Operation::Update(id, change) => store.update(id, change).await.map(Answer::from),
+        Operation::Insert(job) => match store.insert(*job).await {
+            Ok(job) => Ok(Answer::Job(whole(store, job).await)),
+            Err(error) => Err(error),
+        },
+        Operation::Update(id, change) => match store.update(id, change).await {
+            Ok(job) => Ok(Answer::Job(whole(store, job).await)),
+            Err(error) => Err(error),
+        },
         Operation::Get(id) => {
-            let found = store.get(id).await;
+            let found = store.get_with_result(id).await;
             found.map(|found| Answer::MaybeJob(found.map(Whole)))
         }
-        Operation::List(query) => store.list(query).await.map(Answer::from),
+        Operation::List(query) => match store.list(query).await {
+            Ok(found) => Ok(page(store, found).await),
+            Err(error) => Err(error),
+        },
         Operation::Prune(prune) => {
             let pruned = store.prune(prune).await;
             pruned.map(|pruned| Answer::Pruned(pruned.removed, pruned.remaining))
@@ -284,8 +300,14 @@ async fn open(folder: &Path) -> JsonFileStore {
 async fn after_a_crash(folder: &Path, with_view: bool) -> Answer {
     let left = TempDir::new().unwrap();
     fs::create_dir_all(left.path().join("meta")).unwrap();
-    let copy = |file| fs::copy(folder.join(file), left.path().join(file));
+    let copy = |file: &str| fs::copy(folder.join(file), left.path().join(file));
     copy("meta/journal.ndjson").unwrap();
+    if folder.join("results").is_dir() {
+        fs::create_dir(left.path().join("results")).unwrap();
+        for file in fs::read_dir(folder.join("results")).unwrap() {
+            copy(Path::new("results").join(file.unwrap().file_name()).to_str().unwrap()).unwrap();
+        }
+    }
     if with_view && let Err(error) = copy("meta/jobs.json") {
         // It was not yet written.
         assert_eq!(error.kind(), std::io::ErrorKind::NotFound);

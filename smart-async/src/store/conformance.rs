@@ -30,6 +30,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a panic is how a store is told that it breaks a rule"
 )]
 
@@ -42,7 +43,7 @@ use serde_json::{Map, Value, json};
 use super::{HydratedState, JobStore, StoreError};
 use crate::job::{
     Change, FailureKind, JobEvent, JobFailure, JobId, JobOutput, JobPage, JobQuery, JobRecord,
-    JobStatus, OwnerId, Progress, Prune, Rerun, StateName, Timestamp,
+    JobStatus, OwnerId, Progress, Prune, Rerun, ResultKept, StateName, Timestamp,
 };
 
 /// A store to be tested, with what has to stay for as long as it is in use.
@@ -74,6 +75,7 @@ macro_rules! __conformance_rules {
             a_job_that_was_inserted_is_there
             an_unknown_job_is_not_there
             everything_in_a_record_is_kept
+            a_large_result_comes_back_whole
             an_id_is_given_once
             of_two_inserts_at_once_one_is_refused
             a_change_sees_the_one_before
@@ -83,6 +85,8 @@ macro_rules! __conformance_rules {
             a_terminal_job_changes_no_more
             late_progress_is_refused
             of_two_ends_at_once_one_is_refused
+            a_second_end_leaves_a_large_result_alone
+            of_two_large_results_at_once_one_is_kept
             two_changes_at_once_are_applied_one_after_the_other
             a_change_whose_caller_leaves_is_made_whole_or_not_at_all
             jobs_are_listed_newest_first_and_counted_before_the_limit
@@ -93,9 +97,12 @@ macro_rules! __conformance_rules {
             pruning_removes_ended_jobs_only
             pruning_keeps_the_newest
             pruning_keeps_as_many_of_the_newest_as_fit
+            pruning_counts_a_large_result
+            pruning_spares_what_it_is_told_to
             pruning_keeps_to_its_server_and_counts_there
             pruning_keeps_to_its_statuses
             a_pruned_job_is_gone
+            a_pruned_result_is_gone
             a_withdrawn_job_was_never_there
             ones_own_jobs_are_not_abandoned
             jobs_of_the_dead_are_abandoned_until_they_end
@@ -203,6 +210,20 @@ async fn completed(store: &dyn JobStore, second: i64) -> JobId {
     id
 }
 
+/// An end with more than a store may want to have in a record, and with everything that an end may have.
+fn large(text: &str, second: i64) -> [Change; 2] {
+    let value = json!({"text": text.repeat(100_000), "none": null});
+    let mut output = JobOutput::new(value.clone()).with_metadata("of", value.clone());
+    output.tool_result = Some(json!({"content": [value.clone()]}));
+    let mut failure = JobFailure::error("no").with_details(value.clone());
+    failure.tool_result = Some(Box::new(value));
+    [JobEvent::Complete(output), JobEvent::Fail(failure)].map(|end| Change::new(end, at(second)))
+}
+
+async fn whole(store: &dyn JobStore, id: JobId) -> JobRecord {
+    (*store.get_with_result(id).await.unwrap().unwrap()).clone()
+}
+
 async fn found(store: &dyn JobStore, id: JobId) -> JobRecord {
     (*store.get(id).await.unwrap().unwrap()).clone()
 }
@@ -282,6 +303,32 @@ pub async fn everything_in_a_record_is_kept(store: &dyn JobStore) {
         let expected = expected.apply(Change::new(event.clone(), at(2))).unwrap();
         assert!(*ended == expected && found(store, next.id).await == expected, "{}", event.name());
     }
+}
+
+/// What a job ends with comes back the same, however large it is, also where a job is inserted that has ended. A record
+/// that lacks it says so.
+pub async fn a_large_result_comes_back_whole(store: &dyn JobStore) {
+    for end in large("ä", 2) {
+        let id = running(store, 0).await;
+        let expected = found(store, id).await.apply(end.clone()).unwrap();
+        let mut inserted = expected.clone();
+        inserted.id = JobId::new();
+        let told = store.update(id, end.with_progress(None)).await.unwrap();
+        store.insert(inserted.clone()).await.unwrap();
+        for expected in [&expected, &inserted] {
+            assert!(whole(store, expected.id).await == *expected);
+            let mut listed = all(store).await.jobs;
+            listed.retain(|job| job.id == expected.id);
+            for lacking in [&told, &store.get(expected.id).await.unwrap().unwrap(), &listed[0]] {
+                let is_whole = lacking.result_kept == ResultKept::InRecord;
+                assert!(!is_whole || lacking.state == expected.state, "it lacks its result");
+                assert_eq!(lacking.status(), expected.status());
+            }
+        }
+    }
+    let small = completed(store, 3).await;
+    assert!(whole(store, small).await == found(store, small).await);
+    assert!(store.get_with_result(JobId::new()).await.unwrap().is_none());
 }
 
 /// Inserting an id that is there already is refused, and the first job stays as it is.
@@ -440,6 +487,42 @@ pub async fn of_two_ends_at_once_one_is_refused(store: &dyn JobStore) {
         assert!(made[0].as_ref().is_ok_and(|made| made.status().is_terminal()));
         let found = store.get(id).await.unwrap().unwrap();
         assert!(made[0].as_ref().is_ok_and(|made| *made == found), "the end that was told of");
+    }
+}
+
+/// An end that is refused changes nothing of the first one's result, however large either is.
+pub async fn a_second_end_leaves_a_large_result_alone(store: &dyn JobStore) {
+    for first in large("a", 1) {
+        let id = running(store, 0).await;
+        store.update(id, first).await.unwrap();
+        let before = whole(store, id).await;
+        let [second, third] = large("b", 2);
+        let small = Change::new(JobEvent::Complete(JobOutput::new("b")), at(3));
+        for again in [second, third, small] {
+            let refused = store.update(id, again).await;
+            assert!(matches!(refused, Err(StoreError::Illegal { .. })), "{refused:?}");
+        }
+        let again = store.insert(before.clone()).await;
+        assert!(matches!(again, Err(StoreError::Duplicate(_))), "{again:?}");
+        assert!(whole(store, id).await == before);
+    }
+}
+
+/// Of two large results at the same time one is the job's, and it is the one that was told of.
+pub async fn of_two_large_results_at_once_one_is_kept(store: &dyn JobStore) {
+    for _ in 0..5 {
+        let id = running(store, 0).await;
+        let before = found(store, id).await;
+        let [one, _] = large("a", 1);
+        let [two, _] = large("b", 2);
+        let expected = [&one, &two].map(|end| before.apply(end.clone()).unwrap());
+        let (one, two) = join!(store.update(id, one), store.update(id, two));
+        let kept = match (&one, &two) {
+            (Ok(_), Err(_)) => &expected[0],
+            (Err(_), Ok(_)) => &expected[1],
+            _ => panic!("one end is the job's: {one:?}, {two:?}"),
+        };
+        assert!(whole(store, id).await == *kept);
     }
 }
 
@@ -626,6 +709,42 @@ pub async fn pruning_keeps_as_many_of_the_newest_as_fit(store: &dyn JobStore) {
     assert_eq!(ids(&all(store).await), newest_two[..1]);
 }
 
+/// A large result counts for the bytes that pruning leaves, wherever it is kept.
+pub async fn pruning_counts_a_large_result(store: &dyn JobStore) {
+    let small = completed(store, 0).await;
+    let id = running(store, 1).await;
+    let [end, _] = large("a", 2);
+    store.update(id, end).await.unwrap();
+    let bytes = found(store, id).await.stored_bytes();
+    assert!(bytes > 300_000, "{bytes} bytes");
+    let both = bytes + found(store, small).await.stored_bytes();
+    let keep = |bytes| prune(|prune| prune.keep_bytes = Some(bytes));
+    assert_eq!(store.prune(keep(both)).await.unwrap().removed, 0);
+    assert_eq!(store.prune(keep(bytes)).await.unwrap().removed, 1);
+    assert_eq!(ids(&all(store).await), [id]);
+    assert_eq!(store.prune(keep(bytes - 1)).await.unwrap().removed, 1);
+}
+
+/// What pruning is told to spare stays, and counts among the newest that it leaves.
+pub async fn pruning_spares_what_it_is_told_to(store: &dyn JobStore) {
+    let mut jobs = Vec::new();
+    for second in [1, 3, 5] {
+        jobs.push(completed(store, second).await);
+    }
+    let spare = |keep_newest| {
+        prune(|prune| {
+            prune.keep_newest = keep_newest;
+            prune.spare = vec![jobs[0], jobs[2], JobId::new()];
+        })
+    };
+    let pruned = store.prune(spare(2)).await.unwrap();
+    assert_eq!((pruned.removed, pruned.remaining), (0, 3));
+    let pruned = store.prune(spare(1)).await.unwrap();
+    assert_eq!((pruned.removed, pruned.remaining), (1, 2));
+    assert_eq!(store.prune(spare(0)).await.unwrap().removed, 0);
+    assert_eq!(ids(&all(store).await), [jobs[2], jobs[0]]);
+}
+
 /// Pruning the jobs of one server leaves the others' alone, and counts what is left of that server's.
 pub async fn pruning_keeps_to_its_server_and_counts_there(store: &dyn JobStore) {
     completed(store, 0).await;
@@ -666,6 +785,20 @@ pub async fn a_pruned_job_is_gone(store: &dyn JobStore) {
     assert!(store.get(id).await.unwrap().is_none(), "nothing removed comes back");
     let again = store.prune(Prune::default()).await.unwrap();
     assert_eq!((again.removed, again.remaining), (0, 0));
+}
+
+/// A pruned job's result is gone with it, also for a job that takes its id later.
+pub async fn a_pruned_result_is_gone(store: &dyn JobStore) {
+    let first = job(store, 0);
+    for _ in 0..2 {
+        let id = store.insert(first.clone()).await.unwrap().id;
+        assert!(whole(store, id).await == first);
+        change(store, id, JobEvent::Start, 1).await;
+        let [end, _] = large("a", 2);
+        store.update(id, end).await.unwrap();
+        assert_eq!(store.prune(Prune::default()).await.unwrap().removed, 1);
+        assert!(store.get_with_result(id).await.unwrap().is_none());
+    }
 }
 
 /// A job that was withdrawn is gone, whatever its state was, and to withdraw what is not there is no error.
