@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
-use smart_async::job::{JobId, JobQuery, JobRecord};
+use smart_async::job::{JobId, JobQuery, JobRecord, ResultKept};
 use smart_async::store::{JobStore, JsonFileStore};
 use smart_async_tests::crash::{Dice, Line};
 use tempfile::TempDir;
@@ -353,10 +353,21 @@ impl Harness {
                 // The view may not have been written yet.
                 let _ = fs::copy(self.home.path().join(file), copy.path().join(file));
             }
+            copy_results(self.home.path(), copy.path());
         }
         let folder = copy.as_ref().map_or(self.home.path(), |copy| copy.path());
         let store = JsonFileStore::open(folder).await.unwrap();
-        let jobs = store.list(JobQuery::default()).await.unwrap().jobs;
+        let (mut jobs, mut in_files) = (Vec::new(), HashSet::new());
+        for job in store.list(JobQuery::default()).await.unwrap().jobs {
+            // None where a worker that lives has removed it since.
+            jobs.extend(store.get_with_result(job.id).await.unwrap());
+            if matches!(job.result_kept, ResultKept::InFile { .. }) {
+                in_files.insert(job.id);
+            }
+        }
+        if !alive {
+            check_the_results(folder, &in_files);
+        }
         let mut abandoned = HashSet::new();
         let servers: HashSet<_> = jobs.iter().map(|job| job.server.clone()).collect();
         for server in servers {
@@ -403,6 +414,27 @@ impl Harness {
             }
         }
     }
+}
+
+/// Copies the results that have files of their own.
+fn copy_results(home: &Path, copy: &Path) {
+    let Ok(files) = fs::read_dir(home.join("results")) else { return };
+    fs::create_dir(copy.join("results")).unwrap();
+    for file in files {
+        let file = Path::new("results").join(file.unwrap().file_name());
+        fs::copy(home.join(&file), copy.join(&file)).unwrap();
+    }
+}
+
+/// No result file is left that no job names, and none that a job names is missing.
+fn check_the_results(home: &Path, named: &HashSet<JobId>) {
+    let mut found = HashSet::new();
+    for file in fs::read_dir(home.join("results")).into_iter().flatten() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        let id = name.strip_suffix(".json").and_then(|id| id.parse().ok());
+        found.insert(id.unwrap_or_else(|| panic!("{name} was left by a process that is dead")));
+    }
+    assert_eq!(found, *named);
 }
 
 /// A record that is there is one that was asked for, and at least as new as what was acknowledged `before` it was read.
