@@ -1,12 +1,13 @@
 //! State files of released formats, which have to load for ever. `formats/1` was written by a demo server: five jobs, of
-//! which two completed, one failed, one was cancelled and one was interrupted. Files are added here, and never changed.
+//! which two completed, one failed, one was cancelled and one was interrupted. `formats/1-results` has two results in
+//! files of their own. Files are added here, and never changed.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use serde_json::json;
-use smart_async::job::{FailureKind, JobQuery, JobState, JobStatus};
+use smart_async::job::{FailureKind, JobQuery, JobState, JobStatus, ResultKept};
 use smart_async::store::{JobStore, JsonFileStore};
 use tempfile::TempDir;
 
@@ -65,4 +66,46 @@ async fn a_view_from_before_there_was_a_journal_loads() {
     fields.remove("journal");
     fields.remove("position");
     check(Some(&view.to_string()), None).await;
+}
+
+#[tokio::test]
+async fn results_in_files_of_their_own_load() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats/1-results");
+    for view in [true, false] {
+        let folder = TempDir::new().unwrap();
+        for part in ["meta", "results"] {
+            fs::create_dir(folder.path().join(part)).unwrap();
+            for file in fs::read_dir(fixture.join(part)).unwrap() {
+                let file = Path::new(part).join(file.unwrap().file_name());
+                if view || !file.ends_with("jobs.json") {
+                    fs::copy(fixture.join(&file), folder.path().join(&file)).unwrap();
+                }
+            }
+        }
+        let store = JsonFileStore::open(folder.path()).await.unwrap();
+        let mut found = BTreeMap::new();
+        for job in store.list(JobQuery::default()).await.unwrap().jobs {
+            let whole = store.get_with_result(job.id).await.unwrap().unwrap();
+            assert_eq!(whole.result_kept, ResultKept::InRecord);
+            found.insert(job.label.clone(), (job.result_kept, whole.state.clone()));
+        }
+        let in_file = |bytes, file_bytes| ResultKept::InFile { bytes, file_bytes };
+        match &found["large"] {
+            (kept, JobState::Completed { output, .. }) => {
+                assert_eq!(*kept, in_file(5000, 5098));
+                assert_eq!(output.result, json!("ü".repeat(2500)));
+                assert_eq!(output.metadata["letters"], 2500);
+            }
+            other => panic!("{other:?}"),
+        }
+        match &found["failed"] {
+            (kept, JobState::Failed { failure, .. }) => {
+                assert_eq!(*kept, in_file(7011, 7086));
+                let details = json!({"lines": vec!["line"; 1000]});
+                assert_eq!((&*failure.message, &failure.details), ("no room", &Some(details)));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(found["small"].0, ResultKept::InRecord);
+    }
 }
