@@ -53,7 +53,7 @@ pub struct CallSite {
     pub(crate) on_cancel: OnCancel,
     /// How often the call may run again after the end of its server; 0 where it never does.
     pub(crate) max_reruns: u32,
-    /// Whether what the work says and ends with is kept out of the store and of logs.
+    /// Whether what the call was given, says and ends with is kept out of the store and of logs.
     pub(crate) redact: bool,
     /// Whether the result is kept in the store.
     pub(crate) store_result: bool,
@@ -127,7 +127,7 @@ impl CallSite {
         self
     }
 
-    /// What the work says and ends with is kept out of the store and of logs.
+    /// What the call was given, says and ends with is kept out of the store and of logs.
     #[must_use]
     pub const fn redact(mut self) -> Self {
         self.redact = true;
