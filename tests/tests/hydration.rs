@@ -325,6 +325,16 @@ async fn a_crash_between_the_record_and_the_state_is_made_good_once() {
 }
 
 #[tokio::test]
+async fn a_large_result_is_made_good_from_its_file() {
+    let folder = TempDir::new().unwrap();
+    let sky = json!("sunny ".repeat(2000));
+    crashed_before_the_state(folder.path(), "forecast", sky.clone()).await;
+    assert_eq!(fs::read_dir(folder.path().join("results")).unwrap().count(), 1);
+    let jobs = over(folder.path()).await;
+    assert_eq!(standing(&jobs).await.unwrap()["sky"], sky);
+}
+
+#[tokio::test]
 async fn making_good_spares_what_came_later() {
     let folder = TempDir::new().unwrap();
     let id = crashed_before_the_state(folder.path(), "forecast", json!("old")).await;

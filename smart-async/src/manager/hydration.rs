@@ -13,8 +13,8 @@ use crate::backoff::Backoff;
 use crate::call_site;
 use crate::clock;
 use crate::job::{
-    JobEvent, JobId, JobOutput, JobQuery, JobRecord, JobState, JobStatus, StateName, StateTarget,
-    Timestamp,
+    JobEvent, JobId, JobOutput, JobQuery, JobRecord, JobState, JobStatus, ResultKept, StateName,
+    StateTarget, Timestamp,
 };
 use crate::observe;
 use crate::store::{HydratedState, rank};
@@ -149,8 +149,10 @@ pub(super) async fn replay(manager: &JobManager) {
         if hydrated_already.contains(field) {
             continue;
         }
-        // The record as it is kept, with its result: a list may leave that out.
-        match manager.store().get(id).await {
+        // A list may leave the result out.
+        match manager.store().get_with_result(id).await {
+            // Without its file, the result is not known any more.
+            Ok(Some(job)) if job.result_kept != ResultKept::InRecord => {}
             Ok(Some(job)) => {
                 if let JobState::Completed { completed_at, output, .. } = &job.state
                     && let Some(target) = &job.state_target
