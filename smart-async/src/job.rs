@@ -33,3 +33,4 @@ pub use transition::{Change, IllegalTransition, JobEvent};
 pub(crate) use outcome::kept;
 pub(crate) use payload::Payload;
 pub(crate) use progress::ProgressCell;
+pub(crate) use query::{Ended, Size};

@@ -299,7 +299,7 @@ impl JobManager {
     pub async fn status_with_result(&self, id: JobId) -> Result<Arc<JobRecord>, Error> {
         let _reading = self.reading(&[id]);
         let job = self.status(id).await?;
-        if !matches!(job.result_kept, ResultKept::InFile { .. }) {
+        if !job.result_kept.is_in_file() {
             return Ok(job);
         }
         let job = self.inner.store.get_with_result(id).await?.ok_or(Error::NotFound(id))?;

@@ -8,7 +8,9 @@
 pub mod conformance;
 mod draft;
 mod hydrated;
+mod index;
 mod json_file;
+mod kept;
 mod memory;
 mod table;
 

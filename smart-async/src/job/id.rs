@@ -22,6 +22,12 @@ impl JobId {
     pub fn new() -> Self {
         Self(Uuid::new_v4())
     }
+
+    /// The byte that ids are ordered by first.
+    pub(crate) const fn first_byte(self) -> u8 {
+        let [first, ..] = *self.0.as_bytes();
+        first
+    }
 }
 
 impl From<Uuid> for JobId {

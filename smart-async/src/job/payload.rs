@@ -29,6 +29,13 @@ pub enum ResultKept {
     InMemory,
 }
 
+impl ResultKept {
+    /// Whether it is in a file beside the record.
+    pub const fn is_in_file(&self) -> bool {
+        matches!(self, Self::InFile { .. })
+    }
+}
+
 /// What a job ended with, on its way to or from another place than its record.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Payload {

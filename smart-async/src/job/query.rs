@@ -57,6 +57,13 @@ pub struct JobPage {
     pub total: usize,
 }
 
+impl JobPage {
+    /// A page that a store has put together.
+    pub const fn new(jobs: Vec<Arc<JobRecord>>, total: usize) -> Self {
+        Self { jobs, total }
+    }
+}
+
 /// Which ended jobs to remove. A job that has not ended is never removed, whatever this says.
 ///
 /// The default removes every ended job.
@@ -78,30 +85,77 @@ pub struct Prune {
     pub spare: Vec<JobId>,
 }
 
+/// What a [`Prune`] asks of a job that has ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ended<'a> {
+    pub(crate) id: JobId,
+    pub(crate) server: &'a str,
+    pub(crate) status: JobStatus,
+    pub(crate) completed_at: Timestamp,
+    pub(crate) size: Size<'a>,
+}
+
+/// How many bytes a record takes: known, or to be counted where it is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Size<'a> {
+    Known(u64),
+    Of(&'a JobRecord),
+}
+
+impl<'a> Ended<'a> {
+    /// A job, if it has ended.
+    pub(crate) fn of(job: &'a JobRecord) -> Option<Self> {
+        let completed_at = job.state.completed_at()?;
+        let (id, server, status) = (job.id, &job.server, job.status());
+        Some(Self { id, server, status, completed_at, size: Size::Of(job) })
+    }
+
+    fn stored_bytes(&self) -> u64 {
+        match self.size {
+            Size::Known(bytes) => bytes,
+            Size::Of(job) => job.stored_bytes(),
+        }
+    }
+}
+
 impl Prune {
     /// The jobs of `jobs` that this removes.
     pub fn select<'a>(&self, jobs: impl IntoIterator<Item = &'a JobRecord>) -> Vec<JobId> {
-        let mut ended: Vec<_> = jobs
-            .into_iter()
-            .filter(|job| self.server.as_ref().is_none_or(|server| *server == job.server))
-            .filter(|job| self.statuses.is_empty() || self.statuses.contains(&job.status()))
-            .filter_map(|job| job.state.completed_at().map(|at| (at, job)))
-            .filter(|(at, _)| self.ended_before.is_none_or(|before| *at < before))
-            .collect();
-        ended.sort_by_key(|(at, job)| std::cmp::Reverse((*at, job.id)));
+        self.select_ended(jobs.into_iter().filter_map(Ended::of))
+    }
+
+    /// As [`select`](Self::select), of jobs that have ended.
+    pub(crate) fn select_ended<'a>(&self, jobs: impl IntoIterator<Item = Ended<'a>>) -> Vec<JobId> {
+        let mut ended: Vec<_> = jobs.into_iter().filter(|job| self.is_about(job)).collect();
+        let newest_first = |job: &Ended<'_>| std::cmp::Reverse((job.completed_at, job.id));
         let kept = match self.keep_bytes {
-            Some(limit) => self.keep_newest.max(fitting(&ended, limit)),
+            Some(limit) => {
+                ended.sort_unstable_by_key(newest_first);
+                self.keep_newest.max(fitting(&ended, limit))
+            }
+            // It need not be known in which order the kept ones are, nor the others.
+            None if (1..ended.len()).contains(&self.keep_newest) => {
+                ended.select_nth_unstable_by_key(self.keep_newest, newest_first);
+                self.keep_newest
+            }
             None => self.keep_newest,
         };
-        let doomed = ended.into_iter().skip(kept).map(|(_, job)| job.id);
+        let doomed = ended.into_iter().skip(kept).map(|job| job.id);
         doomed.filter(|id| !self.spare.contains(id)).collect()
+    }
+
+    /// Whether an ended job meets the conditions, save for how many are kept.
+    fn is_about(&self, job: &Ended<'_>) -> bool {
+        self.server.as_ref().is_none_or(|server| *server == job.server)
+            && (self.statuses.is_empty() || self.statuses.contains(&job.status))
+            && self.ended_before.is_none_or(|before| job.completed_at < before)
     }
 }
 
 /// How many of the first jobs take at most `limit` bytes together.
-fn fitting(jobs: &[(Timestamp, &JobRecord)], limit: u64) -> usize {
+fn fitting(jobs: &[Ended<'_>], limit: u64) -> usize {
     let mut taken = 0_u64;
-    let fits = |(_, job): &&(Timestamp, &JobRecord)| {
+    let fits = |job: &&Ended<'_>| {
         taken = taken.saturating_add(job.stored_bytes());
         taken <= limit
     };

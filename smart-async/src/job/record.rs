@@ -194,13 +194,16 @@ impl JobRecord {
 
     /// How many bytes the record takes as JSON, with the file that its result is in.
     pub fn stored_bytes(&self) -> u64 {
+        self.stored_with(serde_json::to_vec(&JobDocument::from(self)).map_or(0, |text| text.len()))
+    }
+
+    /// As [`stored_bytes`](Self::stored_bytes), where it is known how long its text is.
+    pub(crate) const fn stored_with(&self, text_bytes: usize) -> u64 {
         let file_bytes = match self.result_kept {
             ResultKept::InFile { file_bytes, .. } => file_bytes,
             ResultKept::InRecord | ResultKept::InMemory => 0,
         };
-        let record =
-            serde_json::to_vec(&JobDocument::from(self)).map_or(0, |text| text.len() as u64);
-        record.saturating_add(file_bytes)
+        (text_bytes as u64).saturating_add(file_bytes)
     }
 
     /// The record from its JSON object.
@@ -211,6 +214,21 @@ impl JobRecord {
         let document: JobDocument = serde_json::from_value(value)
             .map_err(|error| MalformedRecord { reason: error.to_string() })?;
         document.try_into()
+    }
+
+    /// The record from its JSON text.
+    ///
+    /// # Errors
+    /// [`MalformedRecord`], as [`from_json`](Self::from_json).
+    pub(crate) fn from_text(text: &str) -> Result<Self, MalformedRecord> {
+        match serde_json::from_str::<JobDocument>(text) {
+            Ok(document) => document.try_into(),
+            // A field that is there twice counts as it does everywhere in JSON: the last one.
+            Err(error) => match serde_json::from_str(text) {
+                Ok(value) => Self::from_json(value),
+                Err(_) => Err(MalformedRecord { reason: error.to_string() }),
+            },
+        }
     }
 }
 

@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
+use super::kept::Kept;
 use super::table::{Changes, Table};
 use super::{Pruned, StoreError};
-use crate::job::{Change, JobId, JobRecord, OwnerId, Prune};
+use crate::job::{Change, Ended, JobId, JobRecord, OwnerId, Prune};
 
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
@@ -24,16 +25,15 @@ impl<'a> Draft<'a> {
         self.changes
     }
 
-    fn find(&self, id: JobId) -> Option<&Arc<JobRecord>> {
+    fn find(&self, id: JobId) -> Option<Arc<JobRecord>> {
         match self.changes.get(&id) {
-            Some(changed) => changed.as_ref(),
-            None => self.table.find(id),
+            Some(changed) => changed.clone(),
+            None => self.table.find(id).and_then(Kept::record),
         }
     }
 
-    fn jobs(&self) -> impl Iterator<Item = &Arc<JobRecord>> {
-        let unchanged = self.table.jobs().filter(|job| !self.changes.contains_key(&job.id));
-        unchanged.chain(self.changes.values().flatten())
+    fn has(&self, id: JobId) -> bool {
+        self.changes.get(&id).map_or_else(|| self.table.find(id).is_some(), Option::is_some)
     }
 
     fn put(&mut self, job: JobRecord) -> Arc<JobRecord> {
@@ -43,10 +43,7 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn insert(&mut self, job: JobRecord) -> Result<Arc<JobRecord>, StoreError> {
-        match self.find(job.id) {
-            Some(known) => Err(StoreError::Duplicate(known.id)),
-            None => Ok(self.put(job)),
-        }
+        if self.has(job.id) { Err(StoreError::Duplicate(job.id)) } else { Ok(self.put(job)) }
     }
 
     pub(super) fn update(
@@ -60,18 +57,41 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn prune(&mut self, prune: &Prune) -> Pruned {
-        let doomed = prune.select(self.jobs().map(AsRef::as_ref));
+        let doomed = if self.leaves_all(prune) { Vec::new() } else { self.doomed(prune) };
         for id in &doomed {
             self.changes.insert(*id, None);
         }
-        let left = self
-            .jobs()
-            .filter(|job| prune.server.as_ref().is_none_or(|server| *server == job.server));
-        Pruned::new(doomed.len(), left.count())
+        Pruned::new(doomed.len(), self.count(prune.server.as_deref()))
+    }
+
+    /// Whether it is plain, without a look at each job, that there are not as many as `prune` keeps: so it is each time
+    /// that the sweep comes by and finds nothing to do.
+    fn leaves_all(&self, prune: &Prune) -> bool {
+        let (count, bytes) = self.table.count_ended(prune);
+        let fit = |limit| {
+            let more = self.changes.values().flatten().filter(|job| job.status().is_terminal());
+            bytes.saturating_add(more.map(|job| job.stored_bytes()).sum()) <= limit
+        };
+        count + self.changes.len() <= prune.keep_newest || prune.keep_bytes.is_some_and(fit)
+    }
+
+    fn doomed(&self, prune: &Prune) -> Vec<JobId> {
+        let changed = self.changes.values().flatten().filter_map(|job| Ended::of(job));
+        let unchanged = self.table.ended(prune).filter(|job| !self.changes.contains_key(&job.id()));
+        prune.select_ended(unchanged.filter_map(Kept::ended).chain(changed))
+    }
+
+    /// How many jobs the table would have, of one server or of all.
+    fn count(&self, server: Option<&str>) -> usize {
+        let of_server = |other: &str| server.is_none_or(|server| server == other);
+        let changed = self.changes.keys().filter_map(|id| self.table.find(*id));
+        let before = changed.filter(|job| of_server(job.server())).count();
+        let now = self.changes.values().flatten().filter(|job| of_server(&job.server)).count();
+        self.table.count(server) - before + now
     }
 
     pub(super) fn withdraw(&mut self, id: JobId) {
-        if self.find(id).is_some() {
+        if self.has(id) {
             self.changes.insert(id, None);
         }
     }
@@ -79,9 +99,8 @@ impl<'a> Draft<'a> {
     /// Brings the unfinished jobs of `owner` along from another table, where this one lacks them: nobody else may remove
     /// those, so they were lost with a file.
     pub(super) fn bring_along(&mut self, before: &Table, owner: OwnerId) {
-        for job in before.jobs() {
-            let own = job.owner == Some(owner) && !job.status().is_terminal();
-            if own && self.find(job.id).is_none() {
+        for job in before.live(None) {
+            if job.owner == Some(owner) && !self.has(job.id) {
                 self.changes.insert(job.id, Some(Arc::clone(job)));
             }
         }

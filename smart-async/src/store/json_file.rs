@@ -12,6 +12,7 @@ mod journal;
 mod known;
 mod lines;
 mod owners;
+mod replay;
 mod results;
 mod state;
 mod view;
@@ -220,11 +221,13 @@ impl JobStore for JsonFileStore {
     }
 
     fn get(&self, id: JobId) -> StoreFuture<'_, Option<Arc<JobRecord>>> {
-        self.read(move |table| table.find(id).cloned())
+        let kept = self.read(move |table| table.find(id).cloned());
+        // What is kept as text is read after the table was let go of.
+        Box::pin(async { Ok(kept.await?.and_then(|kept| kept.record())) })
     }
 
     fn get_with_result(&self, id: JobId) -> StoreFuture<'_, Option<Arc<JobRecord>>> {
-        let is_in_file = |job: &JobRecord| matches!(job.result_kept, ResultKept::InFile { .. });
+        let is_in_file = |job: &JobRecord| job.result_kept.is_in_file();
         Box::pin(async move {
             let found = self.get(id).await?;
             let Some(job) = found.clone().filter(|job| is_in_file(job)) else { return Ok(found) };
@@ -249,7 +252,8 @@ impl JobStore for JsonFileStore {
     }
 
     fn list(&self, query: JobQuery) -> StoreFuture<'_, JobPage> {
-        self.read(move |table| table.list(&query))
+        let page = self.read(move |table| table.list(&query));
+        Box::pin(async { Ok(page.await?.read()) })
     }
 
     fn prune(&self, prune: Prune) -> StoreFuture<'_, Pruned> {

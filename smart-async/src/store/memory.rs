@@ -66,11 +66,13 @@ impl JobStore for MemoryStore {
     }
 
     fn get(&self, id: JobId) -> StoreFuture<'_, Option<Arc<JobRecord>>> {
-        ready(Ok(self.table().find(id).cloned()))
+        let kept = self.table().find(id).cloned();
+        ready(Ok(kept.and_then(|kept| kept.record())))
     }
 
     fn list(&self, query: JobQuery) -> StoreFuture<'_, JobPage> {
-        ready(Ok(self.table().list(&query)))
+        let page = self.table().list(&query);
+        ready(Ok(page.read()))
     }
 
     fn prune(&self, prune: Prune) -> StoreFuture<'_, Pruned> {

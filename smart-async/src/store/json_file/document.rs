@@ -1,13 +1,13 @@
 //! `jobs.json` as text: `{"version":1,"journal":"<id>","position":n,"jobs":[…]}`, one job a line, so that people and
 //! `grep` can read it. It is a view: what the journal says up to that position.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::job::JobRecord;
+use crate::store::kept::Kept;
+use crate::store::table::{Read, Table};
 
 /// The version written. 1: the first.
 pub(super) const VERSION: u64 = 1;
@@ -30,55 +30,67 @@ pub(super) struct Position {
 
 #[derive(Debug)]
 pub(super) enum Parsed {
-    Document { jobs: Vec<JobRecord>, leftovers: Leftovers, position: Option<Position> },
+    Document { table: Table, leftovers: Leftovers, position: Option<Position> },
     LaterVersion(u64),
 }
 
 #[derive(Deserialize)]
-struct Document {
-    #[serde(rename = "version")]
-    _version: serde::de::IgnoredAny,
+struct Document<'a> {
+    version: u64,
     #[serde(default)]
     journal: Option<Uuid>,
     #[serde(default)]
     position: u64,
-    jobs: Vec<Value>,
+    /// Read one by one, each where it stands.
+    #[serde(borrow)]
+    jobs: Vec<&'a RawValue>,
     #[serde(flatten)]
     fields: Map<String, Value>,
 }
 
 /// Reads the file's text.
 ///
-/// The version is looked at before all else: a later version may have changed what the rest means.
+/// A later version may have changed what the rest means, so that it need not be readable.
 pub(super) fn parse(text: &[u8]) -> Result<Parsed, serde_json::Error> {
     #[derive(Deserialize)]
     struct Version {
         version: u64,
     }
-    let Version { version } = serde_json::from_slice(text)?;
-    if version > VERSION {
-        return Ok(Parsed::LaterVersion(version));
-    }
-    let Document { journal, position, jobs: entries, fields, .. } = serde_json::from_slice(text)?;
-    let mut jobs = Vec::with_capacity(entries.len());
+    let document = match serde_json::from_slice(text) {
+        Ok(Document { version, .. }) if version > VERSION => {
+            return Ok(Parsed::LaterVersion(version));
+        }
+        Ok(document) => document,
+        Err(error) => {
+            return match serde_json::from_slice(text) {
+                Ok(Version { version }) if version > VERSION => Ok(Parsed::LaterVersion(version)),
+                _ => Err(error),
+            };
+        }
+    };
+    let Document { journal, position, jobs: entries, fields, .. } = document;
+    let mut table = Table::default();
+    let mut jobs = Read::with_capacity(entries.len());
     let mut leftovers = Leftovers { fields, entries: Vec::new() };
     for entry in entries {
-        match JobRecord::from_json(entry.clone()) {
-            Ok(job) => jobs.push(job),
+        match table.read(entry.get()) {
+            Ok(job) => jobs.push((job.id(), Some(job))),
             Err(error) => {
+                let entry = serde_json::from_str(entry.get())?;
                 tracing::warn!(%error, "jobs.json holds an entry that is no job record; it is kept as it is");
                 leftovers.entries.push(entry);
             }
         }
     }
+    table.take_over(jobs);
     let position = journal.map(|journal| Position { journal, position });
-    Ok(Parsed::Document { jobs, leftovers, position })
+    Ok(Parsed::Document { table, leftovers, position })
 }
 
 /// Writes the file's text.
 pub(super) fn render<'a>(
     position: Option<Position>,
-    jobs: impl IntoIterator<Item = &'a Arc<JobRecord>>,
+    jobs: impl IntoIterator<Item = &'a Kept>,
     leftovers: &Leftovers,
 ) -> Result<Vec<u8>, serde_json::Error> {
     let mut text = format!("{{\"version\":{VERSION}").into_bytes();
@@ -97,7 +109,7 @@ pub(super) fn render<'a>(
     let mut separator: &[u8] = b"\n";
     for job in jobs {
         text.extend_from_slice(separator);
-        serde_json::to_writer(&mut text, &**job)?;
+        job.write(&mut text)?;
         separator = b",\n";
     }
     for entry in &leftovers.entries {

@@ -12,9 +12,10 @@ use uuid::Uuid;
 
 use super::document::{Leftovers, Position};
 use super::files::{Paths, identity};
-use super::lines::{self, Header, Line};
+use super::lines::{self, Header};
+use super::replay::replay;
 use crate::store::StoreError;
-use crate::store::table::{Changes, Table};
+use crate::store::table::{Changes, Jobs, Table};
 
 /// A journal is not shortened before it is this long.
 const SHORT: u64 = 4 * 1024 * 1024;
@@ -119,14 +120,14 @@ impl Journal {
     /// that is known.
     pub(super) fn create(
         paths: &Paths,
-        table: &Table,
+        jobs: &Jobs,
         leftovers: &Leftovers,
         predecessor: Option<&Self>,
     ) -> Result<Self, StoreError> {
         let unread = predecessor.map(|journal| journal.unread.clone()).unwrap_or_default();
         let after = predecessor.map(Self::lineage).unwrap_or_default();
         let header = Header { journal: Uuid::new_v4(), version: lines::VERSION, after };
-        let mut text = lines::whole(&header, table.jobs(), leftovers)
+        let mut text = lines::whole(&header, jobs.iter(), leftovers)
             .map_err(|error| StoreError::io("render", &paths.journal, error.into()))?;
         for line in &unread {
             text.extend_from_slice(line);
@@ -210,24 +211,7 @@ impl Journal {
         let Some(text) = text.strip_prefix(b"\n") else { return Ok(false) };
         let Some(end) = text.iter().rposition(|byte| *byte == b'\n') else { return Ok(true) };
         let whole = text.get(..end).unwrap_or_default();
-        let mut changes = Changes::new();
-        for line in whole.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            match Line::parse(line) {
-                Ok(Line::Put(job)) => {
-                    changes.insert(job.id, Some((*job).into()));
-                }
-                Ok(Line::Remove(ids)) => changes.extend(ids.into_iter().map(|id| (id, None))),
-                Ok(Line::Field(name, value)) => {
-                    leftovers.fields.insert(name, value);
-                }
-                Ok(Line::Entry(value)) => leftovers.entries.push(value),
-                Err(error) => {
-                    tracing::warn!(%error, "passing over a line of the journal that a crash tore, or a later version wrote");
-                    self.unread.push(line.to_owned());
-                }
-            }
-        }
-        table.commit(changes);
+        replay(whole, table, leftovers, &mut self.unread);
         self.position += end as u64 + 1;
         Ok(true)
     }

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::document::{self, Leftovers, Parsed};
 use super::files::{Paths, sync_folder};
 use super::journal::{Found, Journal};
-use crate::job::{JobId, ResultKept};
+use crate::job::JobId;
 use crate::store::StoreError;
+use crate::store::kept::Kept;
 use crate::store::table::Table;
 
 /// Shared by the writer, the view and the readers; held for as long as it takes to look, never while a disk is waited
@@ -61,7 +62,7 @@ impl Known {
     /// A folder without a journal: the view is all there is, and the journal is begun with it.
     fn begin(paths: &Paths, view: View) -> Result<Self, StoreError> {
         let View { table, leftovers, .. } = view;
-        let journal = Journal::create(paths, &table, &leftovers, None)?;
+        let journal = Journal::create(paths, table.jobs(), &leftovers, None)?;
         Ok(Self { table, leftovers, journal, appending: false, spoilt_to: None, before: None })
     }
 
@@ -85,8 +86,7 @@ impl Known {
     /// Whether a record says that the job's result is in a file; or something may say so that was not understood, a line or
     /// an entry of a later version.
     pub(super) fn names_result(&self, id: JobId) -> bool {
-        let kept = self.table.find(id).map(|job| job.result_kept);
-        if matches!(kept, Some(ResultKept::InFile { .. })) {
+        if self.table.find(id).is_some_and(Kept::has_result_file) {
             return true;
         }
         let id = id.to_string();
@@ -163,7 +163,8 @@ impl Known {
                 tracing::warn!(path = %paths.journal.display(), "the journal was removed; what is known is written anew");
             }
         }
-        self.journal = Journal::create(paths, &self.table, &self.leftovers, Some(&self.journal))?;
+        self.journal =
+            Journal::create(paths, self.table.jobs(), &self.leftovers, Some(&self.journal))?;
         self.spoilt_to = None;
         Ok(true)
     }
@@ -184,9 +185,7 @@ impl View {
     fn read(paths: &Paths) -> Result<Self, StoreError> {
         let Some(text) = paths.read_view()? else { return Ok(Self::default()) };
         match document::parse(&text) {
-            Ok(Parsed::Document { jobs, leftovers, position }) => {
-                let mut table = Table::default();
-                table.commit(jobs.into_iter().map(|job| (job.id, Some(Arc::new(job)))).collect());
+            Ok(Parsed::Document { table, leftovers, position }) => {
                 Ok(Self { table, leftovers, position, length: text.len() as u64 })
             }
             Ok(Parsed::LaterVersion(found)) => {

@@ -8,13 +8,13 @@
 //!
 //! A line that is none of these is passed over and kept: it is a torn one, or of a later version.
 
-use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::job::{JobId, JobRecord};
+use crate::job::JobId;
+use crate::store::kept::Kept;
 use crate::store::table::Changes;
 
 /// The version written. 1: the first.
@@ -29,40 +29,27 @@ pub(super) struct Header {
     pub(super) after: Vec<Uuid>,
 }
 
-/// Any other line.
-#[derive(Debug)]
-pub(super) enum Line {
-    Put(Box<JobRecord>),
-    Remove(Vec<JobId>),
-    Field(String, Value),
-    Entry(Value),
-}
-
-#[derive(Deserialize)]
+/// Any other line. A record is read where it stands.
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Written {
-    Put(Value),
+pub(super) enum Line<'a> {
+    #[serde(borrow)]
+    Put(&'a RawValue),
     Remove(Vec<JobId>),
-    Field(serde_json::Map<String, Value>),
+    #[serde(deserialize_with = "one_field")]
+    Field((String, Value)),
     Entry(Value),
 }
 
-impl Line {
+fn one_field<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(String, Value), D::Error> {
+    let field = serde_json::Map::deserialize(deserializer)?;
+    field.into_iter().next().ok_or_else(|| serde::de::Error::custom("a field without a name"))
+}
+
+impl<'a> Line<'a> {
     /// Reads a line.
-    pub(super) fn parse(line: &[u8]) -> Result<Self, String> {
-        let line: Written = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-        match line {
-            Written::Put(record) => match JobRecord::from_json(record) {
-                Ok(job) => Ok(Self::Put(Box::new(job))),
-                Err(error) => Err(error.to_string()),
-            },
-            Written::Remove(ids) => Ok(Self::Remove(ids)),
-            Written::Field(field) => match field.into_iter().next() {
-                Some((name, value)) => Ok(Self::Field(name, value)),
-                None => Err("a field without a name".to_owned()),
-            },
-            Written::Entry(value) => Ok(Self::Entry(value)),
-        }
+    pub(super) fn parse(line: &'a [u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(line)
     }
 }
 
@@ -95,7 +82,7 @@ pub(super) fn batch(changes: &Changes) -> Result<Vec<u8>, serde_json::Error> {
 /// A whole journal that says nothing but what there is.
 pub(super) fn whole<'a>(
     header: &Header,
-    jobs: impl IntoIterator<Item = &'a Arc<JobRecord>>,
+    jobs: impl IntoIterator<Item = &'a Kept>,
     leftovers: &super::document::Leftovers,
 ) -> Result<Vec<u8>, serde_json::Error> {
     let mut text = serde_json::to_vec(header)?;
@@ -107,15 +94,19 @@ pub(super) fn whole<'a>(
         line(&mut text, "entry", entry)?;
     }
     for job in jobs {
-        line(&mut text, "put", &**job)?;
+        text.extend_from_slice(b"{\"put\":");
+        job.write(&mut text)?;
+        text.extend_from_slice(b"}\n");
     }
     Ok(text)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::job::Timestamp;
+    use crate::job::{JobRecord, Timestamp};
 
     #[test]
     fn a_batch_reads_back_line_by_line_after_a_torn_one() {
@@ -136,7 +127,7 @@ mod tests {
             .collect();
         assert!(matches!(
             &read[..],
-            [Err(_), Ok(Line::Put(put)), Ok(Line::Remove(removed))] if **put == *job && *removed == [gone]
+            [Err(_), Ok(Line::Put(put)), Ok(Line::Remove(removed))] if JobRecord::from_text(put.get()).unwrap() == *job && *removed == [gone]
         ));
     }
 }

@@ -17,6 +17,7 @@ use super::files::{Paths, private, sync_folder};
 use super::owners::Owners;
 use crate::job::{JobId, OwnerId, Payload, ResultKept};
 use crate::store::StoreError;
+use crate::store::kept::Kept;
 use crate::store::table::{Changes, Table};
 
 /// The version written. 1: the first.
@@ -215,15 +216,11 @@ impl Drop for NewResult {
 
 /// The jobs whose results lie in files before `changes`, and not after them.
 pub(super) fn doomed(changes: &Changes, before: &Table) -> Vec<JobId> {
-    let was_in_file = |id| before.find(id).is_some_and(|job| is_in_file(&job.result_kept));
+    let was_in_file = |id| before.find(id).is_some_and(Kept::has_result_file);
     let is_not = changes
         .iter()
-        .filter(|(_, job)| job.as_ref().is_none_or(|job| !is_in_file(&job.result_kept)));
+        .filter(|(_, job)| job.as_ref().is_none_or(|job| !job.result_kept.is_in_file()));
     is_not.map(|(id, _)| *id).filter(|id| was_in_file(*id)).collect()
-}
-
-const fn is_in_file(kept: &ResultKept) -> bool {
-    matches!(kept, ResultKept::InFile { .. })
 }
 
 fn remove(path: &Path) {

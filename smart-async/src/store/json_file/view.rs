@@ -164,12 +164,12 @@ impl Thread {
     /// Rewrites the view; no, where another process is at it.
     fn write(&self) -> Result<bool, StoreError> {
         let Some(_locked) = self.paths.try_lock_view() else { return Ok(false) };
-        let (position, table, leftovers) = {
+        let (position, jobs, leftovers) = {
             let mut known = self.known.lock();
             known.catch_up(&self.paths)?;
-            (known.journal.position_for_view(), known.table.clone(), known.leftovers.clone())
+            (known.journal.position_for_view(), known.table.jobs().clone(), known.leftovers.clone())
         };
-        let text = document::render(position, table.jobs(), &leftovers)
+        let text = document::render(position, jobs.iter(), &leftovers)
             .map_err(|error| StoreError::io("render", &self.paths.jobs, error.into()))?;
         match self.what_stands_there() {
             Standing::OursOrNothing => {}

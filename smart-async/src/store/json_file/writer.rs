@@ -12,6 +12,7 @@ use super::view::View;
 use crate::observe;
 use crate::store::StoreError;
 use crate::store::draft::Draft;
+use crate::store::kept::Kept;
 use crate::store::table::{Changes, Table};
 
 /// A change to the table; what it returns is told, once the batch is on disk or is not, how that went.
@@ -170,12 +171,12 @@ impl Thread {
     /// Replaces the journal by one that says the same and no more. Needs the lock. A failure is no harm: the long one
     /// stays.
     fn shorten(&self) {
-        let (table, leftovers, journal) = {
+        let (jobs, leftovers, journal) = {
             let mut known = self.known.lock();
             known.appending = true;
-            (known.table.clone(), known.leftovers.clone(), known.journal.clone())
+            (known.table.jobs().clone(), known.leftovers.clone(), known.journal.clone())
         };
-        let shortened = Journal::create(&self.paths, &table, &leftovers, Some(&journal));
+        let shortened = Journal::create(&self.paths, &jobs, &leftovers, Some(&journal));
         let mut known = self.known.lock();
         known.appending = false;
         match shortened {
@@ -192,10 +193,10 @@ impl Thread {
 
 /// Whether nothing has changed that a person would look for in the view at once.
 fn is_merely_progress(changes: &Changes, before: &Table) -> bool {
-    changes.iter().all(|(id, change)| match (change, before.find(*id)) {
-        (Some(now), Some(before)) => {
+    changes.iter().all(|(id, change)| {
+        let both = change.as_ref().zip(before.find(*id).and_then(Kept::live));
+        both.is_some_and(|(now, before)| {
             now.status() == before.status() && now.cancel_requested == before.cancel_requested
-        }
-        _ => false,
+        })
     })
 }
