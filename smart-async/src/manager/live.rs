@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
@@ -29,10 +30,12 @@ pub(crate) struct LiveJob {
     pub(crate) context: Arc<JobContext>,
     /// Set when somebody wants the job stopped.
     pub(super) cancel_requested: CancellationToken,
-    /// Counts the changes of the record, for those who wait for the next one.
-    changed: watch::Sender<u64>,
+    /// Wakes those who wait for the next change of the record.
+    changed: Arc<Notify>,
     /// How it ended, from that moment on: the record may say so later, while the store fails.
-    ending: watch::Sender<Option<Arc<JobEvent>>>,
+    ending: Mutex<Option<Arc<JobEvent>>>,
+    /// Wakes those who wait for that.
+    ended: Notify,
     origin: Option<Origin>,
     delivery: Mutex<Delivery>,
 }
@@ -49,8 +52,9 @@ impl LiveJob {
         Arc::new(Self {
             context,
             cancel_requested: CancellationToken::new(),
-            changed: watch::Sender::new(0),
-            ending: watch::Sender::new(None),
+            changed: Arc::default(),
+            ending: Mutex::default(),
+            ended: Notify::new(),
             origin,
             delivery: Mutex::default(),
         })
@@ -105,24 +109,27 @@ impl LiveJob {
 
     /// Wakes those who wait for a change.
     pub(super) fn touch(&self) {
-        self.changed.send_modify(|count| *count = count.wrapping_add(1));
-    }
-
-    pub(super) fn changes(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+        self.changed.notify_waiters();
     }
 
     pub(super) fn ends_with(&self, event: &JobEvent) {
-        self.ending.send_replace(Some(Arc::new(event.clone())));
+        *self.how_it_ended() = Some(Arc::new(event.clone()));
+        self.ended.notify_waiters();
+    }
+
+    fn how_it_ended(&self) -> MutexGuard<'_, Option<Arc<JobEvent>>> {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until the job ends, and says how.
     pub(crate) async fn ending(&self) -> Arc<JobEvent> {
-        let mut ending = self.ending.subscribe();
-        match ending.wait_for(Option::is_some).await.map(|ending| ending.clone()) {
-            Ok(Some(event)) => event,
-            // The sender is a field of this very job.
-            _ => std::future::pending().await,
+        loop {
+            // Waits from here on: an end that comes after the look is not missed.
+            let ended = self.ended.notified();
+            if let Some(event) = self.how_it_ended().clone() {
+                return event;
+            }
+            ended.await;
         }
     }
 }
@@ -154,6 +161,12 @@ impl LiveJobs {
 
     pub(crate) fn get(&self, id: JobId) -> Option<Arc<LiveJob>> {
         self.jobs().by_id.get(&id).cloned()
+    }
+
+    /// Waits for the next change of a live job, from this call on and not only from the first poll on. That the job is let
+    /// go of is one: it is told of after the job was removed, so whoever finds it here is told.
+    pub(super) fn next_change(&self, id: JobId) -> Option<OwnedNotified> {
+        self.jobs().by_id.get(&id).map(|job| Arc::clone(&job.changed).notified_owned())
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -59,10 +59,18 @@ pub(super) async fn account_for_abandoned(manager: &JobManager) -> Vec<JobId> {
     changed
 }
 
+/// How many of the newest completed jobs are asked how long their tool takes: what ran before says little of today.
+const NEWEST_RUNS: usize = 1000;
+
 /// Learns from the jobs on disk how long each tool takes.
 async fn remember_runs(manager: &JobManager) {
     let server = Some(manager.server().to_owned());
-    let query = JobQuery { server, statuses: vec![JobStatus::Completed], ..JobQuery::default() };
+    let query = JobQuery {
+        server,
+        statuses: vec![JobStatus::Completed],
+        limit: Some(NEWEST_RUNS),
+        ..JobQuery::default()
+    };
     let Ok(page) = manager.store().list(query).await else { return };
     for job in page.jobs.iter().rev() {
         manager.remember_run(&job.tool, job.elapsed(clock::now()).unwrap_or(Duration::ZERO));

@@ -121,14 +121,8 @@ impl JobManager {
             Vec::with_capacity(ids.len() + 1);
         let mut look = progress || ids.is_empty();
         for id in ids {
-            match self.live().get(*id) {
-                Some(live) => {
-                    let mut receiver = live.changes();
-                    changes.push(Box::pin(async move {
-                        // An error says that the job is no longer live, which is a change as well.
-                        let _ = receiver.changed().await;
-                    }));
-                }
+            match self.live().next_change(*id) {
+                Some(change) => changes.push(Box::pin(change)),
                 None => look = true,
             }
         }
