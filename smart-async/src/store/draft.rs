@@ -106,3 +106,70 @@ impl<'a> Draft<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{JobEvent, Timestamp};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_timestamp(second, 0).unwrap()
+    }
+
+    fn pending() -> JobRecord {
+        JobRecord::pending(JobId::new(), "simulate", "reactor", at(0))
+    }
+
+    fn cancelled(draft: &mut Draft<'_>, second: i64) -> JobId {
+        let id = draft.insert(pending()).unwrap().id;
+        draft.update(id, Change::new(JobEvent::Cancel, at(second))).unwrap();
+        id
+    }
+
+    #[test]
+    fn a_prune_sees_what_was_changed_before_it_in_the_same_draft() {
+        let mut table = Table::default();
+        let mut draft = Draft::new(&table);
+        let first = cancelled(&mut draft, 1);
+        let second = cancelled(&mut draft, 2);
+        let live = draft.insert(pending()).unwrap().id;
+        let ends = draft.insert(pending()).unwrap().id;
+        let changes = draft.into_changes();
+        table.commit(changes);
+
+        let mut draft = Draft::new(&table);
+        draft.withdraw(second);
+        draft.update(ends, Change::new(JobEvent::Cancel, at(3))).unwrap();
+        let new = cancelled(&mut draft, 4);
+        let keep = |newest| Prune { keep_newest: newest, ..Prune::default() };
+        assert_eq!(draft.prune(&keep(3)), Pruned::new(0, 4));
+        assert_eq!(draft.prune(&keep(1)), Pruned::new(2, 2));
+        assert_eq!(draft.prune(&keep(1)), Pruned::new(0, 2));
+        let changes = draft.into_changes();
+        table.commit(changes);
+        let left: Vec<_> = [first, second, live, ends, new]
+            .map(|id| table.find(id).map(Kept::id))
+            .into_iter()
+            .flatten()
+            .collect();
+        assert_eq!(left, [live, new]);
+    }
+
+    #[test]
+    fn a_copy_of_all_jobs_stays_as_it_was() {
+        let mut table = Table::default();
+        let mut draft = Draft::new(&table);
+        let ids: Vec<_> = (0..600).map(|second| cancelled(&mut draft, second)).collect();
+        let changes = draft.into_changes();
+        table.commit(changes);
+        let copy = table.jobs().clone();
+        let mut draft = Draft::new(&table);
+        assert_eq!(draft.prune(&Prune { keep_newest: 1, ..Prune::default() }).removed, 599);
+        let changes = draft.into_changes();
+        table.commit(changes);
+        assert_eq!((table.jobs().iter().count(), table.count(None)), (1, 1));
+        let mut sorted = ids;
+        sorted.sort();
+        assert!(copy.iter().map(Kept::id).eq(sorted), "all of them, in the order of their ids");
+    }
+}

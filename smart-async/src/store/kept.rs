@@ -88,6 +88,14 @@ impl Kept {
         Ok(Self::new(Arc::new(job), kind))
     }
 
+    /// The same job, its text written as this version writes it.
+    pub(super) fn written_anew(&self) -> Self {
+        match self.record() {
+            Some(job) => Self::new(job, Arc::clone(&self.0.kind)),
+            None => self.clone(),
+        }
+    }
+
     fn in_form(job: &JobRecord, kind: Arc<Kind>, form: Form, length: usize) -> Self {
         let label = (job.label != job.tool).then(|| job.label.as_str().into());
         let session = job.session.as_deref().map(Into::into);

@@ -128,6 +128,13 @@ impl Table {
         self.forget_kinds();
     }
 
+    /// Writes every record anew, where a person may have written them: whoever reads our files finds each field in the
+    /// form that is promised.
+    pub(super) fn write_anew(&mut self) {
+        self.jobs = self.jobs.iter().map(Kept::written_anew).collect();
+        self.index = self.jobs.iter().collect();
+    }
+
     fn put(&mut self, id: JobId, change: Option<Kept>) {
         let before = match &change {
             Some(job) => self.jobs.insert(job.clone()),

@@ -61,7 +61,8 @@ impl Known {
 
     /// A folder without a journal: the view is all there is, and the journal is begun with it.
     fn begin(paths: &Paths, view: View) -> Result<Self, StoreError> {
-        let View { table, leftovers, .. } = view;
+        let View { mut table, leftovers, .. } = view;
+        table.write_anew();
         let journal = Journal::create(paths, table.jobs(), &leftovers, None)?;
         Ok(Self { table, leftovers, journal, appending: false, spoilt_to: None, before: None })
     }
