@@ -130,7 +130,8 @@ async fn answers_as_a_scan(
     for server in ["", "one"] {
         let live = jobs.iter().filter(|job| !job.status().is_terminal() && job.server == server);
         let mut live: Vec<_> = live.map(|job| job.id).collect();
-        let mut abandoned = store.abandoned(server.to_owned()).await.unwrap();
+        let abandoned = store.abandoned(server.to_owned()).await.unwrap();
+        let mut abandoned: Vec<_> = abandoned.iter().map(|job| job.id).collect();
         live.sort();
         abandoned.sort();
         prop_assert_eq!(abandoned, live, "nobody owns any of them");
