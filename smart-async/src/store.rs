@@ -7,6 +7,8 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod draft;
+#[cfg(feature = "conformance")]
+pub mod faults;
 mod hydrated;
 mod index;
 mod json_file;

@@ -6,6 +6,7 @@
 //! another's update, and a change costs the same with a hundred thousand jobs as with ten. Another thread rewrites
 //! `meta/jobs.json` in its own time, whole. `docs/durability.md` says what that promises.
 
+mod disk;
 mod document;
 mod files;
 mod journal;
@@ -24,13 +25,13 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
+use self::disk::Disk;
 use self::files::Paths;
 use self::known::{Known, Shared};
 use self::owners::Owners;
-use self::results::LARGE;
-use self::results::Results;
+use self::results::{LARGE, Results};
 use self::state::{Peek, States};
-use self::view::View;
+use self::view::{Pace, View};
 use self::writer::{Errands, Writer};
 use super::draft::Draft;
 use super::table::Table;
@@ -63,23 +64,24 @@ impl JsonFileStore {
     /// [`StoreError`] where the folder cannot be made, written, locked or synced, or holds a later version's file.
     pub async fn open(home: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let home = home.into();
-        spawn_blocking(observe::carried(move || Self::open_blocking(home)))
-            .await
-            .unwrap_or(Err(StoreError::Closed))
+        let open = move || {
+            let paths = Paths::prepare(&home, Disk::default())?;
+            Self::open_blocking(home, paths, Pace::default())
+        };
+        spawn_blocking(observe::carried(open)).await.unwrap_or(Err(StoreError::Closed))
     }
 
-    fn open_blocking(home: PathBuf) -> Result<Self, StoreError> {
-        let paths = Paths::prepare(&home)?;
+    fn open_blocking(home: PathBuf, paths: Paths, pace: Pace) -> Result<Self, StoreError> {
         paths.try_locks_out()?;
-        let owners = Arc::new(Owners::claim(&paths.owners)?);
-        let results = Arc::new(Results::new(&home, owners.own()));
+        let owners = Arc::new(Owners::claim(&paths)?);
+        let results = Arc::new(Results::new(paths.clone(), owners.own()));
         let known = {
             let _locked = paths.lock()?;
             let known = Known::open(&paths)?;
-            results.clear_away(&paths, &owners, |id| known.names_result(id));
+            results.clear_away(&owners, |id| known.names_result(id));
             Shared::new(known)
         };
-        let view = Arc::new(View::start(paths.clone(), known.clone())?);
+        let view = Arc::new(View::start(paths.clone(), known.clone(), pace)?);
         let writer = Writer::start(
             paths.clone(),
             Arc::clone(&owners),
@@ -94,6 +96,29 @@ impl JsonFileStore {
     /// The folder.
     pub fn home(&self) -> &Path {
         &self.home
+    }
+
+    /// See [`open_watched`](Self::open_watched).
+    #[cfg(feature = "conformance")]
+    pub(super) async fn open_over_watched_disk(
+        home: PathBuf,
+        watcher: Arc<dyn super::faults::Watcher>,
+        short: u64,
+    ) -> Result<Self, StoreError> {
+        let open = move || {
+            let mut paths = Paths::prepare(&home, Disk::watched(watcher))?;
+            paths.short_journal = short;
+            Self::open_blocking(home, paths, Pace::WhenAsked)
+        };
+        spawn_blocking(observe::carried(open)).await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// See [`rewrite_view`](Self::rewrite_view).
+    #[cfg(feature = "conformance")]
+    pub(super) async fn rewrite_view_now(&self) -> Result<bool, StoreError> {
+        let (paths, known) = (self.paths.clone(), self.known.clone());
+        let rewrite = move || view::rewrite(&paths, &known);
+        spawn_blocking(rewrite).await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Does `change` in the next batch, and waits until it is on disk.

@@ -1,27 +1,33 @@
 //! The folder on disk: its paths and modes, its lock, and the one way a file in it is replaced.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::disk::{Disk, private};
+use super::journal;
 use crate::store::StoreError;
 
-/// Where things lie below the store's home.
+/// Where things lie below the store's home, and the disk they lie on.
 #[derive(Debug, Clone)]
 pub(super) struct Paths {
     pub(super) meta: PathBuf,
     pub(super) owners: PathBuf,
     pub(super) jobs: PathBuf,
     pub(super) journal: PathBuf,
+    pub(super) results: PathBuf,
     pub(super) states: PathBuf,
+    pub(super) disk: Disk,
+    /// A journal is not shortened before it is this long.
+    pub(super) short_journal: u64,
     lock: PathBuf,
     view_lock: PathBuf,
 }
 
 impl Paths {
     /// Makes the folders that are missing, and tries out whether they can be written.
-    pub(super) fn prepare(home: &Path) -> Result<Self, StoreError> {
+    pub(super) fn prepare(home: &Path, disk: Disk) -> Result<Self, StoreError> {
         let meta = home.join("meta");
         let paths = Self {
             owners: meta.join("owners"),
@@ -29,7 +35,10 @@ impl Paths {
             journal: meta.join("journal.ndjson"),
             lock: meta.join("journal.lock"),
             view_lock: meta.join("jobs.lock"),
+            results: home.join("results"),
             states: home.join("state"),
+            short_journal: journal::SHORT,
+            disk,
             meta,
         };
         paths.make_folders()?;
@@ -47,21 +56,34 @@ impl Paths {
         if self.owners.is_dir() {
             return Ok(());
         }
-        let mut builder = DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder
-            .create(&self.owners)
-            .map_err(|error| StoreError::io("make the folder", &self.owners, error))?;
+        let missing: Vec<_> =
+            self.owners.ancestors().take_while(|folder| !folder.is_dir()).collect();
+        for folder in missing.into_iter().rev().filter(|folder| !folder.as_os_str().is_empty()) {
+            self.disk
+                .create_folder(folder)
+                .map_err(|error| StoreError::io("make the folder", folder, error))?;
+        }
         // `owners`, `meta`, the home itself, and where that lies.
         for folder in
             self.owners.ancestors().take(4).filter(|folder| !folder.as_os_str().is_empty())
         {
             // A parent that is not ours may be unreadable; its entry is then as durable as the system makes it.
-            let _ = sync_folder(folder);
+            let _ = self.disk.sync_folder(folder);
         }
         Ok(())
+    }
+
+    /// Makes a folder below the home, durably, where it is missing.
+    pub(super) fn make_folder(&self, folder: &Path) -> Result<(), StoreError> {
+        if folder.is_dir() {
+            return Ok(());
+        }
+        // Somebody may have removed the home while it was in use.
+        self.make_folders()?;
+        self.disk
+            .create_folder(folder)
+            .map_err(|error| StoreError::io("make the folder", folder, error))?;
+        self.sync_folder_of(folder)
     }
 
     /// Waits for the folder's lock, which is given back when the file is dropped, also by a crash.
@@ -119,18 +141,18 @@ impl Paths {
         let new = PathBuf::from(new);
         let write = || {
             // One that a crash left may have another mode.
-            if let Err(error) = fs::remove_file(&new)
+            if let Err(error) = self.disk.remove(&new)
                 && error.kind() != io::ErrorKind::NotFound
             {
                 return Err(error);
             }
-            let mut file = private().create_new(true).write(true).open(&new)?;
-            file.write_all(text)?;
-            file.sync_all()
+            let file = self.disk.create(&new)?;
+            self.disk.write(&file, text)?;
+            self.disk.sync(&file)
         };
         write().map_err(|error| StoreError::io("write", &new, error))?;
-        fs::rename(&new, path).map_err(|error| StoreError::io("replace", path, error))?;
-        sync_folder(path.parent().unwrap_or(&self.meta))
+        self.disk.rename(&new, path).map_err(|error| StoreError::io("replace", path, error))?;
+        self.sync_folder_of(path)
     }
 
     /// Whether a journal that could not be understood lies beside the one in use.
@@ -142,14 +164,22 @@ impl Paths {
         entries.flatten().any(|entry| is_one(&entry.file_name()))
     }
 
+    /// Makes durable which file stands at `path`.
+    pub(super) fn sync_folder_of(&self, path: &Path) -> Result<(), StoreError> {
+        let folder = path.parent().unwrap_or(path);
+        self.disk
+            .sync_folder(folder)
+            .map_err(|error| StoreError::io("sync the folder", folder, error))
+    }
+
     /// Moves a file that cannot be understood out of the way, under a name that tells when.
     pub(super) fn set_aside(&self, path: &Path) -> Result<PathBuf, StoreError> {
         let time = crate::clock::now().format("%Y%m%dT%H%M%S%3fZ");
         let mut aside = path.as_os_str().to_owned();
         aside.push(format!(".damaged-{time}"));
         let aside = PathBuf::from(aside);
-        fs::rename(path, &aside).map_err(|error| StoreError::io("set aside", path, error))?;
-        sync_folder(path.parent().unwrap_or(&self.meta))?;
+        self.disk.rename(path, &aside).map_err(|error| StoreError::io("set aside", path, error))?;
+        self.sync_folder_of(path)?;
         Ok(aside)
     }
 }
@@ -176,25 +206,6 @@ pub(super) fn wait_for_lock(file: File, path: &Path) -> Result<File, StoreError>
 
 pub(super) fn open_lock(path: &Path) -> io::Result<File> {
     private().create(true).truncate(false).write(true).open(path)
-}
-
-/// How files of ours are opened: for their owner alone.
-pub(super) fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
-
-/// Makes a rename durable. Windows has no such thing, and needs none.
-pub(super) fn sync_folder(path: &Path) -> Result<(), StoreError> {
-    #[cfg(unix)]
-    File::open(path)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| StoreError::io("sync the folder", path, error))?;
-    #[cfg(not(unix))]
-    let _ = path;
-    Ok(())
 }
 
 /// What tells a file from another one of the same name, for as long as it is held open.

@@ -4,12 +4,13 @@
 //! that says the same when it has grown long; who holds the old one notices by its inode.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::disk::Disk;
 use super::document::{Leftovers, Position};
 use super::files::{Paths, identity};
 use super::lines::{self, Header};
@@ -18,7 +19,7 @@ use crate::store::StoreError;
 use crate::store::table::{Changes, Jobs, Table};
 
 /// A journal is not shortened before it is this long.
-const SHORT: u64 = 4 * 1024 * 1024;
+pub(super) const SHORT: u64 = 4 * 1024 * 1024;
 /// It is shortened when it is so many times as long as it has to be.
 const SLACK: u64 = 3;
 
@@ -30,6 +31,7 @@ const LONGEST_HEADER: usize = 8192;
 /// The journal as it stands, read up to a position.
 #[derive(Debug, Clone)]
 pub(super) struct Journal {
+    disk: Disk,
     path: PathBuf,
     /// Held open: its inode is not given to another file, so that a journal that was replaced is told for certain.
     file: Arc<File>,
@@ -94,6 +96,7 @@ impl Journal {
         let position = first.len() as u64 + 1;
         let Header { journal: id, after, .. } = header;
         Ok(Found::Journal(Self {
+            disk: paths.disk.clone(),
             path: path.clone(),
             file: Arc::new(file),
             id,
@@ -141,6 +144,7 @@ impl Journal {
             text.iter().position(|byte| *byte == b'\n').map_or(length, |end| end as u64 + 1);
         let path = paths.journal.clone();
         Ok(Self {
+            disk: paths.disk.clone(),
             path,
             file: Arc::new(file),
             id: header.journal,
@@ -223,9 +227,10 @@ impl Journal {
         let failed = |error| StoreError::io("cut", &self.path, error);
         if self.file.metadata().map_err(failed)?.len() > self.position {
             // What follows the last whole line is of a writer that died: it was never acknowledged.
-            self.file.set_len(self.position).map_err(failed)?;
+            self.disk.cut(&self.file, self.position).map_err(failed)?;
         }
         Ok(Batch {
+            disk: self.disk.clone(),
             path: self.path.clone(),
             file: Arc::clone(&self.file),
             text,
@@ -245,18 +250,19 @@ impl Journal {
 
     /// Makes what a killed process has left as durable as what is acknowledged from now on.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
-        self.file.sync_data().map_err(|error| StoreError::io("sync", &self.path, error))
+        self.disk.sync(&self.file).map_err(|error| StoreError::io("sync", &self.path, error))
     }
 
-    /// Whether it is so long that it should be shortened.
-    pub(super) const fn is_long(&self) -> bool {
-        self.position > SHORT && self.position > self.shortest.saturating_mul(SLACK)
+    /// Whether it is so long that it should be shortened, where one of up to `short` bytes never is.
+    pub(super) const fn is_long(&self, short: u64) -> bool {
+        self.position > short && self.position > self.shortest.saturating_mul(SLACK)
     }
 }
 
 /// Changes on their way to the disk.
 #[derive(Debug)]
 pub(super) struct Batch {
+    disk: Disk,
     path: PathBuf,
     file: Arc<File>,
     text: Vec<u8>,
@@ -278,11 +284,12 @@ impl Batch {
     pub(super) fn append(self) -> Result<u64, NotAppended> {
         let end = self.start + self.text.len() as u64;
         let append = || {
-            (&*self.file).write_all(&self.text)?;
-            self.file.sync_data()
+            self.disk.write(&self.file, &self.text)?;
+            self.disk.sync(&self.file)
         };
         let Err(error) = append() else { return Ok(end) };
-        let taken_away = self.file.set_len(self.start).and_then(|()| self.file.sync_data());
+        let taken_away =
+            self.disk.cut(&self.file, self.start).and_then(|()| self.disk.sync(&self.file));
         let spoilt_to = taken_away.err().map(|error| {
             tracing::error!(%error, "failed to take away what could not be written to the journal");
             self.file.metadata().map_or(end, |metadata| metadata.len())

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::document::{self, Leftovers, Parsed};
-use super::files::{Paths, sync_folder};
+use super::files::Paths;
 use super::journal::{Found, Journal};
 use crate::job::JobId;
 use crate::store::StoreError;
@@ -47,7 +47,7 @@ impl Known {
         match Journal::open(paths)? {
             Found::Journal(journal) => {
                 journal.sync()?;
-                sync_folder(&paths.meta)?;
+                paths.sync_folder_of(&paths.journal)?;
                 Self::load(journal, view)
             }
             Found::Damaged(error) => {
@@ -152,7 +152,7 @@ impl Known {
                 // Whoever put it there may have died before it was there for good; what is appended now must not
                 // vanish with it.
                 journal.sync()?;
-                sync_folder(&paths.meta)?;
+                paths.sync_folder_of(&paths.journal)?;
                 self.replace(Self::load(journal, View::default())?);
                 return Ok(true);
             }

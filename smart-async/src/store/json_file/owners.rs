@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::files::private;
+use super::disk::Disk;
+use super::files::Paths;
 use crate::job::{JobRecord, OwnerId};
 use crate::store::StoreError;
 
 #[derive(Debug)]
 pub(super) struct Owners {
+    disk: Disk,
     folder: PathBuf,
     own: OwnerId,
     /// The lock of this process; gone once released.
@@ -21,13 +23,15 @@ pub(super) struct Owners {
 }
 
 impl Owners {
-    /// Takes a new name in `folder` and holds it.
-    pub(super) fn claim(folder: &Path) -> Result<Self, StoreError> {
-        clear_away(folder);
+    /// Takes a new name and holds it.
+    pub(super) fn claim(paths: &Paths) -> Result<Self, StoreError> {
+        let (disk, folder) = (&paths.disk, &paths.owners);
+        clear_away(disk, folder);
         let own = OwnerId::new();
-        let held = hold(folder, own)
+        let held = hold(disk, folder, own)
             .map_err(|error| StoreError::io("claim", lock_path(folder, own), error))?;
-        Ok(Self { folder: folder.to_owned(), own, held: Mutex::new(Some(held)) })
+        let held = Mutex::new(Some(held));
+        Ok(Self { disk: disk.clone(), folder: folder.clone(), own, held })
     }
 
     /// Takes the name of this process again, where somebody has removed the file that stands for it.
@@ -36,7 +40,7 @@ impl Owners {
         if held.is_none() || lock_path(&self.folder, self.own).exists() {
             return;
         }
-        match hold(&self.folder, self.own) {
+        match hold(&self.disk, &self.folder, self.own) {
             Ok(file) => *held = Some(file),
             Err(error) => tracing::error!(%error, "failed to show that this process lives"),
         }
@@ -76,7 +80,7 @@ impl Owners {
     pub(super) fn release(&self) {
         if let Some(file) = self.held.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // The file goes first: a name without a lock would be asked about for ever.
-            let _ = fs::remove_file(lock_path(&self.folder, self.own));
+            let _ = self.disk.remove(&lock_path(&self.folder, self.own));
             drop(file);
         }
     }
@@ -89,12 +93,12 @@ impl Drop for Owners {
 }
 
 /// Makes the file that stands for a process, and locks it.
-fn hold(folder: &Path, own: OwnerId) -> io::Result<File> {
+fn hold(disk: &Disk, folder: &Path, own: OwnerId) -> io::Result<File> {
     let new = folder.join(format!("{own}.new"));
-    let file = private().create_new(true).write(true).open(&new)?;
+    let file = disk.create(&new)?;
     file.lock()?;
     // Only a locked file gets the name that others look at.
-    fs::rename(&new, lock_path(folder, own))?;
+    disk.rename(&new, &lock_path(folder, own))?;
     Ok(file)
 }
 
@@ -105,7 +109,7 @@ fn doubtful(path: &Path, error: &io::Error) -> bool {
 }
 
 /// Removes what dead owners left. A file that is not there says the same as one that can be locked.
-fn clear_away(folder: &Path) {
+fn clear_away(disk: &Disk, folder: &Path) {
     /// A name that is being taken just now is not locked for an instant.
     const BEING_TAKEN: Duration = Duration::from_secs(60);
     let Ok(entries) = fs::read_dir(folder) else { return };
@@ -117,7 +121,7 @@ fn clear_away(folder: &Path) {
             .is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age < BEING_TAKEN));
         let being_taken = young && path.extension().is_some_and(|extension| extension == "new");
         if !being_taken && File::open(&path).is_ok_and(|file| file.try_lock_shared().is_ok()) {
-            let _ = fs::remove_file(&path);
+            let _ = disk.remove(&path);
         }
     }
 }

@@ -6,14 +6,15 @@
 //! a file that no record names: it is cleared away under that same lock, where nobody can be between those steps.
 
 use std::collections::HashSet;
-use std::fs::{self, DirBuilder};
-use std::io::{self, BufWriter, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use super::files::{Paths, private, sync_folder};
+use super::disk::Disk;
+use super::files::Paths;
 use super::owners::Owners;
 use crate::job::{JobId, OwnerId, Payload, ResultKept};
 use crate::store::StoreError;
@@ -29,8 +30,7 @@ pub(super) const LARGE: u64 = 4096;
 /// The result files of a folder.
 #[derive(Debug)]
 pub(super) struct Results {
-    home: PathBuf,
-    folder: PathBuf,
+    paths: Paths,
     /// Names the files that are not in place yet, so that those of a dead process are known.
     owner: OwnerId,
     written: AtomicU64,
@@ -39,8 +39,10 @@ pub(super) struct Results {
 /// A result on disk that no record names yet. Dropped before it is put in place, it is removed.
 #[derive(Debug)]
 pub(super) struct NewResult {
+    disk: Disk,
     id: JobId,
-    path: PathBuf,
+    /// Gone once it is in place.
+    path: Option<PathBuf>,
     bytes: u64,
     file_bytes: u64,
 }
@@ -62,53 +64,41 @@ struct Written {
 }
 
 impl Results {
-    pub(super) fn new(home: &Path, owner: OwnerId) -> Self {
-        let folder = home.join("results");
-        Self { home: home.to_owned(), folder, owner, written: AtomicU64::new(0) }
+    pub(super) fn new(paths: Paths, owner: OwnerId) -> Self {
+        Self { paths, owner, written: AtomicU64::new(0) }
+    }
+
+    fn folder(&self) -> &Path {
+        &self.paths.results
     }
 
     fn path(&self, id: JobId) -> PathBuf {
-        self.folder.join(format!("{id}.json"))
+        self.folder().join(format!("{id}.json"))
     }
 
     /// Writes a result and syncs it, under a name that nobody reads.
     pub(super) fn write(&self, id: JobId, payload: &Payload) -> Result<NewResult, StoreError> {
         // Two ends of one job may be on their way at once; only one of them will be taken.
         let number = self.written.fetch_add(1, Ordering::Relaxed);
-        let path = self.folder.join(format!("{id}.{}.{number}.new", self.owner));
+        let path = self.folder().join(format!("{id}.{}.{number}.new", self.owner));
         let failed = |error| StoreError::io("write", &path, error);
-        let open = || private().create_new(true).write(true).open(&path);
-        let file = match open() {
+        let mut text = serde_json::to_vec(&Document { version: VERSION, id, payload })
+            .map_err(|error| failed(error.into()))?;
+        text.push(b'\n');
+        let disk = self.paths.disk.clone();
+        let file = match disk.create(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.make_folder()?;
-                open()
+                self.paths.make_folder(self.folder())?;
+                disk.create(&path)
             }
-            opened => opened,
+            created => created,
         };
-        let mut text = BufWriter::new(file.map_err(failed)?);
+        let file = file.map_err(failed)?;
         // From here on the file is removed again where a step fails.
-        let mut new =
-            NewResult { id, path: path.clone(), bytes: payload.text_bytes(), file_bytes: 0 };
-        let mut write = || {
-            serde_json::to_writer(&mut text, &Document { version: VERSION, id, payload })?;
-            text.write_all(b"\n")?;
-            text.flush()?;
-            text.get_ref().sync_all()?;
-            Ok(text.get_ref().metadata()?.len())
-        };
-        new.file_bytes = write().map_err(failed)?;
+        let (bytes, file_bytes) = (payload.text_bytes(), text.len() as u64);
+        let new = NewResult { disk, id, path: Some(path.clone()), bytes, file_bytes };
+        new.disk.write(&file, &text).and_then(|()| new.disk.sync(&file)).map_err(failed)?;
         Ok(new)
-    }
-
-    fn make_folder(&self) -> Result<(), StoreError> {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder
-            .create(&self.folder)
-            .map_err(|error| StoreError::io("make the folder", &self.folder, error))?;
-        sync_folder(&self.home)
     }
 
     /// Puts those results in place that `changes` name, durably, and removes the others; returns the jobs whose results
@@ -119,21 +109,21 @@ impl Results {
         changes: &Changes,
     ) -> Result<Vec<JobId>, StoreError> {
         let mut placed = Vec::new();
-        for new in arrived {
+        for mut new in arrived {
             let named = changes.get(&new.id).is_some_and(|job| {
                 job.as_ref().is_some_and(|job| job.result_kept == new.result_kept())
             });
-            if named {
-                placed.push(new.id);
-                let path = self.path(new.id);
-                if let Err(error) = fs::rename(&new.path, &path) {
-                    self.remove(&placed);
-                    return Err(StoreError::io("put in place", path, error));
-                }
+            let Some(from) = new.path.take_if(|_| named) else { continue };
+            placed.push(new.id);
+            let path = self.path(new.id);
+            if let Err(error) = self.paths.disk.rename(&from, &path) {
+                new.path = Some(from);
+                self.remove(&placed);
+                return Err(StoreError::io("put in place", path, error));
             }
         }
-        if !placed.is_empty()
-            && let Err(error) = sync_folder(&self.folder)
+        if let Some(first) = placed.first()
+            && let Err(error) = self.paths.sync_folder_of(&self.path(*first))
         {
             self.remove(&placed);
             return Err(error);
@@ -166,21 +156,16 @@ impl Results {
     /// Removes the files of jobs that are gone. One that cannot be removed is cleared away another time.
     pub(super) fn remove(&self, ids: &[JobId]) {
         for id in ids {
-            remove(&self.path(*id));
+            remove(&self.paths.disk, &self.path(*id));
         }
     }
 
     /// Removes what nobody names and nobody will: the files of jobs that are not there or have their results elsewhere,
     /// and what dead processes left half-way. Needs the lock, and everything known that has been appended.
-    pub(super) fn clear_away(
-        &self,
-        paths: &Paths,
-        owners: &Owners,
-        is_named: impl Fn(JobId) -> bool,
-    ) {
-        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+    pub(super) fn clear_away(&self, owners: &Owners, is_named: impl Fn(JobId) -> bool) {
+        let Ok(entries) = fs::read_dir(self.folder()) else { return };
         // Looked at once: a journal that was set aside may name files whose jobs are not known now.
-        let nothing_was_set_aside = !paths.has_journal_set_aside();
+        let nothing_was_set_aside = !self.paths.has_journal_set_aside();
         let mut dead = HashSet::new();
         for entry in entries.flatten() {
             let name = entry.file_name();
@@ -194,7 +179,7 @@ impl Results {
             };
             if orphan {
                 tracing::debug!(file = %entry.path().display(), "removing a result file that no job names");
-                remove(&entry.path());
+                remove(&self.paths.disk, &entry.path());
             }
         }
     }
@@ -209,8 +194,9 @@ impl NewResult {
 
 impl Drop for NewResult {
     fn drop(&mut self) {
-        // One that was put in place is not there any more.
-        remove(&self.path);
+        if let Some(path) = &self.path {
+            remove(&self.disk, path);
+        }
     }
 }
 
@@ -223,8 +209,8 @@ pub(super) fn doomed(changes: &Changes, before: &Table) -> Vec<JobId> {
     is_not.map(|(id, _)| *id).filter(|id| was_in_file(*id)).collect()
 }
 
-fn remove(path: &Path) {
-    if let Err(error) = fs::remove_file(path)
+fn remove(disk: &Disk, path: &Path) {
+    if let Err(error) = disk.remove(path)
         && error.kind() != io::ErrorKind::NotFound
     {
         tracing::warn!(%error, path = %path.display(), "failed to remove a result file");

@@ -4,7 +4,7 @@
 //! What is read is kept until the file is another one; to find that out costs one look at the folder.
 
 use std::collections::HashMap;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::files::{Paths, identity, open_lock, sync_folder, wait_for_lock};
+use super::files::{Paths, identity, open_lock, wait_for_lock};
 use crate::clock;
 use crate::job::{JobId, StateName, Timestamp};
 use crate::store::{Clock, HydratedState, StoreError};
@@ -82,23 +82,23 @@ impl States {
             && let Ok(lock) = open_lock(&states.lock_path())
             && lock.try_lock().is_ok()
         {
-            clear_away(states.folder());
+            states.clear_away();
         }
         states
     }
 
     /// Puts a state in place, where it replaces what stands there; says whether it did.
     pub(super) fn put(&self, state: HydratedState, clock: Clock) -> Result<bool, StoreError> {
-        self.make_folder()?;
+        self.paths.make_folder(self.folder())?;
         let _locked = self.lock()?;
+        let path = self.path(&state.field);
         if let Some(stands) = self.read_locked(&state.field)?
             && !state.replaces(&stands, clock())
         {
             // It may stand there by an attempt that failed before its name was durable.
-            sync_folder(self.folder())?;
+            self.paths.sync_folder_of(&path)?;
             return Ok(false);
         }
-        let path = self.path(&state.field);
         let text = render(&state).map_err(|error| StoreError::io("write", &path, error.into()))?;
         self.paths.replace(&path, &text)?;
         Ok(true)
@@ -206,27 +206,13 @@ impl States {
         wait_for_lock(file, &path)
     }
 
-    /// Makes the folder where it is missing, durably.
-    fn make_folder(&self) -> Result<(), StoreError> {
-        let folder = self.folder();
-        if folder.is_dir() {
-            return Ok(());
-        }
-        let mut builder = DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(folder).map_err(|error| StoreError::io("make the folder", folder, error))?;
-        folder.parent().map_or(Ok(()), sync_folder)
-    }
-}
-
-/// Removes files that were being written when their process ended.
-fn clear_away(folder: &Path) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        if path.extension().is_some_and(|extension| extension == "new") {
-            let _ = fs::remove_file(&path);
+    /// Removes files that were being written when their process ended.
+    fn clear_away(&self) {
+        let Ok(entries) = fs::read_dir(self.folder()) else { return };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.extension().is_some_and(|extension| extension == "new") {
+                let _ = self.paths.disk.remove(&path);
+            }
         }
     }
 }

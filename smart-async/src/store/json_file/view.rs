@@ -22,6 +22,17 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// How often a rewrite is tried at the end.
 const LAST_ATTEMPTS: u32 = 20;
 
+/// When the view is rewritten by itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) enum Pace {
+    /// In time for people.
+    #[default]
+    ByItself,
+    /// Not before the end: a test says when.
+    #[cfg(feature = "conformance")]
+    WhenAsked,
+}
+
 /// The handle to the thread. Dropping it has the thread write once more what has changed, and end.
 #[derive(Debug)]
 pub(super) struct View(Arc<Signal>);
@@ -60,11 +71,12 @@ impl Signal {
 
 impl View {
     /// Starts the thread; the view is written soon.
-    pub(super) fn start(paths: Paths, known: Shared) -> Result<Self, StoreError> {
+    pub(super) fn start(paths: Paths, known: Shared, pace: Pace) -> Result<Self, StoreError> {
         let signal = Arc::new(Signal::default());
         signal.wishes().state = Some(Instant::now());
         let jobs = paths.jobs.clone();
-        let thread = Thread { paths, known, signal: Arc::clone(&signal), cost: Duration::ZERO };
+        let thread =
+            Thread { paths, known, signal: Arc::clone(&signal), cost: Duration::ZERO, pace };
         std::thread::Builder::new()
             .name("smart-async-view".to_owned())
             .spawn(observe::carried(move || thread.run()))
@@ -105,6 +117,7 @@ struct Thread {
     signal: Arc<Signal>,
     /// What the last rewrite cost.
     cost: Duration,
+    pace: Pace,
 }
 
 impl Thread {
@@ -131,7 +144,11 @@ impl Thread {
     fn wait(&self) -> bool {
         let mut wishes = self.signal.wishes();
         loop {
-            let due = wishes.due(self.cost);
+            let due = match self.pace {
+                #[cfg(feature = "conformance")]
+                Pace::WhenAsked if !wishes.closing => None,
+                _ => wishes.due(self.cost),
+            };
             let left = due.map(|due| due.saturating_duration_since(Instant::now()));
             match left {
                 None if wishes.closing => return false,
@@ -210,6 +227,13 @@ impl Thread {
             Err(_) => Standing::SomethingElse,
         }
     }
+}
+
+/// Rewrites the view at once, beside the thread; no, where somebody else is at it.
+#[cfg(feature = "conformance")]
+pub(super) fn rewrite(paths: &Paths, known: &Shared) -> Result<bool, StoreError> {
+    let (paths, known, signal) = (paths.clone(), known.clone(), Arc::default());
+    Thread { paths, known, signal, cost: Duration::ZERO, pace: Pace::WhenAsked }.write()
 }
 
 /// What stands in the place of the view.

@@ -149,7 +149,7 @@ impl Thread {
             }
         }
         known.table.commit(changes);
-        let long = known.journal.is_long();
+        let long = known.journal.is_long(self.paths.short_journal);
         drop(known);
         self.results.remove(&doomed);
         self.clear_away(&errands);
@@ -164,7 +164,7 @@ impl Thread {
     fn clear_away(&self, errands: &Errands) {
         if errands.clear_away {
             let is_named = |id| self.known.lock().names_result(id);
-            self.results.clear_away(&self.paths, &self.owners, is_named);
+            self.results.clear_away(&self.owners, is_named);
         }
     }
 
