@@ -52,38 +52,55 @@ impl Paths {
     }
 
     /// Makes the folders that are missing, durably.
+    ///
+    /// A folder is made only after the one that it lies in has its own name for good. So of those that are found, the
+    /// innermost alone may lack that: its maker may have died before the sync.
     pub(super) fn make_folders(&self) -> Result<(), StoreError> {
-        if self.owners.is_dir() {
-            return Ok(());
+        let mut missing = Vec::new();
+        for folder in self.owners.ancestors().filter(|folder| !folder.as_os_str().is_empty()) {
+            if folder.is_dir() {
+                self.make_name_durable(folder)?;
+                break;
+            }
+            missing.push(folder);
         }
-        let missing: Vec<_> =
-            self.owners.ancestors().take_while(|folder| !folder.is_dir()).collect();
-        for folder in missing.into_iter().rev().filter(|folder| !folder.as_os_str().is_empty()) {
+        for folder in missing.into_iter().rev() {
             self.disk
                 .create_folder(folder)
                 .map_err(|error| StoreError::io("make the folder", folder, error))?;
-        }
-        // `owners`, `meta`, the home itself, and where that lies.
-        for folder in
-            self.owners.ancestors().take(4).filter(|folder| !folder.as_os_str().is_empty())
-        {
-            // A parent that is not ours may be unreadable; its entry is then as durable as the system makes it.
-            let _ = self.disk.sync_folder(folder);
+            self.make_name_durable(folder)?;
         }
         Ok(())
     }
 
-    /// Makes a folder below the home, durably, where it is missing.
+    /// Makes a folder below the home where it is missing, and its name durable: whoever made it may have died before that.
     pub(super) fn make_folder(&self, folder: &Path) -> Result<(), StoreError> {
-        if folder.is_dir() {
-            return Ok(());
+        if !folder.is_dir() {
+            // Somebody may have removed the home while it was in use.
+            self.make_folders()?;
+            self.disk
+                .create_folder(folder)
+                .map_err(|error| StoreError::io("make the folder", folder, error))?;
         }
-        // Somebody may have removed the home while it was in use.
-        self.make_folders()?;
-        self.disk
-            .create_folder(folder)
-            .map_err(|error| StoreError::io("make the folder", folder, error))?;
         self.sync_folder_of(folder)
+    }
+
+    /// Makes a folder's name durable, as far as the system lets us.
+    fn make_name_durable(&self, folder: &Path) -> Result<(), StoreError> {
+        match self.sync_folder_of(folder) {
+            // What it lies in is not ours, and may be unreadable, or of a kind that knows no syncs.
+            Err(StoreError::Io { source, .. })
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::PermissionDenied
+                        | io::ErrorKind::InvalidInput
+                        | io::ErrorKind::Unsupported
+                ) =>
+            {
+                Ok(())
+            }
+            synced => synced,
+        }
     }
 
     /// Waits for the folder's lock, which is given back when the file is dropped, also by a crash.
@@ -166,7 +183,11 @@ impl Paths {
 
     /// Makes durable which file stands at `path`.
     pub(super) fn sync_folder_of(&self, path: &Path) -> Result<(), StoreError> {
-        let folder = path.parent().unwrap_or(path);
+        let folder = match path.parent() {
+            None => path,
+            Some(here) if here.as_os_str().is_empty() => Path::new("."),
+            Some(folder) => folder,
+        };
         self.disk
             .sync_folder(folder)
             .map_err(|error| StoreError::io("sync the folder", folder, error))

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,8 @@ pub(super) struct Results {
     /// Names the files that are not in place yet, so that those of a dead process are known.
     owner: OwnerId,
     written: AtomicU64,
+    /// Whether this process has seen to it that the folder has its name for good.
+    is_durable: AtomicBool,
 }
 
 /// A result on disk that no record names yet. Dropped before it is put in place, it is removed.
@@ -65,7 +67,7 @@ struct Written {
 
 impl Results {
     pub(super) fn new(paths: Paths, owner: OwnerId) -> Self {
-        Self { paths, owner, written: AtomicU64::new(0) }
+        Self { paths, owner, written: AtomicU64::new(0), is_durable: AtomicBool::new(false) }
     }
 
     fn folder(&self) -> &Path {
@@ -86,14 +88,11 @@ impl Results {
             .map_err(|error| failed(error.into()))?;
         text.push(b'\n');
         let disk = self.paths.disk.clone();
-        let file = match disk.create(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.paths.make_folder(self.folder())?;
-                disk.create(&path)
-            }
-            created => created,
-        };
-        let file = file.map_err(failed)?;
+        if !self.is_durable.load(Ordering::Relaxed) || !self.folder().is_dir() {
+            self.paths.make_folder(self.folder())?;
+            self.is_durable.store(true, Ordering::Relaxed);
+        }
+        let file = disk.create(&path).map_err(failed)?;
         // From here on the file is removed again where a step fails.
         let (bytes, file_bytes) = (payload.text_bytes(), text.len() as u64);
         let new = NewResult { disk, id, path: Some(path.clone()), bytes, file_bytes };
