@@ -181,11 +181,15 @@ impl Thread {
     /// Rewrites the view; no, where another process is at it.
     fn write(&self) -> Result<bool, StoreError> {
         let Some(_locked) = self.paths.try_lock_view() else { return Ok(false) };
-        let (position, jobs, leftovers) = {
+        let (journal, jobs, leftovers) = {
             let mut known = self.known.lock();
             known.catch_up(&self.paths)?;
-            (known.journal.position_for_view(), known.table.jobs().clone(), known.leftovers.clone())
+            (known.journal.clone(), known.table.jobs().clone(), known.leftovers.clone())
         };
+        // Another process may have appended what was read, and not synced it. A view that survived a power loss without it
+        // would hide what is appended in its place.
+        journal.sync()?;
+        let position = journal.position_for_view();
         let text = document::render(position, jobs.iter(), &leftovers)
             .map_err(|error| StoreError::io("render", &self.paths.jobs, error.into()))?;
         match self.what_stands_there() {
