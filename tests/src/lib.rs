@@ -3,6 +3,8 @@
 
 mod client;
 pub mod crash;
+#[cfg(unix)]
+pub mod disk;
 mod moody_store;
 mod workshop;
 

@@ -1,0 +1,22 @@
+//! A disk that is watched: what a store writes, syncs and renames is written down in order ([`Recorder`]), a model says
+//! what a crash at any point may leave of it ([`Model`]), and the promises are checked on what is left ([`Promises`]).
+//! [`record`] is the workload that is cut.
+
+mod model;
+mod promises;
+mod recorder;
+mod workload;
+
+use std::path::PathBuf;
+
+pub use model::{Crash, Image, Model, Step};
+pub use promises::{Event, Promises, check_opened, check_view};
+pub use recorder::{Recorder, Tape};
+pub use workload::{SHORT, Trace, new_job, next_change, record, record_recovery};
+
+/// A folder for a test that makes many files: in memory, where the system has such a place.
+pub fn scratch() -> tempfile::TempDir {
+    let memory = PathBuf::from("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.expect("a temporary folder can be made")
+}

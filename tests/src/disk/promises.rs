@@ -1,0 +1,137 @@
+//! What the test knows of its jobs, and whether a folder keeps what was promised about them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use smart_async::job::{JobId, JobQuery, JobRecord};
+use smart_async::store::{JobStore, JsonFileStore};
+
+use super::model::{Image, Step};
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// To the disk.
+    Step(Step),
+    /// A store is about to be asked for a change that makes this record.
+    Tried(Arc<JobRecord>),
+    /// A store has acknowledged that this is the record.
+    Acknowledged(Arc<JobRecord>),
+    /// A store that lives on has refused it.
+    Refused(Arc<JobRecord>),
+    /// A store is about to be asked to remove a job.
+    RemovalTried(JobId),
+    /// A store has acknowledged that it is removed.
+    Removed(JobId),
+    /// A store that lives on has not removed it.
+    RemovalRefused(JobId),
+    /// A store that was opened after a crash has found this, or nothing.
+    Found(JobId, Option<Arc<JobRecord>>),
+}
+
+/// What holds of one job.
+#[derive(Debug, Clone, Default)]
+struct Story {
+    /// What was acknowledged last.
+    acknowledged: Option<Arc<JobRecord>>,
+    /// What was asked for since: any of it may be there.
+    tried: Vec<Arc<JobRecord>>,
+    /// Somebody was about to remove it.
+    may_be_gone: bool,
+    removed: bool,
+}
+
+/// What holds of all jobs.
+#[derive(Debug, Clone, Default)]
+pub struct Promises(BTreeMap<JobId, Story>);
+
+impl Promises {
+    /// Takes in what happened.
+    pub fn take_in(&mut self, event: &Event) {
+        match event {
+            Event::Step(_) => {}
+            Event::Tried(record) => {
+                self.0.entry(record.id).or_default().tried.push(Arc::clone(record));
+            }
+            Event::Acknowledged(record) => self.story(record.id).acknowledge(record),
+            Event::Refused(record) => {
+                self.story(record.id).tried.retain(|tried| tried != record);
+            }
+            Event::RemovalTried(id) => self.story(*id).may_be_gone = true,
+            Event::Removed(id) => self.story(*id).removed = true,
+            Event::RemovalRefused(id) => self.story(*id).may_be_gone = false,
+            Event::Found(id, Some(record)) => {
+                let story = self.story(*id);
+                story.acknowledge(record);
+                story.tried.clear();
+                story.may_be_gone = false;
+            }
+            Event::Found(id, None) => self.story(*id).removed = true,
+        }
+    }
+
+    fn story(&mut self, id: JobId) -> &mut Story {
+        self.0.get_mut(&id).expect("a job that somebody asked for")
+    }
+
+    /// The jobs that may be there.
+    pub fn ids(&self) -> impl Iterator<Item = JobId> {
+        self.0.iter().filter(|(_, story)| !story.removed).map(|(id, _)| *id)
+    }
+
+    /// What is there is what was acknowledged, or what was asked for since; and what was removed is not.
+    pub fn check(&self, found: &[Arc<JobRecord>]) {
+        let by_id: HashMap<_, _> = found.iter().map(|job| (job.id, job)).collect();
+        assert_eq!(by_id.len(), found.len(), "a job is there twice");
+        for (id, story) in &self.0 {
+            let Some(job) = by_id.get(id) else {
+                let may_be_gone = story.removed || story.may_be_gone;
+                assert!(
+                    story.acknowledged.is_none() || may_be_gone,
+                    "{id} was acknowledged, and is lost: {}",
+                    story.told()
+                );
+                continue;
+            };
+            assert!(!story.removed, "{id} was removed, and is back");
+            let known = story.acknowledged.iter().chain(&story.tried).any(|told| told == *job);
+            assert!(known, "{id}: found {}, but {}", job.to_json(), story.told());
+        }
+        for id in by_id.keys() {
+            assert!(self.0.contains_key(id), "nobody asked for {id}");
+        }
+    }
+}
+
+impl Story {
+    fn acknowledge(&mut self, record: &Arc<JobRecord>) {
+        if let Some(before) = &self.acknowledged {
+            let same = before == record;
+            assert!(same || !before.status().is_terminal(), "{} ended twice", record.id);
+        }
+        let tried = self.tried.iter().position(|tried| tried == record);
+        self.tried.drain(..tried.map_or(0, |tried| tried + 1));
+        self.acknowledged = Some(Arc::clone(record));
+    }
+
+    fn told(&self) -> String {
+        let acknowledged = self.acknowledged.as_ref().map(|job| job.to_json());
+        let tried: Vec<_> = self.tried.iter().map(|job| job.to_json()).collect();
+        format!("acknowledged was {acknowledged:?}, and tried since {tried:?}")
+    }
+}
+
+/// An opened store keeps the promises, and knows that nobody lives who would end what is not ended.
+pub async fn check_opened(store: &JsonFileStore, promises: &Promises) -> Vec<Arc<JobRecord>> {
+    let found = store.list(JobQuery::default()).await.expect("jobs can be listed").jobs;
+    promises.check(&found);
+    found
+}
+
+/// A `jobs.json` that is there is whole, whenever one looks.
+pub fn check_view(image: &Image, home: &Path) {
+    let Some(text) = image.file(&home.join("meta/jobs.json")) else { return };
+    let view: serde_json::Value = serde_json::from_slice(text).expect("jobs.json is whole");
+    assert!(view["version"] == 1 && view["jobs"].is_array(), "{view}");
+}

@@ -1,0 +1,467 @@
+//! What is done to stores while their disk is watched: two stores over one folder, as two processes would be, live through
+//! whatever the dice say. They change jobs alone and together, shorten the journal, rewrite the view, close, and die at
+//! any operation; another takes the place of a dead one. The same seed gives the same operations in the same order.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::future::poll_fn;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use smart_async::job::{
+    Change, FailureKind, JobEvent, JobFailure, JobId, JobOutput, JobQuery, JobRecord, Progress,
+    Prune, Timestamp,
+};
+use smart_async::store::{JobStore, JsonFileStore, StoreError, StoreFuture};
+use tempfile::TempDir;
+
+use super::model::{Image, Model};
+use super::promises::{Event, Promises};
+use super::recorder::{Recorder, Tape};
+use super::scratch;
+use crate::crash::Dice;
+
+/// A journal is shortened already when it is longer than this.
+pub const SHORT: u64 = 4096;
+/// How many jobs there are at once, at most.
+const JOBS: usize = 8;
+
+/// A workload as it went.
+#[derive(Debug)]
+pub struct Trace {
+    /// The disk before it.
+    pub start: Model,
+    /// What was known of the jobs before it.
+    pub before: Promises,
+    /// What happened.
+    pub events: Vec<Event>,
+    /// Where the store was, below the root.
+    pub home: PathBuf,
+}
+
+/// Lets the dice decide what two stores live through.
+pub async fn record(seed: u64, actions: usize) -> Trace {
+    let home = PathBuf::from("some/home");
+    let mut player = Player::new(seed, &Image::default(), home.clone(), Promises::default());
+    for life in [0, 1] {
+        let store = player.open().await;
+        player.stores.insert(life, store);
+    }
+    for _ in 0..actions {
+        player.act().await;
+    }
+    player.finish().await
+}
+
+/// What the next process does that comes upon a crash: takes in what is there, ends what nobody runs any more, and goes on.
+pub async fn record_recovery(image: &Image, home: PathBuf, before: Promises, seed: u64) -> Trace {
+    let mut player = Player::new(seed, image, home, before);
+    let store = player.open().await;
+    player.stores.insert(0, store);
+    player.interrupt_the_abandoned(0).await;
+    for _ in 0..3 {
+        player.insert(0).await;
+        player.change(0).await;
+    }
+    player.rewrite_view(0).await;
+    player.finish().await
+}
+
+/// A new job, the same for the same dice but for its owner.
+pub fn new_job(dice: &mut Dice, owner: &dyn JobStore, second: i64) -> JobRecord {
+    let (high, low) = (dice.next(), dice.next());
+    let id = format!(
+        "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
+        high >> 32,
+        high >> 16 & 0xffff,
+        high & 0xfff,
+        low >> 52,
+        low & 0xffff_ffff_ffff
+    );
+    let id: JobId = id.parse().expect("an id");
+    let mut job = JobRecord::pending(id, "simulate", "reactor", at(second));
+    job.owner = Some(owner.owner());
+    // Few sizes, so that a record often takes exactly the place of another that was lost.
+    job.label = "x".repeat([1, 40, 400][dice.below(3) as usize]);
+    job
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_timestamp(1_800_000_000 + second, 0).expect("a moment of our days")
+}
+
+/// Something that may happen to the job, and what it is then.
+pub fn next_change(dice: &mut Dice, job: &JobRecord, second: i64) -> (Change, Arc<JobRecord>) {
+    loop {
+        let text = "y".repeat([0, 40, 400][dice.below(3) as usize]);
+        let event = match dice.below(10) {
+            0..3 => JobEvent::Start,
+            3..6 => JobEvent::Progress,
+            6 => JobEvent::RequestCancel,
+            7 => JobEvent::Complete(JobOutput::new(text)),
+            8 => JobEvent::Fail(JobFailure::error(text)),
+            _ => JobEvent::Cancel,
+        };
+        let progress = Progress::new(second as f64, None, None);
+        let change = Change::new(event, at(second)).with_progress(Some(progress));
+        if let Ok(next) = job.apply(change.clone()) {
+            return (change, Arc::new(next));
+        }
+    }
+}
+
+struct Life {
+    store: JsonFileStore,
+    recorder: Arc<Recorder>,
+}
+
+/// A request that was sent and not answered.
+enum Sent<'a> {
+    Change(Arc<JobRecord>, StoreFuture<'a, Arc<JobRecord>>),
+    Withdrawal(JobId, StoreFuture<'a, ()>),
+}
+
+struct Player {
+    root: TempDir,
+    home: PathBuf,
+    dice: Dice,
+    tape: Tape,
+    start: Model,
+    before: Promises,
+    stores: BTreeMap<usize, Arc<Life>>,
+    /// The jobs as they should be now.
+    jobs: BTreeMap<JobId, Arc<JobRecord>>,
+    second: i64,
+}
+
+impl Player {
+    fn new(seed: u64, image: &Image, home: PathBuf, before: Promises) -> Self {
+        let root = scratch();
+        image.write_to(root.path());
+        let (start, files) = Model::holding(image);
+        let tape = Tape::new(root.path(), &files);
+        let (dice, stores, jobs) = (Dice::new(seed), BTreeMap::new(), BTreeMap::new());
+        Self { root, home, dice, tape, start, before, stores, jobs, second: 0 }
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        self.dice.below(end as u64) as usize
+    }
+
+    fn now(&mut self) -> i64 {
+        self.second += 1;
+        self.second
+    }
+
+    /// Opens a store, perhaps after others died of the attempt, and takes in what it finds.
+    async fn open(&mut self) -> Arc<Life> {
+        loop {
+            let recorder = Recorder::new(&self.tape);
+            if self.dice.once_in(4) {
+                recorder.kill(self.below(24), self.below(4096));
+            }
+            let home = self.root.path().join(&self.home);
+            match JsonFileStore::open_watched(home, recorder.clone(), SHORT).await {
+                Ok(store) => {
+                    recorder.go_on();
+                    self.take_in(&store).await;
+                    return Arc::new(Life { store, recorder });
+                }
+                Err(_) if recorder.is_dead() => {}
+                Err(error) => panic!("failed to open what a crash has left: {error}"),
+            }
+        }
+    }
+
+    /// What is found after an opening is there for good.
+    async fn take_in(&mut self, store: &JsonFileStore) {
+        let found = store.list(JobQuery::default()).await.expect("jobs can be listed").jobs;
+        let promises = self.promises();
+        promises.check(&found);
+        self.jobs = found.into_iter().map(|job| (job.id, job)).collect();
+        for id in promises.ids() {
+            self.tape.note(Event::Found(id, self.jobs.get(&id).cloned()));
+        }
+    }
+
+    fn promises(&self) -> Promises {
+        let mut promises = self.before.clone();
+        self.tape.events().iter().for_each(|event| promises.take_in(event));
+        promises
+    }
+
+    /// Something happens.
+    async fn act(&mut self) {
+        let life = self.below(2);
+        if self.dice.once_in(6) {
+            let (after, written) = (self.below(12), self.below(4096));
+            self.stores[&life].recorder.kill(after, written);
+        }
+        match self.below(20) {
+            0..4 => self.insert(life).await,
+            4..10 => self.change(life).await,
+            10..13 => self.change_many(life).await,
+            13 => self.prune(life).await,
+            14 => self.withdraw(life).await,
+            15 => self.rewrite_view(life).await,
+            16 => self.change_while_the_view_is_rewritten(life).await,
+            17 => self.rewrite_view_before_the_sync_of(life).await,
+            18 => self.end_again(life).await,
+            _ => self.close(life).await,
+        }
+        for life in [0, 1] {
+            if self.stores[&life].recorder.is_dead() {
+                self.replace(life).await;
+            }
+        }
+    }
+
+    fn life(&self, life: usize) -> Arc<Life> {
+        Arc::clone(&self.stores[&life])
+    }
+
+    fn end(&mut self, life: usize) -> Life {
+        let life = self.stores.remove(&life).expect("a store");
+        Arc::into_inner(life).expect("nobody else uses it")
+    }
+
+    /// Another process takes the place of a dead one.
+    async fn replace(&mut self, life: usize) {
+        let Life { store, recorder } = self.end(life);
+        drop(store);
+        recorder.bury();
+        // Its last thread gives this up as it goes.
+        let lock = self.root.path().join(&self.home).join("meta/jobs.lock");
+        File::create(lock).and_then(|lock| lock.lock()).expect("a lock");
+        let next = self.open().await;
+        self.stores.insert(life, next);
+    }
+
+    async fn close(&mut self, life: usize) {
+        let Life { store, recorder } = self.end(life);
+        recorder.go_on();
+        store.close().await.expect("a store closes");
+        drop(store);
+        let next = self.open().await;
+        self.stores.insert(life, next);
+    }
+
+    async fn finish(mut self) -> Trace {
+        for life in
+            [0, 1].into_iter().filter(|life| self.stores.contains_key(life)).collect::<Vec<_>>()
+        {
+            let Life { store, recorder } = self.end(life);
+            recorder.go_on();
+            store.close().await.expect("a store closes");
+        }
+        let events = self.tape.events();
+        Trace { start: self.start, before: self.before, events, home: self.home }
+    }
+
+    /// Sends a change, which the jobs are to be after.
+    fn send<'a>(
+        &mut self,
+        store: &'a JsonFileStore,
+        change: Option<Change>,
+        next: Arc<JobRecord>,
+    ) -> Sent<'a> {
+        self.tape.note(Event::Tried(Arc::clone(&next)));
+        self.jobs.insert(next.id, Arc::clone(&next));
+        let sent = match change {
+            None => store.insert((*next).clone()),
+            Some(change) => store.update(next.id, change),
+        };
+        Sent::Change(next, sent)
+    }
+
+    /// Waits for the answers, and takes them in when the last is there: so the order is the same each time.
+    async fn answers(&mut self, sent: Vec<Sent<'_>>, recorder: &Recorder) {
+        let mut events = Vec::new();
+        for sent in sent {
+            match sent {
+                Sent::Change(expected, answer) => match answer.await {
+                    Ok(record) => {
+                        assert!(record == expected, "the answer is the record after the change");
+                        events.push(Event::Acknowledged(expected));
+                    }
+                    Err(error) => only_of_the_dead(&error, recorder),
+                },
+                Sent::Withdrawal(id, answer) => match answer.await {
+                    Ok(()) => events.push(Event::Removed(id)),
+                    Err(error) => only_of_the_dead(&error, recorder),
+                },
+            }
+        }
+        events.into_iter().for_each(|event| self.tape.note(event));
+    }
+
+    /// A job that has not ended.
+    fn any_live(&mut self) -> Option<Arc<JobRecord>> {
+        let live = self.jobs.values().filter(|job| !job.status().is_terminal());
+        let live: Vec<_> = live.cloned().collect();
+        (!live.is_empty()).then(|| Arc::clone(&live[self.below(live.len())]))
+    }
+
+    /// A change to a job, or a new one.
+    fn send_any<'a>(&mut self, store: &'a JsonFileStore) -> Sent<'a> {
+        let second = self.now();
+        match self.any_live() {
+            Some(job) if self.jobs.len() >= JOBS || !self.dice.once_in(3) => {
+                let (change, next) = next_change(&mut self.dice, &job, second);
+                self.send(store, Some(change), next)
+            }
+            _ => {
+                let job = new_job(&mut self.dice, store, second);
+                self.send(store, None, Arc::new(job))
+            }
+        }
+    }
+
+    async fn insert(&mut self, life: usize) {
+        let second = self.now();
+        let own = self.life(life);
+        let Life { store, recorder } = &*own;
+        let job = new_job(&mut self.dice, store, second);
+        let sent = self.send(store, None, Arc::new(job));
+        self.answers(vec![sent], recorder).await;
+    }
+
+    async fn change(&mut self, life: usize) {
+        let own = self.life(life);
+        let Life { store, recorder } = &*own;
+        let sent = self.send_any(store);
+        self.answers(vec![sent], recorder).await;
+    }
+
+    /// Several requests that come while one is being written, and so share the next batch.
+    async fn change_many(&mut self, life: usize) {
+        let own = self.life(life);
+        let Life { store, recorder } = &*own;
+        recorder.hold(self.below(2));
+        let mut sent = vec![self.send_any(store)];
+        recorder.held();
+        for _ in 0..1 + self.below(5) {
+            let next = self.send_any(store);
+            sent.push(next);
+        }
+        recorder.go_on();
+        self.answers(sent, recorder).await;
+    }
+
+    async fn withdraw(&mut self, life: usize) {
+        let Some(job) = self.any_live() else { return };
+        let own = self.life(life);
+        let Life { store, recorder } = &*own;
+        self.tape.note(Event::RemovalTried(job.id));
+        self.jobs.remove(&job.id);
+        let sent = Sent::Withdrawal(job.id, store.withdraw(job.id));
+        self.answers(vec![sent], recorder).await;
+    }
+
+    async fn prune(&mut self, life: usize) {
+        let mut prune = Prune::default();
+        prune.keep_newest = self.below(3);
+        let doomed = prune.select(self.jobs.values().map(AsRef::as_ref));
+        for id in &doomed {
+            self.tape.note(Event::RemovalTried(*id));
+            self.jobs.remove(id);
+        }
+        let own = self.life(life);
+        let Life { store, recorder } = &*own;
+        match store.prune(prune).await {
+            Ok(pruned) => {
+                assert_eq!(pruned.removed, doomed.len(), "what was to be pruned is pruned");
+                doomed.into_iter().for_each(|id| self.tape.note(Event::Removed(id)));
+            }
+            Err(error) => only_of_the_dead(&error, recorder),
+        }
+    }
+
+    /// A second end is refused.
+    async fn end_again(&mut self, life: usize) {
+        let ended = self.jobs.values().find(|job| job.status().is_terminal());
+        let Some(id) = ended.map(|job| job.id) else { return };
+        let own = self.life(life);
+        let Life { store, recorder } = &*own;
+        let end = Change::new(JobEvent::Complete(JobOutput::new("late")), at(0));
+        match store.update(id, end).await {
+            Err(StoreError::Illegal { .. }) => {}
+            Err(error) => only_of_the_dead(&error, recorder),
+            Ok(_) => panic!("{id} ended twice"),
+        }
+    }
+
+    async fn rewrite_view(&mut self, life: usize) {
+        let own = self.life(life);
+        let Life { store, recorder } = &*own;
+        rewrite(store, recorder).await;
+    }
+
+    async fn change_while_the_view_is_rewritten(&mut self, life: usize) {
+        let own = self.life(life);
+        let Life { store, recorder } = &*own;
+        recorder.hold(self.below(6));
+        let mut rewriting = pin!(rewrite(store, recorder));
+        let begun = poll_fn(|context| Poll::Ready(rewriting.as_mut().poll(context))).await;
+        assert!(begun.is_pending(), "it is held up");
+        recorder.held();
+        for _ in 0..2 {
+            let sent = self.send_any(store);
+            self.answers(vec![sent], recorder).await;
+        }
+        recorder.go_on();
+        rewriting.await;
+    }
+
+    /// The other process reads what has been appended and not synced, and rewrites the view.
+    async fn rewrite_view_before_the_sync_of(&mut self, life: usize) {
+        let own = self.life(life);
+        let Life { store, recorder } = &*own;
+        recorder.hold(1);
+        let sent = self.send_any(store);
+        recorder.held();
+        self.rewrite_view(1 - life).await;
+        recorder.go_on();
+        self.answers(vec![sent], recorder).await;
+    }
+
+    /// What a server does that starts.
+    async fn interrupt_the_abandoned(&mut self, life: usize) {
+        let own = self.life(life);
+        let Life { store, recorder } = &*own;
+        let abandoned = store.abandoned("reactor".to_owned()).await.expect("the store can tell");
+        let unfinished: Vec<_> = self
+            .jobs
+            .values()
+            .filter(|job| !job.status().is_terminal())
+            .map(|job| job.id)
+            .collect();
+        assert_eq!(abandoned, unfinished, "who is dead runs no jobs");
+        let mut sent = Vec::new();
+        for id in abandoned {
+            let failure = JobFailure::new(FailureKind::Interrupted, "its process was killed");
+            let change = Change::new(JobEvent::Fail(failure), at(self.now()));
+            let next = self.jobs[&id].apply(change.clone()).expect("it can fail");
+            sent.push(self.send(store, Some(change), Arc::new(next)));
+        }
+        self.answers(sent, recorder).await;
+    }
+}
+
+/// Rewrites the view. Where a thread of a dead process still has its lock, that is so for an instant.
+async fn rewrite(store: &JsonFileStore, recorder: &Recorder) {
+    loop {
+        match store.rewrite_view().await {
+            Ok(true) => return,
+            Ok(false) => tokio::task::yield_now().await,
+            Err(error) => return only_of_the_dead(&error, recorder),
+        }
+    }
+}
+
+/// A store whose process lives, on a disk that works, has no errors.
+fn only_of_the_dead(error: &StoreError, recorder: &Recorder) {
+    assert!(recorder.is_dead(), "{error}");
+}

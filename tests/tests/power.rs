@@ -1,0 +1,261 @@
+//! The file system is cut before every write, sync, rename, new file, removal and new folder of what two stores do over one
+//! folder, as a kill and as a power loss in several ways would leave it (`smart_async_tests::disk` says what that may be).
+//! Each such state is opened by a real store, and it holds: what was acknowledged is there, a job has one end, nothing
+//! that was removed or refused is back, `jobs.json` is whole; and whoever comes next can go on, and loses nothing either.
+//!
+//! `SMART_ASYNC_CUTS` says how many states are tried (10,000), `SMART_ASYNC_CUT_SEED` with which dice it begins. With the
+//! same seed the same operations come in the same order.
+
+#![cfg(unix)]
+
+use std::collections::HashSet;
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use smart_async::job::{Change, FailureKind, JobEvent, JobFailure, JobRecord, Timestamp};
+use smart_async::store::{JobStore, JsonFileStore};
+use smart_async_tests::crash::Dice;
+use smart_async_tests::disk::{
+    Crash, Event, Image, Promises, SHORT, Trace, check_opened, check_view, new_job, record,
+    record_recovery, scratch,
+};
+
+/// How long a workload is. Longer ones shorten the journal more often.
+const ACTIONS: usize = 60;
+/// The ways in which a cut is tried: each leaves something else.
+const CRASHES: [Crash; 6] = [
+    Crash::Killed,
+    Crash::OnlySynced,
+    Crash::SomeInOrder,
+    Crash::SomeInOrder,
+    Crash::Anything,
+    Crash::Anything,
+];
+/// After one in so many states, what the next process does is cut as well.
+const RECOVERIES: u64 = 150;
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |value| value.parse().expect("a number"))
+}
+
+/// What is being tried, told where it fails.
+struct Case {
+    seed: u64,
+    recovery: Option<usize>,
+    cut: usize,
+    crash: Crash,
+}
+
+impl Drop for Case {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let Self { seed, recovery, cut, crash } = self;
+            let recovery = recovery.map_or(String::new(), |at| format!(", recovery of cut {at}"));
+            eprintln!("SMART_ASYNC_CUT_SEED={seed}{recovery}, cut {cut}, {crash:?}");
+        }
+    }
+}
+
+/// Tries states until there were enough, together with others of its kind.
+struct Cutter<'a> {
+    enough: usize,
+    tried: &'a AtomicUsize,
+    kinds: [usize; CRASHES.len()],
+    recoveries: usize,
+}
+
+impl Cutter<'_> {
+    fn is_done(&self) -> bool {
+        self.tried.load(Ordering::Relaxed) >= self.enough
+    }
+
+    /// Cuts a workload everywhere.
+    async fn cut(&mut self, seed: u64, recovery: Option<usize>, trace: &Trace) {
+        let mut dice = Dice::new(seed ^ 0xc07);
+        let mut model = trace.start.clone();
+        let mut promises = trace.before.clone();
+        let (hasher, mut seen, mut news) = (RandomState::new(), HashSet::new(), 0);
+        let end = trace.events.len();
+        for cut in 0..=end {
+            let step = match trace.events.get(cut) {
+                Some(Event::Step(step)) => Some(step),
+                Some(event) => {
+                    promises.take_in(event);
+                    news += 1;
+                    continue;
+                }
+                None => None,
+            };
+            for (kind, crash) in CRASHES.into_iter().enumerate() {
+                let case = Case { seed, recovery, cut, crash };
+                let image = model.left_by(crash, step, &mut dice);
+                let case_seed = dice.next();
+                // A state that was tried already, with the same promises, says nothing new.
+                if !seen.insert(hasher.hash_one((&image, news))) || self.is_done() {
+                    continue;
+                }
+                check(&image, &trace.home, &promises, case_seed).await;
+                self.tried.fetch_add(1, Ordering::Relaxed);
+                self.kinds[kind] += 1;
+                if recovery.is_none() && dice.once_in(RECOVERIES) {
+                    let (home, promises) = (trace.home.clone(), promises.clone());
+                    let next = record_recovery(&image, home, promises, case_seed).await;
+                    self.recoveries += 1;
+                    Box::pin(self.cut(seed, Some(cut), &next)).await;
+                }
+                drop(case);
+            }
+            if let Some(step) = step {
+                model.apply(step);
+            }
+        }
+    }
+}
+
+/// Whoever opens what is left finds everything that was promised, and can go on.
+async fn check(image: &Image, home: &Path, promises: &Promises, seed: u64) {
+    check_view(image, home);
+    let root = scratch();
+    image.write_to(root.path());
+    let mut promises = promises.clone();
+    let store = JsonFileStore::open(root.path().join(home)).await.expect("a store opens");
+    let found = check_opened(&store, &promises).await;
+    let ids: Vec<_> = promises.ids().collect();
+    for id in ids {
+        let job = found.iter().find(|job| job.id == id).cloned();
+        promises.take_in(&Event::Found(id, job));
+    }
+    nothing_was_set_aside(&root.path().join(home));
+    let abandoned = store.abandoned("reactor".to_owned()).await.expect("the store can tell");
+    let unfinished: HashSet<_> =
+        found.iter().filter(|job| !job.status().is_terminal()).map(|job| job.id).collect();
+    assert_eq!(HashSet::from_iter(abandoned), unfinished, "who is dead runs no jobs");
+    // One process at least comes after this one, so it must be able to write, and what it writes must stay.
+    let mut job = new_job(&mut Dice::new(seed), &store, 0);
+    fill_what_was_lost(&mut job, image, home);
+    let job = Arc::new(job);
+    let mut asked = vec![(Arc::clone(&job), store.insert((*job).clone()))];
+    if seed.is_multiple_of(2) {
+        for job in found.iter().filter(|job| unfinished.contains(&job.id)) {
+            let (change, next) = interrupted(job);
+            asked.push((next, store.update(job.id, change)));
+        }
+    }
+    for (expected, answer) in asked {
+        promises.take_in(&Event::Tried(Arc::clone(&expected)));
+        assert!(answer.await.expect("a change is made") == expected);
+        promises.take_in(&Event::Acknowledged(expected));
+    }
+    // The next one finds what a kill at this moment leaves, without the view that comes with the end.
+    let killed = scratch();
+    copy_files(&root.path().join(home), killed.path());
+    let after = JsonFileStore::open(killed.path()).await.expect("a store opens again");
+    check_opened(&after, &promises).await;
+    nothing_was_set_aside(killed.path());
+    after.close().await.expect("a store closes");
+    store.close().await.expect("a store closes");
+    let view = fs::read(root.path().join(home).join("meta/jobs.json")).expect("a view");
+    let view: serde_json::Value = serde_json::from_slice(&view).expect("jobs.json is whole");
+    let jobs = view["jobs"].as_array().expect("jobs").iter();
+    let jobs: Vec<_> =
+        jobs.map(|job| Arc::new(JobRecord::from_json(job.clone()).unwrap())).collect();
+    promises.check(&jobs);
+}
+
+/// Where a view tells of more of the journal than is left, has the job end exactly where the view says: a view that is
+/// believed then hides the job.
+fn fill_what_was_lost(job: &mut JobRecord, image: &Image, home: &Path) {
+    let file = |name| image.file(&home.join("meta").join(name));
+    let (Some(view), Some(journal)) = (file("jobs.json"), file("journal.ndjson")) else { return };
+    let view: serde_json::Value = serde_json::from_slice(view).expect("jobs.json is whole");
+    let Some(position) = view["position"].as_u64() else { return };
+    let Some(end) = journal.iter().rposition(|byte| *byte == b'\n') else { return };
+    job.label.clear();
+    let batch = "\n{\"put\":}\n".len() + serde_json::to_vec(job).expect("JSON").len();
+    if let Some(length) = (position as usize).checked_sub(end + 1 + batch) {
+        job.label = "z".repeat(length);
+    }
+}
+
+fn interrupted(job: &JobRecord) -> (Change, Arc<JobRecord>) {
+    let failure = JobFailure::new(FailureKind::Interrupted, "its process was killed");
+    let change = Change::new(JobEvent::Fail(failure), Timestamp::UNIX_EPOCH);
+    let next = job.apply(change.clone()).expect("it can fail");
+    (change, Arc::new(next))
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    fs::create_dir(to.join("meta")).unwrap();
+    for file in ["meta/journal.ndjson", "meta/jobs.json"] {
+        // There may be no view.
+        let _ = fs::copy(from.join(file), to.join(file));
+    }
+}
+
+/// A crash damages nothing so that it would have to be set aside.
+fn nothing_was_set_aside(home: &Path) {
+    for entry in fs::read_dir(home.join("meta")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(!name.contains("damaged"), "{name}");
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_cut_at_every_operation() {
+    let enough = number("SMART_ASYNC_CUTS", 10_000) as usize;
+    let (seed, tried) = (AtomicU64::new(number("SMART_ASYNC_CUT_SEED", 1)), AtomicUsize::new(0));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let kinds = Default::default();
+                let mut cutter = Cutter { enough, tried: &tried, kinds, recoveries: 0 };
+                while !cutter.is_done() {
+                    let seed = seed.fetch_add(1, Ordering::Relaxed);
+                    runtime().block_on(async {
+                        let trace = record(seed, ACTIONS).await;
+                        cutter.cut(seed, None, &trace).await;
+                    });
+                }
+                println!(
+                    "states by way of crash: {:?}, recoveries cut: {}",
+                    cutter.kinds, cutter.recoveries
+                );
+            });
+        }
+    });
+    assert!(tried.into_inner() >= enough, "every state that was to be tried was tried");
+}
+
+/// What a seed says has to mean the same tomorrow.
+#[test]
+fn the_same_seed_gives_the_same_operations() {
+    let shape = |trace: Trace| {
+        let mut model = trace.start;
+        let mut steps = Vec::new();
+        for event in trace.events {
+            if let Event::Step(step) = event {
+                model.apply(&step);
+                steps.push(std::mem::discriminant(&step));
+            }
+        }
+        let left = model.left_by(Crash::Killed, None, &mut Dice::new(0));
+        let files =
+            left.0.into_iter().filter(|(path, _)| !path.to_string_lossy().contains("owners"));
+        let sizes: Vec<(PathBuf, usize)> = files
+            .map(|(path, content)| (path, content.map_or(0, |content| content.len())))
+            .collect();
+        (steps, sizes)
+    };
+    let runtime = runtime();
+    let first = shape(runtime.block_on(record(7, ACTIONS)));
+    assert_eq!(first, shape(runtime.block_on(record(7, ACTIONS))));
+    let _ = SHORT;
+}
