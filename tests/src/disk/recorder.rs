@@ -125,7 +125,7 @@ enum Plan {
 /// Watches one store.
 #[derive(Debug)]
 pub struct Recorder {
-    tape: Tape,
+    tape: Option<Tape>,
     plan: Mutex<Plan>,
     changed: Condvar,
     test: ThreadId,
@@ -136,19 +136,32 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// A watcher whose test runs in this thread.
+    /// A watcher that writes down what it sees, and whose test runs in this thread.
     pub fn new(tape: &Tape) -> Arc<Self> {
-        let (tape, test) = (tape.clone(), thread::current().id());
-        let (plan, changed, seen) = (Mutex::default(), Condvar::new(), Mutex::default());
+        Self::with(Some(tape.clone()))
+    }
+
+    /// A watcher that writes nothing down.
+    pub fn without_tape() -> Arc<Self> {
+        Self::with(None)
+    }
+
+    fn with(tape: Option<Tape>) -> Arc<Self> {
         Arc::new(Self {
             tape,
-            plan,
-            changed,
-            test,
-            seen,
+            plan: Mutex::default(),
+            changed: Condvar::new(),
+            test: thread::current().id(),
+            seen: Mutex::default(),
             buried: Mutex::default(),
             burial: Condvar::new(),
         })
+    }
+
+    fn record(&self, operation: Operation<'_>) {
+        if let Some(tape) = &self.tape {
+            tape.log().record(operation);
+        }
     }
 
     fn plan(&self) -> MutexGuard<'_, Plan> {
@@ -229,7 +242,7 @@ impl Recorder {
     fn partly(&self, operation: Operation<'_>, written: usize) -> usize {
         let Operation::Write(file, bytes) = operation else { return 0 };
         let written = written % (bytes.len() + 1);
-        self.tape.log().record(Operation::Write(file, &bytes[..written]));
+        self.record(Operation::Write(file, &bytes[..written]));
         written
     }
 }
@@ -273,7 +286,7 @@ impl Watcher for Recorder {
             | Plan::Hold { ref mut after } => *after -= 1,
             Plan::Nothing | Plan::Held => {}
         }
-        self.tape.log().record(operation);
+        self.record(operation);
         drop(plan);
         Verdict::GoOn
     }

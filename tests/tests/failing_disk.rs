@@ -1,0 +1,264 @@
+//! The disk fails at every operation of a workload in turn, once or several times, with nothing, some or all of a write
+//! done; then it works again. What the store does not acknowledge has not happened and can be asked for again, what it
+//! acknowledged is there, and so it is for whoever opens the folder later.
+
+#![cfg(unix)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use smart_async::job::{Change, JobEvent, JobId, JobOutput, JobQuery, JobRecord, Prune, Timestamp};
+use smart_async::store::{JobStore, JsonFileStore, StoreError};
+use smart_async_tests::crash::Dice;
+use smart_async_tests::disk::{
+    Event, Promises, Recorder, check_opened, new_job, next_change, scratch,
+};
+use tempfile::TempDir;
+
+/// The journal is shortened within the workload.
+const SHORT: u64 = 1500;
+/// How long the workload is.
+const REQUESTS: i64 = 24;
+/// No disk of these tests fails so often.
+const ATTEMPTS: usize = 40;
+
+/// How the disk fails.
+#[derive(Debug, Clone, Copy)]
+struct Failure {
+    /// After so many operations.
+    after: usize,
+    /// Of a write, so many bytes are done.
+    written: usize,
+    /// So often.
+    times: usize,
+    /// Whether another process uses the folder as well.
+    shared: bool,
+}
+
+/// Tells which case it is, where it fails.
+struct Told<'a>(&'a Failure);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{:?}", self.0);
+        }
+    }
+}
+
+struct Patient {
+    folder: TempDir,
+    store: JsonFileStore,
+    /// Another process over the folder, whose disk works.
+    other: Option<JsonFileStore>,
+    recorder: Arc<Recorder>,
+    promises: Promises,
+    jobs: BTreeMap<JobId, Arc<JobRecord>>,
+    dice: Dice,
+    failed: usize,
+}
+
+/// Lives through the workload, and returns how many operations that took.
+async fn live(failure: Option<Failure>) -> usize {
+    let folder = scratch();
+    let recorder = Recorder::without_tape();
+    let mut other = None;
+    if failure.is_some_and(|failure| failure.shared) {
+        other = Some(JsonFileStore::open(folder.path()).await.expect("a store opens"));
+    }
+    if let Some(Failure { after, written, times, .. }) = failure {
+        recorder.fail(after, written, times);
+    }
+    let mut failed = 0;
+    let store = loop {
+        match JsonFileStore::open_watched(folder.path(), recorder.clone(), SHORT).await {
+            Ok(store) => break store,
+            Err(error) => {
+                assert!(error.is_transient(), "{error}");
+                failed += 1;
+                assert!(failed < ATTEMPTS, "{error}");
+            }
+        }
+    };
+    let (promises, jobs, dice) = (Promises::default(), BTreeMap::new(), Dice::new(1));
+    let mut patient = Patient { folder, store, other, recorder, promises, jobs, dice, failed };
+    for second in 0..REQUESTS {
+        patient.ask(second).await;
+    }
+    let operations = patient.recorder.operations();
+    patient.end().await;
+    operations
+}
+
+impl Patient {
+    async fn ask(&mut self, second: i64) {
+        match second % 8 {
+            3 => {
+                // A view that could not be written is no harm.
+                let _ = self.store.rewrite_view().await;
+            }
+            5 => self.prune().await,
+            6 => self.end_again().await,
+            0 | 1 => {
+                let job = Arc::new(new_job(&mut self.dice, &self.store, second));
+                self.change(None, job).await;
+            }
+            _ => {
+                let live = self.jobs.values().find(|job| !job.status().is_terminal());
+                let Some(job) = live.cloned() else { return };
+                let (change, next) = next_change(&mut self.dice, &job, second);
+                self.change(Some(change), next).await;
+            }
+        }
+        // The process itself shows nothing that was refused.
+        let found = check_opened(&self.store, &self.promises).await;
+        if self.other.is_none() {
+            assert_eq!(found.len(), self.jobs.len());
+        }
+    }
+
+    /// Asks for a change until it is made, as a job's supervisor does.
+    async fn change(&mut self, change: Option<Change>, next: Arc<JobRecord>) {
+        for _ in 0..ATTEMPTS {
+            self.promises.take_in(&Event::Tried(Arc::clone(&next)));
+            let answer = match &change {
+                None => self.store.insert((*next).clone()).await,
+                Some(change) => self.store.update(next.id, change.clone()).await,
+            };
+            match answer {
+                Ok(record) => {
+                    assert!(record == next, "the answer is the record after the change");
+                    return self.acknowledged(next);
+                }
+                Err(error) if error.is_transient() => {
+                    self.failed += 1;
+                    if self.other.is_none() {
+                        self.promises.take_in(&Event::Refused(Arc::clone(&next)));
+                    }
+                    self.others_turn().await;
+                }
+                // What could not be taken away in time stands after all, where another process has appended behind it.
+                Err(StoreError::Duplicate(_) | StoreError::Illegal { .. })
+                    if self.other.is_some() && self.failed > 0 =>
+                {
+                    let found = self.store.get(next.id).await.expect("jobs can be read");
+                    assert_eq!(found.as_ref(), Some(&next), "what stands is what was asked for");
+                    return self.acknowledged(next);
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        panic!("a disk that works again is not used again");
+    }
+
+    fn acknowledged(&mut self, job: Arc<JobRecord>) {
+        self.promises.take_in(&Event::Acknowledged(Arc::clone(&job)));
+        self.jobs.insert(job.id, job);
+    }
+
+    /// Another process writes while this one's disk fails.
+    async fn others_turn(&mut self) {
+        let Some(other) = &self.other else { return };
+        let job = Arc::new(new_job(&mut self.dice, other, 0));
+        self.promises.take_in(&Event::Tried(Arc::clone(&job)));
+        other.insert((*job).clone()).await.expect("its disk works");
+        self.acknowledged(job);
+    }
+
+    async fn prune(&mut self) {
+        for _ in 0..ATTEMPTS {
+            let prune = Prune::default();
+            let doomed = prune.select(self.jobs.values().map(AsRef::as_ref));
+            let take_in = |promises: &mut Promises, event: fn(JobId) -> Event| {
+                doomed.iter().for_each(|id| promises.take_in(&event(*id)));
+            };
+            take_in(&mut self.promises, Event::RemovalTried);
+            match self.store.prune(prune).await {
+                Ok(_) => {
+                    take_in(&mut self.promises, Event::Removed);
+                    return self.jobs.retain(|id, _| !doomed.contains(id));
+                }
+                Err(error) => {
+                    assert!(error.is_transient(), "{error}");
+                    self.failed += 1;
+                    if self.other.is_none() {
+                        take_in(&mut self.promises, Event::RemovalRefused);
+                    }
+                    self.others_turn().await;
+                }
+            }
+        }
+        panic!("a disk that works again is not used again");
+    }
+
+    /// A second end is refused for good.
+    async fn end_again(&mut self) {
+        let ended = self.jobs.values().find(|job| job.status().is_terminal());
+        let Some(id) = ended.map(|job| job.id) else { return };
+        let end = Change::new(JobEvent::Complete(JobOutput::new("late")), Timestamp::UNIX_EPOCH);
+        let refused = self.store.update(id, end).await.expect_err("a second end");
+        assert!(refused.is_transient() || matches!(refused, StoreError::Illegal { .. }));
+    }
+
+    async fn end(mut self) {
+        self.recorder.go_on();
+        let job = Arc::new(new_job(&mut self.dice, &self.store, 0));
+        self.change(None, job).await;
+        if let Some(other) = &self.other {
+            check_opened(other, &self.promises).await;
+        }
+        // What a kill leaves, and what an orderly end leaves.
+        let killed = scratch();
+        fs::create_dir(killed.path().join("meta")).unwrap();
+        for file in ["meta/journal.ndjson", "meta/jobs.json"] {
+            let _ = fs::copy(self.folder.path().join(file), killed.path().join(file));
+        }
+        self.store.close().await.expect("a store closes");
+        for folder in [&killed, &self.folder] {
+            let store = JsonFileStore::open(folder.path()).await.expect("a store opens again");
+            let found = check_opened(&store, &self.promises).await;
+            assert!(found.len() >= self.jobs.len());
+            store.close().await.expect("a store closes");
+        }
+        let found = self.store.list(JobQuery::default()).await.expect("jobs can be listed");
+        self.promises.check(&found.jobs);
+    }
+}
+
+/// Has the disk fail at every operation, in every way.
+fn fail_everywhere(shared: bool) {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let operations = runtime().block_on(live(None));
+    let mut failures = Vec::new();
+    for after in 0..operations {
+        for (written, times) in [(0, 1), (100, 1), (usize::MAX - 1, 1), (0, 3), (100, 3), (37, 9)] {
+            failures.push(Failure { after, written, times, shared });
+        }
+    }
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(failure) = failures.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let told = Told(failure);
+                    runtime().block_on(live(Some(*failure)));
+                    drop(told);
+                }
+            });
+        }
+    });
+    println!("{operations} operations, {} failures", failures.len());
+    assert!(failures.len() > 300, "the workload is not too short");
+}
+
+#[test]
+fn what_a_failing_disk_refuses_has_not_happened_and_what_it_took_stays() {
+    fail_everywhere(false);
+}
+
+#[test]
+fn a_failing_disk_of_one_process_loses_nothing_of_another() {
+    fail_everywhere(true);
+}
