@@ -19,6 +19,10 @@ pub enum Line {
     TryRemove(Vec<JobId>),
     /// The store has acknowledged that they are removed.
     Removed(Vec<JobId>),
+    /// The store is about to be asked to note that this job, of another process, is to be cancelled.
+    TryCancel(JobId),
+    /// The store has acknowledged that.
+    Cancelled(JobId),
     /// The owner of this job lives no more, says the store.
     Abandoned(JobId),
     /// The answer to a line of input: whatever was done before has been told.

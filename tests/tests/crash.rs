@@ -86,6 +86,10 @@ struct Story {
     /// The changes that were acknowledged, and by whom.
     done: BTreeMap<u64, Life>,
     removal: Removal,
+    /// Another process was about to ask for it to be cancelled.
+    cancel_tried: bool,
+    /// That was acknowledged.
+    cancelled: bool,
 }
 
 impl Story {
@@ -94,6 +98,32 @@ impl Story {
         let by = self.done.get(&number)?;
         let tried = self.tried.get(&number)?;
         tried.iter().find(|(life, _)| life == by).map(|(_, record)| record)
+    }
+
+    /// Whether `found` is this record, as far as those who want the job cancelled left it alone.
+    fn is(&self, record: &Value, found: &Value) -> bool {
+        if !self.cancel_tried {
+            return found == record;
+        }
+        let rest = |record: &Value| {
+            let mut rest = record.clone();
+            let fields = rest.as_object_mut().unwrap();
+            fields.retain(|name, _| name != "cancel_requested" && name != "updated_at");
+            rest
+        };
+        rest(found) == rest(record)
+    }
+
+    /// Whether the job has to be accounted for, now that its process is dead.
+    fn is_left_behind(&self) -> bool {
+        let Some(last) = self.last() else { return false };
+        let ends = |record: &Value| record["terminal"] == true;
+        let ended = self.acknowledged(last).is_some_and(ends);
+        // Its end may be on disk, though nobody was told.
+        let may_have_ended = self.tried.range(last + 1..).any(|(_, tried)| {
+            tried.iter().any(|(life, record)| *life == self.life && ends(record))
+        });
+        self.removal == Removal::No && !ended && !may_have_ended
     }
 
     /// Forgets what was overtaken by what was acknowledged since.
@@ -198,6 +228,7 @@ impl Harness {
                 let number = record["progress"]["current"].as_u64().unwrap();
                 let story = self.stories.entry(id).or_default();
                 if number == 0 {
+                    assert_eq!(story.life, 0, "{id} was given twice");
                     story.life = life;
                 }
                 story.tried.entry(number).or_default().push((life, record));
@@ -212,8 +243,14 @@ impl Harness {
                 self.acknowledged += 1;
                 self.removal(ids, Removal::Acknowledged);
             }
+            Line::TryCancel(id) => self.stories.entry(id).or_default().cancel_tried = true,
+            Line::Cancelled(id) => {
+                self.acknowledged += 1;
+                self.stories.get_mut(&id).unwrap().cancelled = true;
+            }
             Line::Abandoned(id) => {
-                let owner = self.stories[&id].life;
+                // What its own process said of it may still be on its way.
+                let owner = self.stories.entry(id).or_default().life;
                 assert!(
                     !self.workers.contains_key(&owner),
                     "{id} was taken for abandoned while its owner, life {owner}, was alive"
@@ -293,16 +330,42 @@ impl Harness {
         }
     }
 
-    /// Kills one of them, and hears it out.
-    fn kill(&mut self) {
-        let nth = self.dice.below(self.workers.len() as u64) as usize;
-        let life = *self.workers.keys().nth(nth).unwrap();
-        let mut worker = self.workers.remove(&life).unwrap();
-        assert!(worker.process.try_wait().unwrap().is_none(), "life {life} ended by itself");
-        worker.process.kill().unwrap();
-        worker.process.wait().unwrap();
+    /// Kills so many of them, at the same moment as near as can be, and hears them out.
+    fn kill(&mut self, count: usize) {
+        let mut dying = BTreeMap::new();
+        for _ in 0..count {
+            let nth = self.dice.below(self.workers.len() as u64) as usize;
+            let life = *self.workers.keys().nth(nth).unwrap();
+            dying.insert(life, self.workers.remove(&life).unwrap());
+        }
+        for (life, worker) in &mut dying {
+            assert!(worker.process.try_wait().unwrap().is_none(), "life {life} ended by itself");
+        }
+        for worker in dying.values_mut() {
+            worker.process.kill().unwrap();
+        }
+        for worker in dying.values_mut() {
+            worker.process.wait().unwrap();
+        }
         self.look_at_the_files();
-        while self.listen() != Some(life) {}
+        while !dying.is_empty() {
+            if let Some(life) = self.listen() {
+                assert!(dying.remove(&life).is_some(), "life {life} ended by itself");
+            }
+        }
+    }
+
+    /// Waits until the living have ended what the dead have left behind.
+    fn wait_until_the_dead_are_accounted_for(&mut self) {
+        let is_left_behind = |harness: &Self| {
+            let dead = |story: &&Story| !harness.workers.contains_key(&story.life);
+            harness.stories.values().filter(dead).any(Story::is_left_behind)
+        };
+        let began = Instant::now();
+        while is_left_behind(self) {
+            assert!(began.elapsed() < STUCK, "nobody ends what the dead have left behind");
+            self.listen_to_the_living();
+        }
     }
 
     /// Whatever `jobs.json` is there, it is whole.
@@ -445,11 +508,17 @@ fn check_found(job: &JobRecord, told: &Story, before: Option<&Story>) {
     assert!(!removed, "{id} was removed, and is back as {found}");
     let tried = told.tried.get(&number);
     assert!(
-        tried.is_some_and(|tried| tried.iter().any(|(_, record)| *record == found)),
+        tried.is_some_and(|tried| tried.iter().any(|(_, record)| told.is(record, &found))),
         "{id}: nobody asked for {found}, but for {tried:?}"
     );
     if let Some(acknowledged) = told.acknowledged(number) {
-        assert_eq!(found, *acknowledged, "{id}: another change {number} was acknowledged");
+        assert!(
+            told.is(acknowledged, &found),
+            "{id}: as change {number} {acknowledged} was acknowledged, and {found} is found"
+        );
+    }
+    if before.is_some_and(|before| before.cancelled) {
+        assert_eq!(found["cancel_requested"], true, "{id}: the wish to cancel is lost");
     }
     if let Some(before) = before
         && let Some(last) = before.last()
@@ -472,22 +541,32 @@ async fn kill_one_of(workers: usize) {
             harness.start();
         }
         harness.work();
-        harness.kill();
+        harness.kill(1);
         harness.check().await;
     }
-    // The others go at the same moment, as near as can be.
-    while !harness.workers.is_empty() {
-        harness.kill();
+    harness.end().await;
+}
+
+impl Harness {
+    /// All who are left go at the same moment.
+    async fn end(&mut self) {
+        self.kill(self.workers.len());
+        self.check().await;
+        self.tell();
     }
-    harness.check().await;
-    println!(
-        "{} kills, {} while a file was replaced, {} acknowledgements, {} jobs, {} journals seen",
-        harness.lives,
-        harness.in_between,
-        harness.acknowledged,
-        harness.stories.len(),
-        harness.journals.len()
-    );
+
+    fn tell(&self) {
+        let cancelled = self.stories.values().filter(|story| story.cancelled).count();
+        println!(
+            "{} kills, {} while a file was replaced, {} acknowledgements, {} jobs, {cancelled} cancelled by another \
+             process, {} journals seen",
+            self.lives,
+            self.in_between,
+            self.acknowledged,
+            self.stories.len(),
+            self.journals.len()
+        );
+    }
 }
 
 #[tokio::test]
@@ -498,4 +577,20 @@ async fn what_was_acknowledged_survives_every_kill() {
 #[tokio::test]
 async fn what_was_acknowledged_survives_the_death_of_either_of_two_processes() {
     kill_one_of(2).await;
+}
+
+/// Some die at the same moment, and the others account for each of their jobs once.
+#[tokio::test]
+async fn four_processes_lose_nothing_and_account_for_those_that_die() {
+    let mut harness = Harness::new();
+    for round in 0..rounds().div_ceil(2) {
+        while harness.workers.len() < 4 {
+            harness.start();
+        }
+        harness.work();
+        harness.kill(1 + round % 3);
+        harness.wait_until_the_dead_are_accounted_for();
+        harness.check().await;
+    }
+    harness.end().await;
 }

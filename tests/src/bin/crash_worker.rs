@@ -92,7 +92,8 @@ impl Lane {
                 2..5 => self.prune().await,
                 5..7 => self.withdraw().await,
                 7..10 => self.end_again().await,
-                10..25 => self.insert().await,
+                10..13 => self.cancel_anothers().await,
+                13..27 => self.insert().await,
                 _ => self.change().await,
             }
         }
@@ -142,7 +143,8 @@ impl Lane {
             self.live.push(job);
             return;
         };
-        self.update(change, &expected).await.expect("a change that is allowed is made");
+        let expected =
+            self.update(change, expected).await.expect("a change that is allowed is made");
         if expected.status().is_terminal() {
             self.ended.push(expected);
         } else {
@@ -150,16 +152,46 @@ impl Lane {
         }
     }
 
-    async fn update(&self, change: Change, expected: &JobRecord) -> Result<(), StoreError> {
+    /// Asks for a change, and returns the record after it: what was expected, but for another's wish to cancel.
+    async fn update(
+        &self,
+        change: Change,
+        mut expected: JobRecord,
+    ) -> Result<JobRecord, StoreError> {
         say(&Line::Try(expected.to_json()));
         let mut updated = self.store.update(expected.id, change).await?;
         if updated.result_kept != ResultKept::InRecord {
             let found = self.store.get_with_result(expected.id).await?;
             updated = found.expect("nobody else removes it");
         }
-        assert!(*updated == *expected, "the answer is the record after the change");
-        say(&Line::Done(expected.id, number(expected)));
-        Ok(())
+        expected.cancel_requested |= updated.cancel_requested;
+        assert!(*updated == expected, "the answer is the record after the change");
+        say(&Line::Done(expected.id, number(&expected)));
+        Ok(expected)
+    }
+
+    /// Notes on a job of another process that it is to be cancelled.
+    async fn cancel_anothers(&mut self) {
+        let mut query = JobQuery::default();
+        query.statuses = vec![JobStatus::Running];
+        let page = self.store.list(query).await.expect("jobs can be listed");
+        let own = Some(self.store.owner());
+        let others: Vec<_> =
+            page.jobs.iter().filter(|job| job.owner != own && !job.cancel_requested).collect();
+        if others.is_empty() {
+            return;
+        }
+        let id = others[self.dice.below(others.len() as u64) as usize].id;
+        say(&Line::TryCancel(id));
+        match self.store.update(id, Change::new(JobEvent::RequestCancel, now())).await {
+            Ok(record) => {
+                assert!(record.cancel_requested);
+                say(&Line::Cancelled(id));
+            }
+            // It has ended, or is gone.
+            Err(StoreError::Illegal { .. } | StoreError::NotFound(_)) => {}
+            Err(error) => panic!("failed to cancel another's job: {error}"),
+        }
     }
 
     /// A second end, which must be refused.
@@ -212,8 +244,8 @@ impl Lane {
         let change = Change::new(JobEvent::Fail(failure), now()).with_progress(Some(next));
         // Somebody else was faster.
         let Ok(expected) = found.apply(change.clone()) else { return };
-        match self.update(change, &expected).await {
-            Ok(()) | Err(StoreError::Illegal { .. }) => {}
+        match self.update(change, expected).await {
+            Ok(_) | Err(StoreError::Illegal { .. }) => {}
             Err(error) => panic!("failed to interrupt an abandoned job: {error}"),
         }
     }
