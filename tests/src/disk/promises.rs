@@ -65,7 +65,6 @@ impl Promises {
                 let story = self.story(*id);
                 story.acknowledge(record);
                 story.tried.clear();
-                story.may_be_gone = false;
             }
             Event::Found(id, None) => self.story(*id).removed = true,
         }
@@ -113,6 +112,8 @@ impl Story {
         let tried = self.tried.iter().position(|tried| tried == record);
         self.tried.drain(..tried.map_or(0, |tried| tried + 1));
         self.acknowledged = Some(Arc::clone(record));
+        // Who was about to remove it has not done so before, and is dead.
+        self.may_be_gone = false;
     }
 
     fn told(&self) -> String {

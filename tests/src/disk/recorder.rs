@@ -112,6 +112,8 @@ enum Plan {
     Nothing,
     /// The process dies at the operation after so many, of which so many bytes are still written.
     Kill { after: usize, written: usize },
+    /// The process dies before a folder is synced: what it put in place may vanish.
+    KillBeforeFolderSync,
     /// The operation after so many waits.
     Hold { after: usize },
     /// An operation waits.
@@ -178,6 +180,11 @@ impl Recorder {
         self.set(Plan::Kill { after, written });
     }
 
+    /// Has the process die when it is next about to sync a folder.
+    pub fn kill_before_folder_sync(&self) {
+        self.set(Plan::KillBeforeFolderSync);
+    }
+
     /// Lets the disk fail at the operation after so many, so often.
     pub fn fail(&self, after: usize, written: usize, failures: usize) {
         self.set(Plan::Fail { after, written, failures });
@@ -215,7 +222,11 @@ impl Recorder {
         let waited =
             self.changed.wait_timeout_while(self.plan(), STUCK, |plan| *plan != Plan::Held);
         let late = waited.unwrap_or_else(PoisonError::into_inner).1.timed_out();
-        assert!(!late, "nothing came to be held");
+        if late {
+            // Nobody is to wait for ever for a test that has failed.
+            self.go_on();
+            panic!("nothing came to be held");
+        }
     }
 
     /// A dead process does nothing more: the store's threads end here. What the test itself drops must not.
@@ -265,6 +276,11 @@ impl Watcher for Recorder {
                 drop(plan);
                 return self.die();
             }
+            Plan::KillBeforeFolderSync if matches!(operation, Operation::SyncFolder(_)) => {
+                *plan = Plan::Dead;
+                drop(plan);
+                return self.die();
+            }
             Plan::Fail { after: 0, written, failures } => {
                 let written = self.partly(operation, written);
                 *plan = match failures {
@@ -284,7 +300,7 @@ impl Watcher for Recorder {
             Plan::Kill { ref mut after, .. }
             | Plan::Fail { ref mut after, .. }
             | Plan::Hold { ref mut after } => *after -= 1,
-            Plan::Nothing | Plan::Held => {}
+            Plan::Nothing | Plan::Held | Plan::KillBeforeFolderSync => {}
         }
         self.record(operation);
         drop(plan);

@@ -195,11 +195,23 @@ impl Player {
     /// Something happens.
     async fn act(&mut self) {
         let life = self.below(2);
-        if self.dice.once_in(6) {
-            let (after, written) = (self.below(12), self.below(4096));
-            self.stores[&life].recorder.kill(after, written);
+        let what = self.below(20);
+        // A dead process may lie there for a while, and the other one goes on.
+        for needed in [life, 1 - life] {
+            let both = what == 17;
+            if (needed == life || both) && self.stores[&needed].recorder.is_dead() {
+                self.replace(needed).await;
+            }
         }
-        match self.below(20) {
+        match self.below(12) {
+            0 | 1 => {
+                let (after, written) = (self.below(12), self.below(4096));
+                self.stores[&life].recorder.kill(after, written);
+            }
+            2 => self.stores[&life].recorder.kill_before_folder_sync(),
+            _ => {}
+        }
+        match what {
             0..4 => self.insert(life).await,
             4..10 => self.change(life).await,
             10..13 => self.change_many(life).await,
@@ -211,10 +223,18 @@ impl Player {
             18 => self.end_again(life).await,
             _ => self.close(life).await,
         }
-        for life in [0, 1] {
-            if self.stores[&life].recorder.is_dead() {
-                self.replace(life).await;
-            }
+        if self.stores[&life].recorder.is_dead() {
+            self.look_by_way_of(1 - life).await;
+        }
+    }
+
+    /// What the dead one was about to do is done or not. What the other one sees of that need not be durable.
+    async fn look_by_way_of(&mut self, life: usize) {
+        let own = self.life(life);
+        if !own.recorder.is_dead() {
+            let found = own.store.list(JobQuery::default()).await.expect("jobs can be listed").jobs;
+            self.promises().check(&found);
+            self.jobs = found.into_iter().map(|job| (job.id, job)).collect();
         }
     }
 
@@ -252,6 +272,9 @@ impl Player {
         for life in
             [0, 1].into_iter().filter(|life| self.stores.contains_key(life)).collect::<Vec<_>>()
         {
+            if self.stores[&life].recorder.is_dead() {
+                self.replace(life).await;
+            }
             let Life { store, recorder } = self.end(life);
             recorder.go_on();
             store.close().await.expect("a store closes");
