@@ -10,7 +10,7 @@ mod workload;
 use std::path::PathBuf;
 
 pub use model::{Crash, Image, Model, Step};
-pub use promises::{Event, Promises, check_opened, check_view};
+pub use promises::{Event, Promises, check_opened, check_results, check_view};
 pub use recorder::{Recorder, Tape};
 pub use workload::{SHORT, Trace, new_job, next_change, record, record_recovery};
 

@@ -19,8 +19,8 @@ use smart_async::job::{Change, FailureKind, JobEvent, JobFailure, JobRecord, Tim
 use smart_async::store::{JobStore, JsonFileStore};
 use smart_async_tests::crash::Dice;
 use smart_async_tests::disk::{
-    Crash, Event, Image, Promises, SHORT, Trace, check_opened, check_view, new_job, record,
-    record_recovery, scratch,
+    Crash, Event, Image, Promises, SHORT, Trace, check_opened, check_results, check_view, new_job,
+    record, record_recovery, scratch,
 };
 
 /// How long a workload is. Longer ones shorten the journal more often.
@@ -123,6 +123,7 @@ async fn check(image: &Image, home: &Path, promises: &Promises, seed: u64) {
     let mut promises = promises.clone();
     let store = JsonFileStore::open(root.path().join(home)).await.expect("a store opens");
     let found = check_opened(&store, &promises).await;
+    check_results(&root.path().join(home), &found);
     let ids: Vec<_> = promises.ids().collect();
     for id in ids {
         let job = found.iter().find(|job| job.id == id).cloned();
@@ -132,7 +133,8 @@ async fn check(image: &Image, home: &Path, promises: &Promises, seed: u64) {
     let abandoned = store.abandoned("reactor".to_owned()).await.expect("the store can tell");
     let unfinished: HashSet<_> =
         found.iter().filter(|job| !job.status().is_terminal()).map(|job| job.id).collect();
-    assert_eq!(HashSet::from_iter(abandoned), unfinished, "who is dead runs no jobs");
+    let abandoned: HashSet<_> = abandoned.iter().map(|job| job.id).collect();
+    assert_eq!(abandoned, unfinished, "who is dead runs no jobs");
     // One process at least comes after this one, so it must be able to write, and what it writes must stay.
     let mut job = new_job(&mut Dice::new(seed), &store, 0);
     fill_what_was_lost(&mut job, image, home);
@@ -153,15 +155,22 @@ async fn check(image: &Image, home: &Path, promises: &Promises, seed: u64) {
     let killed = scratch();
     copy_files(&root.path().join(home), killed.path());
     let after = JsonFileStore::open(killed.path()).await.expect("a store opens again");
-    check_opened(&after, &promises).await;
+    let found = check_opened(&after, &promises).await;
+    check_results(killed.path(), &found);
     nothing_was_set_aside(killed.path());
     after.close().await.expect("a store closes");
     store.close().await.expect("a store closes");
     let view = fs::read(root.path().join(home).join("meta/jobs.json")).expect("a view");
     let view: serde_json::Value = serde_json::from_slice(&view).expect("jobs.json is whole");
     let jobs = view["jobs"].as_array().expect("jobs").iter();
-    let jobs: Vec<_> =
-        jobs.map(|job| Arc::new(JobRecord::from_json(job.clone()).unwrap())).collect();
+    // What the view says of results in files was found above.
+    let with_result = |job: &JobRecord| found.iter().find(|found| found.id == job.id).cloned();
+    let jobs = jobs.map(|job| Arc::new(JobRecord::from_json(job.clone()).unwrap()));
+    let jobs: Vec<_> = jobs
+        .map(
+            |job| if job.result_kept.is_in_file() { with_result(&job).unwrap_or(job) } else { job },
+        )
+        .collect();
     promises.check(&jobs);
 }
 
@@ -192,6 +201,12 @@ fn copy_files(from: &Path, to: &Path) {
     for file in ["meta/journal.ndjson", "meta/jobs.json"] {
         // There may be no view.
         let _ = fs::copy(from.join(file), to.join(file));
+    }
+    let Ok(results) = fs::read_dir(from.join("results")) else { return };
+    fs::create_dir(to.join("results")).unwrap();
+    for file in results {
+        let name = file.unwrap().file_name();
+        fs::copy(from.join("results").join(&name), to.join("results").join(&name)).unwrap();
     }
 }
 

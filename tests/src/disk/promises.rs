@@ -125,9 +125,51 @@ impl Story {
 
 /// An opened store keeps the promises, and knows that nobody lives who would end what is not ended.
 pub async fn check_opened(store: &JsonFileStore, promises: &Promises) -> Vec<Arc<JobRecord>> {
-    let found = store.list(JobQuery::default()).await.expect("jobs can be listed").jobs;
+    let found = everything(store).await;
     promises.check(&found);
     found
+}
+
+/// Every job, with its result.
+pub async fn everything(store: &JsonFileStore) -> Vec<Arc<JobRecord>> {
+    let listed = store.list(JobQuery::default()).await.expect("jobs can be listed").jobs;
+    let mut found = Vec::with_capacity(listed.len());
+    for job in listed {
+        found.push(whole(store, job).await);
+    }
+    found
+}
+
+/// The job with its result, wherever that lies.
+pub async fn whole(store: &JsonFileStore, job: Arc<JobRecord>) -> Arc<JobRecord> {
+    if !job.result_kept.is_in_file() {
+        return job;
+    }
+    // Another process may have removed it meanwhile.
+    store.get_with_result(job.id).await.expect("results can be read").unwrap_or(job)
+}
+
+/// Every result file is of a job that names it, and every job that names one has it.
+pub fn check_results(home: &Path, found: &[Arc<JobRecord>]) {
+    let named = found.iter().filter(|job| job.to_json().get("result_file").is_some());
+    assert_eq!(named.count(), 0, "a job lacks the file with its result");
+    let Ok(entries) = std::fs::read_dir(home.join("results")) else { return };
+    let journal = std::fs::read(home.join("meta/journal.ndjson")).expect("a journal");
+    let journal = String::from_utf8_lossy(&journal);
+    for entry in entries {
+        let name = entry.expect("a file").file_name().into_string().expect("a name");
+        let id = name.strip_suffix(".json").unwrap_or_default();
+        let job = found.iter().find(|job| job.id.to_string() == id);
+        // What cannot be read may be of a later version, and what it names is not removed.
+        let unread = |line: &str| serde_json::from_str::<serde_json::Value>(line).is_err();
+        let may_be_named = journal.lines().any(|line| line.contains(id) && unread(line));
+        assert!(job.is_some_and(|job| is_large(job)) || may_be_named, "{name} is nobody's");
+    }
+}
+
+/// Whether what the job ended with is too long for its record.
+fn is_large(job: &JobRecord) -> bool {
+    job.status().is_terminal() && job.stored_bytes() > 4096
 }
 
 /// A `jobs.json` that is there is whole, whenever one looks.

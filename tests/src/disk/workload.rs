@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use smart_async::job::{
-    Change, FailureKind, JobEvent, JobFailure, JobId, JobOutput, JobQuery, JobRecord, Progress,
+    Change, FailureKind, JobEvent, JobFailure, JobId, JobOutput, JobRecord, JobStatus, Progress,
     Prune, Timestamp,
 };
 use smart_async::store::{JobStore, JsonFileStore, StoreError, StoreFuture};
 use tempfile::TempDir;
 
 use super::model::{Image, Model};
-use super::promises::{Event, Promises};
+use super::promises::{Event, Promises, everything, whole};
 use super::recorder::{Recorder, Tape};
 use super::scratch;
 use crate::crash::Dice;
@@ -177,7 +177,7 @@ impl Player {
 
     /// What is found after an opening is there for good.
     async fn take_in(&mut self, store: &JsonFileStore) {
-        let found = store.list(JobQuery::default()).await.expect("jobs can be listed").jobs;
+        let found = everything(store).await;
         let promises = self.promises();
         promises.check(&found);
         self.jobs = found.into_iter().map(|job| (job.id, job)).collect();
@@ -195,7 +195,7 @@ impl Player {
     /// Something happens.
     async fn act(&mut self) {
         let life = self.below(2);
-        let what = self.below(20);
+        let what = self.below(21);
         // A dead process may lie there for a while, and the other one goes on.
         for needed in [life, 1 - life] {
             let both = what == 17;
@@ -221,6 +221,7 @@ impl Player {
             16 => self.change_while_the_view_is_rewritten(life).await,
             17 => self.rewrite_view_before_the_sync_of(life).await,
             18 => self.end_again(life).await,
+            19 => self.end_with_a_large_result(life).await,
             _ => self.close(life).await,
         }
         if self.stores[&life].recorder.is_dead() {
@@ -232,7 +233,7 @@ impl Player {
     async fn look_by_way_of(&mut self, life: usize) {
         let own = self.life(life);
         if !own.recorder.is_dead() {
-            let found = own.store.list(JobQuery::default()).await.expect("jobs can be listed").jobs;
+            let found = everything(&own.store).await;
             self.promises().check(&found);
             self.jobs = found.into_iter().map(|job| (job.id, job)).collect();
         }
@@ -296,7 +297,7 @@ impl Player {
             None => store.insert((*next).clone()),
             Some(change) => store.update(next.id, change),
         };
-        Sent::Change(next, sent)
+        Sent::Change(next, Box::pin(async { Ok(whole(store, sent.await?).await) }))
     }
 
     /// Waits for the answers, and takes them in when the last is there: so the order is the same each time.
@@ -402,6 +403,22 @@ impl Player {
         }
     }
 
+    /// An end whose result goes into a file of its own.
+    async fn end_with_a_large_result(&mut self, life: usize) {
+        let Some(job) = self.any_live() else { return self.insert(life).await };
+        let large = "z".repeat(4096 + self.below(4096));
+        let event = match job.status() {
+            JobStatus::Running => JobEvent::Complete(JobOutput::new(large)),
+            _ => JobEvent::Fail(JobFailure::error("too bad").with_details(large.into())),
+        };
+        let change = Change::new(event, at(self.now()));
+        let next = Arc::new(job.apply(change.clone()).expect("it can end"));
+        let own = self.life(life);
+        let Life { store, recorder } = &*own;
+        let sent = self.send(store, Some(change), next);
+        self.answers(vec![sent], recorder).await;
+    }
+
     /// A second end is refused.
     async fn end_again(&mut self, life: usize) {
         let ended = self.jobs.values().find(|job| job.status().is_terminal());
@@ -461,6 +478,8 @@ impl Player {
             .filter(|job| !job.status().is_terminal())
             .map(|job| job.id)
             .collect();
+        let mut abandoned: Vec<_> = abandoned.iter().map(|job| job.id).collect();
+        abandoned.sort();
         assert_eq!(abandoned, unfinished, "who is dead runs no jobs");
         let mut sent = Vec::new();
         for id in abandoned {

@@ -193,7 +193,8 @@ impl NewResult {
 
 impl Drop for NewResult {
     fn drop(&mut self) {
-        if let Some(path) = &self.path {
+        // A thread that unwinds leaves everything as it is: this is cleared away when its process has ended.
+        if let Some(path) = self.path.as_ref().filter(|_| !std::thread::panicking()) {
             remove(&self.disk, path);
         }
     }
