@@ -35,6 +35,9 @@ pub(super) struct Known {
     /// Up to where the journal holds what was refused and could not be taken away: it is to be replaced before it is
     /// read on.
     pub(super) spoilt_to: Option<u64>,
+    /// Another process put this journal in place, and may have died before it was there for good: that has to be seen to
+    /// before anything is appended.
+    pub(super) unsettled: bool,
     /// What was known of a journal that another process has replaced, until the writer has seen to it that no job of
     /// this process is missing from the new one.
     pub(super) before: Option<Table>,
@@ -46,9 +49,9 @@ impl Known {
         let view = View::read(paths)?;
         match Journal::open(paths)? {
             Found::Journal(journal) => {
-                journal.sync()?;
-                paths.sync_folder_of(&paths.journal)?;
-                Self::load(journal, view)
+                let mut known = Self::load(journal, view)?;
+                known.settle(paths)?;
+                Ok(known)
             }
             Found::Damaged(error) => {
                 let aside = paths.set_aside(&paths.journal)?;
@@ -64,7 +67,23 @@ impl Known {
         let View { mut table, leftovers, .. } = view;
         table.write_anew();
         let journal = Journal::create(paths, table.jobs(), &leftovers, None)?;
-        Ok(Self { table, leftovers, journal, appending: false, spoilt_to: None, before: None })
+        Ok(Self { unsettled: false, ..Self::of(table, leftovers, journal) })
+    }
+
+    /// What was read of a journal that somebody else wrote.
+    const fn of(table: Table, leftovers: Leftovers, journal: Journal) -> Self {
+        let (appending, spoilt_to, unsettled, before) = (false, None, true, None);
+        Self { table, leftovers, journal, appending, spoilt_to, unsettled, before }
+    }
+
+    /// Makes what others left as durable as what is acknowledged from now on. Needs the lock.
+    fn settle(&mut self, paths: &Paths) -> Result<(), StoreError> {
+        if self.unsettled {
+            self.journal.sync()?;
+            paths.sync_folder_of(&paths.journal)?;
+            self.unsettled = false;
+        }
+        Ok(())
     }
 
     /// Reads a journal: from where the view ends, where the view is of this journal, else from its beginning.
@@ -81,7 +100,7 @@ impl Known {
             (table, leftovers) = Default::default();
             journal.read_on(&mut table, &mut leftovers)?;
         }
-        Ok(Self { table, leftovers, journal, appending: false, spoilt_to: None, before: None })
+        Ok(Self::of(table, leftovers, journal))
     }
 
     /// Whether a record says that the job's result is in a file; or something may say so that was not understood, a line or
@@ -142,6 +161,7 @@ impl Known {
         let read_on = self.journal.read_on(&mut self.table, &mut self.leftovers);
         let replaced = self.journal.is_replaced();
         if !replaced && self.spoilt_to.is_none() && matches!(read_on, Ok(true)) {
+            self.settle(paths)?;
             return Ok(false);
         }
         match Journal::open(paths)? {
@@ -149,11 +169,9 @@ impl Known {
             // theirs is lost.
             Found::Journal(_) if !replaced && matches!(read_on, Ok(true)) => {}
             Found::Journal(journal) => {
-                // Whoever put it there may have died before it was there for good; what is appended now must not
-                // vanish with it.
-                journal.sync()?;
-                paths.sync_folder_of(&paths.journal)?;
-                self.replace(Self::load(journal, View::default())?);
+                let mut now = Self::load(journal, View::default())?;
+                now.settle(paths)?;
+                self.replace(now);
                 return Ok(true);
             }
             Found::Damaged(error) => {
@@ -166,7 +184,7 @@ impl Known {
         }
         self.journal =
             Journal::create(paths, self.table.jobs(), &self.leftovers, Some(&self.journal))?;
-        self.spoilt_to = None;
+        (self.spoilt_to, self.unsettled) = (None, false);
         Ok(true)
     }
 }
