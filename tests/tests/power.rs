@@ -42,17 +42,21 @@ fn number(variable: &str, default: u64) -> u64 {
 }
 
 /// What is being tried, told where it fails.
-struct Case {
+struct Case<'a> {
+    trace: &'a Trace,
     seed: u64,
     recovery: Option<usize>,
     cut: usize,
     crash: Crash,
 }
 
-impl Drop for Case {
+impl Drop for Case<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let Self { seed, recovery, cut, crash } = self;
+            let Self { trace, seed, recovery, cut, crash } = self;
+            for event in &trace.events[cut.saturating_sub(40)..*cut] {
+                eprintln!("{event}");
+            }
             let recovery = recovery.map_or(String::new(), |at| format!(", recovery of cut {at}"));
             eprintln!("SMART_ASYNC_CUT_SEED={seed}{recovery}, cut {cut}, {crash:?}");
         }
@@ -90,7 +94,7 @@ impl Cutter<'_> {
                 None => None,
             };
             for (kind, crash) in CRASHES.into_iter().enumerate() {
-                let case = Case { seed, recovery, cut, crash };
+                let case = Case { trace, seed, recovery, cut, crash };
                 let image = model.left_by(crash, step, &mut dice);
                 let case_seed = dice.next();
                 // A state that was tried already, with the same promises, says nothing new.

@@ -1,6 +1,7 @@
 //! What the test knows of its jobs, and whether a folder keeps what was promised about them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,6 +29,27 @@ pub enum Event {
     RemovalRefused(JobId),
     /// A store that was opened after a crash has found this, or nothing.
     Found(JobId, Option<Arc<JobRecord>>),
+}
+
+/// In a line, for whoever looks for the reason of a failure.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let job = |job: &JobRecord| format!("{} {:?} {}", job.id, job.status(), job.updated_at);
+        match self {
+            Self::Step(Step::Write(file, bytes)) => {
+                write!(f, "    write {file}: {} bytes", bytes.len())
+            }
+            Self::Step(step) => write!(f, "    {step:?}"),
+            Self::Tried(record) => write!(f, "tried {}", job(record)),
+            Self::Acknowledged(record) => write!(f, "acknowledged {}", job(record)),
+            Self::Refused(record) => write!(f, "refused {}", job(record)),
+            Self::Found(id, None) => write!(f, "found no {id}"),
+            Self::Found(_, Some(record)) => write!(f, "found {}", job(record)),
+            Self::RemovalTried(id) => write!(f, "removal tried of {id}"),
+            Self::Removed(id) => write!(f, "removed {id}"),
+            Self::RemovalRefused(id) => write!(f, "removal refused of {id}"),
+        }
+    }
 }
 
 /// What holds of one job.

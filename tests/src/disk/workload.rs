@@ -24,9 +24,9 @@ use super::scratch;
 use crate::crash::Dice;
 
 /// A journal is shortened already when it is longer than this.
-pub const SHORT: u64 = 4096;
+pub const SHORT: u64 = 2048;
 /// How many jobs there are at once, at most.
-const JOBS: usize = 8;
+const JOBS: usize = 5;
 
 /// A workload as it went.
 #[derive(Debug)]
@@ -195,10 +195,10 @@ impl Player {
     /// Something happens.
     async fn act(&mut self) {
         let life = self.below(2);
-        let what = self.below(21);
+        let what = self.below(24);
         // A dead process may lie there for a while, and the other one goes on.
         for needed in [life, 1 - life] {
-            let both = what == 17;
+            let both = matches!(what, 17 | 19);
             if (needed == life || both) && self.stores[&needed].recorder.is_dead() {
                 self.replace(needed).await;
             }
@@ -221,7 +221,8 @@ impl Player {
             16 => self.change_while_the_view_is_rewritten(life).await,
             17 => self.rewrite_view_before_the_sync_of(life).await,
             18 => self.end_again(life).await,
-            19 => self.end_with_a_large_result(life).await,
+            19 => self.shorten_the_journal_unseen(life).await,
+            20 | 21 => self.end_with_a_large_result(life).await,
             _ => self.close(life).await,
         }
         if self.stores[&life].recorder.is_dead() {
@@ -465,6 +466,34 @@ impl Player {
         self.rewrite_view(1 - life).await;
         recorder.go_on();
         self.answers(vec![sent], recorder).await;
+    }
+
+    /// A job is removed and the journal shortened, before the other process has seen that; and who does it may die before
+    /// the new journal is there for good.
+    async fn shorten_the_journal_unseen(&mut self, life: usize) {
+        let dies = self.dice.once_in(2);
+        self.withdraw(life).await;
+        let before = self.header();
+        for _ in 0..30 {
+            if dies && !self.stores[&life].recorder.is_dead() {
+                self.stores[&life].recorder.kill_before_folder_sync();
+            }
+            self.change(life).await;
+            if self.header() != before || self.stores[&life].recorder.is_dead() {
+                break;
+            }
+        }
+        if self.stores[&life].recorder.is_dead() {
+            self.look_by_way_of(1 - life).await;
+        }
+        self.change(1 - life).await;
+    }
+
+    /// The first line of the journal: it is another for each.
+    fn header(&self) -> Option<Vec<u8>> {
+        let journal = self.root.path().join(&self.home).join("meta/journal.ndjson");
+        let text = std::fs::read(journal).ok()?;
+        text.split(|byte| *byte == b'\n').next().map(<[u8]>::to_vec)
     }
 
     /// What a server does that starts.
