@@ -19,8 +19,8 @@ use smart_async::job::{Change, FailureKind, JobEvent, JobFailure, JobRecord, Tim
 use smart_async::store::{JobStore, JsonFileStore};
 use smart_async_tests::crash::Dice;
 use smart_async_tests::disk::{
-    Crash, Event, Image, Promises, SHORT, Trace, check_opened, check_results, check_view, new_job,
-    record, record_recovery, scratch,
+    Crash, Event, Image, Promises, Trace, check_opened, check_results, check_view, new_job, record,
+    record_recovery, scratch,
 };
 
 /// How long a workload is. Longer ones shorten the journal more often.
@@ -59,6 +59,17 @@ impl Drop for Case<'_> {
             }
             let recovery = recovery.map_or(String::new(), |at| format!(", recovery of cut {at}"));
             eprintln!("SMART_ASYNC_CUT_SEED={seed}{recovery}, cut {cut}, {crash:?}");
+        }
+    }
+}
+
+/// A workload that goes wrong by itself.
+struct Recording(u64);
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("SMART_ASYNC_CUT_SEED={}, while it was recorded", self.0);
         }
     }
 }
@@ -239,7 +250,9 @@ fn what_was_acknowledged_survives_a_cut_at_every_operation() {
                 while !cutter.is_done() {
                     let seed = seed.fetch_add(1, Ordering::Relaxed);
                     runtime().block_on(async {
+                        let recording = Recording(seed);
                         let trace = record(seed, ACTIONS).await;
+                        drop(recording);
                         cutter.cut(seed, None, &trace).await;
                     });
                 }
@@ -276,5 +289,4 @@ fn the_same_seed_gives_the_same_operations() {
     let runtime = runtime();
     let first = shape(runtime.block_on(record(7, ACTIONS)));
     assert_eq!(first, shape(runtime.block_on(record(7, ACTIONS))));
-    let _ = SHORT;
 }

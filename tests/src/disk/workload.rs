@@ -225,8 +225,10 @@ impl Player {
             20 | 21 => self.end_with_a_large_result(life).await,
             _ => self.close(life).await,
         }
-        if self.stores[&life].recorder.is_dead() {
-            self.look_by_way_of(1 - life).await;
+        for life in [0, 1] {
+            if self.stores[&life].recorder.is_dead() {
+                self.look_by_way_of(1 - life).await;
+            }
         }
     }
 
