@@ -17,7 +17,7 @@ pub(super) struct KeptBack(Mutex<HashMap<JobId, End>>);
 #[derive(Debug)]
 enum End {
     /// As it was told to the supervisor; the store may have taken it or not.
-    Told(Change),
+    Told(Box<Change>),
     /// The record as the store has it, and what that lacks: made when somebody first asks.
     Whole(Arc<JobRecord>),
 }
@@ -31,7 +31,7 @@ impl KeptBack {
     pub(super) fn keep(&self, site: Option<&CallSite>, id: JobId, change: &Change) -> Change {
         let stored = site.map_or_else(|| change.clone(), |site| for_the_store(site, change));
         if stored != *change && ends_a_job(&change.event) {
-            self.ends().insert(id, End::Told(change.clone()));
+            self.ends().insert(id, End::Told(Box::new(change.clone())));
         }
         stored
     }
