@@ -120,6 +120,14 @@ struct Thread {
     pace: Pace,
 }
 
+/// However the thread ends, nobody waits for it any more.
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.signal.wishes().closed = true;
+        self.signal.changed.notify_all();
+    }
+}
+
 impl Thread {
     fn run(mut self) {
         let mut attempts = 0;
@@ -136,8 +144,6 @@ impl Thread {
                 }
             }
         }
-        self.signal.wishes().closed = true;
-        self.signal.changed.notify_all();
     }
 
     /// Waits until there is something to do; no, where there is nothing any more.
