@@ -9,6 +9,7 @@ mod outcome;
 mod reply;
 mod schema;
 mod server;
+mod tasks;
 mod tools;
 mod wishes;
 

@@ -67,8 +67,11 @@ pub(crate) fn carried<R>(function: impl FnOnce() -> R) -> impl FnOnce() -> R {
 
 /// As [`spawn`], from where there may be no runtime any more; then nothing happens.
 pub(crate) fn try_spawn(future: impl Future<Output = ()> + Send + 'static) {
+    // Through the handle: a runtime that ends drops what is spawned while it holds its own context.
     if let Ok(runtime) = Handle::try_current() {
-        let _entered = runtime.enter();
-        spawn(future);
+        match destination() {
+            Some(dispatch) => runtime.spawn(future.with_subscriber(dispatch)),
+            None => runtime.spawn(future),
+        };
     }
 }

@@ -6,8 +6,10 @@ pub mod crash;
 #[cfg(unix)]
 pub mod disk;
 mod moody_store;
+mod wire;
 mod workshop;
 
 pub use client::Client;
 pub use moody_store::MoodyStore;
+pub use wire::{TASKS, Wire};
 pub use workshop::{Gate, Workshop};

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::outcome;
 use super::server::JobServer;
+use super::tasks::{created, takes_tasks};
 use super::tools::answer::in_band_error;
 use super::wishes::{Annotated, Wishes};
 use crate::budget;
@@ -32,10 +33,11 @@ impl<S: ServerHandler> JobServer<S> {
             Ok(wishes) => wishes,
             Err(answer) => return Ok(answer.into()),
         };
+        let as_task = takes_tasks(&context);
         let key =
             CallKey::new(std::any::type_name::<S>(), &request.name, request.arguments.as_ref());
         if let Some(live) = self.manager.live().undelivered(key)
-            && let Some(answer) = self.attach(&live, &caller, wishes.async_mode).await
+            && let Some(answer) = self.attach(&live, &caller, wishes.async_mode, as_task).await
         {
             return answer;
         }
@@ -63,7 +65,13 @@ impl<S: ServerHandler> JobServer<S> {
             live.attached();
             self.ticket_was_lost(&live, &caller).await;
         }
-        answer
+        match call.became.get() {
+            Some(id) if as_task && answer.is_ok() => {
+                // Where the store cannot be read, the ticket says the same.
+                created(&self.manager, *id).await.map_or(answer, |task| Ok(task.into()))
+            }
+            _ => answer,
+        }
     }
 
     /// Puts what a call answers with inline into the state that its tool names. An answer that is an error, or a question,
@@ -107,6 +115,7 @@ impl<S: ServerHandler> JobServer<S> {
         live: &Arc<LiveJob>,
         caller: &Caller,
         at_once: bool,
+        as_task: bool,
     ) -> Option<Result<CallToolResponse, ErrorData>> {
         let site = live.site()?;
         tracing::debug!(job_id = %live.id(), tool = site.tool, "the caller came back to work that runs already");
@@ -137,6 +146,11 @@ impl<S: ServerHandler> JobServer<S> {
             {
                 live.delivered();
                 self.manager.live().forget_undelivered(live);
+                if as_task {
+                    return Some(
+                        created(&self.manager, live.id()).await.map(CallToolResponse::from),
+                    );
+                }
                 let happened =
                     "This call was made before and its work still runs in the background.";
                 let poll_after = self.manager.poll_after(site.tool, live.context.began.elapsed());

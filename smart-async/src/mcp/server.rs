@@ -13,14 +13,14 @@ use std::sync::Arc;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CancelTaskParams, CancelledNotificationParam,
     CompleteRequestParams, CompleteResult, CustomNotification, CustomRequest, CustomResult,
-    DiscoverResult, GetPromptRequestParams, GetPromptResponse, GetSkillRequestParams,
+    DiscoverResult, ErrorCode, GetPromptRequestParams, GetPromptResponse, GetSkillRequestParams,
     GetSkillResult, GetTaskParams, GetTaskResult, Implementation, InitializeRequestParams,
     InitializeResult, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
     ListSkillsResult, ListToolsResult, PaginatedRequestParams, ProgressNotificationParam,
     ProtocolVersion, ReadResourceDirectoryRequestParams, ReadResourceDirectoryResult,
     ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig,
-    SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, Tool, ToolsCapability,
-    UnsubscribeRequestParams, UpdateTaskParams,
+    SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, TASKS_EXTENSION_ID, Tool,
+    ToolsCapability, UnsubscribeRequestParams, UpdateTaskParams,
 };
 use rmcp::service::{MaybeSendFuture, NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -30,6 +30,7 @@ use super::call_again::CallAgain;
 use super::callers::Callers;
 use super::catalogue::Catalogue;
 use super::schema::describes_object;
+use super::tasks;
 use super::tools::{JobTool, JobToolNames};
 use super::wishes::with_job_arguments;
 use crate::call::{CallRequest, Caller};
@@ -128,6 +129,12 @@ impl<S: ServerHandler> JobServer<S> {
         ErrorData::internal_error(message, None)
     }
 
+    /// Whether a task that is none of ours may be one of the wrapped server's.
+    fn may_be_inner_task(&self, error: &ErrorData) -> bool {
+        error.code == ErrorCode::INVALID_PARAMS
+            && self.inner.get_info().capabilities.supports_tasks()
+    }
+
     /// The tool as callers see it.
     fn shown(&self, mut tool: Tool) -> Tool {
         if self.catalogue.learn(&tool).is_some() {
@@ -163,6 +170,11 @@ impl<S> fmt::Debug for JobServer<S> {
 /// Declares what this server serves beyond the wrapped one.
 fn declare(capabilities: &mut ServerCapabilities) {
     capabilities.tools.get_or_insert_with(ToolsCapability::default);
+    capabilities
+        .extensions
+        .get_or_insert_default()
+        .entry(TASKS_EXTENSION_ID.to_owned())
+        .or_default();
 }
 
 /// Methods that are the wrapped server's alone.
@@ -195,14 +207,10 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
             -> Result<ListResourceTemplatesResult, ErrorData>;
         read_resource(request: ReadResourceRequestParams, context: Context) -> Result<ReadResourceResponse, ErrorData>;
         listen(context: SubscriptionContext) -> Result<(), ErrorData>;
-        on_custom_request(request: CustomRequest, context: Context) -> Result<CustomResult, ErrorData>;
         on_progress(notification: ProgressNotificationParam, context: Notified) -> ();
         on_initialized(context: Notified) -> ();
         on_roots_list_changed(context: Notified) -> ();
         on_custom_notification(notification: CustomNotification, context: Notified) -> ();
-        get_task(request: GetTaskParams, context: Context) -> Result<GetTaskResult, ErrorData>;
-        update_task(request: UpdateTaskParams, context: Context) -> Result<(), ErrorData>;
-        cancel_task(request: CancelTaskParams, context: Context) -> Result<(), ErrorData>;
         list_skills(request: Option<PaginatedRequestParams>, context: Context) -> Result<ListSkillsResult, ErrorData>;
         get_skill(request: GetSkillRequestParams, context: Context) -> Result<GetSkillResult, ErrorData>;
         read_resource_directory(request: ReadResourceDirectoryRequestParams, context: Context)
@@ -312,6 +320,60 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
                 let call = Arc::new(CallRequest::unknown(Some(self.manager.clone())));
                 call.serve(self.inner.call_tool(request, context)).await
             }
+        }
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        context: Context,
+    ) -> Result<GetTaskResult, ErrorData> {
+        self.begin().await?;
+        match tasks::get(&self.manager, &request.task_id).await {
+            Err(error) if self.may_be_inner_task(&error) => {
+                self.inner.get_task(request, context).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        context: Context,
+    ) -> Result<(), ErrorData> {
+        self.begin().await?;
+        match tasks::update(&self.manager, &request.task_id).await {
+            Err(error) if self.may_be_inner_task(&error) => {
+                self.inner.update_task(request, context).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        context: Context,
+    ) -> Result<(), ErrorData> {
+        self.begin().await?;
+        match tasks::cancel(&self.manager, &request.task_id).await {
+            Err(error) if self.may_be_inner_task(&error) => {
+                self.inner.cancel_task(request, context).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        context: Context,
+    ) -> Result<CustomResult, ErrorData> {
+        // What the SDK could not read as the request that it names arrives here.
+        match tasks::refuse_malformed(&request, &context) {
+            Some(error) => Err(error),
+            None => self.inner.on_custom_request(request, context).await,
         }
     }
 

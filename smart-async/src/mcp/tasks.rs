@@ -1,0 +1,215 @@
+//! Jobs as native MCP tasks: the Tasks extension, SEP-2663 in its version of 2026-07-28
+//! (<https://modelcontextprotocol.io/seps/2663-tasks-extension>). A task's id is the job's, so that it is good after a
+//! restart and in every server over the same folder.
+
+use std::time::Duration;
+
+use rmcp::model::{
+    CallToolResult, CancelTaskMethod, ClientCapabilities, ConstString, CreateTaskResult,
+    CustomRequest, DetailedTask, GetTaskMethod, GetTaskResult, JsonObject, Task, TaskPayload,
+    TaskStatus, UpdateTaskMethod,
+};
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::outcome::{spoken, stored_result};
+use crate::clock;
+use crate::job::{FailureKind, JobFailure, JobId, JobRecord, JobState, JobStatus, Progress};
+use crate::manager::{Error, JobManager};
+use crate::observe;
+
+/// Whether the client of this request can be answered with a task: it declared the extension, for this request, and speaks
+/// a protocol that has it. Some declare it in the era before and cannot read a task then.
+pub(super) fn takes_tasks(context: &RequestContext<RoleServer>) -> bool {
+    context.protocol_version().is_some_and(|version| !version.has_initialize())
+        && context.client_capabilities().is_some_and(|client| client.supports_tasks())
+}
+
+/// The answer to a call that became a job. The job is on disk by then.
+pub(super) async fn created(
+    manager: &JobManager,
+    id: JobId,
+) -> Result<CreateTaskResult, ErrorData> {
+    let job = manager.status(id).await.map_err(|error| failed(&error))?;
+    Ok(CreateTaskResult::new(task(manager, &job)))
+}
+
+/// `tasks/get`.
+pub(super) async fn get(manager: &JobManager, id: &str) -> Result<GetTaskResult, ErrorData> {
+    let job = manager.status(job_id(id)?).await.map_err(|error| failed(&error))?;
+    Ok(GetTaskResult::new(detailed(manager, &job)))
+}
+
+/// `tasks/cancel`: says that the wish has been heard, and leaves the rest to the job. Nothing happens to one that has ended.
+pub(super) async fn cancel(manager: &JobManager, id: &str) -> Result<(), ErrorData> {
+    let job = manager.status(job_id(id)?).await.map_err(|error| failed(&error))?;
+    if !job.status().is_terminal() {
+        let manager = manager.clone();
+        observe::spawn(async move {
+            match manager.cancel(job.id).await {
+                // It ended in the meantime, or goes on until it ends by itself.
+                Ok(_) | Err(Error::AlreadyEnded { .. } | Error::NotFound(_)) => {}
+                Err(error) => tracing::error!(job_id = %job.id, %error, "failed to cancel a task"),
+            }
+        });
+    }
+    Ok(())
+}
+
+/// `tasks/update`. No job asks anything yet, so that every answer is to a question that is not open, and ignored.
+pub(super) async fn update(manager: &JobManager, id: &str) -> Result<(), ErrorData> {
+    manager.status(job_id(id)?).await.map_err(|error| failed(&error))?;
+    Ok(())
+}
+
+/// What is to be answered to a request of the extension that could not be read as one; `None` for any other request.
+pub(super) fn refuse_malformed(
+    request: &CustomRequest,
+    context: &RequestContext<RoleServer>,
+) -> Option<ErrorData> {
+    let needs = match request.method.as_str() {
+        GetTaskMethod::VALUE | CancelTaskMethod::VALUE => "taskId, a text",
+        UpdateTaskMethod::VALUE => "taskId, a text, and inputResponses, an object of answers",
+        _ => return None,
+    };
+    if !context.client_capabilities().is_some_and(|client| client.supports_tasks()) {
+        return Some(needs_tasks());
+    }
+    Some(ErrorData::invalid_params(format!("{} needs {needs}", request.method), None))
+}
+
+/// What a client is told that does not know tasks, and asks for what only they can give.
+pub(super) fn needs_tasks() -> ErrorData {
+    let required = ClientCapabilities::builder().enable_tasks().build();
+    ErrorData::missing_required_client_capability(required)
+}
+
+fn job_id(id: &str) -> Result<JobId, ErrorData> {
+    id.parse().map_err(|_| unknown(id))
+}
+
+fn failed(error: &Error) -> ErrorData {
+    match error {
+        Error::NotFound(id) => unknown(&id.to_string()),
+        error => ErrorData::internal_error(error.to_string(), None),
+    }
+}
+
+fn unknown(id: &str) -> ErrorData {
+    let id = crate::text::quoted(id);
+    ErrorData::invalid_params(format!("there is no task {id}; it never was, or has expired"), None)
+}
+
+/// The job as a task.
+fn task(manager: &JobManager, job: &JobRecord) -> Task {
+    let created_at = clock::rfc3339(job.created_at);
+    let updated_at = clock::rfc3339(job.updated_at);
+    let mut task = Task::new(job.id.to_string(), status(job), created_at, updated_at);
+    task.status_message = message(job);
+    task.ttl_ms = time_to_live(manager, job);
+    if !job.status().is_terminal() {
+        let elapsed = job.elapsed(clock::now()).unwrap_or_default();
+        task.poll_interval_ms = Some(manager.poll_after(&job.tool, elapsed) * 1000);
+    }
+    task
+}
+
+/// The job as a task, with what it ended with.
+fn detailed(manager: &JobManager, job: &JobRecord) -> DetailedTask {
+    let payload = match status(job) {
+        TaskStatus::Completed => TaskPayload::Completed { result: result(job) },
+        TaskStatus::Failed => TaskPayload::Failed { error: error(job) },
+        TaskStatus::Cancelled => TaskPayload::Cancelled,
+        _ => TaskPayload::Working,
+    };
+    DetailedTask::new(task(manager, job), payload)
+}
+
+/// A task fails with an error of the protocol only. What a tool says of itself is a result, also where it is an error.
+fn status(job: &JobRecord) -> TaskStatus {
+    match &job.state {
+        JobState::Completed { .. } => TaskStatus::Completed,
+        JobState::Failed { failure, .. } if is_of_the_protocol(failure) => TaskStatus::Failed,
+        JobState::Failed { .. } => TaskStatus::Completed,
+        JobState::Cancelled { .. } => TaskStatus::Cancelled,
+        JobState::Pending | JobState::Running { .. } | JobState::InputRequired { .. } => {
+            TaskStatus::Working
+        }
+    }
+}
+
+/// Whether the call, answered inline, would have been an error of JSON-RPC: the tool answered with one, or its server was
+/// not there to answer.
+fn is_of_the_protocol(failure: &JobFailure) -> bool {
+    failure.code.is_some() || failure.kind == FailureKind::Interrupted
+}
+
+/// The very result that the call would have been answered with inline.
+fn result(job: &JobRecord) -> JsonObject {
+    let result = stored_result(job).unwrap_or_else(|| CallToolResult::error(Vec::new()));
+    object(&result)
+}
+
+fn error(job: &JobRecord) -> JsonObject {
+    let JobState::Failed { failure, .. } = &job.state else { return JsonObject::new() };
+    let code = failure.code.unwrap_or(rmcp::model::ErrorCode::INTERNAL_ERROR.0.into());
+    let mut error = object(&json!({"code": code, "message": failure.message}));
+    if let Some(details) = &failure.details {
+        error.insert("data".to_owned(), details.clone());
+    }
+    error
+}
+
+fn object(value: &impl Serialize) -> JsonObject {
+    match serde_json::to_value(value) {
+        Ok(Value::Object(object)) => object,
+        _ => JsonObject::new(),
+    }
+}
+
+/// Where the work stands, in words: what it said last, or why it ended.
+fn message(job: &JobRecord) -> Option<String> {
+    match &job.state {
+        JobState::Completed { .. } => None,
+        JobState::Failed { failure, .. } if failure.tool_result.is_some() => {
+            stored_result(job).map(|result| shortened(&spoken(&result)))
+        }
+        JobState::Failed { failure, .. } => Some(shortened(&failure.message)),
+        JobState::Cancelled { .. } => Some("cancelled".to_owned()),
+        _ if job.waits_for_rerun() => Some("waiting to run again".to_owned()),
+        _ if job.cancel_requested => Some("being cancelled".to_owned()),
+        _ if job.status() == JobStatus::Pending => Some("not begun".to_owned()),
+        _ => job.progress.as_ref().map(progress),
+    }
+}
+
+fn progress(progress: &Progress) -> String {
+    let counted = || match progress.total {
+        Some(total) => format!("{} of {total}", progress.current),
+        None => progress.current.to_string(),
+    };
+    let said = progress.message.clone().unwrap_or_else(counted);
+    match progress.percentage {
+        Some(percentage) => format!("{said} ({percentage}%)"),
+        None => said,
+    }
+}
+
+fn shortened(message: &str) -> String {
+    /// The longest message, in bytes: the whole of it is in the result or the error.
+    const LONGEST: usize = 1024;
+    crate::text::truncated(message, LONGEST).to_owned()
+}
+
+/// For how long the task is kept, from its creation: without a limit while it lives, then for as long as ended jobs are.
+fn time_to_live(manager: &JobManager, job: &JobRecord) -> Option<u64> {
+    let ended_at = job.state.completed_at()?;
+    let took = (ended_at - job.created_at).to_std().unwrap_or(Duration::ZERO);
+    let kept = took.checked_add(manager.retention().max_age)?;
+    u64::try_from(kept.as_millis()).ok().filter(|kept| *kept <= LARGEST)
+}
+
+/// The largest integer that every reader of JSON takes as it is.
+const LARGEST: u64 = (1 << 53) - 1;

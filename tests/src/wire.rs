@@ -1,0 +1,154 @@
+//! A client that speaks JSON-RPC line by line, for rules about what stands on the wire. What it says of itself goes along
+//! with each request, as the protocol of 2026-07-28 has it.
+
+use std::collections::VecDeque;
+
+use rmcp::{ServerHandler, ServiceExt};
+use serde_json::{Value, json};
+use tokio::io::{
+    AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, ReadHalf, WriteHalf, split,
+};
+
+/// The identifier of the Tasks extension.
+pub const TASKS: &str = "io.modelcontextprotocol/tasks";
+
+/// One connection.
+#[derive(Debug)]
+pub struct Wire {
+    input: WriteHalf<DuplexStream>,
+    output: BufReader<ReadHalf<DuplexStream>>,
+    asked: i64,
+    version: &'static str,
+    capabilities: Value,
+    /// Notifications that came while an answer was waited for.
+    noted: VecDeque<Value>,
+}
+
+impl Wire {
+    /// A client of 2026-07-28 that knows tasks.
+    pub async fn with_tasks<S: ServerHandler>(server: S) -> Self {
+        Self::discover(server, json!({"extensions": {TASKS: {}}})).await
+    }
+
+    /// A client of 2026-07-28.
+    pub async fn discover<S: ServerHandler>(server: S, capabilities: Value) -> Self {
+        let mut wire = Self::connect(server, "2026-07-28", capabilities);
+        let answer = wire.ask("server/discover", json!({})).await;
+        assert!(answer.get("result").is_some(), "{answer}");
+        wire
+    }
+
+    /// A client of the era before, that says once who it is.
+    pub async fn initialize<S: ServerHandler>(server: S, capabilities: Value) -> Self {
+        let mut wire = Self::connect(server, "2025-11-25", capabilities.clone());
+        let greeting = json!({
+            "protocolVersion": wire.version,
+            "capabilities": capabilities,
+            "clientInfo": {"name": "wire", "version": "1"}
+        });
+        let answer = wire.ask("initialize", greeting).await;
+        assert!(answer.get("result").is_some(), "{answer}");
+        wire.note("notifications/initialized", json!({})).await;
+        wire
+    }
+
+    fn connect<S: ServerHandler>(server: S, version: &'static str, capabilities: Value) -> Self {
+        let (near, far) = tokio::io::duplex(1 << 20);
+        tokio::spawn(async move {
+            if let Ok(running) = server.serve(far).await {
+                let _ = running.waiting().await;
+            }
+        });
+        let (output, input) = split(near);
+        let (output, noted) = (BufReader::new(output), VecDeque::new());
+        Self { input, output, asked: 0, version, capabilities, noted }
+    }
+
+    /// What the client says it can do, from now on.
+    pub fn now_with(&mut self, capabilities: Value) {
+        self.capabilities = capabilities;
+    }
+
+    fn meta(&self, mut params: Value) -> Value {
+        if self.version >= "2026-07-28" {
+            let meta = &mut params["_meta"];
+            meta["io.modelcontextprotocol/protocolVersion"] = self.version.into();
+            meta["io.modelcontextprotocol/clientInfo"] = json!({"name": "wire", "version": "1"});
+            meta["io.modelcontextprotocol/clientCapabilities"] = self.capabilities.clone();
+        }
+        params
+    }
+
+    async fn send(&mut self, message: &Value) {
+        let line = format!("{message}\n");
+        self.input.write_all(line.as_bytes()).await.expect("the server should listen");
+    }
+
+    /// Sends a notification.
+    pub async fn note(&mut self, method: &str, params: Value) {
+        self.send(&json!({"jsonrpc": "2.0", "method": method, "params": params})).await;
+    }
+
+    /// Sends a request, and returns its id.
+    pub async fn request(&mut self, method: &str, params: Value) -> i64 {
+        self.asked += 1;
+        let (id, params) = (self.asked, self.meta(params));
+        self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})).await;
+        id
+    }
+
+    /// Sends a request, and waits for its answer, whole.
+    pub async fn ask(&mut self, method: &str, params: Value) -> Value {
+        let id = self.request(method, params).await;
+        self.answer(id).await
+    }
+
+    /// Waits for the answer to a request. What else comes by is remembered.
+    pub async fn answer(&mut self, id: i64) -> Value {
+        loop {
+            let message = self.read().await;
+            if message["id"] == id {
+                return message;
+            }
+            self.noted.push_back(message);
+        }
+    }
+
+    /// The next message that is no answer.
+    pub async fn noted(&mut self) -> Value {
+        match self.noted.pop_front() {
+            Some(message) => message,
+            None => self.read().await,
+        }
+    }
+
+    /// What came by and nobody has looked at yet.
+    pub fn unseen(&mut self) -> Vec<Value> {
+        self.noted.drain(..).collect()
+    }
+
+    async fn read(&mut self) -> Value {
+        let mut line = String::new();
+        self.output.read_line(&mut line).await.expect("the server should speak");
+        serde_json::from_str(&line).expect("the server should speak JSON")
+    }
+
+    /// Calls a tool, and returns the whole answer.
+    pub async fn call(&mut self, tool: &str, arguments: Value) -> Value {
+        self.ask("tools/call", json!({"name": tool, "arguments": arguments})).await
+    }
+
+    /// Calls a tool that becomes a task, and returns what was answered.
+    pub async fn task(&mut self, tool: &str, arguments: Value) -> Value {
+        let mut answer = self.call(tool, arguments).await;
+        assert_eq!(answer["result"]["resultType"], "task", "{answer}");
+        answer["result"].take()
+    }
+
+    /// `tasks/get`, as the result.
+    pub async fn get_task(&mut self, id: &str) -> Value {
+        let mut answer = self.ask("tasks/get", json!({"taskId": id})).await;
+        assert!(answer.get("result").is_some(), "{answer}");
+        answer["result"].take()
+    }
+}

@@ -1,0 +1,288 @@
+//! The server's side of the Tasks extension (SEP-2663 as of 2026-07-28), rule by rule, as it stands on the wire.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use smart_async::job::{Change, FailureKind, JobEvent, JobFailure, JobRecord, OwnerId};
+use smart_async::manager::{Retention, WaitFor};
+use smart_async::{JobId, JobManager, WithJobs};
+use smart_async_tests::{Client, TASKS, Wire, Workshop};
+
+const LONG: Duration = Duration::from_secs(3600);
+const MISSING_REQUIRED_CLIENT_CAPABILITY: i64 = -32021;
+const INVALID_PARAMS: i64 = -32602;
+
+async fn workshop() -> (Wire, Workshop, JobManager) {
+    let (workshop, jobs) = (Workshop::new(), JobManager::in_memory());
+    let wire = Wire::with_tasks(workshop.clone().with_jobs(jobs.clone())).await;
+    (wire, workshop, jobs)
+}
+
+fn id(task: &Value) -> String {
+    task["taskId"].as_str().unwrap().to_owned()
+}
+
+async fn ended(jobs: &JobManager, task: &str) {
+    let id: JobId = task.parse().unwrap();
+    jobs.wait(&[id], WaitFor::all(), LONG).await.unwrap();
+}
+
+/// A task that has ended as the tool makes it end.
+async fn ended_task(tool: &str, arguments: Value) -> Value {
+    let (mut wire, workshop, jobs) = workshop().await;
+    let task = id(&wire.task(tool, arguments).await);
+    workshop.gate.open();
+    ended(&jobs, &task).await;
+    wire.get_task(&task).await
+}
+
+macro_rules! assert_task {
+    ($task:expr) => {
+        let task = &$task;
+        insta::with_settings!({filters => vec![
+            (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[id]"),
+            (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "[time]"),
+            (r#""ttlMs": \d+"#, "\"ttlMs\": \"[ms]\""),
+        ]}, { insta::assert_json_snapshot!(task) });
+    };
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_server_declares_the_extension_in_both_eras() {
+    let server = || Workshop::new().with_jobs(JobManager::in_memory());
+    let mut wire = Wire::with_tasks(server()).await;
+    let discovered = wire.ask("server/discover", json!({})).await;
+    assert_eq!(discovered["result"]["capabilities"]["extensions"][TASKS], json!({}));
+    let client = Client::connect(server()).await;
+    let info = client.peer().peer_info().unwrap();
+    assert!(info.capabilities.supports_tasks());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_within_its_budget_answers_as_ever() {
+    let (mut wire, workshop, jobs) = workshop().await;
+    workshop.gate.open();
+    let answer = wire.call("make", json!({"what": "a chair"})).await;
+    assert_eq!(answer["result"]["resultType"], "complete");
+    assert_eq!(answer["result"]["structuredContent"], json!({"made": "a chair"}));
+    assert_eq!(jobs.list(Default::default()).await.unwrap().total, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_outlives_its_budget_becomes_a_task_with_the_jobs_id() {
+    let (mut wire, _workshop, jobs) = workshop().await;
+    let task = wire.task("make", json!({"what": "a chair"})).await;
+    assert_task!(task);
+    let job = jobs.status(id(&task).parse().unwrap()).await.unwrap();
+    assert_eq!(job.tool, "make");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_is_there_before_its_id_is_out() {
+    let (mut wire, _workshop, _jobs) = workshop().await;
+    for (tool, arguments) in
+        [("make", json!({})), ("make_later", json!({})), ("make", json!({"async_mode": true}))]
+    {
+        let task = wire.task(tool, arguments).await;
+        let found = wire.get_task(&id(&task)).await;
+        assert_eq!(found["taskId"], task["taskId"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn always_job_and_async_mode_give_a_task_at_once() {
+    let (mut wire, workshop, _jobs) = workshop().await;
+    let before = tokio::time::Instant::now();
+    wire.task("make_later", json!({})).await;
+    wire.task("make", json!({"async_mode": true})).await;
+    assert!(before.elapsed() < Duration::from_secs(1), "no budget was waited for");
+    workshop.gate.arrived(2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_did_not_declare_the_extension_on_this_request_gets_no_task() {
+    let (mut wire, _workshop, _jobs) = workshop().await;
+    wire.task("make", json!({"what": "one"})).await;
+    wire.now_with(json!({}));
+    let answer = wire.call("make", json!({"what": "two"})).await;
+    assert_eq!(answer["result"]["resultType"], "complete");
+    assert_eq!(answer["result"]["structuredContent"]["status"], "running");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_of_the_era_before_gets_no_task_whatever_it_declares() {
+    let server = Workshop::new().with_jobs(JobManager::in_memory());
+    let mut wire = Wire::initialize(server, json!({"extensions": {TASKS: {}}})).await;
+    let answer = wire.call("make", json!({})).await;
+    assert_eq!(answer["result"].get("resultType"), None);
+    assert_eq!(answer["result"]["structuredContent"]["status"], "running");
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_for_tasks_without_the_extension_are_refused_and_name_it() {
+    let (mut wire, _workshop, _jobs) = workshop().await;
+    let task = id(&wire.task("make", json!({})).await);
+    wire.now_with(json!({}));
+    let well_formed = json!({"taskId": task, "inputResponses": {}});
+    for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
+        for params in [well_formed.clone(), json!({"taskId": 7})] {
+            let error = wire.ask(method, params).await["error"].take();
+            assert_eq!(error["code"], MISSING_REQUIRED_CLIENT_CAPABILITY, "{method}");
+            let required = &error["data"]["requiredCapabilities"];
+            assert_eq!(required["extensions"], json!({TASKS: {}}), "{method}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_or_malformed_task_id_is_an_invalid_parameter() {
+    let (mut wire, _workshop, _jobs) = workshop().await;
+    let unknown = JobId::new().to_string();
+    for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
+        for task in [json!(unknown), json!("no id"), json!(7), json!(null), json!("")] {
+            let params = json!({"taskId": task, "inputResponses": {}});
+            let error = wire.ask(method, params).await["error"].take();
+            assert_eq!(error["code"], INVALID_PARAMS, "{method} {task}");
+            assert!(!error["message"].as_str().unwrap().is_empty());
+        }
+        let error = wire.ask(method, json!({})).await["error"].take();
+        assert_eq!(error["code"], INVALID_PARAMS, "{method}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_working_task_tells_its_progress_and_when_to_ask_again() {
+    let (mut wire, _workshop, _jobs) = workshop().await;
+    let task = wire.task("make", json!({})).await;
+    assert_task!(wire.get_task(&id(&task)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_completed_task_carries_the_very_result() {
+    let task = ended_task("make", json!({"what": "a chair"})).await;
+    assert_eq!(task["result"]["structuredContent"], json!({"made": "a chair"}));
+    assert_task!(task);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tools_error_result_is_a_completed_task() {
+    assert_task!(ended_task("fail_politely", json!({})).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_is_a_completed_task_as_it_is_a_result_inline() {
+    assert_task!(ended_task("panic", json!({})).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_protocol_error_is_a_failed_task() {
+    assert_task!(ended_task("fail", json!({})).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_job_is_a_failed_task() {
+    let (mut wire, _workshop, jobs) = workshop().await;
+    let mut lost = JobRecord::pending(JobId::new(), "make", "elsewhere", chrono_now());
+    lost.owner = Some(OwnerId::new());
+    let lost = jobs.store().insert(lost).await.unwrap().id;
+    let failure = JobFailure::new(FailureKind::Interrupted, "its server ended");
+    let change = Change::new(JobEvent::Interrupt(failure), chrono_now());
+    jobs.store().update(lost, change).await.unwrap();
+    assert_task!(wire.get_task(&lost.to_string()).await);
+}
+
+fn chrono_now() -> smart_async::job::Timestamp {
+    std::time::SystemTime::now().into()
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelling_is_acknowledged_at_once_and_the_task_ends_as_cancelled() {
+    let (mut wire, workshop, jobs) = workshop().await;
+    let task = id(&wire.task("make", json!({})).await);
+    let before = tokio::time::Instant::now();
+    let answer = wire.ask("tasks/cancel", json!({"taskId": task})).await;
+    assert_eq!(answer["result"], json!({"resultType": "complete"}));
+    assert!(before.elapsed() < Duration::from_secs(1), "the grace is not waited for");
+    ended(&jobs, &task).await;
+    assert_task!(wire.get_task(&task).await);
+    workshop.over.arrived(1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelling_what_has_ended_changes_nothing() {
+    let (mut wire, workshop, jobs) = workshop().await;
+    let task = id(&wire.task("make", json!({})).await);
+    workshop.gate.open();
+    ended(&jobs, &task).await;
+    let before = wire.get_task(&task).await;
+    let answer = wire.ask("tasks/cancel", json!({"taskId": task})).await;
+    assert_eq!(answer["result"], json!({"resultType": "complete"}));
+    assert_eq!(wire.get_task(&task).await, before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_to_a_question_that_is_not_open_is_acknowledged_and_ignored() {
+    let (mut wire, _workshop, _jobs) = workshop().await;
+    let task = id(&wire.task("make", json!({})).await);
+    let update = json!({"taskId": task, "inputResponses": {"name": {"action": "decline"}}});
+    let answer = wire.ask("tasks/update", update).await;
+    assert_eq!(answer["result"], json!({"resultType": "complete"}));
+    assert_eq!(wire.get_task(&task).await["status"], "working");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_to_live_is_that_of_the_retention_and_unlimited_while_the_work_runs() {
+    let day = Duration::from_secs(24 * 3600);
+    let jobs = JobManager::builder().retention(Retention::new(day, 10)).in_memory();
+    let workshop = Workshop::new();
+    let mut wire = Wire::with_tasks(workshop.clone().with_jobs(jobs.clone())).await;
+    let task = wire.task("make", json!({})).await;
+    assert_eq!(task["ttlMs"], Value::Null);
+    workshop.gate.open();
+    ended(&jobs, &id(&task)).await;
+    let kept = wire.get_task(&id(&task)).await["ttlMs"].as_u64().unwrap();
+    let day = u64::try_from(day.as_millis()).unwrap();
+    assert!((day..day + 60_000).contains(&kept), "{kept}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_job_tools_know_tasks_and_tasks_know_the_jobs_of_other_clients() {
+    let (workshop, jobs) = (Workshop::new(), JobManager::in_memory());
+    let server = workshop.clone().with_jobs(jobs.clone());
+    let client = Client::connect(server.clone()).await;
+    let mut wire = Wire::with_tasks(server).await;
+    let job = client.job("make", json!({"what": "a chair"})).await;
+    assert_eq!(wire.get_task(&job).await["status"], "working");
+    let task = id(&wire.task("make", json!({"what": "a table"})).await);
+    assert_eq!(client.status(&task).await["status"], "running");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_call_that_comes_back_gets_the_task_that_runs_already() {
+    let (workshop, jobs) = (Workshop::new(), JobManager::in_memory());
+    let server = workshop.clone().with_jobs(jobs.clone());
+    let mut first = Wire::with_tasks(server.clone()).await;
+    first.request("tools/call", json!({"name": "make", "arguments": {"what": "it"}})).await;
+    workshop.gate.arrived(1).await;
+    drop(first);
+    tokio::time::sleep(LONG).await;
+    let mut second = Wire::with_tasks(server).await;
+    second.task("make", json!({"what": "it"})).await;
+    assert_eq!(workshop.begun(), 1);
+}
+
+#[tokio::test]
+async fn a_task_outlives_its_server() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let open = async || JobManager::builder().folder(folder.path()).open().await.unwrap();
+    let (workshop, jobs) = (Workshop::new(), open().await);
+    let mut wire = Wire::with_tasks(workshop.clone().with_jobs(jobs.clone())).await;
+    let task = id(&wire.task("make_later", json!({"what": "a chair"})).await);
+    workshop.gate.open();
+    ended(&jobs, &task).await;
+    jobs.shutdown().await.unwrap();
+    let mut next = Wire::with_tasks(Workshop::new().with_jobs(open().await)).await;
+    let found = next.get_task(&task).await;
+    assert_eq!(found["status"], "completed");
+    assert_eq!(found["result"]["content"][0]["text"], "a chair");
+}
