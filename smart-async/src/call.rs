@@ -110,6 +110,7 @@ async fn race<R: Send + 'static>(
     }
     let budget = budget::of(site);
     let context = Arc::new(context);
+    request.began(&context);
     let body = spawn(&context);
     OpenCall::new(site, request, context, body, conclude).answer(budget).await
 }

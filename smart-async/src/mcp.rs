@@ -6,6 +6,7 @@ mod call_again;
 mod callers;
 mod catalogue;
 mod outcome;
+mod progress;
 mod reply;
 mod schema;
 mod server;

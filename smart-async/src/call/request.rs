@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 use super::caller::Caller;
 use crate::call_key::CallKey;
 use crate::call_site::CallSite;
-use crate::job::{JobId, JobRecord, Rerun};
+use crate::context::JobContext;
+use crate::job::{JobId, JobRecord, Progress, Rerun};
 use crate::manager::{Adoption, InlineCompletion, JobManager, OpenCallGuard, Origin};
 use crate::observe;
 use crate::reply::FollowUp;
@@ -39,6 +40,8 @@ pub(crate) struct CallRequest {
     pub(crate) body_token: CancellationToken,
     /// The job that the call became, once it did.
     pub(crate) became: OnceLock<JobId>,
+    /// The work that the call began, for a caller that follows it; filled only where one does.
+    pub(crate) followed: Option<OnceLock<Arc<JobContext>>>,
     /// The arguments, where the call may run again after the end of its server.
     pub(crate) arguments: Option<Map<String, Value>>,
     /// The job whose work runs again by this call.
@@ -68,10 +71,23 @@ impl CallRequest {
             follow_up: Arc::default(),
             body_token: CancellationToken::new(),
             became: OnceLock::new(),
+            followed: None,
             arguments: None,
             reruns: None,
             completed: OnceLock::new(),
         }
+    }
+
+    /// Lets the caller see the work that the call has begun.
+    pub(crate) fn began(&self, context: &Arc<JobContext>) {
+        if let Some(followed) = &self.followed {
+            let _ = followed.set(Arc::clone(context));
+        }
+    }
+
+    /// How far the work has come that the call began.
+    pub(crate) fn progress(&self) -> Option<Progress> {
+        self.followed.as_ref()?.get()?.progress.read()
     }
 
     /// Serves this request with `handler`.

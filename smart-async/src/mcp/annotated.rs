@@ -1,7 +1,7 @@
 //! A call of an annotated tool, from its arguments to its answer: as a new call, or as one that comes back to work that
 //! runs already.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rmcp::model::{CallToolRequestParams, CallToolResponse};
@@ -10,6 +10,7 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio_util::sync::CancellationToken;
 
 use super::outcome;
+use super::progress::{Listener, followed};
 use super::server::JobServer;
 use super::tasks::{created, takes_tasks};
 use super::tools::answer::in_band_error;
@@ -34,10 +35,16 @@ impl<S: ServerHandler> JobServer<S> {
             Err(answer) => return Ok(answer.into()),
         };
         let as_task = takes_tasks(&context);
+        let mut listener = Listener::of(&context);
         let key =
             CallKey::new(std::any::type_name::<S>(), &request.name, request.arguments.as_ref());
         if let Some(live) = self.manager.live().undelivered(key)
-            && let Some(answer) = self.attach(&live, &caller, wishes.async_mode, as_task).await
+            && let Some(answer) = followed(
+                &mut listener,
+                || live.context.progress.read(),
+                self.attach(&live, &caller, wishes.async_mode, as_task),
+            )
+            .await
         {
             return answer;
         }
@@ -49,13 +56,15 @@ impl<S: ServerHandler> JobServer<S> {
             async_mode: wishes.async_mode,
             label: wishes.label,
             key: Some(key),
+            followed: listener.is_some().then(OnceLock::new),
             caller: caller.clone(),
             follow_up: self.names.follow_up(),
             body_token,
             arguments: annotated.rerun.then(|| request.arguments.clone().unwrap_or_default()),
             ..CallRequest::unknown(Some(self.manager.clone()))
         });
-        let answer = Arc::clone(&call).serve(self.inner().call_tool(request, context)).await;
+        let answer = Arc::clone(&call).serve(self.inner().call_tool(request, context));
+        let answer = followed(&mut listener, || call.progress(), answer).await;
         if let Some(completion) = call.completed.get() {
             self.hydrate_inline(completion, &answer).await;
         }
