@@ -286,3 +286,19 @@ async fn a_task_outlives_its_server() {
     assert_eq!(found["status"], "completed");
     assert_eq!(found["result"]["content"][0]["text"], "a chair");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_large_result_is_in_its_task_whole_and_one_that_is_lost_is_an_error() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let jobs = JobManager::builder().folder(folder.path()).open().await.unwrap();
+    let workshop = Workshop::new();
+    let mut wire = Wire::with_tasks(workshop.clone().with_jobs(jobs.clone())).await;
+    let large = "plank ".repeat(5000);
+    let task = id(&wire.task("make_later", json!({"what": large})).await);
+    workshop.gate.open();
+    ended(&jobs, &task).await;
+    assert_eq!(wire.get_task(&task).await["result"]["content"][0]["text"], large);
+    std::fs::remove_file(folder.path().join(format!("results/{task}.json"))).unwrap();
+    let lost = wire.get_task(&task).await;
+    assert_eq!((&lost["status"], &lost["error"]["code"]), (&json!("failed"), &json!(-32603)));
+}

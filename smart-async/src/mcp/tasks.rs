@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::outcome::{spoken, stored_result};
 use crate::clock;
 use crate::job::{FailureKind, JobFailure, JobId, JobRecord, JobState, JobStatus, Progress};
-use crate::manager::{Error, JobManager};
+use crate::manager::{Error, JobManager, why_gone};
 use crate::observe;
 
 /// Whether the client of this request can be answered with a task: it declared the extension, for this request, and speaks
@@ -38,7 +38,7 @@ pub(super) async fn created(
 
 /// `tasks/get`.
 pub(super) async fn get(manager: &JobManager, id: &str) -> Result<GetTaskResult, ErrorData> {
-    let job = manager.status(job_id(id)?).await.map_err(|error| failed(&error))?;
+    let job = manager.status_with_result(job_id(id)?).await.map_err(|error| failed(&error))?;
     Ok(GetTaskResult::new(detailed(manager, &job)))
 }
 
@@ -116,8 +116,14 @@ fn task(manager: &JobManager, job: &JobRecord) -> Task {
     task
 }
 
-/// The job as a task, with what it ended with.
+/// The job as a task, with what it ended with. A result that cannot be had is an error of the server's.
 fn detailed(manager: &JobManager, job: &JobRecord) -> DetailedTask {
+    if let Some(reason) = why_gone(job) {
+        let mut task = task(manager, job);
+        task.status_message = Some(reason.to_owned());
+        let error = object(&ErrorData::internal_error(reason, None));
+        return DetailedTask::new(task, TaskPayload::Failed { error });
+    }
     let payload = match status(job) {
         TaskStatus::Completed => TaskPayload::Completed { result: result(job) },
         TaskStatus::Failed => TaskPayload::Failed { error: error(job) },
