@@ -42,6 +42,7 @@
 //!
 //! - For authors of tools: [`macro@smart_async`], [`progress()`], [`cancelled()`], [`current_job()`], [`carry()`].
 //! - For servers: [`WithJobs::with_jobs`], or [`job_tools()`] to merge by hand.
+//! - For clients that want to be told of their tasks: [`mod@transport`].
 //! - For work that is no tool: [`JobManager::submit`] with a [`Job`]; everything in [`manager`] works without MCP.
 //! - For other places to keep jobs in: [`store::JobStore`].
 //!
@@ -68,6 +69,7 @@ mod observe;
 mod reply;
 pub mod store;
 mod text;
+pub mod transport;
 
 pub use context::reporter::{ProgressReporter, create_progress_callback, progress};
 pub use context::{CurrentJob, cancelled, carry, carry_blocking, current_job, is_cancelled};

@@ -8,8 +8,10 @@ mod catalogue;
 mod outcome;
 mod progress;
 mod reply;
+mod resources;
 mod schema;
 mod server;
+mod subscriptions;
 mod tasks;
 mod tools;
 mod wishes;
@@ -19,3 +21,4 @@ pub use tools::job_tools;
 
 pub(crate) use outcome::of_tool;
 pub use schema::{marked, marker, output_schema, rerun_marked, rerun_marker, widened_schema};
+pub(crate) use subscriptions::LISTEN;

@@ -112,6 +112,15 @@ impl JobManager {
         self.changes_of(ids, false).await;
     }
 
+    /// As [`next_change`](Self::next_change), and returns after a moment in any case: progress announces itself to nobody.
+    /// What happens from this call on is not missed.
+    pub(super) fn next_change_or_look(
+        &self,
+        ids: &[JobId],
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        self.changes_of(ids, true)
+    }
+
     fn changes_of(
         &self,
         ids: &[JobId],

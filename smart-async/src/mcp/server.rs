@@ -29,7 +29,9 @@ use tokio::sync::OnceCell;
 use super::call_again::CallAgain;
 use super::callers::Callers;
 use super::catalogue::Catalogue;
+use super::resources::{self, Cursor};
 use super::schema::describes_object;
+use super::subscriptions::{self, Subscriptions};
 use super::tasks;
 use super::tools::{JobTool, JobToolNames};
 use super::wishes::with_job_arguments;
@@ -59,6 +61,8 @@ pub struct JobServer<S> {
     call_again: Arc<CallAgain<S>>,
     /// The callers that wait, by request: of this connection only, so clones have lists of their own.
     callers: Callers,
+    /// Of this connection only, as well.
+    subscriptions: Subscriptions,
 }
 
 impl<S: ServerHandler> JobServer<S> {
@@ -78,6 +82,7 @@ impl<S: ServerHandler> JobServer<S> {
             catalogue,
             call_again,
             callers: Callers::default(),
+            subscriptions: Subscriptions::default(),
         }
     }
 
@@ -135,6 +140,15 @@ impl<S: ServerHandler> JobServer<S> {
             && self.inner.get_info().capabilities.supports_tasks()
     }
 
+    /// What the wrapped server would tell a subscriber of, as the SDK would make it out without us; `None` where it knows
+    /// no such subscriptions.
+    fn accepted_by_inner(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        let requested = subscriptions::without_jobs(requested);
+        let accepted = self.inner.accepted_subscription_filter(&requested)?;
+        let advertised = requested.supported_by(&self.inner.get_info().capabilities);
+        Some(requested.intersection(&accepted).intersection(&advertised))
+    }
+
     /// The tool as callers see it.
     fn shown(&self, mut tool: Tool) -> Tool {
         if self.catalogue.learn(&tool).is_some() {
@@ -157,6 +171,7 @@ impl<S> Clone for JobServer<S> {
             catalogue: self.catalogue.clone(),
             call_again: Arc::clone(&self.call_again),
             callers: Callers::default(),
+            subscriptions: Subscriptions::default(),
         }
     }
 }
@@ -170,11 +185,20 @@ impl<S> fmt::Debug for JobServer<S> {
 /// Declares what this server serves beyond the wrapped one.
 fn declare(capabilities: &mut ServerCapabilities) {
     capabilities.tools.get_or_insert_with(ToolsCapability::default);
+    resources::declare(capabilities);
     capabilities
         .extensions
         .get_or_insert_default()
         .entry(TASKS_EXTENSION_ID.to_owned())
         .or_default();
+}
+
+/// A server that has none of what it was asked for has an empty list of it.
+fn or_nothing<T: Default>(answer: Result<T, ErrorData>) -> Result<T, ErrorData> {
+    match answer {
+        Err(error) if error.code == ErrorCode::METHOD_NOT_FOUND => Ok(T::default()),
+        answer => answer,
+    }
 }
 
 /// Methods that are the wrapped server's alone.
@@ -201,12 +225,6 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         set_level(request: SetLevelRequestParams, context: Context) -> Result<(), ErrorData>;
         get_prompt(request: GetPromptRequestParams, context: Context) -> Result<GetPromptResponse, ErrorData>;
         list_prompts(request: Option<PaginatedRequestParams>, context: Context) -> Result<ListPromptsResult, ErrorData>;
-        list_resources(request: Option<PaginatedRequestParams>, context: Context)
-            -> Result<ListResourcesResult, ErrorData>;
-        list_resource_templates(request: Option<PaginatedRequestParams>, context: Context)
-            -> Result<ListResourceTemplatesResult, ErrorData>;
-        read_resource(request: ReadResourceRequestParams, context: Context) -> Result<ReadResourceResponse, ErrorData>;
-        listen(context: SubscriptionContext) -> Result<(), ErrorData>;
         on_progress(notification: ProgressNotificationParam, context: Notified) -> ();
         on_initialized(context: Notified) -> ();
         on_roots_list_changed(context: Notified) -> ();
@@ -217,22 +235,6 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
             -> Result<ReadResourceDirectoryResult, ErrorData>;
     }
 
-    fn subscribe(
-        &self,
-        request: SubscribeRequestParams,
-        context: Context,
-    ) -> impl Future<Output = Result<(), ErrorData>> + MaybeSendFuture + '_ {
-        self.inner.subscribe(request, context)
-    }
-
-    fn unsubscribe(
-        &self,
-        request: UnsubscribeRequestParams,
-        context: Context,
-    ) -> impl Future<Output = Result<(), ErrorData>> + MaybeSendFuture + '_ {
-        self.inner.unsubscribe(request, context)
-    }
-
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
         self.inner.supported_protocol_versions()
     }
@@ -241,7 +243,99 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         &self,
         requested: &SubscriptionFilter,
     ) -> Option<SubscriptionFilter> {
-        self.inner.accepted_subscription_filter(requested)
+        // A job that is not there is accepted like any other: whether it is cannot be asked here.
+        let jobs = subscriptions::jobs_in(requested);
+        let mut accepted = self.accepted_by_inner(requested).unwrap_or_default();
+        if !jobs.is_empty() {
+            accepted.resource_subscriptions.get_or_insert_default().extend(jobs);
+        }
+        Some(accepted)
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        let ours = subscriptions::tell(self.manager.clone(), context.sink().clone());
+        let theirs = async {
+            match self.accepted_by_inner(context.requested()) {
+                Some(_) => self.inner.listen(context).await,
+                None => {
+                    context.cancelled().await;
+                    Ok(())
+                }
+            }
+        };
+        tokio::select! {
+            never = ours => match never {},
+            ended = theirs => ended,
+        }
+    }
+
+    async fn list_resources(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: Context,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        self.begin().await?;
+        let cursor = request.as_ref().and_then(|request| request.cursor.as_deref());
+        if let Some(after) = cursor.and_then(Cursor::parse) {
+            return resources::page(&self.manager, Some(after)).await;
+        }
+        let mut list = or_nothing(self.inner.list_resources(request, context).await)?;
+        if list.next_cursor.is_none() {
+            resources::append_jobs(&self.manager, &mut list).await?;
+        }
+        Ok(list)
+    }
+
+    async fn list_resource_templates(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: Context,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        self.begin().await?;
+        let mut list = or_nothing(self.inner.list_resource_templates(request, context).await)?;
+        if list.next_cursor.is_none() {
+            resources::append_templates(&mut list);
+        }
+        Ok(list)
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: Context,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        if !resources::is_of_job(&request.uri) {
+            return self.inner.read_resource(request, context).await;
+        }
+        self.begin().await?;
+        let follow_up = self.names.follow_up();
+        Ok(resources::read(&self.manager, &follow_up, &request.uri).await?.into())
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        context: Context,
+    ) -> Result<(), ErrorData> {
+        if !resources::is_of_job(&request.uri) {
+            return self.inner.subscribe(request, context).await;
+        }
+        self.begin().await?;
+        let found = resources::find(&self.manager, &request.uri).await?;
+        self.subscriptions.subscribe(&self.manager, &context.peer, request.uri, found);
+        Ok(())
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        context: Context,
+    ) -> Result<(), ErrorData> {
+        if !resources::is_of_job(&request.uri) {
+            return self.inner.unsubscribe(request, context).await;
+        }
+        self.subscriptions.unsubscribe(request.uri);
+        Ok(())
     }
 
     fn get_info(&self) -> ServerConfig {
@@ -370,6 +464,10 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         request: CustomRequest,
         context: Context,
     ) -> Result<CustomResult, ErrorData> {
+        if request.method == subscriptions::LISTEN {
+            self.begin().await?;
+            return subscriptions::listen_to_tasks(self, request, context).await;
+        }
         // What the SDK could not read as the request that it names arrives here.
         match tasks::refuse_malformed(&request, &context) {
             Some(error) => Err(error),

@@ -2,6 +2,7 @@
 //! (<https://modelcontextprotocol.io/seps/2663-tasks-extension>). A task's id is the job's, so that it is good after a
 //! restart and in every server over the same folder.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::model::{
@@ -40,6 +41,19 @@ pub(super) async fn created(
 pub(super) async fn get(manager: &JobManager, id: &str) -> Result<GetTaskResult, ErrorData> {
     let job = manager.status_with_result(job_id(id)?).await.map_err(|error| failed(&error))?;
     Ok(GetTaskResult::new(detailed(manager, &job)))
+}
+
+/// The job behind a task; `None` where there is no such task.
+pub(super) async fn find(
+    manager: &JobManager,
+    id: &str,
+) -> Result<Option<Arc<JobRecord>>, ErrorData> {
+    let Ok(id) = id.parse() else { return Ok(None) };
+    match manager.status(id).await {
+        Ok(job) => Ok(Some(job)),
+        Err(Error::NotFound(_)) => Ok(None),
+        Err(error) => Err(failed(&error)),
+    }
 }
 
 /// `tasks/cancel`: says that the wish has been heard, and leaves the rest to the job. Nothing happens to one that has ended.

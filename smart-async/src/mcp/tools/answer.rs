@@ -26,6 +26,9 @@ const INTERNAL: &[&str] = &[
 /// The longest label, in characters.
 const LABEL: usize = 200;
 
+/// Results up to this many bytes come with a job's status.
+pub(in crate::mcp) const RESULT_BYTES: usize = 2048;
+
 /// An answer; fields that are `null` are left out of it.
 pub(super) fn answer(mut fields: Value) -> CallToolResult {
     if let Value::Object(fields) = &mut fields {
@@ -66,7 +69,7 @@ pub(in crate::mcp) fn job_label(name: &str, label: &Value) -> Result<String, Str
 
 /// A job as callers see it: its record without what concerns only its server, with what it ended with where that is at
 /// most `limit` bytes long, and with advice when to ask again where it is live.
-pub(super) fn job_view(
+pub(in crate::mcp) fn job_view(
     manager: &JobManager,
     follow_up: &FollowUp,
     job: &JobRecord,
@@ -111,7 +114,7 @@ pub(super) fn job_view(
 /// The job with its result, where the answer may show that: at most `limit` bytes of it.
 ///
 /// A file is read for what is small beside a result that is not, such as metadata, but not a huge one.
-pub(super) async fn with_shown_result(
+pub(in crate::mcp) async fn with_shown_result(
     manager: &JobManager,
     job: Arc<JobRecord>,
     limit: usize,

@@ -3,16 +3,13 @@
 use rmcp::model::CallToolResult;
 use serde_json::json;
 
-use super::answer::{answer, failed, job_view, with_shown_result};
+use super::answer::{RESULT_BYTES, answer, failed, job_view, with_shown_result};
 use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
 use crate::manager::JobManager;
 use crate::reply::FollowUp;
 
 pub(super) const NAME: &str = "job_status";
-
-/// Results up to this many bytes come with the status.
-const RESULT_BYTES: usize = 2048;
 
 pub(super) fn definition() -> Definition {
     Definition {

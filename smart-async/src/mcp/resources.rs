@@ -1,0 +1,89 @@
+//! Jobs as resources beside those of the wrapped server: `job://<id>`, the job as `job_status` shows it, and
+//! `job://<id>/result`, what it ended with. Who is told when one changes is the matter of `subscriptions`.
+
+mod list;
+mod read;
+
+use std::sync::Arc;
+
+use rmcp::ErrorData;
+use rmcp::model::ServerCapabilities;
+use serde_json::json;
+
+pub(super) use self::list::{Cursor, append_jobs, append_templates, page};
+pub(super) use self::read::read;
+use crate::job::{JobId, JobRecord};
+use crate::manager::{Error, JobManager};
+use crate::text::quoted;
+
+const SCHEME: &str = "job://";
+
+/// What a resource shows of its job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Where it stands.
+    Status,
+    /// What it ended with. There is no such resource before that.
+    Result,
+}
+
+/// Declares what is served here beyond the wrapped server's own resources. That the list changes is told by nobody, unless
+/// the wrapped server does.
+pub(super) fn declare(capabilities: &mut ServerCapabilities) {
+    capabilities.resources.get_or_insert_default().subscribe = Some(true);
+}
+
+/// Whether a resource is a job's, and not one of the wrapped server.
+pub(super) fn is_of_job(uri: &str) -> bool {
+    uri.starts_with(SCHEME)
+}
+
+fn uri_of(id: JobId) -> String {
+    format!("{SCHEME}{id}")
+}
+
+fn parse(uri: &str) -> Option<(JobId, Part)> {
+    let name = uri.strip_prefix(SCHEME)?;
+    let (id, part) = match name.strip_suffix("/result") {
+        Some(id) => (id, Part::Result),
+        None => (name, Part::Status),
+    };
+    Some((id.parse().ok()?, part))
+}
+
+/// The job that a resource shows, and what of it.
+///
+/// # Errors
+/// The SDK's error for a resource that is not there, where there is no such job.
+pub(super) async fn find(
+    manager: &JobManager,
+    uri: &str,
+) -> Result<(Arc<JobRecord>, Part), ErrorData> {
+    let (id, part) = parse(uri).ok_or_else(|| not_found(uri))?;
+    match manager.status(id).await {
+        Ok(job) => Ok((job, part)),
+        Err(Error::NotFound(_)) => Err(not_found(uri)),
+        Err(error) => Err(ErrorData::internal_error(error.to_string(), None)),
+    }
+}
+
+fn not_found(uri: &str) -> ErrorData {
+    let message = format!("there is no job {}; it never was, or was pruned", quoted(uri));
+    ErrorData::resource_not_found(message, Some(json!({"uri": uri})))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uri_names_a_job_and_what_of_it() {
+        let id = JobId::new();
+        assert_eq!(parse(&uri_of(id)), Some((id, Part::Status)));
+        assert_eq!(parse(&format!("job://{id}/result")), Some((id, Part::Result)));
+        for uri in ["", "job:", "job://", "job://42", "job:///result", "file:///42"] {
+            assert_eq!(parse(uri), None, "{uri}");
+        }
+        assert_eq!(parse(&format!("job://{id}/output")), None);
+    }
+}

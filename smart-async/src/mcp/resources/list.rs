@@ -1,0 +1,124 @@
+//! The list of jobs as resources: newest first, after the wrapped server's own. Its cursors are told from that server's.
+
+use rmcp::ErrorData;
+use rmcp::model::{
+    Annotations, CacheScope, ListResourceTemplatesResult, ListResourcesResult, Resource,
+    ResourceTemplate,
+};
+
+use super::uri_of;
+use crate::job::{JobId, JobQuery, JobRecord, Timestamp};
+use crate::manager::JobManager;
+
+/// How many jobs a page has.
+const PAGE: usize = 50;
+
+/// What our cursors begin with: nobody else's do.
+const MARK: &str = "smart-async:jobs-before:";
+
+/// The last job of a page. The next page begins after it, whether it is still there by then or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::mcp) struct Cursor {
+    created_at: Timestamp,
+    id: JobId,
+}
+
+impl Cursor {
+    /// Reads one of ours; `None` for any other text.
+    pub(in crate::mcp) fn parse(text: &str) -> Option<Self> {
+        let (millis, id) = text.strip_prefix(MARK)?.split_once(':')?;
+        let created_at = Timestamp::from_timestamp_millis(millis.parse().ok()?)?;
+        Some(Self { created_at, id: id.parse().ok()? })
+    }
+
+    fn after(job: &JobRecord) -> String {
+        format!("{MARK}{}:{}", job.created_at.timestamp_millis(), job.id)
+    }
+
+    /// Whether the job comes after this one in a list that begins with the newest.
+    fn is_before(self, job: &JobRecord) -> bool {
+        (job.created_at.timestamp_millis(), job.id) < (self.created_at.timestamp_millis(), self.id)
+    }
+}
+
+/// Puts the first page of jobs after the last one of the wrapped server's own resources.
+pub(in crate::mcp) async fn append_jobs(
+    manager: &JobManager,
+    list: &mut ListResourcesResult,
+) -> Result<(), ErrorData> {
+    let jobs = page(manager, None).await?;
+    list.resources.extend(jobs.resources);
+    list.next_cursor = jobs.next_cursor;
+    // Jobs change at any time, and are not everybody's, whatever may be said of the others.
+    list.ttl_ms = list.ttl_ms.map(|_| 0);
+    list.cache_scope = list.cache_scope.as_ref().map(|_| CacheScope::Private);
+    Ok(())
+}
+
+/// A page of this server's jobs.
+pub(in crate::mcp) async fn page(
+    manager: &JobManager,
+    after: Option<Cursor>,
+) -> Result<ListResourcesResult, ErrorData> {
+    let query = JobQuery {
+        server: Some(manager.server().to_owned()),
+        // One more than is shown says whether there is another page.
+        limit: after.is_none().then_some(PAGE + 1),
+        ..JobQuery::default()
+    };
+    let found = manager
+        .list(query)
+        .await
+        .map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
+    let mut jobs =
+        found.jobs.iter().filter(|job| after.is_none_or(|after| after.is_before(job))).peekable();
+    let shown: Vec<_> = jobs.by_ref().take(PAGE).collect();
+    let next_cursor = jobs.peek().and(shown.last()).map(|last| Cursor::after(last));
+    let mut list =
+        ListResourcesResult::with_all_items(shown.iter().map(|job| resource(job)).collect());
+    list.next_cursor = next_cursor;
+    Ok(list)
+}
+
+fn resource(job: &JobRecord) -> Resource {
+    let percentage = job.progress.as_ref().and_then(|progress| progress.percentage);
+    let description = match percentage.filter(|_| !job.status().is_terminal()) {
+        Some(percentage) => format!("{}: {}, {percentage}%", job.tool, job.status()),
+        None => format!("{}: {}", job.tool, job.status()),
+    };
+    Resource::new(uri_of(job.id), job.label.as_str())
+        .with_description(description)
+        .with_mime_type("application/json")
+        .with_annotations(Annotations::default().with_timestamp(job.updated_at))
+}
+
+/// Puts the templates of jobs after the wrapped server's own.
+pub(in crate::mcp) fn append_templates(list: &mut ListResourceTemplatesResult) {
+    list.resource_templates.extend([
+        ResourceTemplate::new("job://{job_id}", "job")
+            .with_title("Job")
+            .with_description("Status, progress and (if small) result of a background job.")
+            .with_mime_type("application/json"),
+        // Without a type: it is plain text where the result is text, and JSON where not.
+        ResourceTemplate::new("job://{job_id}/result", "job_result")
+            .with_title("Job result")
+            .with_description("What a background job ended with, whole; not there before that."),
+    ]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    #[test]
+    fn a_cursor_reads_back_from_its_text_and_others_are_left_alone() {
+        let job = JobRecord::pending(JobId::new(), "tool", "server", clock::now());
+        let cursor = Cursor::parse(&Cursor::after(&job)).unwrap();
+        assert_eq!(cursor, Cursor { created_at: job.created_at, id: job.id });
+        assert!(!cursor.is_before(&job));
+        for other in ["", "2", "smart-async:jobs-before:", "smart-async:jobs-before:1:2"] {
+            assert_eq!(Cursor::parse(other), None, "{other}");
+        }
+    }
+}

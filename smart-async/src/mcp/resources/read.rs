@@ -1,0 +1,105 @@
+//! What stands in a job's resources.
+
+use std::sync::Arc;
+
+use rmcp::ErrorData;
+use rmcp::model::{ContentBlock, ReadResourceResult, ResourceContents};
+use serde_json::{Value, json};
+
+use super::{Part, find, not_found};
+use crate::job::{JobOutput, JobRecord, JobState};
+use crate::manager::{Error, JobManager, why_gone};
+use crate::mcp::outcome::stored_result;
+use crate::mcp::tools::answer::{RESULT_BYTES, job_view, with_shown_result};
+use crate::reply::FollowUp;
+
+const JSON: &str = "application/json";
+
+/// `resources/read` of a job's resource.
+pub(in crate::mcp) async fn read(
+    manager: &JobManager,
+    follow_up: &FollowUp,
+    uri: &str,
+) -> Result<ReadResourceResult, ErrorData> {
+    let (job, part) = find(manager, uri).await?;
+    let contents = match part {
+        Part::Status => {
+            let job = with_shown_result(manager, job, RESULT_BYTES).await;
+            vec![in_json(uri, &job_view(manager, follow_up, &job, RESULT_BYTES))]
+        }
+        Part::Result => {
+            let job = with_result(manager, uri, &job).await?;
+            result(uri, &job)?
+        }
+    };
+    Ok(ReadResourceResult::new(contents))
+}
+
+/// The job with what it ended with, however large that is.
+async fn with_result(
+    manager: &JobManager,
+    uri: &str,
+    job: &JobRecord,
+) -> Result<Arc<JobRecord>, ErrorData> {
+    let job = match manager.status_with_result(job.id).await {
+        Ok(job) => job,
+        Err(Error::NotFound(_)) => return Err(not_found(uri)),
+        Err(error) => return Err(ErrorData::internal_error(error.to_string(), None)),
+    };
+    match why_gone(&job) {
+        Some(reason) => Err(ErrorData::internal_error(reason, Some(json!({"uri": uri})))),
+        None => Ok(job),
+    }
+}
+
+fn in_json(uri: &str, value: &Value) -> ResourceContents {
+    ResourceContents::text(value.to_string(), uri).with_mime_type(JSON)
+}
+
+fn result(uri: &str, job: &JobRecord) -> Result<Vec<ResourceContents>, ErrorData> {
+    let error = match &job.state {
+        JobState::Completed { output, .. } => return Ok(completed(uri, job, output)),
+        JobState::Failed { failure, .. } => failure.message.clone(),
+        JobState::Cancelled { .. } => format!("Job {} was cancelled", job.id),
+        JobState::Pending | JobState::Running { .. } | JobState::InputRequired { .. } => {
+            let id = job.id;
+            let message = format!(
+                "job {id} is {} and has no result yet; read job://{id} to see where it stands, or subscribe to {uri} to \
+                 be told when it has ended",
+                job.status()
+            );
+            return Err(ErrorData::resource_not_found(message, Some(json!({"uri": uri}))));
+        }
+    };
+    let ending =
+        json!({"job_id": job.id, "status": job.status(), "terminal": true, "error": error});
+    Ok(vec![in_json(uri, &ending)])
+}
+
+/// The result, as text or as JSON, and after it what text cannot hold.
+fn completed(uri: &str, job: &JobRecord, output: &JobOutput) -> Vec<ResourceContents> {
+    let blocks = stored_result(job).map(|result| result.content).unwrap_or_default();
+    let beside: Vec<_> = blocks.into_iter().filter_map(|block| beside_text(uri, block)).collect();
+    let mut contents = match &output.result {
+        // An image alone has no text.
+        Value::String(text) if text.is_empty() && !beside.is_empty() => Vec::new(),
+        Value::String(text) => vec![ResourceContents::text(text.as_str(), uri)],
+        other => vec![in_json(uri, other)],
+    };
+    contents.extend(beside);
+    contents
+}
+
+fn beside_text(uri: &str, block: ContentBlock) -> Option<ResourceContents> {
+    match block {
+        ContentBlock::Text(_) => None,
+        ContentBlock::Image(image) => {
+            Some(ResourceContents::blob(image.data, uri).with_mime_type(image.mime_type))
+        }
+        ContentBlock::Audio(audio) => {
+            Some(ResourceContents::blob(audio.data, uri).with_mime_type(audio.mime_type))
+        }
+        ContentBlock::Resource(embedded) => Some(embedded.resource),
+        other => serde_json::to_value(other).ok().map(|other| in_json(uri, &other)),
+    }
+}

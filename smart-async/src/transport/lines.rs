@@ -1,0 +1,189 @@
+//! Reading a stream of lines, one message each, so that subscriptions to tasks arrive.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::rename::renamed;
+
+/// The longest line that is looked at, in bytes. It has room for more than ten thousand tasks; what is longer is read as it
+/// stands, so that a line without an end holds no more memory than this.
+const LONGEST: usize = 1024 * 1024;
+
+/// How much is read at a time.
+const CHUNK: usize = 8 * 1024;
+
+/// The reading half of a connection whose client can subscribe to its tasks: stdin, a socket, a pipe. To be served together
+/// with the writing half, by a [`JobServer`](crate::JobServer).
+///
+/// ```no_run
+/// # use rmcp::{ServerHandler, ServiceExt};
+/// # use smart_async::rmcp;
+/// # async fn example<S: ServerHandler>(
+/// #     server: smart_async::JobServer<S>,
+/// #     socket: tokio::io::DuplexStream,
+/// # ) -> Result<(), Box<dyn std::error::Error>> {
+/// use smart_async::transport::TaskSubscriptions;
+///
+/// let (read, write) = tokio::io::split(socket);
+/// server.serve((TaskSubscriptions::new(read), write)).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct TaskSubscriptions<R> {
+    read: R,
+    /// The beginning of a line whose end has not come.
+    line: Vec<u8>,
+    /// Whether the rest of the present line is read as it stands.
+    too_long: bool,
+    /// What may be read, from `taken` on.
+    ready: Vec<u8>,
+    taken: usize,
+    ended: bool,
+}
+
+impl<R> TaskSubscriptions<R> {
+    /// Reads from `read`.
+    pub const fn new(read: R) -> Self {
+        Self { read, line: Vec::new(), too_long: false, ready: Vec::new(), taken: 0, ended: false }
+    }
+
+    fn take_in(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let ends = piece.ends_with(b"\n");
+            if self.too_long || self.line.len() + piece.len() > LONGEST {
+                self.ready.append(&mut self.line);
+                self.ready.extend_from_slice(piece);
+                self.too_long = !ends;
+                continue;
+            }
+            self.line.extend_from_slice(piece);
+            if ends {
+                match renamed(&self.line) {
+                    Some(renamed) => {
+                        self.ready.extend(renamed);
+                        self.ready.push(b'\n');
+                        self.line.clear();
+                    }
+                    None => self.ready.append(&mut self.line),
+                }
+            }
+        }
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for TaskSubscriptions<R> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            let ready = this.ready.get(this.taken..).unwrap_or_default();
+            if !ready.is_empty() {
+                let (given, _) = ready.split_at(ready.len().min(buffer.remaining()));
+                buffer.put_slice(given);
+                this.taken += given.len();
+                return Poll::Ready(Ok(()));
+            }
+            this.ready.clear();
+            this.taken = 0;
+            if this.ended {
+                return Poll::Ready(Ok(()));
+            }
+            let mut chunk = [0; CHUNK];
+            let mut chunk = ReadBuf::new(&mut chunk);
+            ready!(Pin::new(&mut this.read).poll_read(context, &mut chunk))?;
+            if chunk.filled().is_empty() {
+                this.ended = true;
+                // A line that nobody ended is for the reader to judge.
+                this.ready.append(&mut this.line);
+            } else {
+                this.take_in(chunk.filled());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+    use crate::mcp::LISTEN;
+
+    const ASKED: &str =
+        r#"{"id":1,"method":"subscriptions/listen","params":{"notifications":{"taskIds":[]}}}"#;
+
+    /// What comes out where `said` comes in by pieces of these sizes.
+    async fn read(said: &[u8], pieces: &[usize]) -> Vec<u8> {
+        let mut rest = said;
+        let mut stream = Vec::new();
+        for size in pieces {
+            let (piece, after) = rest.split_at((*size).min(rest.len()));
+            rest = after;
+            stream.push(piece.to_vec());
+        }
+        stream.push(rest.to_vec());
+        let mut read = Vec::new();
+        TaskSubscriptions::new(Pieces(stream.into_iter())).read_to_end(&mut read).await.unwrap();
+        read
+    }
+
+    /// A stream that gives one piece at a time.
+    struct Pieces(std::vec::IntoIter<Vec<u8>>);
+
+    impl AsyncRead for Pieces {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            for piece in self.0.by_ref() {
+                if !piece.is_empty() {
+                    buffer.put_slice(&piece);
+                    break;
+                }
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_is_renamed_wherever_it_is_cut() {
+        let said = format!("{{\"a\":1}}\n{ASKED}\r\n{{\"b\":2}}\n{ASKED}\nrest");
+        for size in [1, 2, 7, 64, 4000] {
+            let read = read(said.as_bytes(), &vec![size; said.len()]).await;
+            let read = String::from_utf8(read).unwrap();
+            let lines: Vec<_> = read.split('\n').collect();
+            assert_eq!((lines[0], lines[2], lines[4]), ("{\"a\":1}", "{\"b\":2}", "rest"));
+            for renamed in [lines[1], lines[3]] {
+                assert!(renamed.contains(LISTEN), "{renamed}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_too_long_is_read_as_it_stands_and_the_next_is_not() {
+        let long = ASKED.replace("[]", &format!("[\"{}\"]", "x".repeat(LONGEST)));
+        let said = format!("{long}\n{ASKED}\n");
+        let read = String::from_utf8(read(said.as_bytes(), &[4096; 600]).await).unwrap();
+        let lines: Vec<_> = read.lines().collect();
+        assert_eq!(lines[0], long);
+        assert!(lines[1].contains(LISTEN));
+    }
+
+    #[test]
+    fn a_line_without_an_end_holds_no_more_than_a_line() {
+        let mut reader = TaskSubscriptions::new(tokio::io::empty());
+        for _ in 0..1000 {
+            reader.take_in(&[b'x'; CHUNK]);
+            reader.ready.clear();
+            assert!(reader.line.capacity() <= 4 * LONGEST);
+        }
+    }
+}
