@@ -5,11 +5,13 @@ mod client;
 pub mod crash;
 #[cfg(unix)]
 pub mod disk;
+mod library;
 mod moody_store;
 mod wire;
 mod workshop;
 
 pub use client::Client;
+pub use library::{BOOK, Library};
 pub use moody_store::MoodyStore;
-pub use wire::{TASKS, Wire};
+pub use wire::{SUBSCRIPTION, TASKS, Wire};
 pub use workshop::{Gate, Workshop};

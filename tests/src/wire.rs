@@ -5,12 +5,16 @@ use std::collections::VecDeque;
 
 use rmcp::{ServerHandler, ServiceExt};
 use serde_json::{Value, json};
+use smart_async::transport::TaskSubscriptions;
 use tokio::io::{
     AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, ReadHalf, WriteHalf, split,
 };
 
 /// The identifier of the Tasks extension.
 pub const TASKS: &str = "io.modelcontextprotocol/tasks";
+
+/// Where a notification names the subscription that it belongs to.
+pub const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 
 /// One connection.
 #[derive(Debug)]
@@ -40,25 +44,48 @@ impl Wire {
 
     /// A client of the era before, that says once who it is.
     pub async fn initialize<S: ServerHandler>(server: S, capabilities: Value) -> Self {
-        let mut wire = Self::connect(server, "2025-11-25", capabilities.clone());
+        let mut wire = Self::connect(server, "2025-11-25", capabilities);
+        wire.greet().await;
+        wire
+    }
+
+    async fn greet(&mut self) {
         let greeting = json!({
-            "protocolVersion": wire.version,
-            "capabilities": capabilities,
+            "protocolVersion": self.version,
+            "capabilities": self.capabilities,
             "clientInfo": {"name": "wire", "version": "1"}
         });
-        let answer = wire.ask("initialize", greeting).await;
+        let answer = self.ask("initialize", greeting).await;
         assert!(answer.get("result").is_some(), "{answer}");
-        wire.note("notifications/initialized", json!({})).await;
+        self.note("notifications/initialized", json!({})).await;
+    }
+
+    /// A client of 2026-07-28 that knows tasks, on a connection that somebody else serves.
+    pub async fn with_tasks_over(near: DuplexStream) -> Self {
+        let mut wire = Self::of(near, "2026-07-28", json!({"extensions": {TASKS: {}}}));
+        wire.result("server/discover", json!({})).await;
+        wire
+    }
+
+    /// A client of the era before, on a connection that somebody else serves.
+    pub async fn over(near: DuplexStream) -> Self {
+        let mut wire = Self::of(near, "2025-11-25", json!({}));
+        wire.greet().await;
         wire
     }
 
     fn connect<S: ServerHandler>(server: S, version: &'static str, capabilities: Value) -> Self {
         let (near, far) = tokio::io::duplex(1 << 20);
         tokio::spawn(async move {
-            if let Ok(running) = server.serve(far).await {
+            let (read, write) = split(far);
+            if let Ok(running) = server.serve((TaskSubscriptions::new(read), write)).await {
                 let _ = running.waiting().await;
             }
         });
+        Self::of(near, version, capabilities)
+    }
+
+    fn of(near: DuplexStream, version: &'static str, capabilities: Value) -> Self {
         let (output, input) = split(near);
         let (output, noted) = (BufReader::new(output), VecDeque::new());
         Self { input, output, asked: 0, version, capabilities, noted }
@@ -143,6 +170,32 @@ impl Wire {
         let mut answer = self.call(tool, arguments).await;
         assert_eq!(answer["result"]["resultType"], "task", "{answer}");
         answer["result"].take()
+    }
+
+    /// The next message that is no answer and tells of this method.
+    pub async fn told(&mut self, method: &str) -> Value {
+        loop {
+            let mut message = self.noted().await;
+            if message["method"] == method {
+                return message["params"].take();
+            }
+        }
+    }
+
+    /// Sends a request, and returns its result.
+    pub async fn result(&mut self, method: &str, params: Value) -> Value {
+        let mut answer = self.ask(method, params).await;
+        assert!(answer.get("result").is_some(), "{answer}");
+        answer["result"].take()
+    }
+
+    /// Opens a subscription of 2026-07-28, and returns its id and what was acknowledged.
+    pub async fn listen(&mut self, notifications: Value) -> (i64, Value) {
+        let id =
+            self.request("subscriptions/listen", json!({"notifications": notifications})).await;
+        let mut acknowledged = self.told("notifications/subscriptions/acknowledged").await;
+        assert_eq!(acknowledged["_meta"][SUBSCRIPTION], id, "{acknowledged}");
+        (id, acknowledged["notifications"].take())
     }
 
     /// `tasks/get`, as the result.
