@@ -13,3 +13,8 @@ pub struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/quick-start.md")]
 pub struct QuickStart;
+
+/// Compiles every snippet of the guide to resources.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/resources.md")]
+pub struct Resources;

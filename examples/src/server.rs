@@ -1,7 +1,7 @@
 //! The demo server's life, as `demo_server stdio` and the tour's own child live it.
 
 use rmcp::ServiceExt;
-use rmcp::transport::stdio;
+use smart_async::transport::stdio;
 use smart_async::{JobManager, WithJobs};
 
 use crate::demo::Demo;
