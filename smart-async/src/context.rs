@@ -38,6 +38,8 @@ pub(crate) struct JobContext {
     id: OnceLock<JobId>,
     /// Which run of the work this is, from 1.
     attempt: u32,
+    /// What has to stay for as long as the body runs, also where nothing else is left of its process than the body.
+    held: OnceLock<Host>,
 }
 
 impl JobContext {
@@ -51,6 +53,7 @@ impl JobContext {
             cancellation,
             id: OnceLock::new(),
             attempt: 1,
+            held: OnceLock::new(),
         }
     }
 
@@ -62,6 +65,11 @@ impl JobContext {
     /// Uses an id that was made before.
     pub(crate) fn with_id(self, id: JobId) -> Self {
         Self { id: OnceLock::from(id), ..self }
+    }
+
+    /// Keeps something for as long as the body runs.
+    pub(crate) fn hold(&self, what: impl Any + Send + Sync) {
+        let _ = self.held.set(Host::new(what));
     }
 
     /// The run is another one of work that has run before.

@@ -47,7 +47,7 @@ use self::open_calls::OpenCalls;
 use self::readers::Readers;
 pub(crate) use self::readers::Reading;
 use self::rerun::Servers;
-pub(crate) use self::rerun::{Answer, CallsAgain};
+pub(crate) use self::rerun::{Answer, CallsAgain, Has};
 pub use self::state::{State, StateError};
 pub use self::wait::{WaitFor, Waited};
 pub use self::work::{Job, JobRequest, job_fn};

@@ -429,3 +429,26 @@ fn what_is_public_can_be_sent_and_shared() {
     check_send(jobs.shutdown());
     check_send(smart_async::cancelled());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_being_stopped_when_the_server_ends_ends_as_it_was_stopped() {
+    let jobs = JobManager::builder().drain_grace(Duration::ZERO).in_memory();
+    // Deaf to its token, and so still there when the grace begins.
+    let deaf = || job_fn(|_| std::future::pending());
+    let late = JobRequest::new("late").deadline(Duration::from_secs(1));
+    let late = jobs.submit(late, deaf()).await.unwrap();
+    let unwanted = jobs.submit(JobRequest::new("unwanted"), deaf()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let cancelling = tokio::spawn({
+        let jobs = jobs.clone();
+        async move { jobs.cancel(unwanted).await }
+    });
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    jobs.shutdown().await.unwrap();
+    let _ = cancelling.await.unwrap();
+    assert_eq!(jobs.status(unwanted).await.unwrap().status(), JobStatus::Cancelled);
+    match &jobs.status(late).await.unwrap().state {
+        JobState::Failed { failure, .. } => assert_eq!(failure.kind, FailureKind::Deadline),
+        other => panic!("{other:?}"),
+    }
+}

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use smart_async::job::{FailureKind, JobRecord, JobState, JobStatus};
-use smart_async::manager::{Cancelled, WaitFor};
+use smart_async::manager::{Cancelled, Retention, WaitFor};
 use smart_async::{JobId, JobManager, WithJobs, smart_async};
 use smart_async_tests::{Client, Gate};
 use tempfile::TempDir;
@@ -92,6 +92,15 @@ impl Mill {
         }
     }
 
+    /// Holds its thread until the gate is open, whatever anybody says.
+    #[smart_async(blocking, restart = "rerun")]
+    #[tool]
+    fn grind_hard(&self) -> String {
+        self.begin("hard");
+        tokio::runtime::Handle::current().block_on(self.gate.opened());
+        "hard".to_owned()
+    }
+
     #[smart_async]
     #[tool]
     async fn grind_once(&self) -> String {
@@ -125,6 +134,22 @@ impl WindMill {
 
 #[tool_handler(name = "mill")]
 impl ServerHandler for WindMill {}
+
+/// One whose calls run again no more.
+#[derive(Debug, Clone)]
+struct WaterMill;
+
+#[tool_router]
+impl WaterMill {
+    #[smart_async]
+    #[tool]
+    async fn grind(&self) -> String {
+        "by water".to_owned()
+    }
+}
+
+#[tool_handler(name = "mill")]
+impl ServerHandler for WaterMill {}
 
 /// A process, as far as its jobs are concerned: what runs in it is dropped where it stands when it dies.
 struct Life(Runtime);
@@ -365,4 +390,64 @@ async fn a_rerun_that_asks_its_peer_is_refused_at_once() {
     let (_client, jobs) = serve(folder.path(), mill.clone()).await;
     ended(&jobs, id).await;
     assert_eq!(jobs.result(id).await.unwrap().result, json!("nobody is there"));
+}
+
+#[tokio::test]
+async fn a_tool_whose_calls_run_again_no_more_gives_up_what_waits() {
+    let (folder, mill) = (TempDir::new().unwrap(), Mill::new());
+    let id = left_behind(&folder, &mill, "grind", json!({"what": "rye"})).await;
+    let (_client, jobs) = serve(folder.path(), WaterMill).await;
+    let job = ended(&jobs, id).await;
+    let (kind, message) = failure(&job);
+    assert_eq!(kind, FailureKind::Interrupted);
+    assert!(message.contains("do not run again any more"), "{message}");
+}
+
+#[tokio::test]
+async fn what_nobody_came_for_is_given_up_after_the_time_that_ended_jobs_are_kept() {
+    let (folder, mill) = (TempDir::new().unwrap(), Mill::new());
+    let id = left_behind(&folder, &mill, "grind", json!({"what": "rye"})).await;
+    let builder = || JobManager::builder().folder(folder.path()).server("mill");
+    let jobs = builder().open().await.unwrap();
+    assert!(jobs.status(id).await.unwrap().waits_for_rerun());
+    jobs.shutdown().await.unwrap();
+    let retention = Retention::new(Duration::ZERO, 1000);
+    let jobs = builder().retention(retention).open().await.unwrap();
+    let job = ended(&jobs, id).await;
+    assert!(failure(&job).1.contains("no server came"), "{job:?}");
+}
+
+#[tokio::test]
+async fn who_waits_is_told_for_what_the_job_waits() {
+    let (folder, mill) = (TempDir::new().unwrap(), Mill::new());
+    let id = left_behind(&folder, &mill, "grind", json!({"what": "rye"})).await;
+    #[derive(Debug, Clone)]
+    struct Empty;
+    impl ServerHandler for Empty {}
+    let jobs = JobManager::builder().folder(folder.path()).server("mill").open().await.unwrap();
+    let client = Client::connect(Empty.with_jobs(jobs)).await;
+    let shown = client.status(&id.to_string()).await;
+    assert_eq!(shown["waits_for"], "a server that has the tool, to run it again");
+}
+
+/// A body that holds its thread cannot be stopped: as long as it runs, nobody is told that the work may run again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_that_does_not_stop_with_its_server_is_not_run_again_beside_itself() {
+    let (folder, mill) = (TempDir::new().unwrap(), Mill::new());
+    let builder = || JobManager::builder().folder(folder.path()).drain_grace(Duration::ZERO);
+    let jobs = builder().open().await.unwrap();
+    let client = Client::connect(mill.clone().with_jobs(jobs.clone())).await;
+    let id: JobId = client.job("grind_hard", json!({"async_mode": true})).await.parse().unwrap();
+    mill.gate.arrived(1).await;
+    assert!(jobs.shutdown().await.is_err(), "it does not stop");
+    client.leave().await;
+    drop(jobs);
+
+    let (_client, next) = serve(folder.path(), mill.clone()).await;
+    assert_eq!(next.status(id).await.unwrap().status(), JobStatus::Running);
+    assert_eq!(mill.runs().len(), 1);
+    // It ends after all, and what it made counts.
+    mill.gate.open();
+    let job = ended(&next, id).await;
+    assert_eq!((job.status(), job.attempt), (JobStatus::Completed, 1));
 }

@@ -144,7 +144,11 @@ impl<R: Send + 'static> OpenCall<R> {
         };
         self.adopting = None;
         match adopted {
-            Ok(Ok(_)) if body.is_finished() => Adopting::Woken(Woken::Ended(body.await)),
+            Ok(Ok(adopted)) if body.is_finished() => {
+                let ended = body.await;
+                self.take_back(async { Some(adopted) }).await;
+                Adopting::Woken(Woken::Ended(ended))
+            }
             Ok(Ok(adopted)) => Adopting::Adopted(adopted),
             Ok(Err(error)) => Adopting::Failed(error),
             Err(_) => Adopting::Failed(StoreError::Closed),
@@ -181,6 +185,9 @@ impl<R: Send + 'static> OpenCall<R> {
         let error = match woken {
             Woken::Ended(ended) => {
                 self.body = None;
+                if let Some(adopting) = self.adopting.take() {
+                    self.take_back(async { adopting.await.ok()?.ok() }).await;
+                }
                 match ended {
                     Ok(result) => {
                         tell("answered inline", elapsed);
@@ -230,6 +237,20 @@ impl<R: Send + 'static> OpenCall<R> {
             }
         };
         Reply::Failed(error)
+    }
+
+    /// Takes back the record of work that ended before anybody heard of its job. Where the work may run again, the answer
+    /// waits for that, for a moment at most: a process that ended in between would have it run again.
+    async fn take_back(&self, adopted: impl Future<Output = Option<Adopted>>) {
+        const MOMENT: Duration = Duration::from_secs(5);
+        if self.site.max_reruns > 0 {
+            let taken_back = async {
+                if let Some(adopted) = adopted.await {
+                    adopted.take_back().await;
+                }
+            };
+            let _ = tokio::time::timeout(MOMENT, taken_back).await;
+        }
     }
 
     /// Nobody waits for the answer any more: keeps the work as a job, or stops it, as the annotation says. The same

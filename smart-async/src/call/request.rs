@@ -1,5 +1,6 @@
 //! What is known of the request that a call came with: which manager, which wishes, and who waits for the answer. `JobServer` puts it into a task-local; without one, there is nothing to know.
 
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value};
@@ -19,7 +20,6 @@ tokio::task_local! {
 }
 
 /// The request of a call.
-#[derive(Debug)]
 pub(crate) struct CallRequest {
     /// The manager; without one, the global one is used where one is needed.
     pub(crate) manager: Option<JobManager>,
@@ -48,6 +48,13 @@ pub(crate) struct CallRequest {
     pub(crate) reruns: Option<Arc<JobRecord>>,
     /// The end of the call, where it ended within its budget and its result goes into a state.
     pub(crate) completed: OnceLock<InlineCompletion>,
+}
+
+/// Arguments may be secrets: they do not go into logs.
+impl fmt::Debug for CallRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallRequest").field("became", &self.became).finish_non_exhaustive()
+    }
 }
 
 impl CallRequest {

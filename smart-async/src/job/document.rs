@@ -70,13 +70,20 @@ pub(super) struct JobDocument {
     arguments: Option<Map<String, Value>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_reruns: Option<u32>,
+    #[serde(default, skip_serializing_if = "is_none_at_all")]
+    false_starts: u32,
     /// The state that the result goes into.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    state: Option<String>,
+    state_field: Option<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     state_pointer: String,
     #[serde(flatten)]
     unknown_fields: Map<String, Value>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_none_at_all(count: &u32) -> bool {
+    *count == 0
 }
 
 const fn first() -> u32 {
@@ -122,7 +129,8 @@ impl From<&JobRecord> for JobDocument {
             owner: record.owner,
             arguments: record.rerun.as_ref().map(|rerun| rerun.arguments.clone()),
             max_reruns: record.rerun.as_ref().map(|rerun| rerun.max_reruns),
-            state: record.state_target.as_ref().map(|target| target.field.clone()),
+            false_starts: record.rerun.as_ref().map_or(0, |rerun| rerun.false_starts),
+            state_field: record.state_target.as_ref().map(|target| target.field.clone()),
             state_pointer: record
                 .state_target
                 .as_ref()
@@ -211,7 +219,7 @@ impl TryFrom<JobDocument> for JobRecord {
             },
         };
         let pointer = document.state_pointer;
-        let state_target = document.state.map(|field| StateTarget { field, pointer });
+        let state_target = document.state_field.map(|field| StateTarget { field, pointer });
         Ok(Self {
             id: document.id,
             label: document.label,
@@ -230,6 +238,7 @@ impl TryFrom<JobDocument> for JobRecord {
             rerun: document.max_reruns.map(|max_reruns| Rerun {
                 arguments: document.arguments.unwrap_or_default(),
                 max_reruns,
+                false_starts: document.false_starts,
             }),
             state_target,
             unknown_fields: document.unknown_fields,

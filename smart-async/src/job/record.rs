@@ -92,7 +92,12 @@ impl JobRecord {
 
     /// Whether the work may run once more after the end of the process that had it in hand.
     pub fn may_rerun(&self) -> bool {
-        self.rerun.as_ref().is_some_and(|rerun| self.attempt <= rerun.max_reruns)
+        /// A server that ends each time before the work begins is given up on as well.
+        const FALSE_STARTS: u32 = 3;
+        self.rerun.as_ref().is_some_and(|rerun| match self.status() {
+            JobStatus::Pending => rerun.false_starts < FALSE_STARTS,
+            _ => self.attempt <= rerun.max_reruns,
+        })
     }
 
     /// Whether the job waits for a server that can run its work again.
@@ -127,9 +132,11 @@ impl JobRecord {
             JobEvent::Requeue => {
                 next.owner = None;
                 next.progress = None;
-                // Work that never began has not been attempted.
                 if self.status() != JobStatus::Pending {
                     next.attempt = self.attempt.saturating_add(1);
+                } else if let Some(rerun) = &mut next.rerun {
+                    // Work that never began has not been attempted.
+                    rerun.false_starts = rerun.false_starts.saturating_add(1);
                 }
             }
             _ => {}
@@ -143,14 +150,16 @@ impl JobRecord {
         Ok(next)
     }
 
-    /// What the end of the process that had the work in hand means to this job.
+    /// What the end of the process that had the work in hand means to this job, and a wish to stop what nobody runs.
     fn decided(&self, event: JobEvent) -> JobEvent {
         match event {
+            JobEvent::RequestCancel if self.waits_for_rerun() => JobEvent::Cancel,
             JobEvent::Interrupt(_) if self.cancel_requested => JobEvent::Cancel,
             JobEvent::Interrupt(_) if self.may_rerun() => JobEvent::Requeue,
             JobEvent::Interrupt(mut failure) if self.attempt > 1 => {
-                let runs = format!("; it has run {} times", self.attempt);
-                failure.message.push_str(&runs);
+                // One that is pending has not begun the run that it was taken on for.
+                let runs = self.attempt - u32::from(self.status() == JobStatus::Pending);
+                failure.message.push_str(&format!("; it has run {runs} times"));
                 JobEvent::Interrupt(failure)
             }
             event => event,
@@ -278,7 +287,7 @@ mod tests {
     /// A job whose work may run again so many times.
     fn rerunnable(max_reruns: u32) -> JobRecord {
         let arguments = serde_json::json!({"days": 3}).as_object().cloned().unwrap();
-        let rerun = Some(Rerun { arguments, max_reruns });
+        let rerun = Some(Rerun::new(arguments, max_reruns));
         JobRecord { rerun, owner: Some(OwnerId::new()), ..record() }
     }
 
@@ -322,6 +331,34 @@ mod tests {
         let waiting = after(&rerunnable(1), 1, interrupted());
         assert!(waiting.waits_for_rerun());
         assert_eq!(waiting.attempt, 1);
+
+        // Also where it is the last attempt that it may have: who took it on died before it began.
+        let begun = after(&after(&rerunnable(1), 1, JobEvent::Start), 2, interrupted());
+        let taken_on = after(&begun, 3, JobEvent::Claim(OwnerId::new()));
+        let waiting = after(&taken_on, 4, interrupted());
+        assert!(waiting.waits_for_rerun());
+        assert_eq!(waiting.attempt, 2);
+    }
+
+    #[test]
+    fn a_server_that_ends_each_time_before_the_work_begins_is_given_up_on() {
+        let mut job = after(&rerunnable(9), 1, interrupted());
+        let mut claims = 0;
+        while job.waits_for_rerun() {
+            job = after(&job, 2, JobEvent::Claim(OwnerId::new()));
+            job = after(&job, 3, interrupted());
+            claims += 1;
+            assert!(claims < 10, "it ends");
+        }
+        assert_eq!((job.status(), job.attempt), (JobStatus::Failed, 1));
+    }
+
+    #[test]
+    fn what_nobody_runs_is_cancelled_by_the_wish_alone() {
+        let waiting = after(&rerunnable(1), 1, interrupted());
+        assert_eq!(after(&waiting, 2, JobEvent::RequestCancel).status(), JobStatus::Cancelled);
+        let taken_on = after(&waiting, 2, JobEvent::Claim(OwnerId::new()));
+        assert_eq!(after(&taken_on, 3, JobEvent::RequestCancel).status(), JobStatus::Pending);
     }
 
     #[test]
@@ -389,11 +426,11 @@ mod tests {
             let mut record = record();
             record.state_target = Some(StateTarget::new("latest", pointer));
             let json = record.to_json();
-            assert_eq!(json["state"], "latest");
+            assert_eq!(json["state_field"], "latest");
             assert_eq!(json.get("state_pointer").and_then(Value::as_str), spelled);
             assert!(JobRecord::from_json(json).unwrap() == record);
         }
-        assert!(record().to_json().get("state").is_none());
+        assert!(record().to_json().get("state_field").is_none());
     }
 
     #[test]

@@ -13,12 +13,14 @@ pub struct Rerun {
     pub arguments: Map<String, Value>,
     /// How often the work may run again, the first run not counted.
     pub max_reruns: u32,
+    /// How often a process that had taken the job on ended before the work began.
+    pub false_starts: u32,
 }
 
 impl Rerun {
     /// The call with these arguments may run again so often.
     pub const fn new(arguments: Map<String, Value>, max_reruns: u32) -> Self {
-        Self { arguments, max_reruns }
+        Self { arguments, max_reruns, false_starts: 0 }
     }
 }
 

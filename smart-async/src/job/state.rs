@@ -84,10 +84,12 @@ impl FromStr for JobStatus {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum JobState {
-    /// On disk, not started. The process that wrote it starts it; if that process dies first, whoever notices
-    /// fails the job as `interrupted`.
+    /// On disk, not started. The process that owns it starts it; if that process dies first, whoever notices fails the
+    /// job as `interrupted`, or takes its owner away, where the work may run again. One without an owner waits for a server
+    /// that takes it on.
     Pending,
-    /// The body runs in the owner's process. If that dies, whoever notices fails the job as `interrupted`.
+    /// The body runs in the owner's process. If that dies, whoever notices fails the job as `interrupted`, or makes it
+    /// `Pending` without an owner, where the work may run again.
     Running {
         /// When the work really began, which is before it became a job if it began as an ordinary call.
         started_at: Timestamp,

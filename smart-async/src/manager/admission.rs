@@ -101,6 +101,19 @@ impl Adopted {
     }
 }
 
+impl Adopted {
+    /// Takes its record back, and returns when that is done.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops the waiting only.
+    pub(crate) async fn take_back(mut self) {
+        if let Some(live) = self.live.take() {
+            let withdrawal = self.manager.clone().withdraw(live.id(), self.manager.open_call());
+            let _ = observe::spawn(withdrawal).await;
+        }
+    }
+}
+
 /// The work ended, or was stopped, before anybody heard of the job: no record is left behind.
 impl Drop for Adopted {
     fn drop(&mut self) {
@@ -127,11 +140,20 @@ impl JobManager {
         })
     }
 
+    /// Work that may run again keeps its process's name alive for as long as it runs: by that name others know that it
+    /// does. A body that holds a thread of its own runs on after everything else has been dropped.
+    pub(super) fn hold_name(&self, context: &JobContext) {
+        context.hold(Arc::clone(&self.inner.store));
+    }
+
     async fn record_running(
         &self,
         adoption: &Adoption,
         context: &JobContext,
     ) -> Result<(), StoreError> {
+        if adoption.rerun.is_some() {
+            self.hold_name(context);
+        }
         match self.note(self.store().insert(adoption.running_record(self, context)).await) {
             Ok(record) => {
                 self.announce(&record);
@@ -184,6 +206,9 @@ impl JobManager {
                 return Err(Error::NotDurable(
                     reason.unwrap_or_else(|| "the job folder cannot be used".to_owned()),
                 ));
+            }
+            if adoption.rerun.is_some() {
+                manager.hold_name(&context);
             }
             let context = Arc::new(context);
             let id = context.id();

@@ -47,7 +47,7 @@ impl JobManager {
                 self.wait_until_ended(id).await
             })
             .await;
-        } else if !self.cancel_where_it_waits(id).await? {
+        } else {
             match self.write_wish(id).await {
                 Ok(()) => {}
                 Err(StoreError::Illegal { source, .. }) => {
@@ -72,29 +72,14 @@ impl JobManager {
         live.touch();
     }
 
-    /// Cancels a job that waits to run again: nobody runs it, so it has stopped. No, where the job does not wait.
-    async fn cancel_where_it_waits(&self, id: JobId) -> Result<bool, Error> {
-        let waits = self.store().get(id).await?.is_some_and(|job| job.waits_for_rerun());
-        if !waits {
-            return Ok(false);
-        }
-        let change = Change::new(JobEvent::Cancel, clock::now()).owned_by(None);
-        match self.store().update(id, change).await {
-            Ok(job) => {
-                self.announce(&job);
-                Ok(true)
-            }
-            // Somebody has taken it on meanwhile.
-            Err(StoreError::Illegal { .. }) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     async fn write_wish(&self, id: JobId) -> Result<(), StoreError> {
-        self.store()
-            .update(id, Change::new(JobEvent::RequestCancel, clock::now()))
-            .await
-            .map(|_| ())
+        let wish = Change::new(JobEvent::RequestCancel, clock::now());
+        let job = self.store().update(id, wish).await?;
+        // One that waits to run again is run by nobody, and so has stopped.
+        if job.status().is_terminal() {
+            self.announce(&job);
+        }
+        Ok(())
     }
 
     async fn wait_until_ended(&self, id: JobId) -> Result<(), Error> {

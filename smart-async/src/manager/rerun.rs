@@ -19,10 +19,21 @@ use crate::job::{Change, FailureKind, JobEvent, JobFailure, JobRecord};
 use crate::store::StoreError;
 use crate::{clock, observe};
 
+/// Whether a server can make a call again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Has {
+    /// It does not have the tool.
+    Nothing,
+    /// It has the tool, whose calls run again no more.
+    Other,
+    /// It has the tool, and its calls may run again.
+    Tool,
+}
+
 /// A server that can make a call again.
 pub(crate) trait CallsAgain: Send + Sync {
-    /// Whether it has the tool, and the tool may run again.
-    fn has(&self, tool: String) -> Answer<'_, bool>;
+    /// Whether it has the tool.
+    fn has(&self, tool: String) -> Answer<'_, Has>;
 
     /// Makes the call again that became `job`. Returns when the work has been taken on; an error says why it was not.
     fn call(&self, manager: JobManager, job: Arc<JobRecord>) -> Answer<'_, Result<(), String>>;
@@ -33,28 +44,34 @@ pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The servers that can make calls again, for as long as they are there.
 #[derive(Default)]
-pub(super) struct Servers(Mutex<Vec<Weak<dyn CallsAgain>>>);
+pub(super) struct Servers {
+    known: Mutex<Vec<Weak<dyn CallsAgain>>>,
+    /// Held by whoever looks through what waits: one at a time is enough.
+    looking: tokio::sync::Mutex<()>,
+}
 
 impl Servers {
     fn add(&self, server: Weak<dyn CallsAgain>) {
-        let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut servers = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         servers.retain(|server| server.strong_count() > 0);
         servers.push(server);
     }
 
     fn all(&self) -> Vec<Arc<dyn CallsAgain>> {
-        let servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let servers = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         servers.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// A server that can make the call again that became `job`.
-    async fn find(&self, job: &JobRecord) -> Option<Arc<dyn CallsAgain>> {
+    /// The server that can make the call again that became `job`, or knows best that nobody can.
+    async fn find(&self, job: &JobRecord) -> Option<(Has, Arc<dyn CallsAgain>)> {
+        let mut best = None;
         for server in self.all() {
-            if server.has(job.tool.clone()).await {
-                return Some(server);
+            let has = server.has(job.tool.clone()).await;
+            if has > best.as_ref().map_or(Has::Nothing, |(has, _)| *has) {
+                best = Some((has, server));
             }
         }
-        None
+        best
     }
 }
 
@@ -80,18 +97,29 @@ impl JobManager {
     pub(super) fn run_again(&self) {
         let manager = self.clone();
         observe::try_spawn(async move {
+            let Ok(_looking) = manager.inner.servers.looking.try_lock() else { return };
             let waiting = match manager.store().abandoned(manager.server().to_owned()).await {
                 Ok(waiting) => waiting,
                 Err(error) => {
                     return tracing::error!(%error, "failed to look for work that waits to run again");
                 }
             };
-            for job in waiting.into_iter().filter(|job| job.waits_for_rerun()) {
+            // What still runs here, and was given back meanwhile, is not taken on beside itself.
+            let mine = |job: &JobRecord| manager.live().get(job.id).is_none();
+            for job in waiting.into_iter().filter(|job| job.waits_for_rerun() && mine(job)) {
                 if manager.is_stopping() {
                     return;
                 }
                 match manager.inner.servers.find(&job).await {
-                    Some(server) => manager.take_on(server, &job).await,
+                    Some((Has::Tool, server)) => manager.take_on(server, &job).await,
+                    Some(_) => {
+                        let reason = "its calls do not run again any more";
+                        manager.give_up(&job, reason.to_owned()).await;
+                    }
+                    None if job.updated_at < clock::ago(manager.retention().max_age) => {
+                        let reason = "no server came that has the tool";
+                        manager.give_up(&job, reason.to_owned()).await;
+                    }
                     None => {
                         tracing::debug!(job_id = %job.id, tool = %job.tool, "job waits for a server that has its tool");
                     }
@@ -116,13 +144,19 @@ impl JobManager {
         observe::spawn(async move {
             let _open = open;
             let call = server.call(manager.clone(), Arc::clone(&job));
-            // What stands between the server and the tool is the author's, and may panic as well.
-            let refusal = match std::panic::AssertUnwindSafe(call).catch_unwind().await {
-                Ok(Ok(())) => return,
-                Ok(Err(reason)) => reason,
-                Err(panic) => format!("the server panicked: {}", panic_message(&*panic)),
+            // What stands between the server and the tool is the author's, and may panic as well, or hang.
+            let refusal = tokio::select! {
+                called = std::panic::AssertUnwindSafe(call).catch_unwind() => match called {
+                    Ok(Ok(())) => return,
+                    Ok(Err(reason)) => reason,
+                    Err(panic) => format!("the server panicked: {}", panic_message(&*panic)),
+                },
+                () = manager.halted() => "the server is ending".to_owned(),
             };
-            manager.give_up(&job, refusal).await;
+            // What has begun all the same goes on.
+            if manager.live().get(job.id).is_none() {
+                manager.give_up(&job, refusal).await;
+            }
         });
     }
 
@@ -146,7 +180,8 @@ impl JobManager {
         loop {
             match self.store().update(job.id, change.clone()).await {
                 Ok(job) => {
-                    tracing::warn!(job_id = %job.id, tool = %job.tool, %reason, "a job could not run again");
+                    // The reason may quote the arguments; the record has it.
+                    tracing::warn!(job_id = %job.id, tool = %job.tool, "a job could not run again");
                     return self.announce(&job);
                 }
                 Err(error) if error.is_transient() && self.pause(&mut backoff).await.is_ok() => {}
@@ -163,6 +198,7 @@ impl JobManager {
         context: JobContext,
         start: impl FnOnce(&Arc<JobContext>) -> Body + Send + 'static,
     ) {
+        self.hold_name(&context);
         let live = LiveJob::new(Arc::new(context), Some(origin));
         self.live().insert(&live);
         let span = live.span();

@@ -11,14 +11,15 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 impl JobManager {
     /// Ends the manager: takes no new work from now on, gives jobs and open calls a moment to end by themselves (2
-    /// seconds, see [`drain_grace`](super::JobManagerBuilder::drain_grace)), and writes down the rest as `failed`,
-    /// `interrupted`, with their last progress. Everything is on disk when it returns.
+    /// seconds, see [`drain_grace`](super::JobManagerBuilder::drain_grace)), and writes down the rest: as `failed`,
+    /// `interrupted`, with their last progress; or as `pending`, where the tool says that its calls may run again, once
+    /// the work has stopped. Everything is on disk when it returns.
     ///
     /// Ending twice is no error.
     ///
     /// # Errors
-    /// [`Error::NotDurable`] or [`Error::Store`] where something could not be written within 5 seconds. It is
-    /// accounted for at the next start.
+    /// [`Error::NotDurable`] or [`Error::Store`] where something could not be written, or work that may run again did not
+    /// stop, within 5 seconds. It is accounted for once this process has ended.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the manager without new work and the jobs running.
@@ -35,13 +36,14 @@ impl JobManager {
             self.until_nobody_works().await;
             self.store().close().await
         });
-        match (written.await, self.health().store_error) {
-            (Ok(closed), _) => Ok(closed?),
-            (Err(_), None) => {
-                Err(Error::NotDurable("some jobs took too long to be written down".to_owned()))
-            }
-            (Err(_), Some(trouble)) => Err(Error::NotDurable(trouble)),
+        if let Ok(closed) = written.await {
+            return Ok(closed?);
         }
+        // The store keeps its name, so that nobody runs again what has not stopped.
+        let trouble = self.health().store_error;
+        Err(Error::NotDurable(trouble.unwrap_or_else(|| {
+            "some jobs did not stop, or took too long to be written down".to_owned()
+        })))
     }
 
     /// The longest that a shutdown takes.

@@ -29,6 +29,19 @@ enum Stop {
     Deadline,
 }
 
+impl Stop {
+    /// How the job ends that was stopped.
+    fn ending(self) -> JobEvent {
+        match self {
+            Self::Cancelled => JobEvent::Cancel,
+            Self::Deadline => JobEvent::Fail(JobFailure::new(
+                FailureKind::Deadline,
+                "the work ran longer than its deadline and was stopped",
+            )),
+        }
+    }
+}
+
 impl JobManager {
     /// Starts a job that is `pending`, and sees it through.
     pub(super) async fn launch(
@@ -82,8 +95,7 @@ impl JobManager {
         self.live().remove(live);
     }
 
-    /// Watches over a body until it has ended, and says how; stops it when it has to stop. Where the manager ends, the
-    /// body's end is not waited for: the process is about to end as well.
+    /// Watches over a body until it has ended, and says how; stops it when it has to stop.
     pub(super) async fn watch(
         &self,
         live: &Arc<LiveJob>,
@@ -100,11 +112,7 @@ impl JobManager {
             let wanted = tokio::select! {
                 biased;
                 ended = body.ended() => break ended,
-                () = self.halted() => {
-                    live.context.cancellation.cancel();
-                    body.abort();
-                    return Self::interruption();
-                }
+                () = self.halted() => return self.halt(live, body, stop).await,
                 () = live.cancel_requested.cancelled(), if stop.is_none() => Stop::Cancelled,
                 () = at(deadline), if stop.is_none() => Stop::Deadline,
                 () = at(abort_at) => {
@@ -127,16 +135,32 @@ impl JobManager {
         };
         match (stop, ended) {
             // Whoever asked for the stop decided how it ends, whatever the body made of its last moments.
-            (Some(Stop::Cancelled), _) => JobEvent::Cancel,
-            (Some(Stop::Deadline), _) => JobEvent::Fail(JobFailure::new(
-                FailureKind::Deadline,
-                "the work ran longer than its deadline and was stopped",
-            )),
+            (Some(stop), _) => stop.ending(),
             (None, Ended::Concluded(Ok(output))) => JobEvent::Complete(output),
             (None, Ended::Concluded(Err(failure))) => JobEvent::Fail(failure),
             // Only the end of the runtime aborts a body that nobody told to stop.
             (None, Ended::Aborted) => Self::interruption(),
         }
+    }
+
+    /// Stops a body because the manager ends, and says how its job ends. The body's end is not waited for: the process is
+    /// about to end as well. But work that may run again must not run twice at the same time: until it has stopped, nobody
+    /// is told that it may, and if it never does, the end of the process tells.
+    async fn halt(&self, live: &LiveJob, mut body: Body, stop: Option<Stop>) -> JobEvent {
+        live.context.cancellation.cancel();
+        body.abort();
+        if let Some(stop) = stop {
+            return stop.ending();
+        }
+        if live.cancel_requested.is_cancelled() {
+            return JobEvent::Cancel;
+        }
+        if live.site().is_some_and(|site| site.max_reruns > 0)
+            && let Ended::Concluded(Ok(output)) = body.ended().await
+        {
+            return JobEvent::Complete(output);
+        }
+        Self::interruption()
     }
 
     /// Writes down what happened to a live job, and tries until it is written; `None` where it cannot be any more.
@@ -186,8 +210,9 @@ impl JobManager {
                 Some(site) => progress_for_the_store(site, progress),
                 None => progress,
             };
-            let change =
-                Change::new(JobEvent::Progress, clock::now()).with_progress(Some(progress));
+            let change = Change::new(JobEvent::Progress, clock::now())
+                .with_progress(Some(progress))
+                .owned_by(Some(self.store().owner()));
             self.note(self.store().update(live.id(), change).await).map(Some)
         } else {
             self.store().get(live.id()).await

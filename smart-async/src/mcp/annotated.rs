@@ -20,6 +20,7 @@ use crate::call::{CallRequest, Caller};
 use crate::call_key::CallKey;
 use crate::job::kept;
 use crate::manager::{InlineCompletion, LiveJob};
+use crate::observe;
 use crate::reply::JobTicket;
 
 impl<S: ServerHandler> JobServer<S> {
@@ -114,6 +115,11 @@ impl<S: ServerHandler> JobServer<S> {
         } else {
             self.manager.live().forget_undelivered(live);
             self.manager.request_cancel(live);
+            // On disk as well, so that the work does not run again if this process ends first.
+            let (manager, id) = (self.manager.clone(), live.id());
+            observe::try_spawn(async move {
+                let _ = manager.cancel(id).await;
+            });
         }
     }
 

@@ -12,9 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::catalogue::Catalogue;
 use super::outcome::spoken;
 use crate::call::CallRequest;
-use crate::call_key::CallKey;
 use crate::job::JobRecord;
-use crate::manager::{Answer, CallsAgain, JobManager};
+use crate::manager::{Answer, CallsAgain, Has, JobManager};
 
 /// A wrapped server, as the one that makes calls again.
 pub(super) struct CallAgain<S> {
@@ -42,11 +41,14 @@ impl<S: ServerHandler> CallAgain<S> {
 }
 
 impl<S: ServerHandler> CallsAgain for CallAgain<S> {
-    fn has(&self, tool: String) -> Answer<'_, bool> {
+    fn has(&self, tool: String) -> Answer<'_, Has> {
         Box::pin(async move {
             let context = self.context(format!("look up {tool}")).await;
-            let annotated = self.catalogue.look_up(&*self.inner, &tool, &context).await;
-            annotated.is_some_and(|annotated| annotated.rerun)
+            match self.catalogue.look_up(&*self.inner, &tool, &context).await {
+                Some(annotated) if annotated.rerun => Has::Tool,
+                Some(_) => Has::Other,
+                None => Has::Nothing,
+            }
         })
     }
 
@@ -59,17 +61,15 @@ impl<S: ServerHandler> CallsAgain for CallAgain<S> {
             let body_token = CancellationToken::new();
             context.ct = body_token.clone();
             let arguments = rerun.arguments.clone();
-            let key = CallKey::new(std::any::type_name::<S>(), &job.tool, Some(&arguments));
             let request = CallToolRequestParams::new(job.tool.clone()).with_arguments(arguments);
             let call = Arc::new(CallRequest {
-                key: Some(key),
                 body_token,
                 reruns: Some(Arc::clone(&job)),
                 ..CallRequest::unknown(Some(manager))
             });
             let answer = Arc::clone(&call).serve(self.inner.call_tool(request, context)).await;
             // What the tool answers with is a ticket, once its work has been taken on.
-            if call.became.get().is_some() { Ok(()) } else { Err(refusal(&answer)) }
+            if call.became.get() == Some(&job.id) { Ok(()) } else { Err(refusal(&answer)) }
         })
     }
 }

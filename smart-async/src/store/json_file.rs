@@ -296,8 +296,17 @@ impl JobStore for JsonFileStore {
     }
 
     fn abandoned(&self, server: String) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
-        let owners = Arc::clone(&self.owners);
-        self.read(move |table| owners.without_the_living(table.unfinished(&server)))
+        let unfinished = self.read(move |table| table.unfinished(&server));
+        Box::pin(async {
+            let unfinished = unfinished.await?;
+            if unfinished.is_empty() {
+                return Ok(unfinished);
+            }
+            // Whether an owner lives is asked of the disk.
+            let owners = Arc::clone(&self.owners);
+            let abandoned = spawn_blocking(move || owners.without_the_living(unfinished)).await;
+            abandoned.map_err(|_| StoreError::Closed)
+        })
     }
 
     fn put_state(&self, state: HydratedState, clock: Clock) -> StoreFuture<'_, bool> {

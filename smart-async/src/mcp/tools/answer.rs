@@ -17,7 +17,8 @@ const INTERNAL: &[&str] = &[
     "tool_result",
     "arguments",
     "max_reruns",
-    "state",
+    "false_starts",
+    "state_field",
     "state_pointer",
     "result_file",
     "result_file_bytes",
@@ -100,6 +101,9 @@ pub(in crate::mcp) fn job_view(
     let left_out = ["result_bytes", "error_bytes"].iter().any(|field| view.contains_key(*field));
     if left_out && let Some(next) = follow_up.result(job.id, 0) {
         view.insert("next".to_owned(), next.into());
+    }
+    if job.waits_for_rerun() {
+        view.insert("waits_for".to_owned(), "a server that has the tool, to run it again".into());
     }
     if !job.status().is_terminal() {
         let poll_after = manager.poll_after(&job.tool, elapsed.unwrap_or_default());
