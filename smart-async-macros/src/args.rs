@@ -26,6 +26,7 @@ pub(crate) struct Args {
     pub(crate) deadline: Option<Keyed<Duration>>,
     pub(crate) blocking: Option<Keyed<()>>,
     pub(crate) always_job: Option<Keyed<()>>,
+    pub(crate) task_required: Option<Keyed<()>>,
     pub(crate) restart: Option<Keyed<Restart>>,
     pub(crate) max_reruns: Option<Keyed<u32>>,
     pub(crate) on_disconnect: Option<Keyed<OnDisconnect>>,
@@ -74,6 +75,7 @@ enum Key {
     Deadline,
     Blocking,
     AlwaysJob,
+    TaskRequired,
     Restart,
     MaxReruns,
     OnDisconnect,
@@ -86,13 +88,14 @@ enum Key {
 }
 
 /// Every spelling of every key, in the order in which errors name them, with an example of its use.
-const KEYS: [(&str, Key, &str); 15] = [
+const KEYS: [(&str, Key, &str); 16] = [
     ("timeout_env", Key::TimeoutEnv, "timeout_env = \"SIMULATE_TIMEOUT\""),
     ("default", Key::Default, "default = 20"),
     ("default_timeout", Key::Default, "default_timeout = 20"),
     ("deadline", Key::Deadline, "deadline = \"10m\""),
     ("blocking", Key::Blocking, "blocking"),
     ("always_job", Key::AlwaysJob, "always_job"),
+    ("task_required", Key::TaskRequired, "task_required"),
     ("restart", Key::Restart, "restart = \"rerun\""),
     ("max_reruns", Key::MaxReruns, "max_reruns = 3"),
     ("on_disconnect", Key::OnDisconnect, "on_disconnect = \"cancel\""),
@@ -129,6 +132,7 @@ impl Args {
             Key::Deadline => entry.fill(&mut self.deadline, errors, Entry::duration),
             Key::Blocking => entry.set(&mut self.blocking, errors),
             Key::AlwaysJob => entry.set(&mut self.always_job, errors),
+            Key::TaskRequired => entry.set(&mut self.task_required, errors),
             Key::Restart => entry.fill(&mut self.restart, errors, Entry::restart),
             Key::MaxReruns => entry.fill(&mut self.max_reruns, errors, Entry::positive_number),
             Key::OnDisconnect => entry.fill(&mut self.on_disconnect, errors, Entry::on_disconnect),

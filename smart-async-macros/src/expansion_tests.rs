@@ -284,6 +284,15 @@ async fn simulate(&self) -> String { todo!() }"
 );
 
 golden!(
+    a_task_that_is_required_reaches_the_call_site,
+    Impl,
+    "always_job, task_required",
+    r"
+#[tool]
+async fn simulate(&self) -> String { todo!() }"
+);
+
+golden!(
     what_says_the_usual_leaves_no_trace,
     Impl,
     r#"restart = "fail", store_result = true"#,

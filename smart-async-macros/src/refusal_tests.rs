@@ -182,6 +182,13 @@ wording!(
 );
 
 wording!(
+    only_a_tool_asks_for_clients_that_take_tasks,
+    ["async fn simulate(&self) {}", "async fn simulate() -> Result<u8, Error> { todo!() }"]
+        .map(|item| format!("{item}\n{}\n", messages("task_required", item)))
+        .join("\n")
+);
+
+wording!(
     a_switch_says_true_or_false,
     for_keys(&["store_result = 0", "store_result = \"false\"", "store_result", "redact = true"])
 );

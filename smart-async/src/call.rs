@@ -90,6 +90,10 @@ async fn race<R: Send + 'static>(
     if request.is_stopping() {
         return Reply::Failed(stopping(site.tool));
     }
+    // Whoever made the call that runs again could take tasks.
+    if site.task_required && !request.takes_tasks && request.reruns.is_none() {
+        return Reply::Failed(task_required(site.tool));
+    }
     let context = JobContext::new(
         site.tool.into(),
         request.body_token.clone(),
@@ -181,6 +185,14 @@ fn stopping(tool: &str) -> CallError {
         "{tool}: the server is ending, and the work was stopped or not begun; call it again later"
     );
     CallError::new(CallErrorKind::Stopping, tool, message)
+}
+
+fn task_required(tool: &str) -> CallError {
+    let message = format!(
+        "{tool}: only a client that takes MCP tasks may call this tool, and the work was not started; declare the \
+         extension io.modelcontextprotocol/tasks, of protocol 2026-07-28, on the request"
+    );
+    CallError::new(CallErrorKind::TaskRequired, tool, message)
 }
 
 fn nobody_waits(tool: &str) -> CallError {

@@ -49,6 +49,8 @@ pub struct CallSite {
     pub(crate) default_timeout: Option<Duration>,
     pub(crate) deadline: Option<Duration>,
     pub(crate) always_job: bool,
+    /// Whether only clients that can take tasks may call.
+    pub(crate) task_required: bool,
     pub(crate) on_disconnect: OnDisconnect,
     pub(crate) on_cancel: OnCancel,
     /// How often the call may run again after the end of its server; 0 where it never does.
@@ -69,6 +71,7 @@ impl CallSite {
             default_timeout: None,
             deadline: None,
             always_job: false,
+            task_required: false,
             on_disconnect: OnDisconnect::Keep,
             on_cancel: OnCancel::Auto,
             max_reruns: 0,
@@ -103,6 +106,13 @@ impl CallSite {
     #[must_use]
     pub const fn always_job(mut self) -> Self {
         self.always_job = true;
+        self
+    }
+
+    /// Only clients that can take tasks may call.
+    #[must_use]
+    pub const fn task_required(mut self) -> Self {
+        self.task_required = true;
         self
     }
 

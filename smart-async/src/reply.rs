@@ -157,6 +157,8 @@ pub enum CallErrorKind {
     NotDurable,
     /// The server is ending.
     Stopping,
+    /// The tool takes calls of clients only that can take tasks (`task_required`). The work was not started.
+    TaskRequired,
 }
 
 impl CallErrorKind {
@@ -168,6 +170,7 @@ impl CallErrorKind {
             Self::Cancelled => "cancelled",
             Self::NotDurable => "not_durable",
             Self::Stopping => "stopping",
+            Self::TaskRequired => "task_required",
         }
     }
 }

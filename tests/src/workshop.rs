@@ -70,8 +70,8 @@ struct Piece {
 }
 
 /// What to make.
-#[derive(Debug, Deserialize, JsonSchema)]
-struct Order {
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub struct Order {
     #[serde(default)]
     what: String,
 }
@@ -131,6 +131,15 @@ impl Workshop {
     #[smart_async(always_job)]
     #[tool]
     async fn make_later(&self, Parameters(order): Parameters<Order>) -> String {
+        let _over = self.begin();
+        self.gate.opened().await;
+        order.what
+    }
+
+    /// Is for clients that know tasks.
+    #[smart_async(default = 5, task_required)]
+    #[tool]
+    pub async fn make_for_tasks(&self, Parameters(order): Parameters<Order>) -> String {
         let _over = self.begin();
         self.gate.opened().await;
         order.what

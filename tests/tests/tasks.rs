@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use smart_async::job::{Change, FailureKind, JobEvent, JobFailure, JobRecord, OwnerId};
 use smart_async::manager::{Retention, WaitFor};
-use smart_async::{JobId, JobManager, WithJobs};
+use smart_async::{CallErrorKind, JobId, JobManager, NotInline, WithJobs};
 use smart_async_tests::{Client, TASKS, Wire, Workshop};
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -107,6 +107,60 @@ async fn a_client_that_did_not_declare_the_extension_on_this_request_gets_no_tas
     let answer = wire.call("make", json!({"what": "two"})).await;
     assert_eq!(answer["result"]["resultType"], "complete");
     assert_eq!(answer["result"]["structuredContent"]["status"], "running");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tool_that_requires_tasks_refuses_clients_that_cannot_take_them_before_any_work_starts() {
+    let (mut wire, workshop, jobs) = workshop().await;
+    wire.now_with(json!({}));
+    let server = workshop.clone().with_jobs(jobs.clone());
+    let mut before = Wire::initialize(server, json!({"extensions": {TASKS: {}}})).await;
+    for arguments in [json!({}), json!({"async_mode": true})] {
+        for wire in [&mut wire, &mut before] {
+            let error = wire.call("make_for_tasks", arguments.clone()).await["error"].take();
+            assert_eq!(error["code"], MISSING_REQUIRED_CLIENT_CAPABILITY, "{error}");
+            assert_eq!(error["data"]["requiredCapabilities"]["extensions"], json!({TASKS: {}}));
+        }
+    }
+    assert_eq!(workshop.begun(), 0);
+    assert_eq!(jobs.list(Default::default()).await.unwrap().total, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tool_that_requires_tasks_serves_clients_that_take_them_as_ever() {
+    let (mut wire, workshop, _jobs) = workshop().await;
+    wire.task("make_for_tasks", json!({"what": "a chair"})).await;
+    wire.task("make_for_tasks", json!({"what": "a table", "async_mode": true})).await;
+    workshop.gate.open();
+    let answer = wire.call("make_for_tasks", json!({"what": "a stool"})).await;
+    assert_eq!(answer["result"]["content"][0]["text"], "a stool");
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_required_a_task_is_not_joined_by_a_client_that_cannot_take_one() {
+    let (workshop, jobs) = (Workshop::new(), JobManager::in_memory());
+    let server = workshop.clone().with_jobs(jobs.clone());
+    let call = json!({"name": "make_for_tasks", "arguments": {"what": "it"}});
+    let mut first = Wire::with_tasks(server.clone()).await;
+    first.request("tools/call", call.clone()).await;
+    workshop.gate.arrived(1).await;
+    drop(first);
+    tokio::time::sleep(LONG).await;
+    let mut second = Wire::with_tasks(server).await;
+    second.now_with(json!({}));
+    let error = second.ask("tools/call", call).await["error"].take();
+    assert_eq!(error["code"], MISSING_REQUIRED_CLIENT_CAPABILITY, "{error}");
+    assert_eq!(workshop.begun(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_there_is_no_client_there_is_none_that_takes_tasks() {
+    use rmcp::handler::server::wrapper::Parameters;
+    let workshop = Workshop::new();
+    let refused = workshop.make_for_tasks(Parameters(Default::default())).await;
+    let Err(NotInline::Failed(error)) = refused.into_inline() else { panic!("not refused") };
+    assert_eq!(error.kind, CallErrorKind::TaskRequired);
+    assert_eq!(workshop.begun(), 0);
 }
 
 #[tokio::test(start_paused = true)]

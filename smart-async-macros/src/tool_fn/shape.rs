@@ -164,6 +164,18 @@ pub(super) fn check_rerun_of_no_tool(args: &Args, errors: &mut Errors) {
     }
 }
 
+/// Refuses to ask for a client that knows tasks where no client calls the function. Whether this is a tool, the caller has
+/// found out.
+pub(super) fn check_task_of_no_tool(args: &Args, errors: &mut Errors) {
+    if let Some(task_required) = &args.task_required {
+        errors.at(
+            &task_required.key,
+            "`task_required` is for a tool: it refuses the calls of MCP clients that do not know tasks, and this function \
+             has no `#[tool]`; add one below, or remove `task_required`",
+        );
+    }
+}
+
 /// Refuses a `#[tool]` that is there on a condition: it would be found too late to be extended.
 pub(super) fn check_hidden_tools(attributes: &[Attribute], errors: &mut Errors) -> bool {
     let mut is_there = false;

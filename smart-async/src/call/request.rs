@@ -28,6 +28,8 @@ pub(crate) struct CallRequest {
     pub(crate) open: Option<OpenCallGuard>,
     /// The caller wants a job at once.
     pub(crate) async_mode: bool,
+    /// The caller can be answered with a task of MCP.
+    pub(crate) takes_tasks: bool,
     /// What the caller calls the job.
     pub(crate) label: Option<String>,
     /// What the same call would have in common with this one.
@@ -72,6 +74,7 @@ impl CallRequest {
             manager,
             open: None,
             async_mode: false,
+            takes_tasks: false,
             label: None,
             key: None,
             caller: Caller::default(),

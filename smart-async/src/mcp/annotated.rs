@@ -55,6 +55,7 @@ impl<S: ServerHandler> JobServer<S> {
         let call = Arc::new(CallRequest {
             open: Some(self.manager.open_call()),
             async_mode: wishes.async_mode,
+            takes_tasks: as_task,
             label: wishes.label,
             key: Some(key),
             followed: listener.is_some().then(OnceLock::new),
@@ -124,7 +125,7 @@ impl<S: ServerHandler> JobServer<S> {
     }
 
     /// The same call as one whose caller went away without an answer gets that one's, and starts no second run; `None`
-    /// where that one never began.
+    /// where it may not have it.
     async fn attach(
         &self,
         live: &Arc<LiveJob>,
@@ -132,7 +133,8 @@ impl<S: ServerHandler> JobServer<S> {
         at_once: bool,
         as_task: bool,
     ) -> Option<Result<CallToolResponse, ErrorData>> {
-        let site = live.site()?;
+        // A client that may not call the tool is refused as for a new call.
+        let site = live.site().filter(|site| as_task || !site.task_required)?;
         tracing::debug!(job_id = %live.id(), tool = site.tool, "the caller came back to work that runs already");
         live.attached();
         let mut wait = if at_once { Duration::ZERO } else { budget::of(site) };

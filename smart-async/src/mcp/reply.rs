@@ -7,8 +7,9 @@ use rmcp::handler::server::tool::IntoCallToolResult;
 use rmcp::model::{CallToolResponse, CallToolResult};
 use serde_json::json;
 
+use super::tasks::needs_tasks;
 use crate::manager::panic_message;
-use crate::reply::{CallError, JobTicket, Reply};
+use crate::reply::{CallError, CallErrorKind, JobTicket, Reply};
 
 impl<R: IntoCallToolResult> IntoCallToolResult for Reply<R> {
     fn into_call_tool_result(self) -> Result<CallToolResponse, ErrorData> {
@@ -26,6 +27,8 @@ impl<R: IntoCallToolResult> IntoCallToolResult for Reply<R> {
                 )
             }
             Self::Job(ticket) => Ok(ticket.to_result().into()),
+            // What the protocol says of a client's capabilities is answered in its own words.
+            Self::Failed(error) if error.kind == CallErrorKind::TaskRequired => Err(needs_tasks()),
             Self::Failed(error) => Ok(error.to_result().into()),
         }
     }
