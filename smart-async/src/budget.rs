@@ -4,22 +4,26 @@ use std::time::Duration;
 
 use crate::call_site::CallSite;
 use crate::env_vars::{self, Lookup};
+use crate::hosts::Patience;
 
 /// The budget of tools whose annotation says nothing: two thirds of what the most impatient hosts bear.
 const FALLBACK: Duration = Duration::from_secs(20);
 
 /// The budget of a call made now. Read anew at each call, so that an operator can change it without a restart where
-/// the program itself changes its environment.
-pub(crate) fn of(site: &CallSite) -> Duration {
-    resolve(site, &env_vars::process)
+/// the program itself changes its environment. `host` is what the calling host is known to bear.
+pub(crate) fn of(site: &CallSite, host: Option<Patience>) -> Duration {
+    resolve(site, host, &env_vars::process)
 }
 
-fn resolve(site: &CallSite, lookup: Lookup<'_>) -> Duration {
+fn resolve(site: &CallSite, host: Option<Patience>, lookup: Lookup<'_>) -> Duration {
     site.timeout_env
         .and_then(|name| env_vars::duration(lookup, name))
         .or_else(|| env_vars::duration(lookup, env_vars::TIMEOUT_SECONDS))
-        .or(site.default_timeout)
-        .unwrap_or(FALLBACK)
+        .unwrap_or_else(|| {
+            // The operator's word is taken as it is; the author's, as far as the host bears it.
+            let wanted = site.default_timeout.unwrap_or(FALLBACK);
+            host.map_or(wanted, |host| wanted.min(host.budget()))
+        })
 }
 
 /// A budget as the ticket names it: seconds with one decimal, or more where it is shorter than that.
@@ -34,18 +38,23 @@ pub(crate) fn spoken(budget: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hosts::Hosts;
 
     const SITE: CallSite =
         CallSite::new("simulate").timeout_env("SIMULATE_TIMEOUT").default_timeout(7, 0);
 
     fn seconds(site: &CallSite, environment: &[(&str, &str)]) -> u64 {
+        seconds_for(site, "somebody", environment)
+    }
+
+    fn seconds_for(site: &CallSite, host: &str, environment: &[(&str, &str)]) -> u64 {
         let lookup = |name: &str| {
             environment
                 .iter()
                 .find(|(known, _)| *known == name)
                 .map(|(_, value)| (*value).to_owned())
         };
-        resolve(site, &lookup).as_secs()
+        resolve(site, Hosts::default().patience(host), &lookup).as_secs()
     }
 
     #[test]
@@ -72,6 +81,23 @@ mod tests {
     #[test]
     fn without_a_word_it_is_twenty_seconds() {
         assert_eq!(seconds(&CallSite::new("simulate"), &[]), 20);
+    }
+
+    #[test]
+    fn a_host_that_bears_less_lowers_the_budget_and_never_raises_it() {
+        let long = CallSite::new("simulate").default_timeout(300, 0);
+        assert_eq!(seconds_for(&long, "claude-ai", &[]), 40);
+        assert_eq!(seconds_for(&CallSite::new("simulate"), "spring-ai-mcp-client", &[]), 13);
+        assert_eq!(seconds_for(&CallSite::new("simulate"), "gemini-cli-mcp-client", &[]), 20);
+        assert_eq!(seconds_for(&SITE, "claude-ai", &[]), 7);
+    }
+
+    #[test]
+    fn the_environment_wins_over_what_a_host_bears() {
+        let environment = [("SMART_ASYNC_TIMEOUT_SECONDS", "90")];
+        assert_eq!(seconds_for(&SITE, "spring-ai-mcp-client", &environment), 90);
+        let environment = [("SIMULATE_TIMEOUT", "80")];
+        assert_eq!(seconds_for(&SITE, "spring-ai-mcp-client", &environment), 80);
     }
 
     #[test]

@@ -112,7 +112,7 @@ async fn race<R: Send + 'static>(
             return as_job_at_once(site, &request, &manager, context, spawn, conclude).await;
         }
     }
-    let budget = budget::of(site);
+    let budget = budget::of(site, request.patience);
     let context = Arc::new(context);
     request.began(&context);
     let body = spawn(&context);

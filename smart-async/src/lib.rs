@@ -62,6 +62,7 @@ mod call_site;
 mod clock;
 mod context;
 mod env_vars;
+mod hosts;
 pub mod job;
 pub mod manager;
 mod mcp;

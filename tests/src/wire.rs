@@ -23,6 +23,7 @@ pub struct Wire {
     output: BufReader<ReadHalf<DuplexStream>>,
     asked: i64,
     version: &'static str,
+    name: &'static str,
     capabilities: Value,
     /// Notifications that came while an answer was waited for.
     noted: VecDeque<Value>,
@@ -36,7 +37,16 @@ impl Wire {
 
     /// A client of 2026-07-28.
     pub async fn discover<S: ServerHandler>(server: S, capabilities: Value) -> Self {
-        let mut wire = Self::connect(server, "2026-07-28", capabilities);
+        Self::discover_as("wire", server, capabilities).await
+    }
+
+    /// A client of 2026-07-28 of this name.
+    pub async fn discover_as<S: ServerHandler>(
+        name: &'static str,
+        server: S,
+        capabilities: Value,
+    ) -> Self {
+        let mut wire = Self::connect(name, server, "2026-07-28", capabilities);
         let answer = wire.ask("server/discover", json!({})).await;
         assert!(answer.get("result").is_some(), "{answer}");
         wire
@@ -44,7 +54,16 @@ impl Wire {
 
     /// A client of the era before, that says once who it is.
     pub async fn initialize<S: ServerHandler>(server: S, capabilities: Value) -> Self {
-        let mut wire = Self::connect(server, "2025-11-25", capabilities);
+        Self::initialize_as("wire", server, capabilities).await
+    }
+
+    /// A client of the era before, of this name.
+    pub async fn initialize_as<S: ServerHandler>(
+        name: &'static str,
+        server: S,
+        capabilities: Value,
+    ) -> Self {
+        let mut wire = Self::connect(name, server, "2025-11-25", capabilities);
         wire.greet().await;
         wire
     }
@@ -53,7 +72,7 @@ impl Wire {
         let greeting = json!({
             "protocolVersion": self.version,
             "capabilities": self.capabilities,
-            "clientInfo": {"name": "wire", "version": "1"}
+            "clientInfo": {"name": self.name, "version": "1"}
         });
         let answer = self.ask("initialize", greeting).await;
         assert!(answer.get("result").is_some(), "{answer}");
@@ -62,19 +81,24 @@ impl Wire {
 
     /// A client of 2026-07-28 that knows tasks, on a connection that somebody else serves.
     pub async fn with_tasks_over(near: DuplexStream) -> Self {
-        let mut wire = Self::of(near, "2026-07-28", json!({"extensions": {TASKS: {}}}));
+        let mut wire = Self::of("wire", near, "2026-07-28", json!({"extensions": {TASKS: {}}}));
         wire.result("server/discover", json!({})).await;
         wire
     }
 
     /// A client of the era before, on a connection that somebody else serves.
     pub async fn over(near: DuplexStream) -> Self {
-        let mut wire = Self::of(near, "2025-11-25", json!({}));
+        let mut wire = Self::of("wire", near, "2025-11-25", json!({}));
         wire.greet().await;
         wire
     }
 
-    fn connect<S: ServerHandler>(server: S, version: &'static str, capabilities: Value) -> Self {
+    fn connect<S: ServerHandler>(
+        name: &'static str,
+        server: S,
+        version: &'static str,
+        capabilities: Value,
+    ) -> Self {
         let (near, far) = tokio::io::duplex(1 << 20);
         tokio::spawn(async move {
             let (read, write) = split(far);
@@ -82,13 +106,18 @@ impl Wire {
                 let _ = running.waiting().await;
             }
         });
-        Self::of(near, version, capabilities)
+        Self::of(name, near, version, capabilities)
     }
 
-    fn of(near: DuplexStream, version: &'static str, capabilities: Value) -> Self {
+    fn of(
+        name: &'static str,
+        near: DuplexStream,
+        version: &'static str,
+        capabilities: Value,
+    ) -> Self {
         let (output, input) = split(near);
         let (output, noted) = (BufReader::new(output), VecDeque::new());
-        Self { input, output, asked: 0, version, capabilities, noted }
+        Self { input, output, asked: 0, version, name, capabilities, noted }
     }
 
     /// What the client says it can do, from now on.
@@ -100,7 +129,7 @@ impl Wire {
         if self.version >= "2026-07-28" {
             let meta = &mut params["_meta"];
             meta["io.modelcontextprotocol/protocolVersion"] = self.version.into();
-            meta["io.modelcontextprotocol/clientInfo"] = json!({"name": "wire", "version": "1"});
+            meta["io.modelcontextprotocol/clientInfo"] = json!({"name": self.name, "version": "1"});
             meta["io.modelcontextprotocol/clientCapabilities"] = self.capabilities.clone();
         }
         params

@@ -10,6 +10,7 @@ use super::caller::Caller;
 use crate::call_key::CallKey;
 use crate::call_site::CallSite;
 use crate::context::JobContext;
+use crate::hosts::Patience;
 use crate::job::{JobId, JobRecord, Progress, Rerun};
 use crate::manager::{Adoption, InlineCompletion, JobManager, OpenCallGuard, Origin};
 use crate::observe;
@@ -30,6 +31,8 @@ pub(crate) struct CallRequest {
     pub(crate) async_mode: bool,
     /// The caller can be answered with a task of MCP.
     pub(crate) takes_tasks: bool,
+    /// What the caller is known to bear.
+    pub(crate) patience: Option<Patience>,
     /// What the caller calls the job.
     pub(crate) label: Option<String>,
     /// What the same call would have in common with this one.
@@ -75,6 +78,7 @@ impl CallRequest {
             open: None,
             async_mode: false,
             takes_tasks: false,
+            patience: None,
             label: None,
             key: None,
             caller: Caller::default(),

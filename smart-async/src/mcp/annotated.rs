@@ -18,6 +18,7 @@ use super::wishes::{Annotated, Wishes};
 use crate::budget;
 use crate::call::{CallRequest, Caller};
 use crate::call_key::CallKey;
+use crate::hosts::Patience;
 use crate::job::kept;
 use crate::manager::{InlineCompletion, LiveJob};
 use crate::observe;
@@ -36,6 +37,7 @@ impl<S: ServerHandler> JobServer<S> {
             Err(answer) => return Ok(answer.into()),
         };
         let as_task = takes_tasks(&context);
+        let patience = self.patience(&context);
         let mut listener = Listener::of(&context);
         let key =
             CallKey::new(std::any::type_name::<S>(), &request.name, request.arguments.as_ref());
@@ -43,7 +45,7 @@ impl<S: ServerHandler> JobServer<S> {
             && let Some(answer) = followed(
                 &mut listener,
                 || live.context.progress.read(),
-                self.attach(&live, &caller, wishes.async_mode, as_task),
+                self.attach(&live, &caller, wishes.async_mode, as_task, patience),
             )
             .await
         {
@@ -56,6 +58,7 @@ impl<S: ServerHandler> JobServer<S> {
             open: Some(self.manager.open_call()),
             async_mode: wishes.async_mode,
             takes_tasks: as_task,
+            patience,
             label: wishes.label,
             key: Some(key),
             followed: listener.is_some().then(OnceLock::new),
@@ -132,12 +135,13 @@ impl<S: ServerHandler> JobServer<S> {
         caller: &Caller,
         at_once: bool,
         as_task: bool,
+        patience: Option<Patience>,
     ) -> Option<Result<CallToolResponse, ErrorData>> {
         // A client that may not call the tool is refused as for a new call.
         let site = live.site().filter(|site| as_task || !site.task_required)?;
         tracing::debug!(job_id = %live.id(), tool = site.tool, "the caller came back to work that runs already");
         live.attached();
-        let mut wait = if at_once { Duration::ZERO } else { budget::of(site) };
+        let mut wait = if at_once { Duration::ZERO } else { budget::of(site, patience) };
         loop {
             tokio::select! {
                 biased;

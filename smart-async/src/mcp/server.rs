@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CancelTaskParams, CancelledNotificationParam,
@@ -36,6 +37,7 @@ use super::tasks;
 use super::tools::{JobTool, JobToolNames};
 use super::wishes::with_job_arguments;
 use crate::call::{CallRequest, Caller};
+use crate::hosts::{Hosts, Patience};
 use crate::manager::JobManager;
 
 /// Gives every MCP server `with_jobs`.
@@ -57,6 +59,8 @@ pub struct JobServer<S> {
     /// Whether a job tool's name clashes with one of the wrapped server's; asked once.
     begun: Arc<OnceCell<Option<JobTool>>>,
     catalogue: Catalogue,
+    /// How long hosts bear a call.
+    hosts: Arc<Hosts>,
     /// The wrapped server once more, as the one that makes calls again; it does so for as long as this is held.
     call_again: Arc<CallAgain<S>>,
     /// The callers that wait, by request: of this connection only, so clones have lists of their own.
@@ -80,6 +84,7 @@ impl<S: ServerHandler> JobServer<S> {
             names: Arc::default(),
             begun: Arc::default(),
             catalogue,
+            hosts: Arc::default(),
             call_again,
             callers: Callers::default(),
             subscriptions: Subscriptions::default(),
@@ -98,6 +103,36 @@ impl<S: ServerHandler> JobServer<S> {
     pub fn hide_tool(mut self, name: &str) -> Self {
         Arc::make_mut(&mut self.names).hide(name);
         self
+    }
+
+    /// How long the host of this name bears a call that is not answered, in place of what is known of it: two thirds of that
+    /// is the longest budget of a call that it makes, unless a variable sets one, and five seconds less the longest wait of
+    /// `wait_job`. A host is known by the name in its `clientInfo`, in any case, also where a version or the like follows.
+    /// A limit of zero is passed over.
+    #[must_use]
+    pub fn host_limit(mut self, name: impl Into<String>, limit: Duration) -> Self {
+        let name = name.into();
+        if limit.is_zero() {
+            tracing::warn!(
+                host = name,
+                "a host's limit of zero is passed over; give a positive one"
+            );
+        } else {
+            Arc::make_mut(&mut self.hosts).say(name, Some(limit));
+        }
+        self
+    }
+
+    /// Treats the host of this name as one of which nothing is known.
+    #[must_use]
+    pub fn forget_host(mut self, name: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.hosts).say(name.into(), None);
+        self
+    }
+
+    /// How long the host that made this request bears to wait, where that is known.
+    pub(super) fn patience(&self, context: &RequestContext<RoleServer>) -> Option<Patience> {
+        self.hosts.patience(&context.client_info()?.name)
     }
 
     /// The wrapped server.
@@ -169,6 +204,7 @@ impl<S> Clone for JobServer<S> {
             names: Arc::clone(&self.names),
             begun: Arc::clone(&self.begun),
             catalogue: self.catalogue.clone(),
+            hosts: Arc::clone(&self.hosts),
             call_again: Arc::clone(&self.call_again),
             callers: Callers::default(),
             subscriptions: Subscriptions::default(),
@@ -406,7 +442,8 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         self.begin().await?;
         if let Some(tool) = self.names.find(&request.name) {
             let arguments = request.arguments.unwrap_or_default();
-            return Ok(tool.call(&self.manager, &self.names.follow_up(), arguments).await.into());
+            let (patience, follow_up) = (self.patience(&context), self.names.follow_up());
+            return Ok(tool.call(&self.manager, &follow_up, patience, arguments).await.into());
         }
         match self.catalogue.look_up(&*self.inner, &request.name, &context).await {
             Some(annotated) => self.call_annotated(annotated, request, context, caller).await,

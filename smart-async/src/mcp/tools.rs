@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 
 use self::arguments::Arguments;
 pub(super) use self::names::JobToolNames;
+use crate::hosts::{Hosts, Patience};
 use crate::manager::JobManager;
 use crate::reply::FollowUp;
 
@@ -117,12 +118,13 @@ impl JobTool {
         self,
         manager: &JobManager,
         follow_up: &FollowUp,
+        patience: Option<Patience>,
         arguments: JsonObject,
     ) -> CallToolResult {
         let arguments = Arguments::new(arguments);
         let answer = match self {
             Self::Status => job_status::call(manager, follow_up, arguments).await,
-            Self::Wait => wait_job::call(manager, follow_up, arguments).await,
+            Self::Wait => wait_job::call(manager, follow_up, patience, arguments).await,
             Self::Result => job_result::call(manager, follow_up, arguments).await,
             Self::List => list_jobs::call(manager, arguments).await,
             Self::Cancel => cancel_job::call(manager, follow_up, arguments).await,
@@ -139,10 +141,12 @@ pub fn job_tools<S: Send + Sync + 'static>() -> ToolRouter<S> {
     for tool in JobTool::ALL {
         router.add_route(ToolRoute::new_dyn(tool.definition(""), move |context| {
             let arguments = context.arguments.unwrap_or_default();
+            let client = context.request_context.client_info();
+            let patience = client.and_then(|client| Hosts::default().patience(&client.name));
             Box::pin(async move {
                 let manager = JobManager::global().await;
                 manager.ready().await;
-                Ok(tool.call(&manager, &FollowUp::default(), arguments).await.into())
+                Ok(tool.call(&manager, &FollowUp::default(), patience, arguments).await.into())
             })
         }));
     }

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 use super::answer::{answer, failed, job_view, seconds, with_shown_result};
 use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
-use crate::env_vars;
+use crate::env_vars::{self, Lookup};
+use crate::hosts::Patience;
 use crate::job::JobId;
 use crate::manager::{Error, JobManager, WaitFor};
 use crate::reply::FollowUp;
@@ -50,6 +51,7 @@ pub(super) fn definition() -> Definition {
 pub(super) async fn call(
     manager: &JobManager,
     follow_up: &FollowUp,
+    patience: Option<Patience>,
     mut arguments: Arguments,
 ) -> Taken<CallToolResult> {
     let ids = arguments.job_ids("job_ids")?;
@@ -58,7 +60,7 @@ pub(super) async fn call(
     let progress = arguments.flag("progress")?.unwrap_or(false);
     arguments.finish("job_ids, mode, timeout_seconds, progress")?;
 
-    let cap = env_vars::duration(&env_vars::process, env_vars::WAIT_SECONDS).unwrap_or(CAP);
+    let cap = cap(patience, &env_vars::process);
     let limit = timeout.map_or(cap, |timeout| timeout.min(cap));
     let what = WaitFor { all: mode.as_deref() == Some("all"), progress };
     let began = Instant::now();
@@ -87,6 +89,12 @@ pub(super) async fn call(
     })))
 }
 
+/// The longest that one call waits: what the operator says, or what the caller bears.
+fn cap(patience: Option<Patience>, lookup: Lookup<'_>) -> Duration {
+    env_vars::duration(lookup, env_vars::WAIT_SECONDS)
+        .unwrap_or_else(|| patience.map_or(CAP, Patience::wait))
+}
+
 /// The jobs that there are, and those that there are not. One that was pruned must not hide the others' results.
 async fn sort_out(manager: &JobManager, ids: &[JobId]) -> Taken<(Vec<JobId>, Vec<JobId>)> {
     let (mut known, mut unknown) = (Vec::with_capacity(ids.len()), Vec::new());
@@ -100,5 +108,29 @@ async fn sort_out(manager: &JobManager, ids: &[JobId]) -> Taken<(Vec<JobId>, Vec
     match (known.is_empty(), unknown.first()) {
         (true, Some(id)) => Err(failed(&Error::NotFound(*id))),
         _ => Ok((known, unknown)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hosts::Hosts;
+
+    fn seconds(host: &str, said: Option<&str>) -> u64 {
+        cap(Hosts::default().patience(host), &|_| said.map(str::to_owned)).as_secs()
+    }
+
+    #[test]
+    fn a_wait_ends_before_the_host_loses_patience() {
+        assert_eq!(seconds("claude-ai", None), 55);
+        assert_eq!(seconds("spring-ai-mcp-client", None), 15);
+        assert_eq!(seconds("somebody", None), 25);
+    }
+
+    #[test]
+    fn the_operator_has_the_last_word_on_waits() {
+        assert_eq!(seconds("claude-ai", Some("90")), 90);
+        assert_eq!(seconds("somebody", Some("5")), 5);
+        assert_eq!(seconds("claude-ai", Some("soon")), 55);
     }
 }
