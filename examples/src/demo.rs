@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rmcp::handler::server::wrapper::Parameters;
+use rmcp::model::ErrorCode;
 use rmcp::{ErrorData, Json, ServerHandler, tool, tool_handler, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,35 @@ pub struct Note {
     text: String,
 }
 
+/// What to return, and when.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct SlowJson {
+    /// How long it takes, in milliseconds.
+    ms: u64,
+    /// About how large the answer is, in KiB; at most 16384.
+    kb: u64,
+}
+
+/// Rows of about 64 bytes each.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Rows {
+    kb: u64,
+    rows: Vec<Row>,
+}
+
+/// One row.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Row {
+    number: u64,
+    text: String,
+}
+
+/// The largest answer of `slow_json`, in KiB.
+const LARGEST_KB: u64 = 16 * 1024;
+
+/// A row is 64 bytes of JSON, or a few less.
+const ROWS_OF_A_KB: u64 = 16;
+
 #[tool_router]
 impl Demo {
     /// Add two numbers, without smart-async.
@@ -108,6 +138,30 @@ impl Demo {
     #[tool]
     async fn note(&self, Parameters(Note { text }): Parameters<Note>) -> String {
         format!("noted: {text}")
+    }
+
+    /// Take some time, and answer with JSON of some size.
+    #[smart_async(default = 1)]
+    #[tool]
+    async fn slow_json(
+        &self,
+        Parameters(SlowJson { ms, kb }): Parameters<SlowJson>,
+    ) -> Result<Json<Rows>, ErrorData> {
+        if kb > LARGEST_KB {
+            let limit = format!("kb is {kb}; at most {LARGEST_KB} are made");
+            return Err(ErrorData::invalid_params(limit, None));
+        }
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        let row = |number| Row { number, text: format!("{number:032}") };
+        Ok(Json(Rows { kb, rows: (0..kb * ROWS_OF_A_KB).map(row).collect() }))
+    }
+
+    /// Answer with an error of the protocol.
+    #[smart_async]
+    #[tool]
+    async fn fail_rpc(&self) -> Result<Json<Sum>, ErrorData> {
+        let details = serde_json::json!({"on_purpose": true});
+        Err(ErrorData::new(ErrorCode(-32050), "this tool always fails", Some(details)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the examples have in common: the tools of the demo server, its life, and the parts of the tour.
 
 pub mod demo;
+pub mod http;
 pub mod server;
 pub mod tour;
 

@@ -1,10 +1,11 @@
-//! The demo server's life, as `demo_server stdio` and the tour's own child live it.
+//! The demo server's life, as `demo_server` and the tour's own child live it.
 
 use rmcp::ServiceExt;
 use smart_async::transport::stdio;
 use smart_async::{JobManager, WithJobs};
 
 use crate::demo::Demo;
+use crate::http::{HttpOptions, serve_until_told};
 
 /// Serves [`Demo`] over stdin and stdout until stdin ends.
 ///
@@ -15,4 +16,13 @@ pub async fn serve_stdio() -> anyhow::Result<()> {
     Demo.with_jobs(jobs.clone()).serve(stdio()).await?.waiting().await?;
     jobs.shutdown().await?;
     Ok(())
+}
+
+/// Serves [`Demo`] over Streamable HTTP until SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// Where the job folder or the address cannot be used.
+pub async fn serve_http(options: HttpOptions) -> anyhow::Result<()> {
+    let jobs = JobManager::builder().end_on_sigterm(false).open().await?;
+    serve_until_told(Demo.with_jobs(jobs), options).await
 }

@@ -1,0 +1,176 @@
+//! Streamable HTTP: any server with jobs at the endpoint `/mcp`, until the process is told to end. What the library itself
+//! needs for that is nothing: a [`JobServer`] is handed to the SDK's own HTTP service.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use axum::Router;
+use rmcp::ServerHandler;
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use smart_async::JobServer;
+use tokio::net::TcpListener;
+
+/// For how long answers that are on their way may travel before what is still open is cut.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+/// Where to listen, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpOptions {
+    /// The address; port 0 takes one that is free.
+    pub address: SocketAddr,
+    /// Whether clients of the `initialize` era are served without sessions, each request on its own. Clients of 2026-07-28
+    /// always are.
+    pub stateless: bool,
+}
+
+impl HttpOptions {
+    /// Reads `ADDRESS [--stateless]`.
+    ///
+    /// # Errors
+    /// Where these are other words, or the first is no address.
+    pub fn parse(words: &[&str]) -> Result<Self> {
+        let (address, stateless) = match words {
+            [address] => (address, false),
+            [address, "--stateless"] => (address, true),
+            _ => bail!("expected an address such as 127.0.0.1:8000, and perhaps --stateless"),
+        };
+        let address = address.parse().with_context(|| {
+            format!("{address} is no address; say, for example, 127.0.0.1:8000")
+        })?;
+        Ok(Self { address, stateless })
+    }
+}
+
+/// A port that is taken, and not yet served.
+#[derive(Debug)]
+pub struct HttpServer {
+    listener: TcpListener,
+    stateless: bool,
+}
+
+impl HttpServer {
+    /// Takes the port.
+    ///
+    /// # Errors
+    /// Where it cannot be had.
+    pub async fn bind(options: HttpOptions) -> Result<Self> {
+        let listener = TcpListener::bind(options.address)
+            .await
+            .with_context(|| format!("failed to listen on {}", options.address))?;
+        Ok(Self { listener, stateless: options.stateless })
+    }
+
+    /// Where clients find the server.
+    ///
+    /// # Errors
+    /// Where the system does not say which port it gave.
+    pub fn url(&self) -> Result<String> {
+        Ok(format!("http://{}/mcp", self.listener.local_addr()?))
+    }
+
+    /// Serves until `told_to_end` is over; then takes no new work, gives jobs and open calls the manager's drain grace, and
+    /// writes down the rest. Whoever comes meanwhile is told that the server ends.
+    ///
+    /// # Errors
+    /// Where the jobs could not be written down, or the socket fails.
+    pub async fn serve<S: ServerHandler>(
+        self,
+        server: JobServer<S>,
+        told_to_end: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<()> {
+        let jobs = server.manager().clone();
+        let config =
+            StreamableHttpServerConfig::default().with_legacy_session_mode(!self.stateless);
+        let streams = config.cancellation_token.clone();
+        // One server and one manager for everybody; what the SDK gets for each session, or each request, is a clone.
+        let endpoint = StreamableHttpService::new(
+            move || Ok(server.clone()),
+            Arc::new(LocalSessionManager::default()),
+            config,
+        );
+        let router = Router::new().route_service("/mcp", endpoint);
+        let (written, how) = tokio::sync::oneshot::channel();
+        let ended = async move {
+            told_to_end.await;
+            let _ = written.send(jobs.shutdown().await);
+            // Streams that wait for news would stay open for ever.
+            tokio::spawn(async move {
+                tokio::time::sleep(LAST_ANSWERS).await;
+                streams.cancel();
+            });
+        };
+        axum::serve(self.listener, router).with_graceful_shutdown(ended).await?;
+        how.await.context("the server ended without being told to")??;
+        Ok(())
+    }
+}
+
+/// Serves until SIGTERM or Ctrl-C, and says on stderr where. The second of them ends the process at once.
+///
+/// The manager must not end the process by itself:
+/// [`end_on_sigterm(false)`](smart_async::manager::JobManagerBuilder::end_on_sigterm).
+///
+/// # Errors
+/// As [`HttpServer::bind`] and [`HttpServer::serve`].
+pub async fn serve_until_told<S: ServerHandler>(
+    server: JobServer<S>,
+    options: HttpOptions,
+) -> Result<()> {
+    let mut first = EndSignals::listen()?;
+    let mut second = EndSignals::listen()?;
+    let bound = HttpServer::bind(options).await?;
+    writeln!(std::io::stderr(), "listening on {}", bound.url()?)?;
+    let serving = bound.serve(server, async move { first.next().await });
+    let told_twice = async {
+        second.next().await;
+        second.next().await;
+    };
+    tokio::select! {
+        served = serving => served,
+        () = told_twice => bail!("told twice to end, so ended without writing everything down"),
+    }
+}
+
+/// The signals by which a person or a supervisor ends a server.
+struct EndSignals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl EndSignals {
+    #[cfg(unix)]
+    fn listen() -> Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let listen = |kind| signal(kind).context("failed to listen for signals");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn listen() -> Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! The demo server over Streamable HTTP, in processes of its own: every kind of client, with and without sessions, alone
+//! and behind a load balancer, and clients that go away.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a panic is how a test fails"
+)]
+#![cfg(unix)]
+
+mod client;
+mod proxy;
+mod server;
+
+use std::fs;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use client::{Client, Era, Exchange, TASKS};
+use proxy::round_robin;
+use server::Server;
+
+/// Every way in which a client without tasks can speak to a server.
+fn every_way(test: impl Fn(&mut Client)) {
+    for stateless in [false, true] {
+        let home = TempDir::new().unwrap();
+        let arguments: &[&str] = if stateless { &["--stateless"] } else { &[] };
+        let server = Server::start(home.path(), arguments);
+        let mut client = Client::initialize(&server.address);
+        assert_eq!(client.session.is_none(), stateless);
+        test(&mut client);
+        test(&mut Client::per_request(&server.address, json!({})));
+    }
+}
+
+/// Arguments of a `count` that takes longer than its budget, and not much longer.
+fn a_while() -> Value {
+    json!({"to": 4, "step_ms": 300})
+}
+
+/// Arguments of a `count` that takes longer than any test.
+fn for_ever() -> Value {
+    json!({"to": 1_000_000, "step_ms": 10})
+}
+
+/// Waits until there is a job, and returns its row in the list.
+fn only_job(client: &mut Client) -> Value {
+    loop {
+        let mut list = client.structured("list_jobs", json!({}));
+        if list["total"] == 1 {
+            return list["jobs"][0].take();
+        }
+        assert_eq!(list["total"], 0, "{list}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Reads until the first progress has come, so that the call has begun for certain.
+fn until_progress(exchange: &mut Exchange) -> Value {
+    let message = exchange.message().unwrap();
+    assert_eq!(message["method"], "notifications/progress", "{message}");
+    message
+}
+
+#[test]
+fn a_quick_call_is_answered_as_ever() {
+    every_way(|client| {
+        let tools = client.tools();
+        assert!(["add", "wait_job"].iter().all(|tool| tools.iter().any(|name| name == tool)));
+        let result = client.call("add", json!({"a": 2, "b": 3}));
+        assert_eq!(result["structuredContent"], json!({"sum": 5}));
+        assert_eq!(client.structured("list_jobs", json!({}))["total"], 0);
+    });
+}
+
+#[test]
+fn a_slow_call_becomes_a_job_whose_result_is_fetched() {
+    every_way(|client| {
+        let id = client.job("count", a_while());
+        let status = client.structured("job_status", json!({"job_id": id}));
+        assert_eq!(status["job"]["tool"], "count");
+        assert_eq!(client.ended(&id)["status"], "completed");
+        let fetched = client.structured("job_result", json!({"job_id": id}));
+        assert_eq!(fetched["result"], json!({"counted": 4}));
+    });
+}
+
+#[test]
+fn a_job_that_was_asked_for_is_cancelled() {
+    every_way(|client| {
+        let mut arguments = for_ever();
+        arguments["async_mode"] = true.into();
+        let id = client.job("count", arguments);
+        let answer = client.structured("cancel_job", json!({"job_id": id}));
+        assert_eq!(answer["status"], "cancelled");
+    });
+}
+
+#[test]
+fn progress_comes_on_the_stream_of_its_call_and_before_the_answer() {
+    every_way(|client| {
+        let mut exchange = client.open_call("count", for_ever());
+        let (answer, notes) = exchange.answer_and_notes();
+        assert!(answer["result"]["structuredContent"]["job_id"].is_string(), "{answer}");
+        assert!(!notes.is_empty());
+        for note in notes {
+            assert_eq!(note["method"], "notifications/progress", "{note}");
+            assert_eq!(note["params"]["progressToken"], "steps");
+        }
+        assert_eq!(exchange.message(), None, "nothing comes after the answer");
+    });
+}
+
+#[test]
+fn a_client_that_knows_tasks_gets_one_and_polls_it() {
+    for arguments in [&[][..], &["--stateless"]] {
+        let home = TempDir::new().unwrap();
+        let server = Server::start(home.path(), arguments);
+        let mut client = Client::with_tasks(&server.address);
+        let discovered = client.ask("server/discover", json!({}));
+        assert!(
+            discovered["result"]["capabilities"]["extensions"][TASKS].is_object(),
+            "{discovered}"
+        );
+        let task = client.call("count", a_while());
+        assert_eq!((&task["resultType"], &task["status"]), (&json!("task"), &json!("working")));
+        let ended = client.ended_task(task["taskId"].as_str().unwrap());
+        assert_eq!(ended["status"], "completed");
+        assert_eq!(ended["result"]["structuredContent"], json!({"counted": 4}));
+    }
+}
+
+#[test]
+fn a_task_is_cancelled() {
+    let home = TempDir::new().unwrap();
+    let server = Server::start(home.path(), &[]);
+    let mut client = Client::with_tasks(&server.address);
+    let task = client.call("count", for_ever());
+    let id = task["taskId"].as_str().unwrap();
+    let answer = client.ask("tasks/cancel", json!({"taskId": id}));
+    assert_eq!(answer["result"], json!({"resultType": "complete"}));
+    assert_eq!(client.ended_task(id)["status"], "cancelled");
+}
+
+#[test]
+fn a_request_about_a_task_names_it_in_a_header_or_is_refused() {
+    let home = TempDir::new().unwrap();
+    let server = Server::start(home.path(), &[]);
+    let mut client = Client::with_tasks(&server.address);
+    let task = client.call("count", a_while());
+    let about = json!({"taskId": task["taskId"]});
+    for method in ["tasks/get", "tasks/cancel"] {
+        let mut exchange = client.open_with(method, about.clone(), false);
+        assert_eq!(exchange.status, 400);
+        assert_eq!(exchange.answer()["error"]["code"], -32020);
+    }
+    assert_eq!(client.ask("tasks/get", about)["result"]["taskId"], task["taskId"]);
+}
+
+/// The reason is the SDK's: a session keeps what its client has not read, so that the client can come back for it.
+#[test]
+fn in_a_session_a_broken_stream_is_no_departure_and_is_resumed() {
+    let home = TempDir::new().unwrap();
+    let server = Server::start(home.path(), &[]);
+    let mut client = Client::initialize(&server.address);
+    let mut exchange = client.open_call("count", json!({"to": 200, "step_ms": 10}));
+    until_progress(&mut exchange);
+    let last_event = exchange.last_event.take().unwrap();
+    drop(exchange);
+    let answer = client.resume(&last_event).answer();
+    let id = answer["result"]["structuredContent"]["job_id"].as_str().unwrap();
+    assert_eq!(client.ended(id)["result"], json!({"counted": 200}));
+}
+
+#[test]
+fn work_goes_on_as_a_job_when_its_session_ends() {
+    let home = TempDir::new().unwrap();
+    let server = Server::start(home.path(), &[]);
+    let mut client = Client::initialize(&server.address);
+    let mut exchange = client.open_call("count", for_ever());
+    until_progress(&mut exchange);
+    assert_eq!(client.end_session(), 202);
+    drop(exchange);
+    let mut other = Client::initialize(&server.address);
+    let job = only_job(&mut other);
+    assert_eq!((&job["tool"], &job["status"]), (&json!("count"), &json!("running")));
+}
+
+#[test]
+fn without_a_session_a_closed_connection_is_a_departure_and_the_work_goes_on_as_a_job() {
+    for era in [Era::Initialize, Era::PerRequest] {
+        let home = TempDir::new().unwrap();
+        let server = Server::start(home.path(), &["--stateless"]);
+        let mut client = match era {
+            Era::Initialize => Client::initialize(&server.address),
+            Era::PerRequest => Client::per_request(&server.address, json!({})),
+        };
+        let mut exchange = client.open_call("count", json!({"to": 60, "step_ms": 10}));
+        until_progress(&mut exchange);
+        drop(exchange);
+        let job = only_job(&mut client);
+        let id = job["id"].as_str().unwrap();
+        assert_eq!(client.ended(id)["result"], json!({"counted": 60}));
+    }
+}
+
+#[test]
+fn a_call_that_is_cancelled_by_its_client_in_a_session_stops() {
+    let home = TempDir::new().unwrap();
+    let server = Server::start(home.path(), &[]);
+    let mut client = Client::initialize(&server.address);
+    let mut exchange = client.open_call("count", for_ever());
+    until_progress(&mut exchange);
+    let why = json!({"requestId": 2, "reason": "the person pressed Esc"});
+    assert_eq!(client.note("notifications/cancelled", why), 202);
+    assert_eq!(exchange.message(), None, "what was cancelled is not answered");
+    assert_eq!(client.structured("list_jobs", json!({}))["total"], 0);
+}
+
+#[test]
+fn servers_behind_a_load_balancer_answer_for_each_others_jobs_and_tasks() {
+    let home = TempDir::new().unwrap();
+    let servers: Vec<_> = (0..2).map(|_| Server::start(home.path(), &["--stateless"])).collect();
+    let address = round_robin(servers.iter().map(|server| server.address.clone()).collect());
+    for mut client in [Client::initialize(&address), Client::per_request(&address, json!({}))] {
+        // Two requests in a row go to different servers, whichever comes first.
+        let id = client.job("count", a_while());
+        for _ in 0..2 {
+            let status = client.structured("job_status", json!({"job_id": id}));
+            assert_eq!(status["job"]["id"], json!(id));
+        }
+        assert_eq!(client.ended(&id)["result"], json!({"counted": 4}));
+        let id = client.job("count", for_ever());
+        client.tools();
+        client.structured("cancel_job", json!({"job_id": id}));
+        assert_eq!(client.ended(&id)["status"], "cancelled");
+    }
+    let mut client = Client::with_tasks(&address);
+    let task = client.call("count", a_while());
+    let ended = client.ended_task(task["taskId"].as_str().unwrap());
+    assert_eq!(ended["result"]["structuredContent"], json!({"counted": 4}));
+    let task = client.call("count", for_ever());
+    let id = task["taskId"].as_str().unwrap();
+    client.tools();
+    assert!(client.ask("tasks/cancel", json!({"taskId": id})).get("result").is_some());
+    assert_eq!(client.ended_task(id)["status"], "cancelled");
+}
+
+#[test]
+fn sigterm_answers_open_calls_writes_the_rest_down_and_ends_without_an_error() {
+    let home = TempDir::new().unwrap();
+    let server = Server::start(home.path(), &[]);
+    let mut client = Client::initialize(&server.address);
+    let id = client.job("count", for_ever());
+    let mut exchange = client.open_call("count", json!({"to": 60, "step_ms": 10}));
+    until_progress(&mut exchange);
+    server.terminate();
+    assert_eq!(exchange.answer()["result"]["structuredContent"], json!({"counted": 60}));
+    assert!(server.ended().success());
+    let text = fs::read_to_string(home.path().join("meta/jobs.json")).unwrap();
+    let document: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(document["jobs"].as_array().unwrap().len(), 1, "{document}");
+    let job = &document["jobs"][0];
+    assert_eq!(
+        (&job["id"], &job["status"], &job["error_kind"]),
+        (&json!(id), &json!("failed"), &json!("interrupted"))
+    );
+}
+
+#[test]
+fn tools_answer_with_json_of_the_size_asked_for_and_with_errors_of_the_protocol() {
+    let home = TempDir::new().unwrap();
+    let server = Server::start(home.path(), &[]);
+    let mut client = Client::initialize(&server.address);
+    let large = client.structured("slow_json", json!({"ms": 0, "kb": 64}));
+    let bytes = large.to_string().len();
+    assert!((48 * 1024..80 * 1024).contains(&bytes), "{bytes}");
+    let refused = client.ask("tools/call", json!({"name": "fail_rpc", "arguments": {}}));
+    assert_eq!(refused["error"]["code"], -32050);
+    let mut with_tasks = Client::with_tasks(&server.address);
+    let task = with_tasks.call("fail_rpc", json!({"async_mode": true}));
+    let ended = with_tasks.ended_task(task["taskId"].as_str().unwrap());
+    assert_eq!((&ended["status"], &ended["error"]["code"]), (&json!("failed"), &json!(-32050)));
+}
