@@ -92,9 +92,7 @@ fn a_slow_call_becomes_a_job_whose_result_is_fetched() {
 #[test]
 fn a_job_that_was_asked_for_is_cancelled() {
     every_way(|client| {
-        let mut arguments = for_ever();
-        arguments["async_mode"] = true.into();
-        let id = client.job("count", arguments);
+        let id = client.job("crunch", json!({"ms": 600_000, "async_mode": true}));
         let answer = client.structured("cancel_job", json!({"job_id": id}));
         assert_eq!(answer["status"], "cancelled");
     });
@@ -139,7 +137,7 @@ fn a_task_is_cancelled() {
     let home = TempDir::new().unwrap();
     let server = Server::start(home.path(), &[]);
     let mut client = Client::with_tasks(&server.address);
-    let task = client.call("count", for_ever());
+    let task = client.call("crunch", json!({"ms": 600_000}));
     let id = task["taskId"].as_str().unwrap();
     let answer = client.ask("tasks/cancel", json!({"taskId": id}));
     assert_eq!(answer["result"], json!({"resultType": "complete"}));
@@ -234,7 +232,7 @@ fn servers_behind_a_load_balancer_answer_for_each_others_jobs_and_tasks() {
             assert_eq!(status["job"]["id"], json!(id));
         }
         assert_eq!(client.ended(&id)["result"], json!({"counted": 4}));
-        let id = client.job("count", for_ever());
+        let id = client.job("crunch", json!({"ms": 600_000}));
         client.tools();
         client.structured("cancel_job", json!({"job_id": id}));
         assert_eq!(client.ended(&id)["status"], "cancelled");
@@ -243,7 +241,7 @@ fn servers_behind_a_load_balancer_answer_for_each_others_jobs_and_tasks() {
     let task = client.call("count", a_while());
     let ended = client.ended_task(task["taskId"].as_str().unwrap());
     assert_eq!(ended["result"]["structuredContent"], json!({"counted": 4}));
-    let task = client.call("count", for_ever());
+    let task = client.call("crunch", json!({"ms": 600_000}));
     let id = task["taskId"].as_str().unwrap();
     client.tools();
     assert!(client.ask("tasks/cancel", json!({"taskId": id})).get("result").is_some());
