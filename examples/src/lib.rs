@@ -1,5 +1,6 @@
 //! What the examples have in common: the tools of the demo server, its life, and the parts of the tour.
 
+pub mod conformance;
 pub mod demo;
 pub mod http;
 pub mod server;
