@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rmcp::{ServerHandler, tool, tool_handler, tool_router};
 use serde_json::{Value, json};
+use smart_async::job::JobQuery;
 use smart_async::{JobManager, WithJobs, smart_async};
 use smart_async_tests::{Gate, TASKS, Wire};
 
@@ -112,4 +113,20 @@ async fn a_caller_that_comes_back_is_told_of_the_work_that_runs_already() {
     stair.top.open();
     let answer = second.answer(call).await;
     assert_eq!(answer["result"]["content"][0]["text"], "inside");
+}
+
+/// With as many answers unread as the connection takes, nothing more can be told to anybody.
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_reads_nothing_holds_up_neither_its_budget_nor_the_job() {
+    let stair = Stair { top: Gate::new() };
+    let jobs = JobManager::in_memory();
+    let mut wire = Wire::discover(stair.clone().with_jobs(jobs.clone()), json!({})).await;
+    for _ in 0..600 {
+        wire.request("tools/list", json!({})).await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    wire.request("tools/call", climb(json!("up"))).await;
+    // The budget is five seconds.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(jobs.list(JobQuery::default()).await.unwrap().total, 1);
 }

@@ -7,12 +7,15 @@ use std::time::Duration;
 use rmcp::RoleServer;
 use rmcp::model::{ProgressNotificationParam, ProgressToken};
 use rmcp::service::{Peer, RequestContext};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::job::Progress;
 
 /// How often a caller is told of progress at most, and within what time.
 const TICK: Duration = Duration::from_millis(250);
+
+/// For how long an answer waits for the news before it: a connection that takes nothing any more must not hold it up.
+const LAST_NEWS: Duration = Duration::from_secs(1);
 
 /// A caller that wants to be told.
 pub(super) struct Listener {
@@ -44,25 +47,35 @@ impl Listener {
                 answer = &mut call => return answer,
                 _ = tick.tick() => {}
             }
-            if let Some(progress) = progress() {
-                // Waited for, so that it is on its way before the answer is.
-                self.tell(progress).await;
+            let Some(news) = progress().and_then(|progress| self.news(progress)) else { continue };
+            // The call goes on meanwhile: a connection that takes nothing, or is closing, keeps nobody from seeing that its
+            // caller has left, or that its budget is over.
+            let mut telling = pin!(self.peer.notify_progress(news));
+            let told = tokio::select! {
+                biased;
+                answer = &mut call => {
+                    // It has to be on its way before the answer is.
+                    let _ = timeout(LAST_NEWS, telling).await;
+                    return answer;
+                }
+                told = &mut telling => told,
+            };
+            if let Err(error) = told {
+                tracing::debug!(%error, "failed to tell a caller of progress");
             }
         }
     }
 
-    async fn tell(&mut self, progress: Progress) {
-        // Each has to be further than the one before.
+    /// What is to be told, where it is further than what was told last.
+    fn news(&mut self, progress: Progress) -> Option<ProgressNotificationParam> {
         if self.told.is_some_and(|told| progress.current <= told) {
-            return;
+            return None;
         }
         self.told = Some(progress.current);
         let mut news = ProgressNotificationParam::new(self.token.clone(), progress.current);
         news.total = progress.total;
         news.message = progress.message;
-        if let Err(error) = self.peer.notify_progress(news).await {
-            tracing::debug!(%error, "failed to tell a caller of progress");
-        }
+        Some(news)
     }
 }
 

@@ -1,0 +1,77 @@
+"""FastMCP's client: without tasks in both eras, and with them (`tasks`).
+
+With tasks over stdio only: over HTTP it names no task in the headers of its `tasks/*`, and the SDK's server refuses them.
+"""
+
+import sys
+from contextlib import asynccontextmanager
+
+import anyio
+import fastmcp
+from fastmcp.client.transports import StdioTransport
+
+import scenario
+
+
+class Client:
+    def __init__(self, client: fastmcp.Client):
+        self.client = client
+
+    async def tools(self) -> list[str]:
+        return [tool.name for tool in await self.client.list_tools()]
+
+    async def call(self, name, arguments, timeout=None, progress=None):
+        result = await self.client.call_tool(name, arguments, timeout=timeout, progress_handler=progress)
+        return result.structured_content
+
+
+def transport(bench: scenario.Bench, *options: str):
+    if bench.transport == "http":
+        return bench.url()
+    command, arguments, environment = bench.command(*options)
+    return StdioTransport(command, arguments, env=environment, keep_alive=False)
+
+
+@asynccontextmanager
+async def connection(bench: scenario.Bench, *options: str):
+    async with fastmcp.Client(transport(bench, *options), mode=sys.argv[2]) as client:
+        yield Client(client)
+
+
+async def tasks(bench: scenario.Bench) -> None:
+    """The same tools, as tasks."""
+    # Who imports this declares tasks with every connection.
+    from fastmcp_tasks import call_tool_task
+
+    async with fastmcp.Client(transport(bench)) as client:
+        # FastMCP waits for the task's end by itself.
+        result = await client.call_tool("count", {"to": 4, "step_ms": 400})
+        assert result.structured_content == {"counted": 4}, result
+        bench.found("a slow call, as a task", "polled to its end by the client")
+
+        task = await call_tool_task(client, "count", {"to": 4, "step_ms": 400})
+        assert (await task.status()).status == "working"
+        assert (await task.result()).structured_content == {"counted": 4}
+
+        task = await call_tool_task(client, "crunch", {"ms": 600_000})
+        await task.cancel()
+        while (status := (await task.status()).status) == "working":
+            await anyio.sleep(0.1)
+        assert status == "cancelled", status
+        bench.found("tasks", "created, polled, cancelled")
+
+
+def main() -> None:
+    if sys.argv[2] == "tasks":
+        bench = scenario.Bench("fastmcp 4.1.2 (tasks)", sys.argv[1])
+
+        async def in_time() -> None:
+            with anyio.fail_after(60):
+                await tasks(bench)
+
+        anyio.run(in_time)
+    else:
+        scenario.run(f"fastmcp 4.1.2 ({sys.argv[2]})", connection)
+
+
+main()

@@ -1,0 +1,177 @@
+"""What every Python client does with the demo server, and what is found out about the client by the way.
+
+A client is an async context manager, made anew for each connection, whose value has
+
+    tools()                                         the names of the tools
+    call(name, arguments, timeout=…, progress=…)    the structured content; an exception for everything else
+
+The program that uses this is called with the name of the transport (`stdio` or `http`), and finds the server in the
+environment: `DEMO_SERVER`, a program, or `DEMO_URL`. What has to hold is asserted; what was found out is printed, one
+`client | transport | what | value` a line.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import anyio
+
+HERE = Path(__file__).parent
+
+
+class Bench:
+    """One client with one transport."""
+
+    def __init__(self, client: str, transport: str):
+        self.client, self.transport = client, transport
+        self.folder = Path(tempfile.mkdtemp(dir=os.environ["SCRATCH"]))
+        self.log = self.folder / "said.ndjson"
+
+    def url(self) -> str:
+        return os.environ["DEMO_URL"]
+
+    def command(self, *options: str) -> tuple[str, list[str], dict[str, str]]:
+        """The server behind the tap: program, arguments, environment."""
+        arguments = [str(HERE / "tap.py"), str(self.log), *options, "--", os.environ["DEMO_SERVER"], "stdio"]
+        environment = {**os.environ, "JOB_MCP_HOME": str(self.folder / "jobs")}
+        return sys.executable, arguments, environment
+
+    def found(self, what: str, value: object) -> None:
+        print(f"{self.client} | {self.transport} | {what} | {value}", flush=True)
+
+    def said(self) -> list[dict]:
+        """What the client said so far; only where the tap heard it."""
+        if not self.log.exists():
+            return []
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+async def use(bench: Bench, client) -> None:
+    """Does with the server what a host does."""
+    assert {"add", "count", "wait_job", "job_result"} <= set(await client.tools())
+
+    assert await client.call("add", {"a": 2, "b": 3}) == {"sum": 5}
+    large = await client.call("slow_json", {"ms": 0, "kb": 256})
+    assert len(large["rows"]) == 256 * 16
+    bench.found("a quick call", "answered inline")
+
+    ticket = await client.call("count", {"to": 4, "step_ms": 400})
+    job = ticket["job_id"]
+    assert ticket["status"] == "running", ticket
+    bench.found("a slow call", "a ticket that passes for the tool's result")
+    status = await client.call("job_status", {"job_id": job})
+    assert status["job"]["id"] == job
+    while not (waited := await client.call("wait_job", {"job_ids": [job]}))["jobs"][0]["terminal"]:
+        pass
+    assert waited["jobs"][0]["status"] == "completed", waited
+    result = await client.call("job_result", {"job_id": job})
+    assert result["result"] == {"counted": 4}, result
+    bench.found("polling and the result", "by job_status, wait_job and job_result")
+
+    job = (await client.call("crunch", {"ms": 600_000, "async_mode": True}))["job_id"]
+    cancelled = await client.call("cancel_job", {"job_id": job})
+    assert cancelled["status"] == "cancelled", cancelled
+
+    try:
+        refused = await client.call("fail_rpc", {})
+    except Exception as error:  # each client has its own kind
+        assert "always fails" in str(error), error
+    else:
+        raise AssertionError(f"fail_rpc answered {refused}")
+
+    heard = []
+
+    async def hear(progress, *_) -> None:
+        heard.append(progress)
+
+    await client.call("count", {"to": 300, "step_ms": 10}, progress=hear)
+    assert heard == sorted(set(heard)) and heard, heard
+    bench.found("progress", "told while the call is open")
+
+
+async def jobs_of(client, tool: str) -> set[str]:
+    listed = await client.call("list_jobs", {"limit": 100})
+    return {job["id"] for job in listed["jobs"] if job["tool"] == tool}
+
+
+async def fate(client, before: set[str]) -> str:
+    """What became of the work of a call that its client gave up."""
+    until = time.monotonic() + 2
+    while time.monotonic() < until:
+        if await jobs_of(client, "count") - before:
+            return "goes on as a job"
+        await anyio.sleep(0.1)
+    return "stops"
+
+
+async def give_up(bench: Bench, client) -> None:
+    """Gives up calls, in the two ways that there are."""
+    before = await jobs_of(client, "count")
+    try:
+        await client.call("count", {"to": 5, "step_ms": 500}, timeout=0.5)
+    except Exception:  # each client has its own kind
+        pass
+    else:
+        raise AssertionError("half a second was not enough, and nobody said so")
+    bench.found("after its time-out, the work", await fate(client, before))
+
+    before = await jobs_of(client, "count")
+    with anyio.CancelScope() as scope:
+
+        async def hear(*_) -> None:
+            scope.cancel()
+
+        await client.call("count", {"to": 500, "step_ms": 10}, progress=hear)
+    bench.found("after its cancellation, the work", await fate(client, before))
+
+
+def overheard(bench: Bench) -> None:
+    """What stood on the wire."""
+    said = bench.said()
+    opening = next(m for m in said if m.get("method") in ("server/discover", "initialize"))
+    params = opening["params"]
+    meta = params.get("_meta", {})
+    info = params.get("clientInfo") or meta.get("io.modelcontextprotocol/clientInfo")
+    bench.found("calls itself", info["name"])
+    calls = [m["params"] for m in said if m.get("method") == "tools/call"]
+    per_call = {call.get("_meta", {}).get("io.modelcontextprotocol/protocolVersion") for call in calls}
+    bench.found("protocol", per_call.pop() or params["protocolVersion"])
+    quick = next(call for call in calls if call["name"] == "add")
+    told = "progressToken" in quick.get("_meta", {})
+    bench.found("sends a progress token", "always" if told else "with a callback")
+    cancelled = [m["params"].get("reason") for m in said if m.get("method") == "notifications/cancelled"]
+    bench.found("reasons of notifications/cancelled", json.dumps(cancelled))
+
+
+async def validates(bench: Bench, connect) -> None:
+    """Whether the client checks a result against the tool's output schema."""
+    async with connect("--spoil", "add") as client:
+        await client.tools()
+        try:
+            await client.call("add", {"a": 2, "b": 3})
+        except Exception:  # each client has its own kind
+            bench.found("validates output schemas", "yes")
+        else:
+            bench.found("validates output schemas", "no")
+
+
+def run(name: str, connection) -> None:
+    """`connection(bench, *options)` connects; the options are the tap's."""
+    bench = Bench(name, sys.argv[1])
+
+    async def everything() -> None:
+        async with connection(bench) as client:
+            await use(bench, client)
+            await give_up(bench, client)
+        if bench.transport == "stdio":
+            overheard(bench)
+            await validates(bench, lambda *options: connection(bench, *options))
+
+    async def in_time() -> None:
+        with anyio.fail_after(60):
+            await everything()
+
+    anyio.run(in_time)
