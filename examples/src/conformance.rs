@@ -32,10 +32,9 @@ impl Fixtures {
         Self { tools: Arc::new(tools), log_level: Arc::new(Mutex::new(LoggingLevel::Debug)) }
     }
 
-    /// Whether messages of this level are sent.
-    fn logs(&self, level: LoggingLevel) -> bool {
-        let wanted = *self.log_level.lock().unwrap_or_else(PoisonError::into_inner);
-        severity(level) >= severity(wanted)
+    /// From which level on clients of 2025-11-25 want to hear.
+    fn log_level(&self) -> LoggingLevel {
+        *self.log_level.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

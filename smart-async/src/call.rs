@@ -11,7 +11,6 @@ mod request;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tracing::field::{Empty, display};
 use tracing::{Instrument, Span};
 
@@ -21,32 +20,42 @@ pub(crate) use self::request::CallRequest;
 use crate::call_site::CallSite;
 use crate::context::JobContext;
 use crate::job::{JobRecord, JobStatus, Outcome};
-use crate::manager::{Body, Error, JobManager};
+use crate::manager::{Body, Carrier, Error, JobManager, Running};
 use crate::reply::{CallError, CallErrorKind, JobTicket, Reply};
 use crate::{budget, observe};
 
-/// How a body is started: the async kind in a task, the blocking kind on the blocking pool.
+/// How a body is started: the async kind in a task, the blocking kind on the blocking pool. The carrier is there while the
+/// call is open, where a plain spawn would cut the body off from its caller.
 pub(crate) trait Spawn<R>:
-    FnOnce(&Arc<JobContext>) -> JoinHandle<R> + Send + 'static
+    FnOnce(&Arc<JobContext>, Option<Carrier>) -> Running<R> + Send + 'static
 {
 }
-impl<R, F: FnOnce(&Arc<JobContext>) -> JoinHandle<R> + Send + 'static> Spawn<R> for F {}
+impl<R, F: FnOnce(&Arc<JobContext>, Option<Carrier>) -> Running<R> + Send + 'static> Spawn<R>
+    for F
+{
+}
 
 /// Starts async bodies.
 pub(crate) fn in_task<R: Send + 'static>(
     body: impl Future<Output = R> + Send + 'static,
 ) -> impl Spawn<R> {
-    |context: &Arc<JobContext>| observe::spawn(context.run(body).instrument(Span::current()))
+    |context: &Arc<JobContext>, carrier: Option<Carrier>| {
+        let body = context.run(body).instrument(Span::current());
+        match carrier {
+            Some(carrier) => Running::carried(carrier, observe::seen(body)),
+            None => observe::spawn(body).into(),
+        }
+    }
 }
 
-/// Starts blocking bodies.
+/// Starts blocking bodies. No carrier reaches a thread of the pool.
 pub(crate) fn on_blocking_pool<R: Send + 'static>(
     body: impl FnOnce() -> R + Send + 'static,
 ) -> impl Spawn<R> {
-    |context: &Arc<JobContext>| {
+    |context: &Arc<JobContext>, _: Option<Carrier>| {
         let (context, span) = (Arc::clone(context), Span::current());
         let seen = observe::carried(move || span.in_scope(|| context.run_blocking(body)));
-        tokio::task::spawn_blocking(seen)
+        tokio::task::spawn_blocking(seen).into()
     }
 }
 
@@ -115,7 +124,7 @@ async fn race<R: Send + 'static>(
     let budget = budget::of(site, request.patience);
     let context = Arc::new(context);
     request.began(&context);
-    let body = spawn(&context);
+    let body = spawn(&context, request.carrier);
     OpenCall::new(site, request, context, body, conclude).answer(budget).await
 }
 
@@ -130,7 +139,7 @@ async fn as_job_at_once<R: Send + 'static>(
 ) -> Reply<R> {
     let adoption = request.adoption(site);
     let queued = manager
-        .enqueue(adoption, context, move |context| Body::new(spawn(context), conclude))
+        .enqueue(adoption, context, move |context| Body::new(spawn(context, None), conclude))
         .await;
     match queued {
         Ok(job) => {
@@ -173,7 +182,7 @@ async fn run_again<R: Send + 'static>(
     let manager = request.manager().await;
     let context = context.with_id(job.id).with_attempt(job.attempt);
     let origin = request.origin(site);
-    manager.resume(origin, context, move |context| Body::new(spawn(context), conclude));
+    manager.resume(origin, context, move |context| Body::new(spawn(context, None), conclude));
     let happened = "Task runs again as a background job.";
     let (status, follow_up) = (JobStatus::Pending, &request.follow_up);
     let poll_after = manager.poll_after(site.tool, Duration::ZERO);

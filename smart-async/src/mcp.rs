@@ -6,6 +6,7 @@ mod call_again;
 mod callers;
 mod catalogue;
 mod outcome;
+mod peer_requests;
 mod progress;
 mod reply;
 mod resources;

@@ -44,6 +44,17 @@ where
     }
 }
 
+/// Makes of a future one whose events are seen, for whoever else spawns it.
+pub(crate) fn seen<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    let dispatch = destination();
+    async move {
+        match dispatch {
+            Some(dispatch) => future.with_subscriber(dispatch).await,
+            None => future.await,
+        }
+    }
+}
+
 /// Spawns `future` where its events are seen.
 pub(crate) fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where

@@ -85,7 +85,7 @@ async function jobsOf(client, tool) {
 
 /** What became of the work of a call that its client gave up. */
 async function fate(client, before) {
-  const until = Date.now() + 2000;
+  const until = Date.now() + 4000;
   while (Date.now() < until) {
     if ((await jobsOf(client, "count")).some((id) => !before.includes(id))) return "goes on as a job";
     await new Promise((done) => setTimeout(done, 100));

@@ -99,7 +99,7 @@ async def jobs_of(client, tool: str) -> set[str]:
 
 async def fate(client, before: set[str]) -> str:
     """What became of the work of a call that its client gave up."""
-    until = time.monotonic() + 2
+    until = time.monotonic() + 4
     while time.monotonic() < until:
         if await jobs_of(client, "count") - before:
             return "goes on as a job"

@@ -14,7 +14,7 @@ use rmcp::{ErrorData, RoleServer, tool, tool_router};
 use serde_json::json;
 use smart_async::smart_async;
 
-use super::Fixtures;
+use super::{Fixtures, severity};
 
 /// One red pixel.
 const PNG: &str =
@@ -80,6 +80,17 @@ impl Fixtures {
         Ok(answer([ContentBlock::text("logged three messages")]))
     }
 
+    /// Send a log message, to who wants one.
+    #[smart_async]
+    #[tool]
+    async fn test_logging_tool(
+        &self,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResult, ErrorData> {
+        self.log(&context, "logged").await?;
+        Ok(answer([ContentBlock::text("logged what was wanted")]))
+    }
+
     /// Fail.
     #[smart_async]
     #[tool]
@@ -119,7 +130,12 @@ impl Fixtures {
 
     /// Tells the client, where it wants to know.
     async fn log(&self, context: &RequestContext<RoleServer>, text: &str) -> Result<(), ErrorData> {
-        if !self.logs(LoggingLevel::Info) {
+        // From 2026-07-28 on each request says for itself what it wants to hear.
+        let wanted = match context.protocol_version() {
+            Some(version) if !version.has_initialize() => context.meta.log_level(),
+            _ => Some(self.log_level()),
+        };
+        if wanted.is_none_or(|wanted| severity(wanted) > severity(LoggingLevel::Info)) {
             return Ok(());
         }
         let message = LoggingMessageNotificationParam::new(LoggingLevel::Info, json!(text));

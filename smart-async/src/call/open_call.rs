@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::Span;
 use tracing::field::display;
@@ -17,7 +17,9 @@ use crate::budget;
 use crate::call_site::CallSite;
 use crate::context::JobContext;
 use crate::job::{JobStatus, Outcome};
-use crate::manager::{Adopted, Body, InlineCompletion, JobManager, LiveJob, panic_message};
+use crate::manager::{
+    Adopted, Body, InlineCompletion, JobManager, LiveJob, Running, Unfinished, panic_message,
+};
 use crate::reply::{CallError, CallErrorKind, JobTicket, Reply};
 use crate::store::StoreError;
 
@@ -28,7 +30,7 @@ pub(super) struct OpenCall<R: Send + 'static> {
     context: Arc<JobContext>,
     conclude: fn(R) -> Outcome,
     /// The running body; gone once it has been answered for or handed on.
-    body: Option<JoinHandle<R>>,
+    body: Option<Running<R>>,
     /// The record that is being written, while it is.
     adopting: Option<JoinHandle<Result<Adopted, StoreError>>>,
     /// The work as the same call finds it, from the caller's departure on.
@@ -37,7 +39,7 @@ pub(super) struct OpenCall<R: Send + 'static> {
 
 /// What ended a wait.
 enum Woken<R> {
-    Ended(Result<R, JoinError>),
+    Ended(Result<R, Unfinished>),
     TimeOver,
     DeadlineOver,
     CallerLeft,
@@ -57,7 +59,7 @@ impl<R: Send + 'static> OpenCall<R> {
         site: &'static CallSite,
         request: Arc<CallRequest>,
         context: Arc<JobContext>,
-        body: JoinHandle<R>,
+        body: Running<R>,
         conclude: fn(R) -> Outcome,
     ) -> Self {
         Self { site, request, context, conclude, body: Some(body), adopting: None, taken_in: None }
@@ -197,23 +199,19 @@ impl<R: Send + 'static> OpenCall<R> {
                         }
                         return Reply::Inline(result);
                     }
-                    Err(error) => match error.try_into_panic() {
-                        Ok(panic) => {
-                            let message = format!("{tool} panicked: {}", panic_message(&*panic));
-                            tell("panicked", elapsed);
-                            // The caller is told; a log is read by others.
-                            if self.site.redact {
-                                tracing::error!(
-                                    "{tool} panicked; what it said is not shown (redact)"
-                                );
-                            } else {
-                                tracing::error!("{message}");
-                            }
-                            CallError::new(CallErrorKind::Panic, tool, message)
+                    Err(Unfinished::Panicked(panic)) => {
+                        let message = format!("{tool} panicked: {}", panic_message(&*panic));
+                        tell("panicked", elapsed);
+                        // The caller is told; a log is read by others.
+                        if self.site.redact {
+                            tracing::error!("{tool} panicked; what it said is not shown (redact)");
+                        } else {
+                            tracing::error!("{message}");
                         }
-                        // Only the end of the runtime aborts a body whose call is open.
-                        Err(_) => stopping(tool),
-                    },
+                        CallError::new(CallErrorKind::Panic, tool, message)
+                    }
+                    // Only the end of the runtime aborts a body whose call is open.
+                    Err(Unfinished::Aborted) => stopping(tool),
                 }
             }
             Woken::DeadlineOver => {

@@ -12,7 +12,7 @@ use crate::call_site::CallSite;
 use crate::context::JobContext;
 use crate::hosts::Patience;
 use crate::job::{JobId, JobRecord, Progress, Rerun};
-use crate::manager::{Adoption, InlineCompletion, JobManager, OpenCallGuard, Origin};
+use crate::manager::{Adoption, Carrier, InlineCompletion, JobManager, OpenCallGuard, Origin};
 use crate::observe;
 use crate::reply::FollowUp;
 
@@ -49,6 +49,8 @@ pub(crate) struct CallRequest {
     pub(crate) followed: Option<OnceLock<Arc<JobContext>>>,
     /// The arguments, where the call may run again after the end of its server.
     pub(crate) arguments: Option<Map<String, Value>>,
+    /// How the body has to be spawned, where a plain spawn would cut it off from its caller.
+    pub(crate) carrier: Option<Carrier>,
     /// The job whose work runs again by this call.
     pub(crate) reruns: Option<Arc<JobRecord>>,
     /// The end of the call, where it ended within its budget and its result goes into a state.
@@ -87,6 +89,7 @@ impl CallRequest {
             became: OnceLock::new(),
             followed: None,
             arguments: None,
+            carrier: None,
             reruns: None,
             completed: OnceLock::new(),
         }

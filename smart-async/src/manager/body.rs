@@ -6,15 +6,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::task::{AbortHandle, JoinHandle};
-
+use super::running::{Abort, Running, Unfinished};
 use crate::context::JobContext;
 use crate::job::{FailureKind, JobFailure, Outcome, kept};
 
 /// A body that runs in a task of its own.
 pub(crate) struct Body {
     ended: Pin<Box<dyn Future<Output = Ended> + Send>>,
-    abort: AbortHandle,
+    abort: Abort,
 }
 
 /// How a body ended.
@@ -28,7 +27,7 @@ pub(super) enum Ended {
 
 impl Body {
     /// `conclude` says what the body's result means to a job; it runs when the body has ended, and may panic.
-    pub(crate) fn new<R: Send + 'static>(body: JoinHandle<R>, conclude: fn(R) -> Outcome) -> Self {
+    pub(crate) fn new<R: Send + 'static>(body: Running<R>, conclude: fn(R) -> Outcome) -> Self {
         let abort = body.abort_handle();
         let ended = async move {
             match body.await {
@@ -37,10 +36,10 @@ impl Body {
                         |panic| Err(panicked("turning its result into JSON", &*panic)),
                     ),
                 ),
-                Err(error) => match error.try_into_panic() {
-                    Ok(panic) => Ended::Concluded(Err(panicked("the work", &*panic))),
-                    Err(_) => Ended::Aborted,
-                },
+                Err(Unfinished::Panicked(panic)) => {
+                    Ended::Concluded(Err(panicked("the work", &*panic)))
+                }
+                Err(Unfinished::Aborted) => Ended::Aborted,
             }
         };
         Self { ended: Box::pin(ended), abort }

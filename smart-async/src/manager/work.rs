@@ -132,7 +132,10 @@ impl JobManager {
         .with_id(id);
         let start = |context: &Arc<JobContext>| {
             let current = CurrentJob::new(Arc::clone(context));
-            Body::new(observe::spawn(context.run(run(work, current))), std::convert::identity)
+            Body::new(
+                observe::spawn(context.run(run(work, current))).into(),
+                std::convert::identity,
+            )
         };
         self.enqueue(adoption, context, start).await?;
         Ok(id)

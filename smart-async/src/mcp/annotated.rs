@@ -10,6 +10,7 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio_util::sync::CancellationToken;
 
 use super::outcome;
+use super::peer_requests::carrier;
 use super::progress::{Listener, followed};
 use super::server::JobServer;
 use super::tasks::{created, takes_tasks};
@@ -39,6 +40,7 @@ impl<S: ServerHandler> JobServer<S> {
         let as_task = takes_tasks(&context);
         let patience = self.patience(&context);
         let mut listener = Listener::of(&context);
+        let carrier = carrier(&context);
         let key =
             CallKey::new(std::any::type_name::<S>(), &request.name, request.arguments.as_ref());
         if let Some(live) = self.manager.live().undelivered(key)
@@ -62,6 +64,7 @@ impl<S: ServerHandler> JobServer<S> {
             label: wishes.label,
             key: Some(key),
             followed: listener.is_some().then(OnceLock::new),
+            carrier,
             caller: caller.clone(),
             follow_up: self.names.follow_up(),
             body_token,

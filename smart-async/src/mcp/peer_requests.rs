@@ -1,0 +1,48 @@
+//! What a body asks of its own `peer` while its call is open: elicitation, sampling and the like, in the protocols up to
+//! 2025-11-25.
+//!
+//! The SDK knows by a task-local from which request such a question comes, and a task-local does not cross the spawn of a
+//! body. On stdio that does no harm. In a session over HTTP, a question that belongs to no request goes to a stream that its
+//! client may never have opened, and is not answered. The one thing of the SDK that takes the task-local along is its
+//! `TaskManager`; so one of those spawns the body, and does nothing else. It costs some microseconds, which only the calls
+//! pay that need it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use rmcp::RoleServer;
+use rmcp::model::{CallToolResult, RequestMetaObject};
+use rmcp::service::RequestContext;
+use rmcp::task_manager::{TaskManager, TaskOptions};
+
+use crate::manager::{Carrier, Stop};
+
+/// How the body of this call has to be spawned, where a plain spawn would cut it off from its client.
+pub(super) fn carrier(context: &RequestContext<RoleServer>) -> Option<Carrier> {
+    (came_over_http(context) && may_be_asked(context)).then_some(as_part_of_the_request)
+}
+
+/// Over HTTP the SDK puts the head of the request next to it; over streams of bytes there is nothing to put there.
+fn came_over_http(context: &RequestContext<RoleServer>) -> bool {
+    let own = usize::from(context.extensions.get::<RequestMetaObject>().is_some());
+    context.extensions.len() > own
+}
+
+/// Whether a server may send requests to this client, and the client said that it answers any.
+fn may_be_asked(context: &RequestContext<RoleServer>) -> bool {
+    context.protocol_version().is_none_or(|version| version.has_initialize())
+        && context.client_capabilities().is_some_and(|client| {
+            client.elicitation.is_some() || client.sampling.is_some() || client.roots.is_some()
+        })
+}
+
+fn as_part_of_the_request(work: Pin<Box<dyn Future<Output = ()> + Send>>) -> Stop {
+    let carrier = TaskManager::new();
+    carrier.spawn(TaskOptions::new().with_ttl_ms(None), |_| {
+        Box::pin(async move {
+            work.await;
+            Ok(CallToolResult::default())
+        })
+    });
+    Arc::new(move || carrier.shutdown())
+}
