@@ -145,6 +145,11 @@ impl Wire {
         self.send(&json!({"jsonrpc": "2.0", "method": method, "params": params})).await;
     }
 
+    /// Answers a request of the server's.
+    pub async fn respond(&mut self, request: &Value, result: Value) {
+        self.send(&json!({"jsonrpc": "2.0", "id": request["id"], "result": result})).await;
+    }
+
     /// Sends a request, and returns its id.
     pub async fn request(&mut self, method: &str, params: Value) -> i64 {
         self.asked += 1;

@@ -284,3 +284,20 @@ fn tools_answer_with_json_of_the_size_asked_for_and_with_errors_of_the_protocol(
     let ended = with_tasks.ended_task(task["taskId"].as_str().unwrap());
     assert_eq!((&ended["status"], &ended["error"]["code"]), (&json!("failed"), &json!(-32050)));
 }
+
+/// There is no other stream on which the question could come.
+#[test]
+fn what_a_body_asks_its_client_comes_on_the_stream_of_its_call() {
+    let home = TempDir::new().unwrap();
+    let server = Server::start_asking(home.path());
+    let mut client = Client::initialize_with(&server.address, json!({"elicitation": {}}));
+    let mut exchange = client.open_call("test_elicitation", json!({"message": "Who are you?"}));
+    let question = exchange.message().unwrap();
+    assert_eq!(question["method"], "elicitation/create", "{question}");
+    assert_eq!(question["params"]["message"], "Who are you?");
+    let said = json!({"action": "accept", "content": {"username": "ada", "email": "a@b.c"}});
+    assert_eq!(client.respond(&question, said), 202);
+    let answer = exchange.answer();
+    let text = answer["result"]["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains("ada"), "{answer}");
+}

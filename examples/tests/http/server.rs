@@ -13,11 +13,22 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server over a folder.
+    /// Starts a demo server over a folder.
     pub(crate) fn start(home: &Path, arguments: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_demo_server"))
-            .args(["http", "127.0.0.1:0"])
-            .args(arguments)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_demo_server"));
+        command.args(["http", "127.0.0.1:0"]).args(arguments);
+        Self::run(command, home)
+    }
+
+    /// Starts a server that asks its clients.
+    pub(crate) fn start_asking(home: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_conformance_server"));
+        command.arg("127.0.0.1:0");
+        Self::run(command, home)
+    }
+
+    fn run(mut command: Command, home: &Path) -> Self {
+        let mut process = command
             .env("JOB_MCP_HOME", home)
             .env_remove("DEMO_TIMEOUT")
             .stdin(Stdio::null())
