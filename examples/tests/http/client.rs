@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -216,6 +216,7 @@ pub(crate) struct Exchange {
     text: String,
     /// The id of the event that was read last.
     pub(crate) last_event: Option<String>,
+    began: Instant,
 }
 
 impl Exchange {
@@ -232,7 +233,8 @@ impl Exchange {
             let Some((name, value)) = line.split_once(':') else { break };
             headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
         }
-        Self { stream, status, headers, text: String::new(), last_event: None }
+        let (text, last_event, began) = (String::new(), None, Instant::now());
+        Self { stream, status, headers, text, last_event, began }
     }
 
     /// The next message of the stream; `None` at its end.
@@ -268,6 +270,8 @@ impl Exchange {
 
     /// Reads the next piece of the body; `false` at its end.
     fn read_more(&mut self) -> bool {
+        // A stream that is kept alive says something every now and then, and never what is waited for.
+        assert!(self.began.elapsed() < PATIENCE, "nothing came for {PATIENCE:?}");
         let length = match self.headers.get("content-length") {
             Some(length) => length.parse().unwrap(),
             None => {

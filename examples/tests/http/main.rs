@@ -11,6 +11,7 @@
 #![cfg(unix)]
 
 mod client;
+mod own_server;
 mod proxy;
 mod server;
 
@@ -18,9 +19,11 @@ use std::fs;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use smart_async::job::JobQuery;
 use tempfile::TempDir;
 
 use client::{Client, Era, Exchange, TASKS};
+use own_server::Escort;
 use proxy::round_robin;
 use server::Server;
 
@@ -204,6 +207,18 @@ fn without_a_session_a_closed_connection_is_a_departure_and_the_work_goes_on_as_
         let id = job["id"].as_str().unwrap();
         assert_eq!(client.ended(id)["result"], json!({"counted": 60}));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_may_stop_where_its_caller_closes_the_connection() {
+    let (address, jobs, mut stopped) = Escort::serve().await;
+    let leave = move || {
+        let mut client = Client::per_request(&address, json!({}));
+        until_progress(&mut client.open_call("accompany", json!({})));
+    };
+    tokio::task::spawn_blocking(leave).await.unwrap();
+    stopped.wait_for(|stopped| *stopped).await.unwrap();
+    assert_eq!(jobs.list(JobQuery::default()).await.unwrap().total, 0);
 }
 
 #[test]
