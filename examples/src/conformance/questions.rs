@@ -43,7 +43,7 @@ impl Fixtures {
         let params = json!({"messages": [{"role": "user", "content": content}], "maxTokens": 100});
         let request = CreateMessageRequest::new(read(params)?);
         let said = ask(&context, ServerRequest::CreateMessageRequest(request)).await?;
-        let text = said["content"]["text"].as_str().unwrap_or_default();
+        let text = said.pointer("/content/text").and_then(Value::as_str).unwrap_or_default();
         Ok(answer(format!("LLM response: {text}")))
     }
 
@@ -126,7 +126,8 @@ async fn elicited(
     properties: Value,
 ) -> Result<CallToolResult, ErrorData> {
     let said = elicit(context, "Please fill this in", properties, &[]).await?;
-    let (action, content) = (said["action"].as_str().unwrap_or_default(), &said["content"]);
+    let action = said.get("action").and_then(Value::as_str).unwrap_or_default();
+    let content = said.get("content").unwrap_or(&Value::Null);
     Ok(answer(format!("Elicitation completed: action={action}, content={content}")))
 }
 
@@ -136,10 +137,7 @@ async fn elicit(
     properties: Value,
     required: &[&str],
 ) -> Result<Value, ErrorData> {
-    let mut schema = json!({"type": "object", "properties": properties});
-    if !required.is_empty() {
-        schema["required"] = json!(required);
-    }
+    let schema = json!({"type": "object", "properties": properties, "required": required});
     let params = json!({"mode": "form", "message": message, "requestedSchema": schema});
     let request = ElicitRequest::new(read(params)?);
     ask(context, ServerRequest::ElicitRequest(request)).await
