@@ -27,6 +27,7 @@ pub(crate) struct Args {
     pub(crate) blocking: Option<Keyed<()>>,
     pub(crate) always_job: Option<Keyed<()>>,
     pub(crate) task_required: Option<Keyed<()>>,
+    pub(crate) coalesce: Option<Keyed<()>>,
     pub(crate) restart: Option<Keyed<Restart>>,
     pub(crate) max_reruns: Option<Keyed<u32>>,
     pub(crate) on_disconnect: Option<Keyed<OnDisconnect>>,
@@ -76,6 +77,7 @@ enum Key {
     Blocking,
     AlwaysJob,
     TaskRequired,
+    Coalesce,
     Restart,
     MaxReruns,
     OnDisconnect,
@@ -88,7 +90,7 @@ enum Key {
 }
 
 /// Every spelling of every key, in the order in which errors name them, with an example of its use.
-const KEYS: [(&str, Key, &str); 16] = [
+const KEYS: [(&str, Key, &str); 17] = [
     ("timeout_env", Key::TimeoutEnv, "timeout_env = \"SIMULATE_TIMEOUT\""),
     ("default", Key::Default, "default = 20"),
     ("default_timeout", Key::Default, "default_timeout = 20"),
@@ -96,6 +98,7 @@ const KEYS: [(&str, Key, &str); 16] = [
     ("blocking", Key::Blocking, "blocking"),
     ("always_job", Key::AlwaysJob, "always_job"),
     ("task_required", Key::TaskRequired, "task_required"),
+    ("coalesce", Key::Coalesce, "coalesce"),
     ("restart", Key::Restart, "restart = \"rerun\""),
     ("max_reruns", Key::MaxReruns, "max_reruns = 3"),
     ("on_disconnect", Key::OnDisconnect, "on_disconnect = \"cancel\""),
@@ -133,6 +136,7 @@ impl Args {
             Key::Blocking => entry.set(&mut self.blocking, errors),
             Key::AlwaysJob => entry.set(&mut self.always_job, errors),
             Key::TaskRequired => entry.set(&mut self.task_required, errors),
+            Key::Coalesce => entry.set(&mut self.coalesce, errors),
             Key::Restart => entry.fill(&mut self.restart, errors, Entry::restart),
             Key::MaxReruns => entry.fill(&mut self.max_reruns, errors, Entry::positive_number),
             Key::OnDisconnect => entry.fill(&mut self.on_disconnect, errors, Entry::on_disconnect),

@@ -225,6 +225,9 @@ impl<'a> Expansion<'a> {
         if self.args.task_required.is_some() {
             keys.extend(quote!(.task_required()));
         }
+        if self.args.coalesce.is_some() {
+            keys.extend(quote!(.coalesce()));
+        }
         if self.args.reruns() {
             let max_reruns = self.args.max_reruns.as_ref().map_or(1, |max_reruns| max_reruns.value);
             let max_reruns = Literal::u32_unsuffixed(max_reruns);

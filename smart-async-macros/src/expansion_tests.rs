@@ -293,6 +293,15 @@ async fn simulate(&self) -> String { todo!() }"
 );
 
 golden!(
+    coalescing_reaches_the_call_site,
+    Impl,
+    "coalesce",
+    r"
+#[tool]
+async fn simulate(&self) -> String { todo!() }"
+);
+
+golden!(
     what_says_the_usual_leaves_no_trace,
     Impl,
     r#"restart = "fail", store_result = true"#,

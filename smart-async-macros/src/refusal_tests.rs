@@ -189,6 +189,13 @@ wording!(
 );
 
 wording!(
+    only_calls_of_a_tool_are_coalesced,
+    ["async fn simulate(&self) {}", "async fn simulate() -> Result<u8, Error> { todo!() }"]
+        .map(|item| format!("{item}\n{}\n", messages("coalesce", item)))
+        .join("\n")
+);
+
+wording!(
     a_switch_says_true_or_false,
     for_keys(&["store_result = 0", "store_result = \"false\"", "store_result", "redact = true"])
 );

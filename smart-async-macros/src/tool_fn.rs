@@ -151,6 +151,7 @@ impl<'a> ToolFn<'a> {
         if tool.is_none() && !has_hidden_tool {
             shape::check_rerun_of_no_tool(args, errors);
             shape::check_task_of_no_tool(args, errors);
+            shape::check_coalescing_of_no_tool(args, errors);
         }
         let body = match &annotated.body {
             Body::Braces(braces) => braces,

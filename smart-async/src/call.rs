@@ -114,6 +114,10 @@ async fn race<R: Send + 'static>(
     {
         return run_again(site, &request, job, context, spawn, conclude).await;
     }
+    let context = Arc::new(context);
+    if request.joins_another(site, &context) {
+        return Reply::Failed(joined(site.tool));
+    }
     if request.async_mode || site.always_job {
         let manager = request.manager().await;
         // Where nothing can be kept, `always_job` is an ordinary call; who asked for a job is told that there is none.
@@ -122,7 +126,6 @@ async fn race<R: Send + 'static>(
         }
     }
     let budget = budget::of(site, request.patience);
-    let context = Arc::new(context);
     request.began(&context);
     let body = spawn(&context, request.carrier);
     OpenCall::new(site, request, context, body, conclude).answer(budget).await
@@ -133,7 +136,7 @@ async fn as_job_at_once<R: Send + 'static>(
     site: &'static CallSite,
     request: &Arc<CallRequest>,
     manager: &JobManager,
-    context: JobContext,
+    context: Arc<JobContext>,
     spawn: impl Spawn<R>,
     conclude: fn(R) -> Outcome,
 ) -> Reply<R> {
@@ -194,6 +197,12 @@ fn stopping(tool: &str) -> CallError {
         "{tool}: the server is ending, and the work was stopped or not begun; call it again later"
     );
     CallError::new(CallErrorKind::Stopping, tool, message)
+}
+
+/// Seen by what stands between the tool and the server at most: the server answers as the call that was joined.
+fn joined(tool: &str) -> CallError {
+    let message = format!("{tool}: the same call runs already, and its answer is that of this one");
+    CallError::new(CallErrorKind::Joined, tool, message)
 }
 
 fn task_required(tool: &str) -> CallError {

@@ -51,6 +51,8 @@ pub struct CallSite {
     pub(crate) always_job: bool,
     /// Whether only clients that can take tasks may call.
     pub(crate) task_required: bool,
+    /// Whether the same call, made while one runs, gets that one's work.
+    pub(crate) coalesce: bool,
     pub(crate) on_disconnect: OnDisconnect,
     pub(crate) on_cancel: OnCancel,
     /// How often the call may run again after the end of its server; 0 where it never does.
@@ -72,6 +74,7 @@ impl CallSite {
             deadline: None,
             always_job: false,
             task_required: false,
+            coalesce: false,
             on_disconnect: OnDisconnect::Keep,
             on_cancel: OnCancel::Auto,
             max_reruns: 0,
@@ -113,6 +116,13 @@ impl CallSite {
     #[must_use]
     pub const fn task_required(mut self) -> Self {
         self.task_required = true;
+        self
+    }
+
+    /// The same call, made while one runs, gets that one's work.
+    #[must_use]
+    pub const fn coalesce(mut self) -> Self {
+        self.coalesce = true;
         self
     }
 

@@ -159,6 +159,8 @@ pub enum CallErrorKind {
     Stopping,
     /// The tool takes calls of clients only that can take tasks (`task_required`). The work was not started.
     TaskRequired,
+    /// The same call runs already, and its answer becomes that of this one (`coalesce`). No client sees this.
+    Joined,
 }
 
 impl CallErrorKind {
@@ -171,6 +173,7 @@ impl CallErrorKind {
             Self::NotDurable => "not_durable",
             Self::Stopping => "stopping",
             Self::TaskRequired => "task_required",
+            Self::Joined => "joined",
         }
     }
 }

@@ -136,6 +136,61 @@ impl Workshop {
         order.what
     }
 
+    /// As `make`, once for all who ask for the same.
+    #[smart_async(default = 5, coalesce)]
+    #[tool]
+    async fn make_shared(&self, Parameters(order): Parameters<Order>) -> Json<Piece> {
+        let _over = self.begin();
+        smart_async::progress().report(1, 2, "waiting at the gate");
+        self.gate.opened().await;
+        Json(Piece { made: order.what })
+    }
+
+    /// As `make_later`, once for all who ask for the same.
+    #[smart_async(always_job, coalesce)]
+    #[tool]
+    async fn make_shared_later(&self, Parameters(order): Parameters<Order>) -> String {
+        let _over = self.begin();
+        self.gate.opened().await;
+        order.what
+    }
+
+    /// Fails as `fail` does, for all who ask.
+    #[smart_async(default = 5, coalesce)]
+    #[tool]
+    async fn fail_shared(&self) -> Result<CallToolResult, ErrorData> {
+        let _over = self.begin();
+        self.gate.opened().await;
+        Err(ErrorData::invalid_params("the wood is rotten", None))
+    }
+
+    /// Panics once the gate is open, for all who ask.
+    #[smart_async(default = 5, coalesce)]
+    #[tool]
+    async fn panic_shared(&self) -> String {
+        let _over = self.begin();
+        self.gate.opened().await;
+        panic!("the saw is broken");
+    }
+
+    /// Stops when its caller is gone, unless others wait.
+    #[smart_async(default = 60, on_disconnect = "cancel", coalesce)]
+    #[tool]
+    async fn accompany_all(&self) -> String {
+        let _over = self.begin();
+        self.gate.opened().await;
+        "not alone".to_owned()
+    }
+
+    /// Runs for at most three seconds, for all who ask.
+    #[smart_async(deadline = 3, coalesce)]
+    #[tool]
+    async fn hurry_shared(&self) -> String {
+        let _over = self.begin();
+        self.gate.opened().await;
+        "in time".to_owned()
+    }
+
     /// Is for clients that know tasks.
     #[smart_async(default = 5, task_required)]
     #[tool]

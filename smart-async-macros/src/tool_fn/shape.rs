@@ -176,6 +176,17 @@ pub(super) fn check_task_of_no_tool(args: &Args, errors: &mut Errors) {
     }
 }
 
+/// Refuses to share the run of a function whose calls nobody can compare. Whether this is a tool, the caller has found out.
+pub(super) fn check_coalescing_of_no_tool(args: &Args, errors: &mut Errors) {
+    if let Some(coalesce) = &args.coalesce {
+        errors.at(
+            &coalesce.key,
+            "`coalesce` is for a tool: only a server sees the arguments that make two calls the same, and this function \
+             has no `#[tool]`; add one below, or remove `coalesce`",
+        );
+    }
+}
+
 /// Refuses a `#[tool]` that is there on a condition: it would be found too late to be extended.
 pub(super) fn check_hidden_tools(attributes: &[Attribute], errors: &mut Errors) -> bool {
     let mut is_there = false;

@@ -18,7 +18,7 @@ use crate::call_site::CallSite;
 use crate::context::JobContext;
 use crate::job::{JobStatus, Outcome};
 use crate::manager::{
-    Adopted, Body, InlineCompletion, JobManager, LiveJob, Running, Unfinished, panic_message,
+    Adopted, Body, InlineCompletion, JobManager, Left, LiveJob, Running, Unfinished, panic_message,
 };
 use crate::reply::{CallError, CallErrorKind, JobTicket, Reply};
 use crate::store::StoreError;
@@ -265,6 +265,11 @@ impl<R: Send + 'static> OpenCall<R> {
     /// Keeps the work as a job, or stops it.
     fn settle(&mut self, departure: &Departure) {
         let keep = self.site.keeps_after(departure);
+        let keep = match self.request.leads.get() {
+            // Others wait for the same work: then it is not this caller's to stop.
+            Some(lead) => lead.live().left(keep) != Left::Closed,
+            None => keep,
+        };
         tracing::debug!(?departure, keep, "the caller left before the answer");
         if keep {
             self.keep_as_job();

@@ -1,5 +1,6 @@
 //! What is known of the request that a call came with: which manager, which wishes, and who waits for the answer. `JobServer` puts it into a task-local; without one, there is nothing to know.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -12,7 +13,9 @@ use crate::call_site::CallSite;
 use crate::context::JobContext;
 use crate::hosts::Patience;
 use crate::job::{JobId, JobRecord, Progress, Rerun};
-use crate::manager::{Adoption, Carrier, InlineCompletion, JobManager, OpenCallGuard, Origin};
+use crate::manager::{
+    Adoption, Carrier, InlineCompletion, JobManager, Lead, LiveJob, OpenCallGuard, Origin,
+};
 use crate::observe;
 use crate::reply::FollowUp;
 
@@ -37,6 +40,12 @@ pub(crate) struct CallRequest {
     pub(crate) label: Option<String>,
     /// What the same call would have in common with this one.
     pub(crate) key: Option<CallKey>,
+    /// The tool that was called, where the same call may share its run.
+    pub(crate) shares: Option<Cow<'static, str>>,
+    /// The lead of the call, where others may share its run.
+    pub(crate) leads: OnceLock<Arc<Lead>>,
+    /// The same call that runs already, and that this one waits for.
+    pub(crate) joins: OnceLock<Arc<LiveJob>>,
     /// Who waits for the answer.
     pub(crate) caller: Caller,
     /// How to follow a job.
@@ -83,6 +92,9 @@ impl CallRequest {
             patience: None,
             label: None,
             key: None,
+            shares: None,
+            leads: OnceLock::new(),
+            joins: OnceLock::new(),
             caller: Caller::default(),
             follow_up: Arc::default(),
             body_token: CancellationToken::new(),
@@ -119,11 +131,31 @@ impl CallRequest {
     pub(crate) fn adoption(&self, site: &'static CallSite) -> Adoption {
         let rerun = self.arguments.as_ref().filter(|_| site.max_reruns > 0);
         let rerun = rerun.map(|arguments| Rerun::new(arguments.clone(), site.max_reruns));
-        Adoption::of_call(self.origin(site), self.label.clone(), rerun)
+        let adoption = Adoption::of_call(self.origin(site), self.label.clone(), rerun);
+        adoption.led_by(self.leads.get().filter(|lead| lead.live().is_of(site)).cloned())
     }
 
     pub(crate) const fn origin(&self, site: &'static CallSite) -> Origin {
         Origin { site, key: self.key }
+    }
+
+    /// Whether the same call runs already, so that this one joins it; if not, this one leads where its tool says so. What a
+    /// handler calls beside the tool that it was called for has nothing to do with the request's arguments.
+    pub(crate) fn joins_another(&self, site: &'static CallSite, context: &Arc<JobContext>) -> bool {
+        let is_asked_for = self.shares.as_ref().is_some_and(|tool| tool == site.tool);
+        let Some(manager) = self.manager.as_ref().filter(|_| site.coalesce && is_asked_for) else {
+            return false;
+        };
+        if self.leads.get().is_some() || self.joins.get().is_some() {
+            return false;
+        }
+        match manager.lead(self.origin(site), context) {
+            Ok(lead) => {
+                let _ = self.leads.set(lead);
+                false
+            }
+            Err(live) => self.joins.set(live).is_ok(),
+        }
     }
 
     pub(crate) async fn manager(&self) -> JobManager {

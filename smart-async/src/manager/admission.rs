@@ -12,6 +12,7 @@ use tracing::Instrument;
 
 use super::body::Body;
 use super::kept_back::progress_for_the_store;
+use super::lead::Lead;
 use super::live::LiveJob;
 pub(crate) use super::live::Origin;
 use super::supervisor::interrupted;
@@ -36,6 +37,8 @@ pub(crate) struct Adoption {
     pub(super) rerun: Option<Rerun>,
     /// The state that the result goes into.
     pub(super) state_target: Option<StateTarget>,
+    /// The lead of the call, where others may share its run.
+    pub(super) lead: Option<Arc<Lead>>,
 }
 
 impl Adoption {
@@ -49,6 +52,19 @@ impl Adoption {
             origin: Some(origin),
             rerun,
             ..Self::default()
+        }
+    }
+
+    /// The same, of a call whose run others may share.
+    pub(crate) fn led_by(self, lead: Option<Arc<Lead>>) -> Self {
+        Self { lead, ..self }
+    }
+
+    /// The work: as others have found it already, where they could.
+    fn live(&self, context: Arc<JobContext>) -> Arc<LiveJob> {
+        match &self.lead {
+            Some(lead) => Arc::clone(lead.live()),
+            None => LiveJob::new(context, self.origin),
         }
     }
 
@@ -135,7 +151,7 @@ impl JobManager {
             let _open = open;
             manager.ready().await;
             manager.record_running(&adoption, &context).await?;
-            let live = LiveJob::new(context, adoption.origin);
+            let live = adoption.live(context);
             Ok(Adopted { manager, live: Some(live), deadline: adoption.deadline })
         })
     }
@@ -192,7 +208,7 @@ impl JobManager {
     pub(crate) async fn enqueue(
         &self,
         adoption: Adoption,
-        context: JobContext,
+        context: Arc<JobContext>,
         start: impl FnOnce(&Arc<JobContext>) -> Body + Send + 'static,
     ) -> Result<Arc<JobRecord>, Error> {
         let manager = self.clone();
@@ -210,7 +226,6 @@ impl JobManager {
             if adoption.rerun.is_some() {
                 manager.hold_name(&context);
             }
-            let context = Arc::new(context);
             let id = context.id();
             if manager.store().get(id).await?.is_some() {
                 return Err(StoreError::Duplicate(id).into());
@@ -227,7 +242,7 @@ impl JobManager {
                     return Err(error.into());
                 }
             };
-            let live = LiveJob::new(context, adoption.origin);
+            let live = adoption.live(context);
             manager.live().insert(&live);
             manager.announce(&record);
             let span = live.span();
@@ -239,7 +254,7 @@ impl JobManager {
 
     /// Takes in work whose caller has left, so that the same call finds it from now on.
     pub(crate) fn take_in(&self, adoption: &Adoption, context: &Arc<JobContext>) -> Arc<LiveJob> {
-        let live = LiveJob::new(Arc::clone(context), adoption.origin);
+        let live = adoption.live(Arc::clone(context));
         self.live().insert(&live);
         self.live().remember_undelivered(&live);
         live

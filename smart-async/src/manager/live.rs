@@ -45,6 +45,20 @@ pub(crate) struct LiveJob {
 struct Delivery {
     waiting: usize,
     delivered: bool,
+    /// The last one left, and the work is being stopped: nobody can join it any more.
+    closed: bool,
+}
+
+/// What the departure of a caller means to the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "the work may have to be stopped"]
+pub(crate) enum Left {
+    /// Nothing: others wait for its answer, or have one.
+    OthersCare,
+    /// It goes on for the caller's return.
+    Kept,
+    /// It has to be stopped.
+    Closed,
 }
 
 impl LiveJob {
@@ -87,9 +101,23 @@ impl LiveJob {
         self.delivery.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Somebody made the same call again, and waits for its answer.
-    pub(crate) fn attached(&self) {
-        self.delivery().waiting += 1;
+    /// Whether this is the work of that function.
+    pub(crate) fn is_of(&self, site: &CallSite) -> bool {
+        self.site().is_some_and(|own| std::ptr::eq(own, site))
+    }
+
+    fn coalesces(&self) -> bool {
+        self.site().is_some_and(|site| site.coalesce)
+    }
+
+    /// Somebody makes the same call, and waits for its answer from now on. No, where the work is being stopped.
+    pub(crate) fn attached(&self) -> bool {
+        let mut delivery = self.delivery();
+        let open = !delivery.closed && !self.cancel_requested.is_cancelled();
+        if open {
+            delivery.waiting += 1;
+        }
+        open
     }
 
     /// One of them has its answer.
@@ -99,12 +127,16 @@ impl LiveJob {
         delivery.delivered = true;
     }
 
-    /// One of them left without an answer. Says whether nobody is left who waits for one or has got one: then it is for
-    /// the last one's departure to say what becomes of the work.
-    pub(crate) fn left(&self) -> bool {
+    /// One of them left without an answer. Where nobody is left who waits for one or has got one, it is for the last one's
+    /// departure to say whether the work is kept.
+    pub(crate) fn left(&self, keep: bool) -> Left {
         let mut delivery = self.delivery();
         delivery.waiting = delivery.waiting.saturating_sub(1);
-        delivery.waiting == 0 && !delivery.delivered
+        if delivery.waiting > 0 || delivery.delivered {
+            return Left::OthersCare;
+        }
+        delivery.closed = !keep;
+        if keep { Left::Kept } else { Left::Closed }
     }
 
     /// Wakes those who wait for a change.
@@ -115,6 +147,10 @@ impl LiveJob {
     pub(super) fn ends_with(&self, event: &JobEvent) {
         *self.how_it_ended() = Some(Arc::new(event.clone()));
         self.ended.notify_waiters();
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.how_it_ended().is_some()
     }
 
     fn how_it_ended(&self) -> MutexGuard<'_, Option<Arc<JobEvent>>> {
@@ -134,14 +170,15 @@ impl LiveJob {
     }
 }
 
-/// The live jobs by id, and those among them whose ticket never reached a caller, by what was called.
+/// The live jobs by id; and by what was called, those that the same call gets: the ones whose ticket never reached a
+/// caller, and the ones that calls share, these from the beginning of the call on.
 #[derive(Debug, Default)]
 pub(crate) struct LiveJobs(Mutex<Jobs>);
 
 #[derive(Debug, Default)]
 struct Jobs {
     by_id: HashMap<JobId, Arc<LiveJob>>,
-    undelivered: HashMap<CallKey, Arc<LiveJob>>,
+    by_call: HashMap<CallKey, Arc<LiveJob>>,
 }
 
 impl LiveJobs {
@@ -155,7 +192,7 @@ impl LiveJobs {
 
     pub(super) fn remove(&self, job: &LiveJob) {
         self.jobs().by_id.remove(&job.id());
-        self.forget_undelivered(job);
+        self.forget(job);
         job.touch();
     }
 
@@ -179,21 +216,49 @@ impl LiveJobs {
         let Some(key) = job.key() else { return };
         let mut jobs = self.jobs();
         if jobs.by_id.contains_key(&job.id()) {
-            jobs.undelivered.insert(key, Arc::clone(job));
+            jobs.by_call.insert(key, Arc::clone(job));
         }
     }
 
-    /// Forgets it again: a caller has been told, or it has ended.
+    /// A caller has been told of this job: the same call gets it no more, unless calls share it.
     pub(crate) fn forget_undelivered(&self, job: &LiveJob) {
+        if !job.coalesces() {
+            self.forget(job);
+        }
+    }
+
+    /// The same call does not get this work any more.
+    pub(crate) fn forget(&self, job: &LiveJob) {
         let Some(key) = job.key() else { return };
         let mut jobs = self.jobs();
-        if jobs.undelivered.get(&key).is_some_and(|known| known.id() == job.id()) {
-            jobs.undelivered.remove(&key);
+        if jobs.by_call.get(&key).is_some_and(|known| std::ptr::eq(&**known, job)) {
+            jobs.by_call.remove(&key);
         }
     }
 
-    /// The job that the same call became, whose caller went away without its ticket.
-    pub(crate) fn undelivered(&self, key: CallKey) -> Option<Arc<LiveJob>> {
-        self.jobs().undelivered.get(&key).cloned()
+    /// The work that the same call gets.
+    pub(crate) fn called(&self, key: CallKey) -> Option<Arc<LiveJob>> {
+        self.jobs().by_call.get(&key).cloned()
+    }
+
+    /// Has the same call find this work from now on, unless it finds another's: then that one counts one more who waits,
+    /// and is returned. Work that is being stopped is found no more.
+    pub(super) fn lead(&self, job: &Arc<LiveJob>) -> Result<(), Arc<LiveJob>> {
+        let Some(key) = job.key() else { return Ok(()) };
+        let mut jobs = self.jobs();
+        if let Some(known) = jobs.by_call.get(&key)
+            && known.attached()
+        {
+            return Err(Arc::clone(known));
+        }
+        job.attached();
+        jobs.by_call.insert(key, Arc::clone(job));
+        Ok(())
+    }
+
+    /// Whether this work is a job by now, or is kept as one.
+    pub(crate) fn holds(&self, job: &LiveJob) -> bool {
+        let known = self.get(job.id());
+        known.is_some_and(|known| std::ptr::eq(&*known, job))
     }
 }

@@ -201,6 +201,11 @@ impl JobManager {
         self.hold_name(&context);
         let live = LiveJob::new(Arc::new(context), Some(origin));
         self.live().insert(&live);
+        if origin.site.coalesce {
+            // Somebody was told of it in an earlier life: whoever shares it now cannot stop it by leaving.
+            live.delivered();
+            self.live().remember_undelivered(&live);
+        }
         let span = live.span();
         let deadline = origin.site.deadline;
         observe::spawn(self.clone().launch(live, start, deadline).instrument(span));

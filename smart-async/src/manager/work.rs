@@ -137,7 +137,7 @@ impl JobManager {
                 std::convert::identity,
             )
         };
-        self.enqueue(adoption, context, start).await?;
+        self.enqueue(adoption, Arc::new(context), start).await?;
         Ok(id)
     }
 }

@@ -21,7 +21,7 @@ use crate::call::{CallRequest, Caller};
 use crate::call_key::CallKey;
 use crate::hosts::Patience;
 use crate::job::kept;
-use crate::manager::{InlineCompletion, LiveJob};
+use crate::manager::{InlineCompletion, Left, LiveJob};
 use crate::observe;
 use crate::reply::JobTicket;
 
@@ -43,15 +43,13 @@ impl<S: ServerHandler> JobServer<S> {
         let carrier = carrier(&context);
         let key =
             CallKey::new(std::any::type_name::<S>(), &request.name, request.arguments.as_ref());
-        if let Some(live) = self.manager.live().undelivered(key)
-            && let Some(answer) = followed(
-                &mut listener,
-                || live.context.progress.read(),
-                self.attach(&live, &caller, wishes.async_mode, as_task, patience),
-            )
-            .await
+        let follower = Follower { caller: &caller, at_once: wishes.async_mode, as_task, patience };
+        // What answers a question is no new call.
+        let is_new = request.input_responses.is_none() && request.request_state.is_none();
+        if let Some(live) = self.manager.live().called(key).filter(|_| is_new)
+            && follower.may_have(&live)
         {
-            return answer;
+            return self.follow(&mut listener, &live, follower).await;
         }
         // The request's own token fires when the answer goes out; the body's has to outlive the ticket.
         let body_token = CancellationToken::new();
@@ -63,6 +61,7 @@ impl<S: ServerHandler> JobServer<S> {
             patience,
             label: wishes.label,
             key: Some(key),
+            shares: is_new.then(|| request.name.clone()),
             followed: listener.is_some().then(OnceLock::new),
             carrier,
             caller: caller.clone(),
@@ -73,14 +72,25 @@ impl<S: ServerHandler> JobServer<S> {
         });
         let answer = Arc::clone(&call).serve(self.inner().call_tool(request, context));
         let answer = followed(&mut listener, || call.progress(), answer).await;
+        if let Some(live) = call.joins.get() {
+            return self.follow(&mut listener, live, follower).await;
+        }
+        let leads = call.leads.get();
+        if let Some(lead) = leads.filter(|_| call.became.get().is_none()) {
+            lead.answered(&outcome::of_answer(&answer));
+        }
         if let Some(completion) = call.completed.get() {
             self.hydrate_inline(completion, &answer).await;
         }
-        if caller.has_left()
-            && let Some(live) = call.became.get().and_then(|id| self.manager.live().get(*id))
-        {
-            live.attached();
-            self.ticket_was_lost(&live, &caller).await;
+        if let Some(live) = call.became.get().and_then(|id| self.manager.live().get(*id)) {
+            if caller.has_left() {
+                // Who leads is counted from the beginning; of work that is being stopped nothing is left to say.
+                if leads.is_some() || live.attached() {
+                    self.ticket_was_lost(&live, &caller).await;
+                }
+            } else if leads.is_some() {
+                live.delivered();
+            }
         }
         match call.became.get() {
             Some(id) if as_task && answer.is_ok() => {
@@ -114,56 +124,65 @@ impl<S: ServerHandler> JobServer<S> {
     /// as the annotation says. Where another caller has the ticket, or still waits for it, nothing changes.
     async fn ticket_was_lost(&self, live: &Arc<LiveJob>, caller: &Caller) {
         let departure = caller.departure().await;
-        if !live.left() {
-            return;
-        }
-        if live.site().is_none_or(|site| site.keeps_after(&departure)) {
-            self.manager.live().remember_undelivered(live);
-        } else {
-            self.manager.live().forget_undelivered(live);
-            self.manager.request_cancel(live);
-            // On disk as well, so that the work does not run again if this process ends first.
-            let (manager, id) = (self.manager.clone(), live.id());
-            observe::try_spawn(async move {
-                let _ = manager.cancel(id).await;
-            });
+        let keep = live.site().is_none_or(|site| site.keeps_after(&departure));
+        match live.left(keep) {
+            Left::OthersCare => {}
+            Left::Kept => self.manager.live().remember_undelivered(live),
+            Left::Closed => {
+                self.manager.live().forget(live);
+                self.manager.request_cancel(live);
+                // On disk as well, so that the work does not run again if this process ends first.
+                let (manager, id) = (self.manager.clone(), live.id());
+                observe::try_spawn(async move {
+                    let _ = manager.cancel(id).await;
+                });
+            }
         }
     }
 
-    /// The same call as one whose caller went away without an answer gets that one's, and starts no second run; `None`
-    /// where it may not have it.
+    /// Answers a call as the same one that runs already, and starts no second run. The caller counts as one who waits.
+    async fn follow(
+        &self,
+        listener: &mut Option<Listener>,
+        live: &Arc<LiveJob>,
+        follower: Follower<'_>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let answer = self.attach(live, follower);
+        followed(listener, || live.context.progress.read(), answer).await
+    }
+
+    /// Waits for the work, and answers with its result or, after the follower's own budget, with its ticket.
     async fn attach(
         &self,
         live: &Arc<LiveJob>,
-        caller: &Caller,
-        at_once: bool,
-        as_task: bool,
-        patience: Option<Patience>,
-    ) -> Option<Result<CallToolResponse, ErrorData>> {
-        // A client that may not call the tool is refused as for a new call.
-        let site = live.site().filter(|site| as_task || !site.task_required)?;
-        tracing::debug!(job_id = %live.id(), tool = site.tool, "the caller came back to work that runs already");
-        live.attached();
-        let mut wait = if at_once { Duration::ZERO } else { budget::of(site, patience) };
+        follower: Follower<'_>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let Follower { caller, at_once, as_task, patience } = follower;
+        let tool = &*live.context.tool;
+        tracing::debug!(job_id = %live.id(), %tool, "the same call runs already");
+        let waited_for = live.site().filter(|site| !at_once && !site.always_job);
+        let mut wait = waited_for.map(|site| budget::of(site, patience)).unwrap_or_default();
+        let mut pause = Duration::from_millis(50);
         loop {
             tokio::select! {
                 biased;
                 ending = live.ending() => {
                     live.delivered();
                     self.manager.live().forget_undelivered(live);
-                    return Some(outcome::of_ending(&ending).map(CallToolResponse::from));
+                    return outcome::of_ending(&ending).map(CallToolResponse::from);
                 }
                 () = caller.left() => {
                     self.ticket_was_lost(live, caller).await;
-                    return Some(Ok(in_band_error("the caller has left", None).into()));
+                    return Ok(in_band_error("the caller has left", None).into());
                 }
                 () = self.manager.halted() => {
-                    return Some(Ok(in_band_error("the server is ending", None).into()));
+                    return Ok(in_band_error("the server is ending", None).into());
                 }
                 () = tokio::time::sleep(wait) => {}
             }
-            // An id that is not on disk is not handed out: then the wait goes on.
+            // An id that is not on disk, or whose record may yet be taken back, is not handed out: then the wait goes on.
             if self.manager.hands_out_ids()
+                && self.manager.live().holds(live)
                 && let Ok(job) = self.manager.status(live.id()).await
                 && !job.status().is_terminal()
                 && !caller.has_left()
@@ -171,25 +190,36 @@ impl<S: ServerHandler> JobServer<S> {
                 live.delivered();
                 self.manager.live().forget_undelivered(live);
                 if as_task {
-                    return Some(
-                        created(&self.manager, live.id()).await.map(CallToolResponse::from),
-                    );
+                    return created(&self.manager, live.id()).await.map(CallToolResponse::from);
                 }
                 let happened =
                     "This call was made before and its work still runs in the background.";
-                let poll_after = self.manager.poll_after(site.tool, live.context.began.elapsed());
+                let poll_after = self.manager.poll_after(tool, live.context.began.elapsed());
                 let follow_up = self.names.follow_up();
-                let ticket = JobTicket::new(
-                    live.id(),
-                    job.status(),
-                    happened,
-                    site.tool,
-                    &follow_up,
-                    poll_after,
-                );
-                return Some(Ok(ticket.to_result().into()));
+                let ticket =
+                    JobTicket::new(live.id(), job.status(), happened, tool, &follow_up, poll_after);
+                return Ok(ticket.to_result().into());
             }
-            wait = Duration::from_secs(1);
+            wait = pause;
+            pause = (pause * 2).min(Duration::from_secs(1));
         }
+    }
+}
+
+/// A caller that gets the work of the same call, and what it wishes.
+#[derive(Clone, Copy)]
+struct Follower<'a> {
+    caller: &'a Caller,
+    /// It wants a job at once.
+    at_once: bool,
+    as_task: bool,
+    patience: Option<Patience>,
+}
+
+impl Follower<'_> {
+    /// Whether the caller gets this work; it counts as one who waits then. A client that may not call the tool is refused
+    /// as for a new call, and work that is being stopped is left alone.
+    fn may_have(self, live: &LiveJob) -> bool {
+        live.site().is_some_and(|site| self.as_task || !site.task_required) && live.attached()
     }
 }

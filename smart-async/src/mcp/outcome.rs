@@ -51,6 +51,21 @@ fn of_error(error: &ErrorData) -> JobFailure {
     failure
 }
 
+/// How work ended whose call was answered with this, to those who share it.
+pub(super) fn of_answer(answer: &Result<CallToolResponse, ErrorData>) -> JobEvent {
+    let outcome = match answer {
+        Ok(CallToolResponse::Complete(result)) => of_result(result),
+        Ok(_) => Err(JobFailure::error(
+            "the same call was running, and asked its caller for something; make this call again",
+        )),
+        Err(error) => Err(of_error(error)),
+    };
+    match outcome {
+        Ok(output) => JobEvent::Complete(output),
+        Err(failure) => JobEvent::Fail(failure),
+    }
+}
+
 /// What a tool would have answered with inline, whose work ended as this job did.
 pub(super) fn of_ending(ending: &JobEvent) -> Result<CallToolResult, ErrorData> {
     match ending {
