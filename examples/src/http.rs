@@ -12,6 +12,7 @@ use rmcp::ServerHandler;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use smart_async::JobServer;
+use smart_async::transport::HttpTaskSubscriptions;
 use tokio::net::TcpListener;
 
 /// For how long answers that are on their way may travel before what is still open is cut.
@@ -92,7 +93,7 @@ impl HttpServer {
             Arc::new(LocalSessionManager::default()),
             config,
         );
-        let router = Router::new().route_service("/mcp", endpoint);
+        let router = Router::new().route_service("/mcp", HttpTaskSubscriptions::new(endpoint));
         let (written, how) = tokio::sync::oneshot::channel();
         let ended = async move {
             told_to_end.await;

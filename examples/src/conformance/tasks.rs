@@ -48,8 +48,8 @@ impl Fixtures {
         }
     }
 
-    /// Fail as a tool fails, after a second; always a task.
-    #[smart_async(always_job)]
+    /// Fail as a tool fails, after a second; always a task, and for nobody who cannot take one.
+    #[smart_async(always_job, task_required)]
     #[tool]
     async fn failing_job(&self) -> Result<String, String> {
         tokio::time::sleep(Duration::from_secs(1)).await;
