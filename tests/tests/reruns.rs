@@ -73,6 +73,14 @@ impl Mill {
         Json(Flour { flour: what })
     }
 
+    #[smart_async(restart = "rerun", coalesce, always_job)]
+    #[tool]
+    async fn grind_for_all(&self, Parameters(Grist { what }): Parameters<Grist>) -> String {
+        self.begin(&what);
+        self.gate.opened().await;
+        what
+    }
+
     #[smart_async(restart = "rerun", max_reruns = 3)]
     #[tool(name = "grind_on")]
     async fn persistently(&self) -> String {
@@ -222,6 +230,17 @@ async fn an_interrupted_call_runs_again_from_its_arguments_under_its_id() {
     assert_eq!((job.status(), job.attempt), (JobStatus::Completed, 2));
     let result = client.ask("job_result", json!({"job_id": id})).await;
     assert_eq!(result["result"], json!({"flour": "rye"}));
+}
+
+#[tokio::test]
+async fn a_call_that_others_share_is_shared_again_once_it_runs_again() {
+    let (folder, mill) = (TempDir::new().unwrap(), Mill::new());
+    let rye = json!({"what": "rye"});
+    let id = left_behind(&folder, &mill, "grind_for_all", rye.clone()).await;
+    let (client, _jobs) = serve(folder.path(), mill.clone()).await;
+    mill.gate.arrived(2).await;
+    assert_eq!(client.job("grind_for_all", rye).await, id.to_string());
+    assert_eq!(mill.runs().len(), 2);
 }
 
 #[tokio::test]

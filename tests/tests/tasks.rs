@@ -341,7 +341,7 @@ async fn a_task_outlives_its_server() {
     assert_eq!(found["result"]["content"][0]["text"], "a chair");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_large_result_is_in_its_task_whole_and_one_that_is_lost_is_an_error() {
     let folder = tempfile::TempDir::new().unwrap();
     let jobs = JobManager::builder().folder(folder.path()).open().await.unwrap();
