@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::catalogue::Catalogue;
 use super::outcome::spoken;
 use crate::call::CallRequest;
+use crate::call_key::CallKey;
 use crate::job::JobRecord;
 use crate::manager::{Answer, CallsAgain, Has, JobManager};
 
@@ -61,8 +62,11 @@ impl<S: ServerHandler> CallsAgain for CallAgain<S> {
             let body_token = CancellationToken::new();
             context.ct = body_token.clone();
             let arguments = rerun.arguments.clone();
+            // Where calls share a run, the same call shares this one.
+            let key = CallKey::new(std::any::type_name::<S>(), &job.tool, Some(&arguments));
             let request = CallToolRequestParams::new(job.tool.clone()).with_arguments(arguments);
             let call = Arc::new(CallRequest {
+                key: Some(key),
                 body_token,
                 reruns: Some(Arc::clone(&job)),
                 ..CallRequest::unknown(Some(manager))
