@@ -24,6 +24,13 @@ const WAV: &str = "UklGRiwAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YQgAAAAAA
 
 #[tool_router(router = plain_router)]
 impl Fixtures {
+    /// Answer at once, whoever asks: scenarios about the transport call the first tool of the list.
+    #[smart_async]
+    #[tool]
+    async fn acknowledge(&self) -> CallToolResult {
+        answer([ContentBlock::text("acknowledged")])
+    }
+
     /// Answer with text.
     #[smart_async]
     #[tool]

@@ -256,7 +256,12 @@ impl<R: Send + 'static> OpenCall<R> {
     async fn caller_left(&mut self) {
         if let Some(manager) = &self.request.manager {
             let adoption = self.request.adoption(self.site);
-            self.taken_in = Some(manager.take_in(&adoption, &self.context));
+            let live = manager.take_in(&adoption, &self.context);
+            // Who leads is counted from the beginning; any other is from now on, beside those who find the work.
+            if self.request.leads.get().is_none() {
+                live.attached();
+            }
+            self.taken_in = Some(live);
         }
         let departure = self.request.caller.departure().await;
         self.settle(&departure);
@@ -265,9 +270,10 @@ impl<R: Send + 'static> OpenCall<R> {
     /// Keeps the work as a job, or stops it.
     fn settle(&mut self, departure: &Departure) {
         let keep = self.site.keeps_after(departure);
-        let keep = match self.request.leads.get() {
+        let lead = self.request.leads.get().map(|lead| lead.live());
+        let keep = match lead.or(self.taken_in.as_ref()) {
             // Others wait for the same work: then it is not this caller's to stop.
-            Some(lead) => lead.live().left(keep) != Left::Closed,
+            Some(live) => live.left(keep) != Left::Closed,
             None => keep,
         };
         tracing::debug!(?departure, keep, "the caller left before the answer");

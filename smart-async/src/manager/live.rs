@@ -127,6 +127,11 @@ impl LiveJob {
         delivery.delivered = true;
     }
 
+    /// Whether somebody has got an answer, or the ticket.
+    pub(super) fn was_delivered(&self) -> bool {
+        self.delivery().delivered
+    }
+
     /// One of them left without an answer. Where nobody is left who waits for one or has got one, it is for the last one's
     /// departure to say whether the work is kept.
     pub(crate) fn left(&self, keep: bool) -> Left {
@@ -218,6 +223,12 @@ impl LiveJobs {
         if jobs.by_id.contains_key(&job.id()) {
             jobs.by_call.insert(key, Arc::clone(job));
         }
+    }
+
+    /// Has the same call find this work from now on, unless it finds another's.
+    pub(super) fn share(&self, job: &Arc<LiveJob>) {
+        let Some(key) = job.key() else { return };
+        self.jobs().by_call.entry(key).or_insert_with(|| Arc::clone(job));
     }
 
     /// A caller has been told of this job: the same call gets it no more, unless calls share it.

@@ -204,7 +204,7 @@ impl JobManager {
         if origin.site.coalesce {
             // Somebody was told of it in an earlier life: whoever shares it now cannot stop it by leaving.
             live.delivered();
-            self.live().remember_undelivered(&live);
+            self.live().share(&live);
         }
         let span = live.span();
         let deadline = origin.site.deadline;

@@ -147,6 +147,7 @@ impl<S: ServerHandler> JobServer<S> {
         live: &Arc<LiveJob>,
         follower: Follower<'_>,
     ) -> Result<CallToolResponse, ErrorData> {
+        let _open = self.manager.open_call();
         let answer = self.attach(live, follower);
         followed(listener, || live.context.progress.read(), answer).await
     }
@@ -168,7 +169,7 @@ impl<S: ServerHandler> JobServer<S> {
                 biased;
                 ending = live.ending() => {
                     live.delivered();
-                    self.manager.live().forget_undelivered(live);
+                    self.manager.live().forget(live);
                     return outcome::of_ending(&ending).map(CallToolResponse::from);
                 }
                 () = caller.left() => {

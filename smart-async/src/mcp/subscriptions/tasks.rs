@@ -4,9 +4,9 @@
 //! under another name, which `transport` gives it before it is decoded; and what the SDK would send is sent from here.
 
 use rmcp::model::{
-    CustomNotification, CustomRequest, CustomResult, NotificationMetaObject, ServerNotification,
-    SubscriptionFilter, SubscriptionsListenRequestMethod, SubscriptionsListenResult,
-    TaskStatusNotification, TaskStatusNotificationParams,
+    CustomNotification, CustomRequest, CustomResult, ErrorCode, NotificationMetaObject,
+    ServerNotification, SubscriptionFilter, SubscriptionsListenRequestMethod,
+    SubscriptionsListenResult, TaskStatusNotification, TaskStatusNotificationParams,
 };
 use rmcp::service::{RequestContext, ServiceError};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -72,10 +72,15 @@ pub(in crate::mcp) async fn listen_to_tasks<S: ServerHandler>(
                 let mut told = Ok(());
                 for job in news {
                     // What `tasks/get` says at this moment, or nothing where it says nothing any more.
-                    if let Ok(task) = tasks::get(&server.manager, &job.id.to_string()).await {
-                        let mut news = TaskStatusNotification::new(TaskStatusNotificationParams::new(task.task));
-                        news.extensions.insert(meta(&context));
-                        told = told.and(context.peer.send_notification(ServerNotification::TaskStatusNotification(news)).await);
+                    match tasks::get(&server.manager, &job.id.to_string()).await {
+                        Ok(task) => {
+                            let mut news = TaskStatusNotification::new(TaskStatusNotificationParams::new(task.task));
+                            news.extensions.insert(meta(&context));
+                            told = told.and(context.peer.send_notification(ServerNotification::TaskStatusNotification(news)).await);
+                        }
+                        // The store may know it another time; nobody else tells of an end.
+                        Err(error) if error.code == ErrorCode::INTERNAL_ERROR => following.add_and_tell(&job),
+                        Err(_) => {}
                     }
                 }
                 told
