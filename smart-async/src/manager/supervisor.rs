@@ -148,15 +148,16 @@ impl JobManager {
     }
 
     /// Stops a body because the manager ends, and says how its job ends. The body's end is not waited for: the process is
-    /// about to end as well. But work that may run again must not run twice at the same time: until it has stopped, nobody
-    /// is told that it may, and if it never does, the end of the process tells.
+    /// about to end as well. But a job is `cancelled` only once its work has stopped, and work that may run again must not
+    /// run twice at the same time: until it has stopped, nobody is told, and if it never does, the end of the process tells.
     async fn halt(&self, live: &LiveJob, mut body: Body, stop: Option<Stop>) -> JobEvent {
         live.context.cancellation.cancel();
         body.abort();
-        if let Some(stop) = stop {
-            return stop.ending();
+        if stop == Some(Stop::Deadline) {
+            return Stop::Deadline.ending();
         }
         if live.cancel_requested.is_cancelled() {
+            body.ended().await;
             return JobEvent::Cancel;
         }
         if live.site().is_some_and(|site| site.max_reruns > 0)
