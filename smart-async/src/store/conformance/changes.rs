@@ -18,7 +18,7 @@ pub async fn a_change_sees_the_one_before(store: &dyn JobStore) {
     assert!(asked.cancel_requested && asked.progress == progress(1) && asked.updated_at == at(3));
 }
 
-/// A change answers with the record that [`JobRecord::apply`] makes, and that record is there from then on.
+/// A change answers with the record that [`JobRecord::apply`](crate::job::JobRecord::apply) makes, and that record is there from then on.
 pub async fn a_change_answers_with_the_record_as_it_is_then(store: &dyn JobStore) {
     let mut expected = job(store, 0);
     let id = expected.id;
@@ -50,7 +50,7 @@ pub async fn a_change_to_an_unknown_job_is_refused(store: &dyn JobStore) {
     assert!(store.get(id).await.unwrap().is_none());
 }
 
-/// A change that the job's state does not allow is refused as [`JobRecord::apply`] refuses it, and changes nothing, its
+/// A change that the job's state does not allow is refused as [`JobRecord::apply`](crate::job::JobRecord::apply) refuses it, and changes nothing, its
 /// progress included.
 pub async fn a_change_that_the_state_forbids_changes_nothing(store: &dyn JobStore) {
     let pending = inserted(store, 0).await;
