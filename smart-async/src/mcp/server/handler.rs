@@ -1,0 +1,334 @@
+//! What the server around the author's own answers: it passes everything on, adds the job tools and the arguments of
+//! annotated tools, and tells annotated calls which request they came with.
+
+#![expect(
+    deprecated,
+    reason = "what newer protocols gave up is still passed on for the clients of older ones"
+)]
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CancelTaskParams, CancelledNotificationParam,
+    CompleteRequestParams, CompleteResult, CustomNotification, CustomRequest, CustomResult,
+    DiscoverResult, ErrorCode, GetPromptRequestParams, GetPromptResponse, GetSkillRequestParams,
+    GetSkillResult, GetTaskParams, GetTaskResult, InitializeRequestParams, InitializeResult,
+    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListSkillsResult,
+    ListToolsResult, PaginatedRequestParams, ProgressNotificationParam, ProtocolVersion,
+    ReadResourceDirectoryRequestParams, ReadResourceDirectoryResult, ReadResourceRequestParams,
+    ReadResourceResponse, ServerCapabilities, ServerConfig, SetLevelRequestParams,
+    SubscribeRequestParams, SubscriptionFilter, TASKS_EXTENSION_ID, Tool, ToolsCapability,
+    UnsubscribeRequestParams, UpdateTaskParams,
+};
+use rmcp::service::{MaybeSendFuture, NotificationContext, RequestContext, SubscriptionContext};
+use rmcp::{ErrorData, RoleServer, ServerHandler};
+
+use super::JobServer;
+use crate::call::{CallRequest, Caller};
+use crate::mcp::resources::{self, Cursor};
+use crate::mcp::subscriptions;
+use crate::mcp::tasks;
+
+/// Declares what this server serves beyond the wrapped one.
+fn declare(capabilities: &mut ServerCapabilities) {
+    capabilities.tools.get_or_insert_with(ToolsCapability::default);
+    resources::declare(capabilities);
+    capabilities
+        .extensions
+        .get_or_insert_default()
+        .entry(TASKS_EXTENSION_ID.to_owned())
+        .or_default();
+}
+
+/// A server that has none of what it was asked for has an empty list of it.
+fn or_nothing<T: Default>(answer: Result<T, ErrorData>) -> Result<T, ErrorData> {
+    match answer {
+        Err(error) if error.code == ErrorCode::METHOD_NOT_FOUND => Ok(T::default()),
+        answer => answer,
+    }
+}
+
+/// Methods that are the wrapped server's alone.
+macro_rules! pass_on {
+    ($($method:ident($($argument:ident: $kind:ty),*) -> $answer:ty;)*) => {$(
+        fn $method(
+            &self,
+            $($argument: $kind),*
+        ) -> impl Future<Output = $answer> + MaybeSendFuture + '_ {
+            self.inner.$method($($argument),*)
+        }
+    )*};
+}
+
+type Context = RequestContext<RoleServer>;
+type Notified = NotificationContext<RoleServer>;
+
+// A method that a later SDK adds would be answered by its default here, instead of by the wrapped server.
+#[deny(clippy::missing_trait_methods)]
+impl<S: ServerHandler> ServerHandler for JobServer<S> {
+    pass_on! {
+        ping(context: Context) -> Result<(), ErrorData>;
+        complete(request: CompleteRequestParams, context: Context) -> Result<CompleteResult, ErrorData>;
+        set_level(request: SetLevelRequestParams, context: Context) -> Result<(), ErrorData>;
+        get_prompt(request: GetPromptRequestParams, context: Context) -> Result<GetPromptResponse, ErrorData>;
+        list_prompts(request: Option<PaginatedRequestParams>, context: Context) -> Result<ListPromptsResult, ErrorData>;
+        on_progress(notification: ProgressNotificationParam, context: Notified) -> ();
+        on_initialized(context: Notified) -> ();
+        on_roots_list_changed(context: Notified) -> ();
+        on_custom_notification(notification: CustomNotification, context: Notified) -> ();
+        list_skills(request: Option<PaginatedRequestParams>, context: Context) -> Result<ListSkillsResult, ErrorData>;
+        get_skill(request: GetSkillRequestParams, context: Context) -> Result<GetSkillResult, ErrorData>;
+        read_resource_directory(request: ReadResourceDirectoryRequestParams, context: Context)
+            -> Result<ReadResourceDirectoryResult, ErrorData>;
+    }
+
+    fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
+        self.inner.supported_protocol_versions()
+    }
+
+    fn accepted_subscription_filter(
+        &self,
+        requested: &SubscriptionFilter,
+    ) -> Option<SubscriptionFilter> {
+        // A job that is not there is accepted like any other: whether it is cannot be asked here.
+        let jobs = subscriptions::jobs_in(requested);
+        let mut accepted = self.accepted_by_inner(requested).unwrap_or_default();
+        if !jobs.is_empty() {
+            accepted.resource_subscriptions.get_or_insert_default().extend(jobs);
+        }
+        Some(accepted)
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        let ours = subscriptions::tell(self.manager.clone(), context.sink().clone());
+        let theirs = async {
+            match self.accepted_by_inner(context.requested()) {
+                Some(_) => self.inner.listen(context).await,
+                None => {
+                    context.cancelled().await;
+                    Ok(())
+                }
+            }
+        };
+        tokio::select! {
+            never = ours => match never {},
+            ended = theirs => ended,
+        }
+    }
+
+    async fn list_resources(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: Context,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        self.begin().await?;
+        let cursor = request.as_ref().and_then(|request| request.cursor.as_deref());
+        if let Some(after) = cursor.and_then(Cursor::parse) {
+            return resources::page(&self.manager, Some(after)).await;
+        }
+        let mut list = or_nothing(self.inner.list_resources(request, context).await)?;
+        if list.next_cursor.is_none() {
+            resources::append_jobs(&self.manager, &mut list).await?;
+        }
+        Ok(list)
+    }
+
+    async fn list_resource_templates(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: Context,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        self.begin().await?;
+        let mut list = or_nothing(self.inner.list_resource_templates(request, context).await)?;
+        if list.next_cursor.is_none() {
+            resources::append_templates(&mut list);
+        }
+        Ok(list)
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: Context,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        if !resources::is_of_job(&request.uri) {
+            return self.inner.read_resource(request, context).await;
+        }
+        self.begin().await?;
+        let follow_up = self.names.follow_up();
+        Ok(resources::read(&self.manager, &follow_up, &request.uri).await?.into())
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        context: Context,
+    ) -> Result<(), ErrorData> {
+        if !resources::is_of_job(&request.uri) {
+            return self.inner.subscribe(request, context).await;
+        }
+        self.begin().await?;
+        let found = resources::find(&self.manager, &request.uri).await?;
+        self.subscriptions.subscribe(&self.manager, &context.peer, request.uri, found);
+        Ok(())
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        context: Context,
+    ) -> Result<(), ErrorData> {
+        if !resources::is_of_job(&request.uri) {
+            return self.inner.unsubscribe(request, context).await;
+        }
+        self.subscriptions.unsubscribe(request.uri);
+        Ok(())
+    }
+
+    fn get_info(&self) -> ServerConfig {
+        let mut info = self.inner.get_info();
+        declare(&mut info.capabilities);
+        info
+    }
+
+    fn negotiate_initialize(
+        &self,
+        request: &InitializeRequestParams,
+    ) -> Result<InitializeResult, ErrorData> {
+        let mut result = self.inner.negotiate_initialize(request)?;
+        declare(&mut result.capabilities);
+        Ok(result)
+    }
+
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: Context,
+    ) -> Result<InitializeResult, ErrorData> {
+        self.begin().await?;
+        let mut result = self.inner.initialize(request, context).await?;
+        declare(&mut result.capabilities);
+        Ok(result)
+    }
+
+    async fn discover(&self, context: Context) -> Result<DiscoverResult, ErrorData> {
+        self.begin().await?;
+        let mut result = self.inner.discover(context).await?;
+        declare(&mut result.capabilities);
+        Ok(result)
+    }
+
+    async fn list_tools(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: Context,
+    ) -> Result<ListToolsResult, ErrorData> {
+        self.begin().await?;
+        let mut list = self.inner.list_tools(request, context).await?;
+        if let Some(tool) = list.tools.iter().find_map(|tool| self.names.find(&tool.name)) {
+            return Err(self.clash(tool));
+        }
+        list.tools = list.tools.into_iter().map(|tool| self.shown(tool)).collect();
+        if list.next_cursor.is_none() {
+            list.tools.extend(self.names.tools().map(|tool| self.names.define(tool)));
+        }
+        Ok(list)
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        match self.names.find(name) {
+            Some(tool) => Some(self.names.define(tool)),
+            None => self.inner.get_tool(name).map(|tool| self.shown(tool)),
+        }
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: Context,
+    ) -> Result<CallToolResponse, ErrorData> {
+        // On the list before anything else: a cancellation may come while the server is still getting ready.
+        let caller = Caller::new(context.ct.clone());
+        let _waiting = self.callers.enter(context.id.clone(), &caller);
+        self.begin().await?;
+        if let Some(tool) = self.names.find(&request.name) {
+            let arguments = request.arguments.unwrap_or_default();
+            let (patience, follow_up) = (self.patience(&context), self.names.follow_up());
+            return Ok(tool.call(&self.manager, &follow_up, patience, arguments).await.into());
+        }
+        match self.catalogue.look_up(&*self.inner, &request.name, &context).await {
+            Some(annotated) => self.call_annotated(annotated, request, context, caller).await,
+            None => {
+                let call = Arc::new(CallRequest::unknown(Some(self.manager.clone())));
+                call.serve(self.inner.call_tool(request, context)).await
+            }
+        }
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        context: Context,
+    ) -> Result<GetTaskResult, ErrorData> {
+        self.begin().await?;
+        match tasks::get(&self.manager, &request.task_id).await {
+            Err(error) if self.may_be_inner_task(&error) => {
+                self.inner.get_task(request, context).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        context: Context,
+    ) -> Result<(), ErrorData> {
+        self.begin().await?;
+        match tasks::update(&self.manager, &request.task_id).await {
+            Err(error) if self.may_be_inner_task(&error) => {
+                self.inner.update_task(request, context).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        context: Context,
+    ) -> Result<(), ErrorData> {
+        self.begin().await?;
+        match tasks::cancel(&self.manager, &request.task_id).await {
+            Err(error) if self.may_be_inner_task(&error) => {
+                self.inner.cancel_task(request, context).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        context: Context,
+    ) -> Result<CustomResult, ErrorData> {
+        if request.method == subscriptions::LISTEN {
+            self.begin().await?;
+            return subscriptions::listen_to_tasks(self, request, context).await;
+        }
+        // What the SDK could not read as the request that it names arrives here.
+        match tasks::refuse_malformed(&request, &context) {
+            Some(error) => Err(error),
+            None => self.inner.on_custom_request(request, context).await,
+        }
+    }
+
+    async fn on_cancelled(&self, notification: CancelledNotificationParam, context: Notified) {
+        let caller = notification.request_id.as_ref().and_then(|id| self.callers.get(id));
+        if let Some(caller) = caller {
+            caller.cancels(notification.reason.clone());
+        }
+        self.inner.on_cancelled(notification, context).await;
+    }
+}
