@@ -67,6 +67,13 @@ pub struct SlowJson {
     kb: u64,
 }
 
+/// Who somebody is.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct Name {
+    /// As friends call you.
+    name: String,
+}
+
 /// Rows of about 64 bytes each.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Rows {
@@ -154,6 +161,17 @@ impl Demo {
         tokio::time::sleep(Duration::from_millis(ms)).await;
         let row = |number| Row { number, text: format!("{number:032}") };
         Ok(Json(Rows { kb, rows: (0..kb * ROWS_OF_A_KB).map(row).collect() }))
+    }
+
+    /// Ask for a name, and greet.
+    #[smart_async(default = 10)]
+    #[tool]
+    async fn ask_name(&self) -> Result<String, ErrorData> {
+        let asked = smart_async::ask_for("name", "What is your name?").await?;
+        Ok(match asked.accepted() {
+            Some(Name { name }) => format!("Hello, {name}!"),
+            None => "Hello, whoever you are!".to_owned(),
+        })
     }
 
     /// Answer with an error of the protocol.

@@ -15,6 +15,12 @@ pub(crate) fn of(site: &CallSite, host: Option<Patience>) -> Duration {
     resolve(site, host, &env_vars::process)
 }
 
+/// The budget of a call that goes on with work of another process, whose tool's own wishes are not known here.
+pub(crate) fn of_any(site: Option<&CallSite>, host: Option<Patience>) -> Duration {
+    const UNKNOWN: CallSite = CallSite::new("");
+    of(site.unwrap_or(&UNKNOWN), host)
+}
+
 fn resolve(site: &CallSite, host: Option<Patience>, lookup: Lookup<'_>) -> Duration {
     site.timeout_env
         .and_then(|name| env_vars::duration(lookup, name))

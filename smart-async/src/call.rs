@@ -19,6 +19,7 @@ use self::open_call::OpenCall;
 pub(crate) use self::request::CallRequest;
 use crate::call_site::CallSite;
 use crate::context::JobContext;
+use crate::context::desk::Way;
 use crate::job::{JobRecord, JobStatus, Outcome};
 use crate::manager::{Body, Carrier, Error, JobManager, Running};
 use crate::reply::{CallError, CallErrorKind, JobTicket, Reply};
@@ -114,6 +115,12 @@ async fn race<R: Send + 'static>(
     {
         return run_again(site, &request, job, context, spawn, conclude).await;
     }
+    if !request.answers.is_empty() {
+        context.desk.give(request.answers.clone());
+    }
+    if request.asks_caller {
+        context.desk.reach(Way::Caller);
+    }
     let context = Arc::new(context);
     if request.joins_another(site, &context) {
         return Reply::Failed(joined(site.tool));
@@ -122,6 +129,7 @@ async fn race<R: Send + 'static>(
         let manager = request.manager().await;
         // Where nothing can be kept, `always_job` is an ordinary call; who asked for a job is told that there is none.
         if request.async_mode || manager.hands_out_ids() {
+            context.desk.reach(Way::Job);
             return as_job_at_once(site, &request, &manager, context, spawn, conclude).await;
         }
     }
@@ -184,6 +192,7 @@ async fn run_again<R: Send + 'static>(
 ) -> Reply<R> {
     let manager = request.manager().await;
     let context = context.with_id(job.id).with_attempt(job.attempt);
+    context.desk.recall(&job.questions);
     let origin = request.origin(site);
     manager.resume(origin, context, move |context| Body::new(spawn(context, None), conclude));
     let happened = "Task runs again as a background job.";

@@ -19,6 +19,19 @@ pub(crate) fn ago(elapsed: std::time::Duration) -> Timestamp {
     then.map_or(Timestamp::MIN_UTC, |then| then.trunc_subsecs(3))
 }
 
+/// The moment that comes `time` after this one; the end of time where that is later.
+pub(crate) fn after(moment: Timestamp, time: std::time::Duration) -> Timestamp {
+    let then =
+        chrono::Duration::from_std(time).ok().and_then(|time| moment.checked_add_signed(time));
+    then.map_or(END_OF_TIME, |then| then.trunc_subsecs(3).min(END_OF_TIME))
+}
+
+/// The last moment that RFC 3339 can spell.
+const END_OF_TIME: Timestamp = match DateTime::from_timestamp(253_402_300_799, 0) {
+    Some(end) => end,
+    None => Timestamp::MAX_UTC,
+};
+
 /// A moment as files and answers spell it: RFC 3339, UTC, milliseconds.
 pub(crate) fn rfc3339(time: Timestamp) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)

@@ -1,6 +1,8 @@
 //! What a body sees of the call or job that it runs in: its id, its progress, its cancellation. It travels in a
 //! task-local, so nothing has to be passed, and it can be carried into tasks that the body spawns itself.
 
+pub(crate) mod ask;
+pub(crate) mod desk;
 pub(crate) mod reporter;
 
 use std::any::Any;
@@ -15,6 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::desk::Desk;
 use self::reporter::ProgressReporter;
 use crate::job::{JobId, ProgressCell};
 
@@ -33,6 +36,7 @@ pub(crate) struct JobContext {
     pub(crate) progress: ProgressCell,
     /// Tells the body that it should stop.
     pub(crate) cancellation: CancellationToken,
+    pub(crate) desk: Desk,
     /// In whose house the work runs.
     host: Option<Host>,
     id: OnceLock<JobId>,
@@ -51,6 +55,7 @@ impl JobContext {
             began: Instant::now(),
             progress: ProgressCell::new(),
             cancellation,
+            desk: Desk::default(),
             id: OnceLock::new(),
             attempt: 1,
             held: OnceLock::new(),

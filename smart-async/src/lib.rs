@@ -72,11 +72,12 @@ pub mod store;
 mod text;
 pub mod transport;
 
+pub use context::ask::AskError;
 pub use context::reporter::{ProgressReporter, create_progress_callback, progress};
 pub use context::{CurrentJob, cancelled, carry, carry_blocking, current_job, is_cancelled};
 pub use job::{JobId, JobRecord, JobStatus};
 pub use manager::{Job, JobManager, JobRequest, job_fn};
-pub use mcp::{JobServer, WithJobs, job_tools};
+pub use mcp::{Answer, Ask, JobServer, WithJobs, ask, ask_for, job_tools};
 pub use reply::{CallError, CallErrorKind, JobTicket, NotInline, Reply};
 /// The SDK whose types are in this crate's signatures.
 pub use rmcp;

@@ -14,6 +14,7 @@ mod kept_back;
 mod lead;
 mod live;
 mod open_calls;
+mod questions;
 mod readers;
 mod recovery;
 mod rerun;
@@ -47,6 +48,7 @@ use self::live::LiveJobs;
 pub(crate) use self::live::{Left, LiveJob};
 pub(crate) use self::open_calls::OpenCallGuard;
 use self::open_calls::OpenCalls;
+pub use self::questions::AnswerError;
 use self::readers::Readers;
 pub(crate) use self::readers::Reading;
 use self::rerun::Servers;
@@ -469,7 +471,9 @@ impl JobManager {
         if job.status().is_terminal() {
             return self.inner.kept_back.put_back(job);
         }
-        match self.inner.live.get(job.id).and_then(|live| live.context.progress.read()) {
+        let Some(live) = self.inner.live.get(job.id) else { return job };
+        let job = questions::with_questions_of(&live, job);
+        match live.context.progress.read() {
             Some(progress) => Arc::new(JobRecord { progress: Some(progress), ..(*job).clone() }),
             None => job,
         }

@@ -8,6 +8,7 @@ mod catalogue;
 mod outcome;
 mod peer_requests;
 mod progress;
+mod questions;
 mod reply;
 mod resources;
 mod schema;
@@ -17,6 +18,7 @@ mod tasks;
 mod tools;
 mod wishes;
 
+pub use questions::{Answer, Ask, ask, ask_for};
 pub use server::{JobServer, WithJobs};
 pub use tools::job_tools;
 

@@ -5,7 +5,8 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::job::{JobId, JobStatus};
+use crate::job::{JobId, JobStatus, Question};
+use crate::text::truncated;
 
 /// What an annotated function returns in place of its `R`.
 #[derive(Debug)]
@@ -52,7 +53,7 @@ pub enum NotInline {
 pub struct JobTicket {
     /// The job.
     pub job_id: JobId,
-    /// `running`, or `pending` where the work has not begun.
+    /// `running`, or `pending` where the work has not begun, or `input_required` where it asks something.
     pub status: JobStatus,
     /// Whether the job stays in this status for ever.
     pub terminal: bool,
@@ -77,7 +78,29 @@ impl JobTicket {
         let message = format!("{happened} Do not call {tool} again.{next}");
         Self { job_id, status, terminal: status.is_terminal(), message, poll_after_seconds }
     }
+
+    /// The ticket of work that waits for an answer.
+    pub(crate) fn asking(
+        job_id: JobId,
+        happened: &str,
+        tool: &str,
+        (key, question): (&str, &Question),
+        follow_up: &FollowUp,
+        poll_after_seconds: u64,
+    ) -> Self {
+        let status = JobStatus::InputRequired;
+        let asked = truncated(question.message().unwrap_or(key), QUESTION);
+        let next = follow_up.answer(job_id, key, question);
+        let next = next.or_else(|| follow_up.next(&[job_id]));
+        let next = next.map(|next| format!(" Next: {next}")).unwrap_or_default();
+        let message =
+            format!("{happened} It asks the user: {asked:?} Do not call {tool} again.{next}");
+        Self { job_id, status, terminal: false, message, poll_after_seconds }
+    }
 }
+
+/// The longest question that a ticket quotes, in bytes.
+const QUESTION: usize = 300;
 
 /// How a caller follows a job: the names of the tools for that, as this server has them.
 #[derive(Debug, Clone)]
@@ -88,12 +111,19 @@ pub(crate) struct FollowUp {
     pub(crate) status: Option<String>,
     /// `job_result`, unless it is hidden.
     pub(crate) result: Option<String>,
+    /// `answer_job`, unless it is hidden.
+    pub(crate) answer: Option<String>,
 }
 
 impl Default for FollowUp {
     fn default() -> Self {
         let named = |name: &str| Some(name.to_owned());
-        Self { wait: named("wait_job"), status: named("job_status"), result: named("job_result") }
+        Self {
+            wait: named("wait_job"),
+            status: named("job_status"),
+            result: named("job_result"),
+            answer: named("answer_job"),
+        }
     }
 }
 
@@ -105,6 +135,24 @@ impl FollowUp {
             (None, Some(status), [id, ..]) => Some(format!("{status} {}", json!({"job_id": id}))),
             _ => None,
         }
+    }
+
+    /// The call that answers a job's question, where there is a tool for that; what the user says is to be put in.
+    pub(crate) fn answer(&self, id: JobId, key: &str, question: &Question) -> Option<String> {
+        let mut arguments = json!({"job_id": id, "key": key});
+        let properties = question.schema().and_then(|schema| schema.get("properties"));
+        match properties.and_then(serde_json::Value::as_object) {
+            Some(properties) => {
+                let blanks = properties.iter().map(|(name, property)| {
+                    let kind = property.get("type").and_then(serde_json::Value::as_str);
+                    (name.clone(), format!("<{}>", kind.unwrap_or("value")).into())
+                });
+                let content: serde_json::Map<_, _> = blanks.collect();
+                arguments["content"] = content.into();
+            }
+            None => arguments["action"] = "accept".into(),
+        }
+        self.answer.as_ref().map(|answer| format!("{answer} {arguments}"))
     }
 
     /// The call that brings a job's result from this byte on, where there is a tool for that.

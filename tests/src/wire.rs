@@ -150,6 +150,12 @@ impl Wire {
         self.send(&json!({"jsonrpc": "2.0", "id": request["id"], "result": result})).await;
     }
 
+    /// Answers a request of the server's with an error.
+    pub async fn refuse(&mut self, request: &Value, code: i64, message: &str) {
+        let error = json!({"code": code, "message": message});
+        self.send(&json!({"jsonrpc": "2.0", "id": request["id"], "error": error})).await;
+    }
+
     /// Sends a request, and returns its id.
     pub async fn request(&mut self, method: &str, params: Value) -> i64 {
         self.asked += 1;

@@ -40,6 +40,11 @@ impl Gate {
         self.arrivals.send_modify(|count| *count += 1);
     }
 
+    /// How many have come.
+    pub fn count(&self) -> usize {
+        *self.arrivals.borrow()
+    }
+
     /// Waits until somebody has arrived for the `count`th time.
     pub async fn arrived(&self, count: usize) {
         let mut arrivals = self.arrivals.subscribe();

@@ -10,7 +10,7 @@ use proptest::{collection, option, sample};
 use serde_json::{Value, json};
 use smart_async::job::{
     Change, JobEvent, JobFailure, JobId, JobOutput, JobQuery, JobRecord, JobStatus, Prune,
-    Timestamp,
+    Question, Timestamp,
 };
 use smart_async::store::{JobStore, JsonFileStore, MemoryStore};
 use tempfile::TempDir;
@@ -58,7 +58,7 @@ fn change() -> impl Strategy<Value = Change> {
     ];
     let event = prop_oneof![
         3 => Just(JobEvent::Start),
-        1 => Just(JobEvent::Ask),
+        1 => Just(JobEvent::Ask("name".into(), Box::new(Question::new(Value::Null, Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH)))),
         3 => result.prop_map(|result| JobEvent::Complete(JobOutput::new(result))),
         1 => word().prop_map(|message| JobEvent::Fail(JobFailure::error(message))),
         1 => Just(JobEvent::Cancel),

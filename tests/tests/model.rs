@@ -14,7 +14,7 @@ use proptest::test_runner::TestCaseResult;
 use proptest::{collection, option, sample};
 use smart_async::job::{
     Change, FailureKind, JobEvent, JobFailure, JobId, JobOutput, JobPage, JobQuery, JobRecord,
-    JobStatus, OwnerId, Progress, Prune, Rerun, ResultKept, Timestamp,
+    JobStatus, OwnerId, Progress, Prune, Question, Rerun, ResultKept, Timestamp,
 };
 use smart_async::store::{JobStore, JsonFileStore, MemoryStore, StoreError};
 use tempfile::TempDir;
@@ -106,6 +106,10 @@ fn job() -> impl Strategy<Value = JobRecord> {
     )
 }
 
+fn key() -> impl Strategy<Value = String> {
+    sample::select(vec!["name".to_owned(), "size".to_owned()])
+}
+
 fn event() -> impl Strategy<Value = JobEvent> {
     let value = || {
         sample::select(vec![
@@ -117,8 +121,12 @@ fn event() -> impl Strategy<Value = JobEvent> {
     prop_oneof![
         4 => Just(JobEvent::Start),
         2 => Just(JobEvent::Progress),
-        1 => Just(JobEvent::Ask),
-        1 => Just(JobEvent::Answer),
+        2 => (key(), value()).prop_map(|(key, request)| {
+            let question = Question::new(request, Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+            JobEvent::Ask(key, Box::new(question))
+        }),
+        1 => (key(), value()).prop_map(|(key, answer)| JobEvent::Answer(key, answer)),
+        1 => key().prop_map(JobEvent::GiveUp),
         1 => Just(JobEvent::RequestCancel),
         2 => (value(), option::of(label())).prop_map(|(result, note)| {
             let output = JobOutput::new(result);

@@ -16,6 +16,7 @@ use crate::backoff::Backoff;
 use crate::budget;
 use crate::call_site::CallSite;
 use crate::context::JobContext;
+use crate::context::desk::Way;
 use crate::job::{JobStatus, Outcome};
 use crate::manager::{
     Adopted, Body, InlineCompletion, JobManager, Left, LiveJob, Running, Unfinished, panic_message,
@@ -41,9 +42,18 @@ pub(super) struct OpenCall<R: Send + 'static> {
 enum Woken<R> {
     Ended(Result<R, Unfinished>),
     TimeOver,
+    /// The body asks something that only a job can ask.
+    Asks,
     DeadlineOver,
     CallerLeft,
     Halted,
+}
+
+/// Why a call becomes a job.
+#[derive(Clone, Copy)]
+enum Because {
+    TimeOver(Duration),
+    Asks,
 }
 
 /// How an attempt to make a job of an open call went.
@@ -67,29 +77,27 @@ impl<R: Send + 'static> OpenCall<R> {
 
     /// Waits for the answer.
     pub(super) async fn answer(mut self, budget: Duration) -> Reply<R> {
-        match self.wait(budget).await {
-            Woken::TimeOver => self.detach(budget).await,
+        match self.wait(budget, true).await {
+            Woken::TimeOver => self.detach(Because::TimeOver(budget)).await,
+            Woken::Asks => self.detach(Because::Asks).await,
             woken => self.end(woken).await,
         }
     }
 
-    /// Waits for the body, but for `time` at most, and for nobody who is not there any more.
-    async fn wait(&mut self, time: Duration) -> Woken<R> {
-        let deadline = self.deadline();
+    /// Waits for the body, but for `time` at most, and for nobody who is not there any more; where it `may_ask`, also until it
+    /// asks something that only a job can ask.
+    async fn wait(&mut self, time: Duration, may_ask: bool) -> Woken<R> {
+        let (deadline, over) = (self.deadline(), Instant::now().checked_add(time));
         let Some(body) = self.body.as_mut() else { return Woken::Halted };
-        let over = Instant::now().checked_add(time);
-        let (until, woken) = match (over, deadline) {
-            (Some(over), Some(deadline)) if over < deadline => (Some(over), Woken::TimeOver),
-            (over, None) => (over, Woken::TimeOver),
-            (_, deadline) => (deadline, Woken::DeadlineOver),
-        };
         tokio::select! {
             // The result is looked at first: when it is there, nothing else counts.
             biased;
             ended = body => Woken::Ended(ended),
             () = self.request.caller.left() => Woken::CallerLeft,
             () = self.request.halted() => Woken::Halted,
-            () = sleep_until_some(until) => woken,
+            () = past_some(&self.context, deadline) => Woken::DeadlineOver,
+            () = sleep_until_some(over) => Woken::TimeOver,
+            () = self.context.desk.needs_job(), if may_ask => Woken::Asks,
         }
     }
 
@@ -98,32 +106,38 @@ impl<R: Send + 'static> OpenCall<R> {
         self.site.deadline.and_then(|deadline| self.context.began.checked_add(deadline))
     }
 
-    /// The budget is over: makes the work a job, or goes on waiting where that cannot be done.
-    async fn detach(mut self, budget: Duration) -> Reply<R> {
+    /// The budget is over, or the body asks something: makes the work a job, or goes on waiting where that cannot be done.
+    async fn detach(mut self, because: Because) -> Reply<R> {
         let manager = self.request.manager().await;
         let mut backoff = Backoff::default();
+        let can_keep = manager.hands_out_ids();
+        if !can_keep {
+            tracing::warn!(
+                tool = self.site.tool,
+                "a call was to become a job, but jobs are kept in memory only; waiting for the result instead"
+            );
+        }
         loop {
-            let pause = if manager.hands_out_ids() {
+            let pause = if can_keep {
                 match self.adopt(&manager).await {
-                    Adopting::Adopted(adopted) => return self.hand_over(&manager, adopted, budget),
+                    Adopting::Adopted(adopted) => {
+                        return self.hand_over(&manager, adopted, because);
+                    }
                     Adopting::Woken(woken) => return self.end(woken).await,
                     Adopting::Failed(error) => {
                         tracing::error!(
                             tool = self.site.tool, %error,
-                            "the budget is over, but the job could not be stored; waiting on, and trying again"
+                            "a call was to become a job that could not be stored; waiting on, and trying again"
                         );
                         backoff.next()
                     }
                 }
             } else {
-                tracing::warn!(
-                    tool = self.site.tool,
-                    "the budget is over, but jobs are kept in memory only; waiting for the result instead"
-                );
                 Duration::MAX
             };
-            match self.wait(pause).await {
+            match self.wait(pause, !can_keep).await {
                 Woken::TimeOver => {}
+                Woken::Asks => self.context.desk.reach(Way::Nobody),
                 woken => return self.end(woken).await,
             }
         }
@@ -141,7 +155,7 @@ impl<R: Send + 'static> OpenCall<R> {
             ended = &mut *body => return Adopting::Woken(Woken::Ended(ended)),
             () = self.request.caller.left() => return Adopting::Woken(Woken::CallerLeft),
             () = self.request.halted() => return Adopting::Woken(Woken::Halted),
-            () = sleep_until_some(deadline) => return Adopting::Woken(Woken::DeadlineOver),
+            () = past_some(&self.context, deadline) => return Adopting::Woken(Woken::DeadlineOver),
             adopted = adopting => adopted,
         };
         self.adopting = None;
@@ -157,27 +171,40 @@ impl<R: Send + 'static> OpenCall<R> {
         }
     }
 
-    fn hand_over(mut self, manager: &JobManager, adopted: Adopted, budget: Duration) -> Reply<R> {
+    fn hand_over(mut self, manager: &JobManager, adopted: Adopted, because: Because) -> Reply<R> {
         let tool = self.site.tool;
         let Some(body) = self.body.take() else { return Reply::Failed(stopping(tool)) };
         let job_id = self.context.id();
         let elapsed = self.context.began.elapsed();
         Span::current().record("job_id", display(job_id));
-        tell("outlived its budget and became a job", elapsed);
+        let happened = match because {
+            Because::TimeOver(budget) => {
+                tell("outlived its budget and became a job", elapsed);
+                format!(
+                    "Task exceeded {} time budget; running in background.",
+                    budget::spoken(budget)
+                )
+            }
+            Because::Asks => {
+                tell("asked something and became a job", elapsed);
+                "Task runs in background.".to_owned()
+            }
+        };
+        // What its caller has not answered by now is the job's to ask.
+        self.context.desk.reach(Way::Job);
         adopted.supervise(Body::new(body, self.conclude));
         let _ = self.request.became.set(job_id);
-        let happened =
-            format!("Task exceeded {} time budget; running in background.", budget::spoken(budget));
         let poll_after = manager.poll_after(tool, elapsed);
         let follow_up = &self.request.follow_up;
-        Reply::Job(JobTicket::new(
-            job_id,
-            JobStatus::Running,
-            &happened,
-            tool,
-            follow_up,
-            poll_after,
-        ))
+        Reply::Job(match self.context.desk.open().iter().next() {
+            Some((key, question)) => {
+                JobTicket::asking(job_id, &happened, tool, (key, question), follow_up, poll_after)
+            }
+            None => {
+                let status = JobStatus::Running;
+                JobTicket::new(job_id, status, &happened, tool, follow_up, poll_after)
+            }
+        })
     }
 
     /// Answers a call that did not outlive its budget, or whose caller does not wait for it.
@@ -223,7 +250,7 @@ impl<R: Send + 'static> OpenCall<R> {
                 tracing::warn!("{message}");
                 CallError::new(CallErrorKind::Deadline, tool, message)
             }
-            Woken::Halted | Woken::TimeOver => {
+            Woken::Halted | Woken::TimeOver | Woken::Asks => {
                 tell("was ended by the end of the server", elapsed);
                 self.stop_body();
                 stopping(tool)
@@ -291,6 +318,7 @@ impl<R: Send + 'static> OpenCall<R> {
         let (live, adopting) = (self.taken_in.take(), self.adopting.take());
         let adoption = self.request.adoption(self.site);
         let context = Arc::clone(&self.context);
+        context.desk.reach(Way::Job);
         self.request.with_manager(async move |manager| {
             let live = live.unwrap_or_else(|| manager.take_in(&adoption, &context));
             manager.keep(adoption, live, body, adopting).await;
@@ -316,6 +344,13 @@ impl<R: Send + 'static> Drop for OpenCall<R> {
         if self.body.is_some() {
             self.settle(&Departure::Disconnected);
         }
+    }
+}
+
+async fn past_some(context: &JobContext, deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => context.desk.past(deadline).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,10 +1,12 @@
 //! What is known of the request that a call came with: which manager, which wishes, and who waits for the answer. `JobServer` puts it into a task-local; without one, there is nothing to know.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value};
+use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 
 use super::caller::Caller;
@@ -34,6 +36,10 @@ pub(crate) struct CallRequest {
     pub(crate) async_mode: bool,
     /// The caller can be answered with a task of MCP.
     pub(crate) takes_tasks: bool,
+    /// The caller is asked what the body asks, for as long as the call is open.
+    pub(crate) asks_caller: bool,
+    /// Answers that came with the call, to what its body may ask.
+    pub(crate) answers: BTreeMap<String, Value>,
     /// What the caller is known to bear.
     pub(crate) patience: Option<Patience>,
     /// What the caller calls the job.
@@ -55,7 +61,7 @@ pub(crate) struct CallRequest {
     /// The job that the call became, once it did.
     pub(crate) became: OnceLock<JobId>,
     /// The work that the call began, for a caller that follows it; filled only where one does.
-    pub(crate) followed: Option<OnceLock<Arc<JobContext>>>,
+    pub(crate) followed: Option<SetOnce<Arc<JobContext>>>,
     /// The arguments, where the call may run again after the end of its server.
     pub(crate) arguments: Option<Map<String, Value>>,
     /// How the body has to be spawned, where a plain spawn would cut it off from its caller.
@@ -89,6 +95,8 @@ impl CallRequest {
             open: None,
             async_mode: false,
             takes_tasks: false,
+            asks_caller: false,
+            answers: BTreeMap::new(),
             patience: None,
             label: None,
             key: None,
@@ -111,6 +119,14 @@ impl CallRequest {
     pub(crate) fn began(&self, context: &Arc<JobContext>) {
         if let Some(followed) = &self.followed {
             let _ = followed.set(Arc::clone(context));
+        }
+    }
+
+    /// Waits for the work that the call begins, where it is followed.
+    pub(crate) async fn work(&self) -> &Arc<JobContext> {
+        match &self.followed {
+            Some(followed) => followed.wait().await,
+            None => std::future::pending().await,
         }
     }
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{
     FailureKind, JobFailure, JobId, JobOutput, JobRecord, JobState, JobStatus, MalformedRecord,
-    OwnerId, Progress, Rerun, ResultKept, StateTarget, Timestamp,
+    OwnerId, Progress, Question, Rerun, ResultKept, StateTarget, Timestamp,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -33,6 +33,8 @@ pub(super) struct JobDocument {
     completed_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     progress: Option<Progress>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    questions: BTreeMap<String, Question>,
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     result: Option<Value>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
@@ -111,6 +113,7 @@ impl From<&JobRecord> for JobDocument {
             updated_at: record.updated_at,
             completed_at: record.state.completed_at(),
             progress: record.progress.clone(),
+            questions: record.questions.clone(),
             result: None,
             metadata: Map::new(),
             error: None,
@@ -230,6 +233,7 @@ impl TryFrom<JobDocument> for JobRecord {
             created_at: document.created_at,
             updated_at: document.updated_at,
             progress: document.progress,
+            questions: document.questions,
             cancel_requested: document.cancel_requested,
             attempt: document.attempt,
             tags: document.tags,
@@ -247,21 +251,21 @@ impl TryFrom<JobDocument> for JobRecord {
 }
 
 /// Times as RFC 3339 in UTC with milliseconds, the form every reader takes. Read with any offset and precision.
-mod time {
+pub(super) mod time {
     use chrono::{DateTime, Utc};
     use serde::{Deserialize, Deserializer, Serializer};
 
     use super::Timestamp;
     use crate::clock;
 
-    pub(super) fn serialize<S: Serializer>(
+    pub(in crate::job) fn serialize<S: Serializer>(
         time: &Timestamp,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&clock::rfc3339(*time))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(in crate::job) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Timestamp, D::Error> {
         DateTime::<Utc>::deserialize(deserializer)

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use super::document::JobDocument;
 use super::{
-    Change, IllegalTransition, JobEvent, JobId, JobState, JobStatus, OwnerId, Progress, Rerun,
-    ResultKept, StateTarget, Timestamp,
+    Change, IllegalTransition, JobEvent, JobId, JobState, JobStatus, OwnerId, Progress, Question,
+    Rerun, ResultKept, StateTarget, Timestamp, question,
 };
 
 /// What is known about a job, and what lies on disk of it.
@@ -36,6 +36,8 @@ pub struct JobRecord {
     pub updated_at: Timestamp,
     /// How far the work has come, where it said so.
     pub progress: Option<Progress>,
+    /// What the work has asked, by key; dropped when the job ends.
+    pub questions: BTreeMap<String, Question>,
     /// Whether somebody asked for it to be stopped.
     pub cancel_requested: bool,
     /// Which run of the work this is, from 1.
@@ -74,6 +76,7 @@ impl JobRecord {
             created_at,
             updated_at: created_at,
             progress: None,
+            questions: BTreeMap::new(),
             cancel_requested: false,
             attempt: 1,
             tags: BTreeMap::new(),
@@ -139,12 +142,24 @@ impl JobRecord {
                     rerun.false_starts = rerun.false_starts.saturating_add(1);
                 }
             }
+            JobEvent::Ask(..) | JobEvent::Answer(..) | JobEvent::GiveUp(_) => {
+                next.questions =
+                    question::after(&self.questions, &event, self.attempt).ok_or(refused)?;
+            }
             _ => {}
         }
         next.state = next.state.apply(event, at)?;
         next.updated_at = at;
+        if let (JobState::InputRequired { .. }, JobState::Running { started_at }) =
+            (&self.state, &next.state)
+            && question::awaited(&next.questions, next.attempt)
+        {
+            // One of several questions was answered.
+            next.state = JobState::InputRequired { started_at: *started_at };
+        }
         if next.status().is_terminal() {
             next.rerun = None;
+            next.questions.clear();
             next.result_kept = result_kept;
         }
         Ok(next)
@@ -164,6 +179,17 @@ impl JobRecord {
             }
             event => event,
         }
+    }
+
+    /// The record of work that has asked this before it became a job.
+    pub(crate) fn with_questions(mut self, questions: BTreeMap<String, Question>) -> Self {
+        if let JobState::Running { started_at } = self.state
+            && question::awaited(&questions, self.attempt)
+        {
+            self.state = JobState::InputRequired { started_at };
+        }
+        self.questions = questions;
+        self
     }
 
     /// For how long the work ran, or has run by `now`, by the wall clock.

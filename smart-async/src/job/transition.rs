@@ -4,7 +4,7 @@
 //! ```text
 //!                 Start               Ask
 //!   (new) ─► pending ───► running ◄─────────► input_required
-//!             ▲ │            │      Answer          │
+//!             ▲ │            │   Answer, GiveUp     │
 //!             │ │ Fail,      │ Complete, Fail,      │ the same as
 //!     Requeue │ │ Cancel     │ Cancel               │ from running
 //!    from all │ ▼            ▼                      ▼
@@ -12,10 +12,15 @@
 //!               cancelled
 //! ```
 //!
-//! `Interrupt` is decided by the record, which knows whether the work may run again: it is a `Requeue` there, a `Cancel`
+//! A job with several open questions stays `input_required` until the last of them is answered or given up: the record
+//! sees to that, which has them. `Interrupt` is decided by the record, which knows whether the work may run again: it is a `Requeue` there, a `Cancel`
 //! where somebody wanted the job stopped anyway, else a `Fail`.
 
-use super::{JobFailure, JobOutput, JobState, JobStatus, OwnerId, Progress, ResultKept, Timestamp};
+use serde_json::Value;
+
+use super::{
+    JobFailure, JobOutput, JobState, JobStatus, OwnerId, Progress, Question, ResultKept, Timestamp,
+};
 
 /// What happened to a job.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,10 +30,12 @@ pub enum JobEvent {
     Start,
     /// Its work got on. Says nothing by itself: the figures are in [`Change::progress`].
     Progress,
-    /// Its work asked a question.
-    Ask,
-    /// The question was answered, or given up.
-    Answer,
+    /// Its work asked a question, under this key.
+    Ask(String, Box<Question>),
+    /// The question of this key was answered.
+    Answer(String, Value),
+    /// Its work waits for an answer to the question of this key no more.
+    GiveUp(String),
     /// Somebody wants it stopped. The state stays until the work has really stopped.
     RequestCancel,
     /// Its work ended with a result.
@@ -52,8 +59,9 @@ impl JobEvent {
         match self {
             Self::Start => "start",
             Self::Progress => "progress",
-            Self::Ask => "ask",
-            Self::Answer => "answer",
+            Self::Ask(..) => "ask",
+            Self::Answer(..) => "answer",
+            Self::GiveUp(_) => "give_up",
             Self::RequestCancel => "request_cancel",
             Self::Complete(_) => "complete",
             Self::Fail(_) => "fail",
@@ -135,10 +143,15 @@ impl JobState {
                 Ok(Self::Cancelled { started_at: None, completed_at: at })
             }
 
-            (Self::Running { started_at }, JobEvent::Ask) => Ok(Self::InputRequired { started_at }),
-            (Self::InputRequired { started_at }, JobEvent::Answer) => {
+            (
+                Self::Running { started_at } | Self::InputRequired { started_at },
+                JobEvent::Ask(..),
+            ) => Ok(Self::InputRequired { started_at }),
+            (Self::InputRequired { started_at }, JobEvent::Answer(..) | JobEvent::GiveUp(_)) => {
                 Ok(Self::Running { started_at })
             }
+            // What an earlier run asked may be answered before this one asks it again.
+            (state @ (Self::Pending | Self::Running { .. }), JobEvent::Answer(..)) => Ok(state),
 
             (
                 state @ (Self::Running { .. } | Self::InputRequired { .. }),
@@ -159,10 +172,13 @@ impl JobState {
 
             (
                 Self::Pending,
-                JobEvent::Progress | JobEvent::Ask | JobEvent::Answer | JobEvent::Complete(_),
+                JobEvent::Progress
+                | JobEvent::Ask(..)
+                | JobEvent::GiveUp(_)
+                | JobEvent::Complete(_),
             )
-            | (Self::Running { .. }, JobEvent::Start | JobEvent::Answer | JobEvent::Claim(_))
-            | (Self::InputRequired { .. }, JobEvent::Start | JobEvent::Ask | JobEvent::Claim(_))
+            | (Self::Running { .. }, JobEvent::Start | JobEvent::GiveUp(_) | JobEvent::Claim(_))
+            | (Self::InputRequired { .. }, JobEvent::Start | JobEvent::Claim(_))
             | (Self::Completed { .. } | Self::Failed { .. } | Self::Cancelled { .. }, _) => {
                 Err(refused)
             }
@@ -176,12 +192,18 @@ mod tests {
 
     use super::*;
 
+    fn ask() -> JobEvent {
+        let (asked, expires) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+        JobEvent::Ask("name".into(), Box::new(Question::new(Value::Null, asked, expires)))
+    }
+
     fn events() -> Vec<JobEvent> {
         vec![
             JobEvent::Start,
             JobEvent::Progress,
-            JobEvent::Ask,
-            JobEvent::Answer,
+            ask(),
+            JobEvent::Answer("name".into(), Value::Null),
+            JobEvent::GiveUp("name".into()),
             JobEvent::RequestCancel,
             JobEvent::Complete(JobOutput::new(1)),
             JobEvent::Fail(JobFailure::error("no")),

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use super::body::Body;
-use super::kept_back::progress_for_the_store;
+use super::kept_back::{progress_for_the_store, questions_for_the_store};
 use super::lead::Lead;
 use super::live::LiveJob;
 pub(crate) use super::live::Origin;
@@ -93,7 +93,11 @@ impl Adoption {
         // A new record can always start.
         let mut record = record.apply(started).unwrap_or(record);
         record.updated_at = record.created_at;
-        record
+        let questions = context.desk.questions();
+        record.with_questions(match self.origin {
+            Some(origin) => questions_for_the_store(origin.site, questions),
+            None => questions,
+        })
     }
 }
 
@@ -172,6 +176,7 @@ impl JobManager {
         }
         match self.note(self.store().insert(adoption.running_record(self, context)).await) {
             Ok(record) => {
+                context.desk.recorded(&record.questions);
                 self.announce(&record);
                 Ok(())
             }

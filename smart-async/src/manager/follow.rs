@@ -34,6 +34,8 @@ struct Standing {
     attempt: u32,
     cancel_requested: bool,
     progress: Option<Progress>,
+    /// What the job asks.
+    questions: Vec<String>,
 }
 
 impl Standing {
@@ -43,12 +45,13 @@ impl Standing {
             attempt: job.attempt,
             cancel_requested: job.cancel_requested,
             progress: job.progress.clone(),
+            questions: job.open_questions().map(|(key, _)| key.to_owned()).collect(),
         }
     }
 
     fn differs_in_progress_alone(&self, other: &Self) -> bool {
-        (self.status, self.attempt, self.cancel_requested)
-            == (other.status, other.attempt, other.cancel_requested)
+        (self.status, self.attempt, self.cancel_requested, &self.questions)
+            == (other.status, other.attempt, other.cancel_requested, &other.questions)
     }
 }
 

@@ -1,11 +1,15 @@
 //! What never reaches the store, because a tool says `store_result = false` or `redact`: the change that goes there lacks
 //! it, and this process keeps the whole in memory for those who ask here, until the job is pruned or the process ends.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde_json::Value;
+
 use crate::call_site::CallSite;
-use crate::job::{Change, FailureKind, JobEvent, JobId, JobRecord, JobState, Progress, ResultKept};
+use crate::job::{
+    Change, FailureKind, JobEvent, JobId, JobRecord, JobState, Progress, Question, ResultKept,
+};
 
 /// What stands in the store in place of an error's text.
 const NO_TEXT: &str = "the error's text is not kept on disk (redact)";
@@ -87,9 +91,23 @@ fn for_the_store(site: &CallSite, change: &Change) -> Change {
                 stored.result_kept = ResultKept::InMemory;
             }
         }
+        JobEvent::Ask(_, question) if site.redact => question.request = None,
+        JobEvent::Answer(_, answer) if site.redact => *answer = Value::Null,
         _ => {}
     }
     stored
+}
+
+/// Questions as the store may know them: that there are some, and what became of them.
+pub(super) fn questions_for_the_store(
+    site: &CallSite,
+    mut questions: BTreeMap<String, Question>,
+) -> BTreeMap<String, Question> {
+    for question in questions.values_mut().filter(|_| site.redact) {
+        question.request = None;
+        question.answer = None;
+    }
+    questions
 }
 
 /// Progress as the store may know it: the figures stay.

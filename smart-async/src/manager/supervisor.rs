@@ -118,13 +118,18 @@ impl JobManager {
                 ended = body.ended() => break ended,
                 () = self.halted() => return self.halt(live, body, stop).await,
                 () = live.cancel_requested.cancelled(), if stop.is_none() => Stop::Cancelled,
-                () = at(deadline), if stop.is_none() => Stop::Deadline,
+                () = past(live, deadline), if stop.is_none() => Stop::Deadline,
                 () = at(abort_at) => {
                     body.abort();
                     abort_at = None;
                     continue;
                 }
-                _ = tick.tick() => {
+                () = async {
+                    tokio::select! {
+                        _ = tick.tick() => {}
+                        () = live.context.desk.has_changed() => {}
+                    }
+                } => {
                     // In a task of its own: a store that hangs must not keep the job from being stopped.
                     if news.as_ref().is_none_or(JoinHandle::is_finished) {
                         let (manager, live) = (self.clone(), Arc::clone(live));
@@ -210,6 +215,8 @@ impl JobManager {
 
     /// Takes the body's progress to the store, and what others wish of the job from there.
     async fn exchange_news(&self, live: &LiveJob) {
+        // What could not be told is told at the next tick.
+        self.tell_questions(live).await;
         let stored = if let Some(progress) = live.context.progress.take_news() {
             let progress = match live.site() {
                 Some(site) => progress_for_the_store(site, progress),
@@ -223,9 +230,16 @@ impl JobManager {
             self.store().get(live.id()).await
         };
         match stored {
-            Ok(Some(job)) if job.cancel_requested => live.cancel_requested.cancel(),
+            Ok(Some(job)) => {
+                if job.cancel_requested {
+                    live.cancel_requested.cancel();
+                }
+                if !live.site().is_some_and(|site| site.redact) {
+                    live.context.desk.learn(&job.questions);
+                }
+            }
             // It has ended meanwhile.
-            Ok(_) | Err(StoreError::Illegal { .. }) => {}
+            Ok(None) | Err(StoreError::Illegal { .. }) => {}
             // Its record is still to be written, or is gone.
             Err(StoreError::NotFound(_)) => live.context.progress.put_back(),
             Err(error) => {
@@ -239,6 +253,14 @@ impl JobManager {
 /// The failure of a job whose process ends before its work does.
 pub(super) fn interrupted() -> JobFailure {
     JobFailure::new(FailureKind::Interrupted, "the server stopped before the work ended")
+}
+
+/// Waits until the work has run for longer than it may.
+async fn past(live: &LiveJob, deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => live.context.desk.past(deadline).await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn at(moment: Option<Instant>) {

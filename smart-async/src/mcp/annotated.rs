@@ -1,17 +1,19 @@
 //! A call of an annotated tool, from its arguments to its answer: as a new call, or as one that comes back to work that
 //! runs already.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rmcp::model::{CallToolRequestParams, CallToolResponse};
+use rmcp::model::{CallToolRequestParams, CallToolResponse, ElicitationCapability};
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
+use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 
 use super::outcome;
 use super::peer_requests::carrier;
 use super::progress::{Listener, followed};
+use super::questions::{Round, beside, can_be_asked, input_required};
 use super::server::JobServer;
 use super::tasks::{created, takes_tasks};
 use super::tools::answer::in_band_error;
@@ -20,10 +22,10 @@ use crate::budget;
 use crate::call::{CallRequest, Caller};
 use crate::call_key::CallKey;
 use crate::hosts::Patience;
-use crate::job::kept;
-use crate::manager::{InlineCompletion, Left, LiveJob};
-use crate::observe;
+use crate::job::{JobRecord, kept};
+use crate::manager::{InlineCompletion, Left, LiveJob, WaitFor};
 use crate::reply::JobTicket;
+use crate::{clock, observe};
 
 impl<S: ServerHandler> JobServer<S> {
     pub(super) async fn call_annotated(
@@ -33,6 +35,7 @@ impl<S: ServerHandler> JobServer<S> {
         mut context: RequestContext<RoleServer>,
         caller: Caller,
     ) -> Result<CallToolResponse, ErrorData> {
+        let round = Round::of(&mut request, &self.manager).await?;
         let wishes = match Wishes::take(annotated, request.arguments.as_mut()) {
             Ok(wishes) => wishes,
             Err(answer) => return Ok(answer.into()),
@@ -41,9 +44,20 @@ impl<S: ServerHandler> JobServer<S> {
         let patience = self.patience(&context);
         let mut listener = Listener::of(&context);
         let carrier = carrier(&context);
+        let can_be_asked = can_be_asked(&context);
+        let answers_rounds = answers_rounds(&context);
         let key =
             CallKey::new(std::any::type_name::<S>(), &request.name, request.arguments.as_ref());
-        let follower = Follower { caller: &caller, at_once: wishes.async_mode, as_task, patience };
+        let follower = Follower {
+            caller: &caller,
+            at_once: wishes.async_mode,
+            as_task,
+            answers_rounds: answers_rounds.as_ref(),
+            patience,
+        };
+        if let Some(round) = round {
+            return self.go_on(&mut listener, &round, follower).await;
+        }
         // What answers a question is no new call.
         let is_new = request.input_responses.is_none() && request.request_state.is_none();
         if let Some(live) = self.manager.live().called(key).filter(|_| is_new)
@@ -58,11 +72,13 @@ impl<S: ServerHandler> JobServer<S> {
             open: Some(self.manager.open_call()),
             async_mode: wishes.async_mode,
             takes_tasks: as_task,
+            answers: request.input_responses.clone().unwrap_or_default(),
+            asks_caller: can_be_asked.is_some(),
             patience,
             label: wishes.label,
             key: Some(key),
             shares: is_new.then(|| request.name.clone()),
-            followed: listener.is_some().then(OnceLock::new),
+            followed: (listener.is_some() || can_be_asked.is_some()).then(SetOnce::new),
             carrier,
             caller: caller.clone(),
             follow_up: self.names.follow_up(),
@@ -70,7 +86,9 @@ impl<S: ServerHandler> JobServer<S> {
             arguments: annotated.rerun.then(|| request.arguments.clone().unwrap_or_default()),
             ..CallRequest::unknown(Some(self.manager.clone()))
         });
+        let peer = context.peer.clone();
         let answer = Arc::clone(&call).serve(self.inner().call_tool(request, context));
+        let answer = beside(can_be_asked, &call, &peer, answer);
         let answer = followed(&mut listener, || call.progress(), answer).await;
         if let Some(live) = call.joins.get() {
             return self.follow(&mut listener, live, follower).await;
@@ -93,12 +111,22 @@ impl<S: ServerHandler> JobServer<S> {
             }
         }
         match call.became.get() {
-            Some(id) if as_task && answer.is_ok() => {
+            Some(id) if answer.is_ok() => {
                 // Where the store cannot be read, the ticket says the same.
-                created(&self.manager, *id).await.map_or(answer, |task| Ok(task.into()))
+                let job = self.manager.status(*id).await.ok();
+                let better = job.and_then(|job| self.beyond_ticket(&job, follower));
+                better.map_or(answer, Ok)
             }
             _ => answer,
         }
+    }
+
+    /// What this client is answered in place of a ticket: a task, or what the work asks.
+    fn beyond_ticket(&self, job: &JobRecord, follower: Follower<'_>) -> Option<CallToolResponse> {
+        if follower.as_task {
+            return Some(created(&self.manager, job).into());
+        }
+        input_required(follower.answers_rounds, job).map(CallToolResponse::from)
     }
 
     /// Puts what a call answers with inline into the state that its tool names. An answer that is an error, or a question,
@@ -152,18 +180,73 @@ impl<S: ServerHandler> JobServer<S> {
         followed(listener, || live.context.progress.read(), answer).await
     }
 
+    /// The answer to a call whose work goes on: a task, what it asks, or its ticket.
+    fn ticket(&self, job: &JobRecord, happened: &str, follower: Follower<'_>) -> CallToolResponse {
+        if let Some(better) = self.beyond_ticket(job, follower) {
+            return better;
+        }
+        let (tool, follow_up) = (&*job.tool, self.names.follow_up());
+        let elapsed = job.elapsed(clock::now()).unwrap_or_default();
+        let poll_after = self.manager.poll_after(tool, elapsed);
+        let ticket = match job.open_questions().next() {
+            Some(asked) => JobTicket::asking(job.id, happened, tool, asked, &follow_up, poll_after),
+            None => JobTicket::new(job.id, job.status(), happened, tool, &follow_up, poll_after),
+        };
+        ticket.to_result().into()
+    }
+
+    /// Goes on with the work that asked something of an earlier call, with the answers of this one: to its result, to its
+    /// next question or, after the caller's own budget, to its ticket. The work may run in another process.
+    async fn go_on(
+        &self,
+        listener: &mut Option<Listener>,
+        round: &Round,
+        follower: Follower<'_>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let (_open, _reading) = (self.manager.open_call(), self.manager.reading(&[round.id]));
+        round.answer(&self.manager).await?;
+        let live = self.manager.live().get(round.id);
+        let site = live.as_ref().and_then(|live| live.site());
+        let budget = budget::of_any(site, follower.patience);
+        let waiting = async {
+            let jobs = [round.id];
+            tokio::select! {
+                waited = self.manager.wait(&jobs, WaitFor::any(), budget) => waited.map(Some),
+                () = follower.caller.left() => Ok(None),
+                () = self.manager.halted() => Ok(None),
+            }
+        };
+        let progress = || live.as_ref()?.context.progress.read();
+        let waited = followed(listener, progress, waiting).await;
+        let waited = waited.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
+        let Some(job) = waited.and_then(|waited| waited.jobs.into_iter().next()) else {
+            return Ok(in_band_error("the caller has left, or the server is ending", None).into());
+        };
+        if !job.status().is_terminal() {
+            let happened = format!(
+                "Task exceeded {} time budget; running in background.",
+                budget::spoken(budget)
+            );
+            return Ok(self.ticket(&job, &happened, follower));
+        }
+        let job = self.manager.status_with_result(job.id).await;
+        let job = job.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
+        outcome::of_record(&job).map(CallToolResponse::from)
+    }
+
     /// Waits for the work, and answers with its result or, after the follower's own budget, with its ticket.
     async fn attach(
         &self,
         live: &Arc<LiveJob>,
         follower: Follower<'_>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let Follower { caller, at_once, as_task, patience } = follower;
+        let Follower { caller, at_once, patience, .. } = follower;
         let tool = &*live.context.tool;
         tracing::debug!(job_id = %live.id(), %tool, "the same call runs already");
         let waited_for = live.site().filter(|site| !at_once && !site.always_job);
         let mut wait = waited_for.map(|site| budget::of(site, patience)).unwrap_or_default();
         let mut pause = Duration::from_millis(50);
+        let mut asked = false;
         loop {
             tokio::select! {
                 biased;
@@ -180,6 +263,7 @@ impl<S: ServerHandler> JobServer<S> {
                     return Ok(in_band_error("the server is ending", None).into());
                 }
                 () = tokio::time::sleep(wait) => {}
+                () = live.context.desk.needs_job(), if !asked => asked = true,
             }
             // An id that is not on disk, or whose record may yet be taken back, is not handed out: then the wait goes on.
             if self.manager.hands_out_ids()
@@ -190,21 +274,20 @@ impl<S: ServerHandler> JobServer<S> {
             {
                 live.delivered();
                 self.manager.live().forget_undelivered(live);
-                if as_task {
-                    return created(&self.manager, live.id()).await.map(CallToolResponse::from);
-                }
                 let happened =
                     "This call was made before and its work still runs in the background.";
-                let poll_after = self.manager.poll_after(tool, live.context.began.elapsed());
-                let follow_up = self.names.follow_up();
-                let ticket =
-                    JobTicket::new(live.id(), job.status(), happened, tool, &follow_up, poll_after);
-                return Ok(ticket.to_result().into());
+                return Ok(self.ticket(&job, happened, follower));
             }
             wait = pause;
             pause = (pause * 2).min(Duration::from_secs(1));
         }
     }
+}
+
+/// What a client can be asked that makes its call again with the answer.
+fn answers_rounds(context: &RequestContext<RoleServer>) -> Option<ElicitationCapability> {
+    let speaks = context.protocol_version().is_some_and(|version| !version.has_initialize());
+    context.client_capabilities().filter(|_| speaks)?.elicitation
 }
 
 /// A caller that gets the work of the same call, and what it wishes.
@@ -214,6 +297,8 @@ struct Follower<'a> {
     /// It wants a job at once.
     at_once: bool,
     as_task: bool,
+    /// What it can be asked, where it makes its call again with the answer.
+    answers_rounds: Option<&'a ElicitationCapability>,
     patience: Option<Patience>,
 }
 

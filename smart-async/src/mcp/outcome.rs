@@ -9,6 +9,7 @@ use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, ErrorCode};
 use serde_json::Value;
 
 use crate::job::{FailureKind, JobEvent, JobFailure, JobOutput, JobRecord, JobState, Outcome};
+use crate::manager::why_gone;
 
 /// What a tool's result means to a job.
 pub(crate) fn of_tool<R: IntoCallToolResult>(result: R) -> Outcome {
@@ -71,6 +72,18 @@ pub(super) fn of_ending(ending: &JobEvent) -> Result<CallToolResult, ErrorData> 
     match ending {
         JobEvent::Complete(output) => Ok(to_result(output)),
         JobEvent::Fail(failure) | JobEvent::Interrupt(failure) => to_error_response(failure),
+        _ => Ok(usual_error("the work was cancelled")),
+    }
+}
+
+/// What a tool would have answered with inline, whose job ended like this.
+pub(super) fn of_record(job: &JobRecord) -> Result<CallToolResult, ErrorData> {
+    if let Some(reason) = why_gone(job) {
+        return Err(ErrorData::internal_error(reason, None));
+    }
+    match &job.state {
+        JobState::Completed { output, .. } => Ok(to_result(output)),
+        JobState::Failed { failure, .. } => to_error_response(failure),
         _ => Ok(usual_error("the work was cancelled")),
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use rmcp::model::{
     CallToolResult, CancelTaskMethod, ClientCapabilities, ConstString, CreateTaskResult,
-    CustomRequest, DetailedTask, GetTaskMethod, GetTaskResult, JsonObject, Task, TaskPayload,
-    TaskStatus, UpdateTaskMethod,
+    CustomRequest, DetailedTask, GetTaskMethod, GetTaskResult, InputResponses, JsonObject, Task,
+    TaskPayload, TaskStatus, UpdateTaskMethod,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer};
@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::outcome::{spoken, stored_result};
+use super::questions::{answer_all, open_requests};
 use crate::clock;
 use crate::job::{FailureKind, JobFailure, JobId, JobRecord, JobState, JobStatus, Progress};
 use crate::manager::{Error, JobManager, why_gone};
@@ -29,12 +30,8 @@ pub(super) fn takes_tasks(context: &RequestContext<RoleServer>) -> bool {
 }
 
 /// The answer to a call that became a job. The job is on disk by then.
-pub(super) async fn created(
-    manager: &JobManager,
-    id: JobId,
-) -> Result<CreateTaskResult, ErrorData> {
-    let job = manager.status(id).await.map_err(|error| failed(&error))?;
-    Ok(CreateTaskResult::new(task(manager, &job)))
+pub(super) fn created(manager: &JobManager, job: &JobRecord) -> CreateTaskResult {
+    CreateTaskResult::new(task(manager, job))
 }
 
 /// `tasks/get`.
@@ -72,10 +69,14 @@ pub(super) async fn cancel(manager: &JobManager, id: &str) -> Result<(), ErrorDa
     Ok(())
 }
 
-/// `tasks/update`. No job asks anything yet, so that every answer is to a question that is not open, and ignored.
-pub(super) async fn update(manager: &JobManager, id: &str) -> Result<(), ErrorData> {
-    manager.status(job_id(id)?).await.map_err(|error| failed(&error))?;
-    Ok(())
+/// `tasks/update`: answers what the task asks.
+pub(super) async fn update(
+    manager: &JobManager,
+    id: &str,
+    answers: &InputResponses,
+) -> Result<(), ErrorData> {
+    let job = manager.status(job_id(id)?).await.map_err(|error| failed(&error))?;
+    answer_all(manager, job.id, answers).await
 }
 
 /// What is to be answered to a request of the extension that could not be read as one; `None` for any other request.
@@ -142,6 +143,9 @@ fn detailed(manager: &JobManager, job: &JobRecord) -> DetailedTask {
         TaskStatus::Completed => TaskPayload::Completed { result: result(job) },
         TaskStatus::Failed => TaskPayload::Failed { error: error(job) },
         TaskStatus::Cancelled => TaskPayload::Cancelled,
+        TaskStatus::InputRequired => {
+            TaskPayload::InputRequired { input_requests: open_requests(job) }
+        }
         _ => TaskPayload::Working,
     };
     DetailedTask::new(task(manager, job), payload)
@@ -154,6 +158,10 @@ fn status(job: &JobRecord) -> TaskStatus {
         JobState::Failed { failure, .. } if is_of_the_protocol(failure) => TaskStatus::Failed,
         JobState::Failed { .. } => TaskStatus::Completed,
         JobState::Cancelled { .. } => TaskStatus::Cancelled,
+        // Only the server that asks knows what a tool asks that keeps its questions off the disk.
+        JobState::InputRequired { .. } if !open_requests(job).is_empty() => {
+            TaskStatus::InputRequired
+        }
         JobState::Pending | JobState::Running { .. } | JobState::InputRequired { .. } => {
             TaskStatus::Working
         }
@@ -201,6 +209,10 @@ fn message(job: &JobRecord) -> Option<String> {
         _ if job.waits_for_rerun() => Some("waiting to run again".to_owned()),
         _ if job.cancel_requested => Some("being cancelled".to_owned()),
         _ if job.status() == JobStatus::Pending => Some("not begun".to_owned()),
+        JobState::InputRequired { .. } => {
+            let mut asked = job.open_questions().filter_map(|(_, question)| question.message());
+            asked.next().map(shortened)
+        }
         _ => job.progress.as_ref().map(progress),
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use smart_async::job::{
     Change, FailureKind, JobEvent, JobFailure, JobId, JobOutput, JobQuery, JobRecord, JobStatus,
-    Progress, Prune, ResultKept, Timestamp,
+    Progress, Prune, Question, ResultKept, Timestamp,
 };
 use smart_async::store::{JobStore, JsonFileStore, StoreError};
 use smart_async_tests::crash::{Dice, Line};
@@ -113,6 +113,11 @@ impl Lane {
         self.live.push(job);
     }
 
+    /// One of the keys under which questions are asked.
+    fn key(&mut self) -> String {
+        ["name", "size"][self.dice.below(2) as usize].to_owned()
+    }
+
     /// Whatever may happen to one of the live jobs.
     async fn change(&mut self) {
         if self.live.is_empty() {
@@ -125,8 +130,12 @@ impl Lane {
         let event = match self.dice.below(20) {
             0..5 => JobEvent::Start,
             5..11 => JobEvent::Progress,
-            11..13 => JobEvent::Ask,
-            13..16 => JobEvent::Answer,
+            11..13 => {
+                let request = serde_json::json!({"params": {"message": payload}});
+                JobEvent::Ask(self.key(), Box::new(Question::new(request, now(), now())))
+            }
+            13..15 => JobEvent::Answer(self.key(), payload.clone().into()),
+            15 => JobEvent::GiveUp(self.key()),
             16 => JobEvent::RequestCancel,
             17 => {
                 // Some are so large that they get a file of their own.

@@ -286,7 +286,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         context: Context,
     ) -> Result<(), ErrorData> {
         self.begin().await?;
-        match tasks::update(&self.manager, &request.task_id).await {
+        match tasks::update(&self.manager, &request.task_id, &request.input_responses).await {
             Err(error) if self.may_be_inner_task(&error) => {
                 self.inner.update_task(request, context).await
             }

@@ -6,7 +6,7 @@ use rmcp::model::CallToolResult;
 use serde_json::{Map, Value, json};
 
 use crate::clock;
-use crate::job::{JobId, JobRecord, JobStatus, ResultKept};
+use crate::job::{JobId, JobRecord, JobStatus, Question, ResultKept};
 use crate::manager::{Error, JobManager, why_gone};
 use crate::reply::FollowUp;
 use crate::text::{quoted, truncated};
@@ -23,6 +23,7 @@ const INTERNAL: &[&str] = &[
     "result_file",
     "result_file_bytes",
     "result_withheld",
+    "questions",
 ];
 /// The longest label, in characters.
 const LABEL: usize = 200;
@@ -102,6 +103,16 @@ pub(in crate::mcp) fn job_view(
     if left_out && let Some(next) = follow_up.result(job.id, 0) {
         view.insert("next".to_owned(), next.into());
     }
+    let questions: Map<_, _> = job.open_questions().map(asked).collect();
+    if !questions.is_empty() {
+        view.insert("questions".to_owned(), questions.into());
+        let first = job.open_questions().next();
+        if let Some(next) =
+            first.and_then(|(key, question)| follow_up.answer(job.id, key, question))
+        {
+            view.insert("next".to_owned(), next.into());
+        }
+    }
     if job.waits_for_rerun() {
         view.insert("waits_for".to_owned(), "a server that has the tool, to run it again".into());
     }
@@ -113,6 +124,20 @@ pub(in crate::mcp) fn job_view(
         }
     }
     Value::Object(view)
+}
+
+/// A question as callers see it.
+fn asked((key, question): (&str, &Question)) -> (String, Value) {
+    let mut fields = json!({
+        "message": question.message(),
+        "schema": question.schema(),
+        "url": question.url(),
+        "expires_at": clock::rfc3339(question.expires_at),
+    });
+    if let Value::Object(fields) = &mut fields {
+        fields.retain(|_, value| !value.is_null());
+    }
+    (key.to_owned(), fields)
 }
 
 /// The job with its result, where the answer may show that: at most `limit` bytes of it.

@@ -74,6 +74,18 @@ impl Arguments {
         }
     }
 
+    pub(super) fn object(&mut self, name: &str) -> Taken<Option<JsonObject>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Object(object)) => Ok(Some(object)),
+            // Models write an object as its text at times.
+            Some(Value::String(text)) if let Ok(object) = serde_json::from_str(&text) => {
+                Ok(Some(object))
+            }
+            Some(_) => complain(&format!("{name}: give an object")),
+        }
+    }
+
     pub(super) fn one_of(&mut self, name: &str, allowed: &[&str]) -> Taken<Option<String>> {
         match self.text(name)? {
             Some(text) if !allowed.contains(&text.as_str()) => complain(&format!(

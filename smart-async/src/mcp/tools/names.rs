@@ -34,6 +34,7 @@ impl JobToolNames {
             wait: named(JobTool::Wait),
             status: named(JobTool::Status),
             result: named(JobTool::Result),
+            answer: named(JobTool::Answer),
         });
     }
 

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use futures_util::{FutureExt, join};
 
 use super::helpers::{
-    all, at, change, completed, found, inserted, job, large, progress, running, whole,
+    all, answer, ask, at, change, completed, found, inserted, job, large, progress, running, whole,
 };
 use crate::job::{Change, JobEvent, JobFailure, JobId, JobOutput, JobStatus};
 use crate::store::{JobStore, StoreError};
@@ -27,8 +27,10 @@ pub async fn a_change_answers_with_the_record_as_it_is_then(store: &dyn JobStore
         JobEvent::RequestCancel,
         JobEvent::Start,
         JobEvent::Progress,
-        JobEvent::Ask,
-        JobEvent::Answer,
+        ask("name"),
+        ask("size"),
+        answer("name"),
+        JobEvent::GiveUp("size".into()),
         JobEvent::Complete(JobOutput::new("done")),
     ];
     for (step, event) in (1_i32..).zip(events) {
@@ -56,13 +58,13 @@ pub async fn a_change_that_the_state_forbids_changes_nothing(store: &dyn JobStor
     let pending = inserted(store, 0).await;
     let running = running(store, 1).await;
     let waiting = self::running(store, 2).await;
-    change(store, waiting, JobEvent::Ask, 3).await;
+    change(store, waiting, ask("name"), 3).await;
     for id in [pending, running, waiting, completed(store, 4).await] {
         for event in [
             JobEvent::Start,
             JobEvent::Progress,
-            JobEvent::Ask,
-            JobEvent::Answer,
+            ask("name"),
+            answer("name"),
             JobEvent::Complete(JobOutput::new(1)),
         ] {
             let before = found(store, id).await;
@@ -91,8 +93,8 @@ pub async fn a_terminal_job_changes_no_more(store: &dyn JobStore) {
         for event in [
             JobEvent::Start,
             JobEvent::Progress,
-            JobEvent::Ask,
-            JobEvent::Answer,
+            ask("name"),
+            answer("name"),
             JobEvent::RequestCancel,
             JobEvent::Complete(JobOutput::new(2)),
             JobEvent::Fail(JobFailure::error("late")),
@@ -181,7 +183,7 @@ pub async fn two_changes_at_once_are_applied_one_after_the_other(store: &dyn Job
         let (told, asked, waiting) = join!(
             store.update(id, told),
             store.update(id, wish),
-            store.update(id, Change::new(JobEvent::Ask, at(1)))
+            store.update(id, Change::new(ask("name"), at(1)))
         );
         assert!(told.is_ok() && asked.is_ok() && waiting.is_ok());
         let now = found(store, id).await;

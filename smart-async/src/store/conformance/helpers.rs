@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::job::{
     Change, JobEvent, JobFailure, JobId, JobOutput, JobPage, JobQuery, JobRecord, Progress, Prune,
-    Timestamp,
+    Question, Timestamp,
 };
 use crate::store::JobStore;
 
@@ -35,6 +35,17 @@ pub(super) async fn change(
     second: i64,
 ) -> Arc<JobRecord> {
     store.update(id, Change::new(event, at(second))).await.unwrap()
+}
+
+/// A question of this key is asked.
+pub(super) fn ask(key: &str) -> JobEvent {
+    let request = json!({"method": "elicitation/create", "params": {"message": format!("{key}?")}});
+    JobEvent::Ask(key.to_owned(), Box::new(Question::new(request, at(1), at(60))))
+}
+
+/// The question of this key is answered.
+pub(super) fn answer(key: &str) -> JobEvent {
+    JobEvent::Answer(key.to_owned(), json!({"action": "accept", "content": {key: 1}}))
 }
 
 pub(super) async fn running(store: &dyn JobStore, second: i64) -> JobId {

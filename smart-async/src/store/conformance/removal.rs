@@ -1,7 +1,7 @@
 //! Rules about what is removed: by prunes, and where a record is taken back.
 
 use super::helpers::{
-    all, at, change, completed, found, ids, inserted, job, large, prune, running, whole,
+    all, ask, at, change, completed, found, ids, inserted, job, large, prune, running, whole,
 };
 use crate::job::{Change, JobEvent, JobFailure, JobId, JobStatus, Prune};
 use crate::store::{JobStore, StoreError};
@@ -11,7 +11,7 @@ pub async fn pruning_removes_ended_jobs_only(store: &dyn JobStore) {
     let pending = inserted(store, 0).await;
     let running = running(store, 1).await;
     let waiting = self::running(store, 2).await;
-    change(store, waiting, JobEvent::Ask, 2).await;
+    change(store, waiting, ask("name"), 2).await;
     // They end at 3 and at 11.
     let (old, new) = (completed(store, 2).await, completed(store, 10).await);
     let pruned = store.prune(prune(|prune| prune.ended_before = Some(at(3)))).await.unwrap();

@@ -1,0 +1,437 @@
+//! The questions of one run of a body, as its process has them: what the body waits for, and what has become of it. The
+//! record of a job says the same, a moment later; the supervisor takes the news from one to the other.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use crate::job::{JobEvent, Question, QuestionStatus};
+
+/// The questions of one run.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    papers: Mutex<Papers>,
+    /// Wakes those who wait for any change.
+    changed: Notify,
+    /// Wakes the one who takes the news to the record.
+    news: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Papers {
+    slips: BTreeMap<String, Slip>,
+    /// Answers that came with the call, to what may be asked.
+    given: BTreeMap<String, Value>,
+    way: Way,
+    /// For how long the work has waited for answers.
+    waited: Duration,
+    /// Since when it waits, while it does.
+    waits_since: Option<Instant>,
+}
+
+/// How those are reached who can answer.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// As a job: whoever follows it sees its questions.
+    #[default]
+    Job,
+    /// While the call is open, its caller is asked directly.
+    Caller,
+    /// Nobody is.
+    Nobody,
+}
+
+#[derive(Debug)]
+struct Slip {
+    question: Question,
+    /// How many in the body wait for it. A question that nobody in this run has asked yet is one of an earlier run.
+    waiting: usize,
+    asked: bool,
+    /// What the record says of it.
+    recorded: Option<QuestionStatus>,
+}
+
+/// What a body that asks is told at once.
+#[derive(Debug)]
+pub(crate) enum Put {
+    Waits,
+    NobodyToAsk,
+}
+
+impl Papers {
+    fn waits(&self) -> bool {
+        self.slips.values().any(|slip| slip.asked && slip.question.is_open())
+    }
+
+    /// Stops or starts the clock of the time that the work has waited.
+    fn note_time(&mut self) {
+        match (self.waits(), self.waits_since) {
+            (true, None) => self.waits_since = Some(Instant::now()),
+            (false, Some(since)) => {
+                self.waited += since.elapsed();
+                self.waits_since = None;
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Desk {
+    fn papers(&self) -> MutexGuard<'_, Papers> {
+        self.papers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes something, and tells everybody who waits for a change.
+    fn change<T>(&self, change: impl FnOnce(&mut Papers) -> T) -> T {
+        let answer = {
+            let mut papers = self.papers();
+            let answer = change(&mut papers);
+            papers.note_time();
+            answer
+        };
+        self.changed.notify_waiters();
+        self.news.notify_one();
+        answer
+    }
+
+    /// Waits until `look` finds something.
+    async fn until<T>(&self, look: impl Fn(&Papers) -> Option<T>) -> T {
+        loop {
+            // Waits from here on: a change that comes after the look is not missed.
+            let changed = self.changed.notified();
+            if let Some(found) = look(&self.papers()) {
+                return found;
+            }
+            changed.await;
+        }
+    }
+
+    /// The body asks. A key that has been asked under keeps its question, unless that is one of an earlier run.
+    pub(crate) fn put(&self, key: &str, question: Question) -> Put {
+        self.change(|papers| {
+            let given = papers.given.remove(key).filter(|given| question.check(given).is_ok());
+            let slip = papers.slips.entry(key.to_owned()).or_insert_with(|| Slip {
+                question: question.clone(),
+                waiting: 0,
+                asked: false,
+                recorded: None,
+            });
+            if let Some(given) = given.filter(|_| slip.question.is_open()) {
+                slip.question = question.answered(given);
+            } else if slip.question.is_open() {
+                if papers.way == Way::Nobody {
+                    return Put::NobodyToAsk;
+                }
+                if !slip.asked {
+                    slip.question = question;
+                    slip.recorded = None;
+                }
+            }
+            slip.asked = true;
+            slip.waiting += 1;
+            Put::Waits
+        })
+    }
+
+    /// Waits for what becomes of a question: its answer, or `None` where it was given up.
+    pub(crate) async fn outcome(&self, key: &str) -> Option<Value> {
+        self.until(|papers| {
+            let Some(slip) = papers.slips.get(key) else { return Some(None) };
+            match slip.question.status {
+                QuestionStatus::Open => None,
+                QuestionStatus::Answered => {
+                    Some(Some(slip.question.answer.clone().unwrap_or_default()))
+                }
+                QuestionStatus::GivenUp => Some(None),
+            }
+        })
+        .await
+    }
+
+    /// One in the body waits for the question no more; after the last one, it is given up.
+    pub(crate) fn leave(&self, key: &str) {
+        self.change(|papers| {
+            let Some(slip) = papers.slips.get_mut(key) else { return };
+            slip.waiting = slip.waiting.saturating_sub(1);
+            if slip.waiting == 0 && slip.question.is_open() {
+                slip.question.status = QuestionStatus::GivenUp;
+            }
+        });
+    }
+
+    /// An answer has come; the first one counts. Where the record has it already, it is not told again.
+    pub(crate) fn answer(&self, key: &str, answer: Value, recorded: bool) {
+        self.change(|papers| {
+            let Some(slip) = papers.slips.get_mut(key) else { return };
+            if slip.question.is_open() {
+                slip.question = slip.question.clone().answered(answer);
+            }
+            if recorded {
+                slip.recorded = Some(QuestionStatus::Answered);
+            }
+        });
+    }
+
+    /// Whether nobody waits for an answer to this question any more.
+    pub(crate) fn gave_up(&self, key: &str) -> bool {
+        let status = |slip: &Slip| slip.question.status;
+        self.papers().slips.get(key).map(status) == Some(QuestionStatus::GivenUp)
+    }
+
+    /// What the body waits for.
+    pub(crate) fn open(&self) -> BTreeMap<String, Question> {
+        let papers = self.papers();
+        let open = papers.slips.iter().filter(|(_, slip)| slip.asked && slip.question.is_open());
+        open.map(|(key, slip)| (key.clone(), slip.question.clone())).collect()
+    }
+
+    /// Says how those are reached who can answer, from now on.
+    pub(crate) fn reach(&self, way: Way) {
+        self.change(|papers| {
+            papers.way = way;
+            if way == Way::Nobody {
+                for slip in papers.slips.values_mut().filter(|slip| slip.question.is_open()) {
+                    slip.question.status = QuestionStatus::GivenUp;
+                }
+            }
+        });
+    }
+
+    pub(crate) fn reaches_nobody(&self) -> bool {
+        self.papers().way == Way::Nobody
+    }
+
+    /// Waits until there is a question that only a job can ask.
+    pub(crate) async fn needs_job(&self) {
+        self.until(|papers| (papers.way == Way::Job && papers.waits()).then_some(())).await;
+    }
+
+    /// Waits until there is a question for the caller that is none of those `known`, and returns all of that kind.
+    pub(crate) async fn for_caller(&self, known: &[String]) -> Vec<(String, Question)> {
+        self.until(|papers| {
+            let is_new = |key: &String, slip: &Slip| {
+                slip.asked && slip.question.is_open() && !known.contains(key)
+            };
+            let new: Vec<_> = papers
+                .slips
+                .iter()
+                .filter(|(key, slip)| papers.way == Way::Caller && is_new(key, slip))
+                .map(|(key, slip)| (key.clone(), slip.question.clone()))
+                .collect();
+            (!new.is_empty()).then_some(new)
+        })
+        .await
+    }
+
+    /// Waits until work has run for longer than it may, that had to end by `deadline` when it began: the clock stands still
+    /// while it waits for an answer.
+    pub(crate) async fn past(&self, deadline: Instant) {
+        loop {
+            let changed = self.changed.notified();
+            let over = {
+                let papers = self.papers();
+                match papers.waits_since {
+                    Some(_) => None,
+                    None => deadline.checked_add(papers.waited),
+                }
+            };
+            match over {
+                Some(over) => tokio::select! {
+                    biased;
+                    () = changed => {}
+                    () = sleep_until(over) => return,
+                },
+                None => changed.await,
+            }
+        }
+    }
+
+    /// Answers that come with the call: what the body asks under their keys is answered at once, where they fit.
+    pub(crate) fn give(&self, answers: BTreeMap<String, Value>) {
+        self.papers().given = answers;
+    }
+
+    /// What an earlier run of the work asked, as the record has it.
+    pub(crate) fn recall(&self, questions: &BTreeMap<String, Question>) {
+        self.change(|papers| {
+            papers.slips.extend(questions.iter().map(|(key, question)| {
+                let (question, recorded) = (question.clone(), Some(question.status));
+                (key.clone(), Slip { question, waiting: 0, asked: false, recorded })
+            }));
+        });
+    }
+
+    /// Takes in what the record says: answers that came by another process.
+    pub(crate) fn learn(&self, questions: &BTreeMap<String, Question>) {
+        let news: Vec<_> = {
+            let papers = self.papers();
+            let is_news =
+                |key: &String| papers.slips.get(key).is_some_and(|slip| slip.question.is_open());
+            questions
+                .iter()
+                .filter(|(key, question)| {
+                    question.status == QuestionStatus::Answered && is_news(key)
+                })
+                .filter_map(|(key, question)| Some((key.clone(), question.answer.clone()?)))
+                .collect()
+        };
+        for (key, answer) in news {
+            self.answer(&key, answer, true);
+        }
+    }
+
+    /// The questions as they stand.
+    pub(crate) fn questions(&self) -> BTreeMap<String, Question> {
+        let papers = self.papers();
+        papers.slips.iter().map(|(key, slip)| (key.clone(), slip.question.clone())).collect()
+    }
+
+    /// The record has these questions.
+    pub(crate) fn recorded(&self, questions: &BTreeMap<String, Question>) {
+        let mut papers = self.papers();
+        for (key, question) in questions {
+            if let Some(slip) = papers.slips.get_mut(key) {
+                slip.recorded = Some(question.status);
+            }
+        }
+    }
+
+    /// The next thing that the record does not say yet.
+    pub(crate) fn news(&self) -> Option<JobEvent> {
+        self.papers().slips.iter().find_map(|(key, slip)| slip.news(key))
+    }
+
+    /// The record says so now, or never will.
+    pub(crate) fn told(&self, event: &JobEvent) {
+        let (key, status) = match event {
+            JobEvent::Ask(key, _) => (key, QuestionStatus::Open),
+            JobEvent::Answer(key, _) => (key, QuestionStatus::Answered),
+            JobEvent::GiveUp(key) => (key, QuestionStatus::GivenUp),
+            _ => return,
+        };
+        if let Some(slip) = self.papers().slips.get_mut(key) {
+            slip.recorded = Some(status);
+        }
+    }
+
+    /// Waits until something has changed since this was asked last, which the record may lack. For one who waits only.
+    pub(crate) async fn has_changed(&self) {
+        self.news.notified().await;
+    }
+}
+
+impl Slip {
+    fn news(&self, key: &str) -> Option<JobEvent> {
+        let key = || key.to_owned();
+        if !self.asked {
+            return None;
+        }
+        match (self.recorded, self.question.status) {
+            // Withdrawn before anybody heard of it.
+            (None, QuestionStatus::GivenUp) => None,
+            (None, _) => {
+                let open = Question { answer: None, ..self.question.clone() };
+                let open = Question { status: QuestionStatus::Open, ..open };
+                Some(JobEvent::Ask(key(), Box::new(open)))
+            }
+            (Some(QuestionStatus::Open), QuestionStatus::Answered) => {
+                let answer = self.question.answer.clone().unwrap_or_default();
+                Some(JobEvent::Answer(key(), answer))
+            }
+            (Some(QuestionStatus::Open), QuestionStatus::GivenUp) => Some(JobEvent::GiveUp(key())),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::job::Timestamp;
+
+    fn question() -> Question {
+        Question::new(json!({"method": "x"}), Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH)
+    }
+
+    fn names(desk: &Desk) -> Vec<&'static str> {
+        std::iter::from_fn(|| {
+            let event = desk.news()?;
+            desk.told(&event);
+            Some(event.name())
+        })
+        .collect()
+    }
+
+    #[tokio::test]
+    async fn the_first_answer_counts() {
+        let desk = Desk::default();
+        desk.put("name", question());
+        desk.answer("name", json!(1), false);
+        desk.answer("name", json!(2), false);
+        desk.answer("size", json!(3), false);
+        assert_eq!(desk.outcome("name").await, Some(json!(1)));
+        assert_eq!(names(&desk), ["ask", "answer"]);
+    }
+
+    #[tokio::test]
+    async fn a_question_is_given_up_when_the_last_one_who_waits_leaves() {
+        let desk = Desk::default();
+        desk.put("name", question());
+        desk.put("name", question());
+        desk.leave("name");
+        assert_eq!(names(&desk), ["ask"]);
+        assert!(!desk.gave_up("name"));
+        desk.leave("name");
+        assert_eq!(names(&desk), ["give_up"]);
+        desk.answer("name", json!(1), false);
+        assert_eq!(desk.outcome("name").await, None);
+    }
+
+    #[tokio::test]
+    async fn an_answer_to_an_earlier_run_is_there_at_once() {
+        let desk = Desk::default();
+        let open = [("name".to_owned(), question()), ("size".to_owned(), question())];
+        let mut questions = BTreeMap::from(open);
+        desk.recall(&questions);
+        assert!(names(&desk).is_empty(), "this run has asked nothing yet");
+        questions.insert("name".into(), question().answered(json!("Ann")));
+        desk.learn(&questions);
+        desk.put("name", question());
+        assert_eq!(desk.outcome("name").await, Some(json!("Ann")));
+        desk.put("size", question());
+        assert_eq!(names(&desk), ["ask"], "the other one is asked again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_stands_still_while_a_question_is_open() {
+        let desk = Desk::default();
+        let began = Instant::now();
+        let seconds = Duration::from_secs;
+        let asking = async {
+            tokio::time::sleep(seconds(5)).await;
+            desk.put("name", question());
+            desk.put("size", question());
+            tokio::time::sleep(seconds(60)).await;
+            desk.answer("name", json!(1), false);
+            tokio::time::sleep(seconds(40)).await;
+            desk.answer("size", json!(1), false);
+        };
+        tokio::join!(desk.past(began + seconds(10)), asking);
+        assert_eq!(began.elapsed().as_secs(), 110);
+    }
+
+    #[tokio::test]
+    async fn where_nobody_can_be_asked_every_question_is_given_up() {
+        let desk = Desk::default();
+        desk.put("name", question());
+        desk.reach(Way::Nobody);
+        assert_eq!(desk.outcome("name").await, None);
+        assert!(matches!(desk.put("size", question()), Put::NobodyToAsk));
+    }
+}

@@ -1,0 +1,118 @@
+//! Calls that are answered with a question, and made again with the answer (SEP-2322, protocol 2026-07-28): a client without
+//! tasks gets an `InputRequiredResult`. The work is a job by then, whose id is in the `requestState`, so that the retry finds
+//! the same work through any server over the same folder, and never starts a second one.
+
+use std::collections::BTreeMap;
+
+use rmcp::ErrorData;
+use rmcp::model::{
+    CallToolRequestParams, ElicitationCapability, InputRequests, InputRequiredResult,
+};
+use serde_json::Value;
+
+use super::{can_ask, request};
+use crate::job::{JobId, JobRecord};
+use crate::manager::{AnswerError, Error, JobManager};
+
+/// What the `requestState` of a job begins with, to be told from those that tools make up.
+const STATE: &str = "smart-async:";
+
+/// A call that was made again, for work that runs already.
+pub(in crate::mcp) struct Round {
+    pub(in crate::mcp) id: JobId,
+    answers: BTreeMap<String, Value>,
+}
+
+impl Round {
+    /// The work that the call goes on with; `None` where it is a call like any other.
+    ///
+    /// # Errors
+    /// -32602 where its `requestState` looks like one of ours and names no work of this tool.
+    pub(in crate::mcp) async fn of(
+        request: &mut CallToolRequestParams,
+        manager: &JobManager,
+    ) -> Result<Option<Self>, ErrorData> {
+        let Some(state) = request.request_state.as_deref() else { return Ok(None) };
+        let Some(id) = state.strip_prefix(STATE) else { return Ok(None) };
+        let unknown = || {
+            let message = "requestState: there is no such work; it never was, or has been removed";
+            ErrorData::invalid_params(message, None)
+        };
+        let id = id.parse().map_err(|_| unknown())?;
+        match manager.status(id).await {
+            Ok(job) if job.tool == request.name && job.server == manager.server() => {
+                let answers = request.input_responses.take().unwrap_or_default();
+                Ok(Some(Self { id, answers }))
+            }
+            Ok(_) | Err(Error::NotFound(_)) => Err(unknown()),
+            Err(error) => Err(ErrorData::internal_error(error.to_string(), None)),
+        }
+    }
+
+    /// Gives the answers that came with the call to the work. One that does not fit leaves its question open, and the client
+    /// is asked again.
+    pub(in crate::mcp) async fn answer(&self, manager: &JobManager) -> Result<(), ErrorData> {
+        give(manager, self.id, &self.answers).await
+    }
+}
+
+/// Answers what is asked. Answers to what is not asked, not any more, or a second time are passed over (SEP-2663).
+///
+/// # Errors
+/// -32602 where an answer does not fit its question; then none was taken.
+pub(in crate::mcp) async fn answer_all(
+    manager: &JobManager,
+    id: JobId,
+    answers: &BTreeMap<String, Value>,
+) -> Result<(), ErrorData> {
+    let job = manager.status(id).await.map_err(|error| refused(&error.into()))?;
+    for (key, answer) in answers {
+        if let Err(error @ AnswerError::Unfit { .. }) = manager.check_answer(&job, key, answer) {
+            return Err(refused(&error));
+        }
+    }
+    give(manager, id, answers).await
+}
+
+async fn give(
+    manager: &JobManager,
+    id: JobId,
+    answers: &BTreeMap<String, Value>,
+) -> Result<(), ErrorData> {
+    for (key, answer) in answers {
+        match manager.answer(id, key, answer.clone()).await {
+            Err(error @ (AnswerError::Job(_) | AnswerError::Elsewhere { .. })) => {
+                return Err(refused(&error));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn refused(error: &AnswerError) -> ErrorData {
+    match error {
+        AnswerError::Unfit { .. } | AnswerError::Job(Error::NotFound(_)) => {
+            ErrorData::invalid_params(error.to_string(), None)
+        }
+        error => ErrorData::internal_error(error.to_string(), None),
+    }
+}
+
+/// What the job asks, as requests to a client.
+pub(in crate::mcp) fn open_requests(job: &JobRecord) -> InputRequests {
+    let requests = job.open_questions();
+    requests.filter_map(|(key, question)| Some((key.to_owned(), request(question)?))).collect()
+}
+
+/// The answer to a call whose work asks something: `None` where this client cannot be asked all of it.
+pub(in crate::mcp) fn input_required(
+    client: Option<&ElicitationCapability>,
+    job: &JobRecord,
+) -> Option<InputRequiredResult> {
+    let client = client?;
+    let requests = open_requests(job);
+    let can = job.open_questions().all(|(_, question)| can_ask(client, question));
+    (can && !requests.is_empty())
+        .then(|| InputRequiredResult::new(Some(requests), Some(format!("{STATE}{}", job.id))))
+}

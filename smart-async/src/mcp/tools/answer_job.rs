@@ -1,0 +1,82 @@
+//! `answer_job`: the answer to a question that running work has asked.
+
+use rmcp::model::CallToolResult;
+use serde_json::json;
+
+use super::answer::{answer, failed, in_band_error};
+use super::arguments::{Arguments, Taken};
+use super::{Changes, Definition};
+use crate::manager::{AnswerError, JobManager};
+use crate::reply::FollowUp;
+
+pub(super) const NAME: &str = "answer_job";
+
+pub(super) fn definition() -> Definition {
+    Definition {
+        name: NAME,
+        title: "Answer job",
+        description: "Answer the question of a job that is `input_required`. Ask the user; do not make the answer up.",
+        arguments: json!({
+            "job_id": {"type": "string"},
+            "key": {"type": "string", "description": "which question, if several"},
+            "action": {"type": "string", "enum": ["accept", "decline", "cancel"], "default": "accept"},
+            "content": {"type": "object", "description": "as the question's schema says"}
+        }),
+        required: &["job_id"],
+        answer: json!({
+            "job_id": {"type": "string"},
+            "status": {"type": "string"},
+            "terminal": {"type": "boolean"},
+            "message": {"type": "string"},
+            "next": {"type": "string"}
+        }),
+        changes: Changes::Adds,
+    }
+}
+
+pub(super) async fn call(
+    manager: &JobManager,
+    follow_up: &FollowUp,
+    mut arguments: Arguments,
+) -> Taken<CallToolResult> {
+    let id = arguments.job_id("job_id")?;
+    let key = arguments.text("key")?;
+    let action = arguments.one_of("action", &["accept", "decline", "cancel"])?;
+    let content = arguments.object("content")?;
+    arguments.finish("job_id, key, action, content")?;
+
+    let job = manager.status(id).await.map_err(|error| failed(&error))?;
+    let open: Vec<_> = job.open_questions().map(|(key, _)| key).collect();
+    let key = match (key, open.as_slice()) {
+        (Some(key), _) => key,
+        (None, [only]) => (*only).to_owned(),
+        (None, []) => {
+            let nothing = AnswerError::NothingAsked { id, status: job.status() };
+            return Err(in_band_error(&nothing.to_string(), Some(id)));
+        }
+        (None, several) => {
+            let message = format!("key: give one of {}", several.join(", "));
+            return Err(in_band_error(&message, Some(id)));
+        }
+    };
+    let mut said = json!({"action": action.as_deref().unwrap_or("accept")});
+    if let Some(content) = content {
+        said["content"] = content.into();
+    }
+    let job = match manager.answer(id, &key, said).await {
+        Ok(job) => job,
+        Err(AnswerError::Job(error)) => return Err(failed(&error)),
+        Err(error) => return Err(in_band_error(&error.to_string(), Some(id))),
+    };
+    let next = match job.open_questions().next() {
+        Some((key, question)) => follow_up.answer(id, key, question),
+        None => follow_up.next(&[id]),
+    };
+    Ok(answer(json!({
+        "job_id": id,
+        "status": job.status(),
+        "terminal": job.status().is_terminal(),
+        "message": "The work has the answer.",
+        "next": next,
+    })))
+}
