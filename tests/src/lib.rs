@@ -6,12 +6,14 @@ pub mod crash;
 #[cfg(unix)]
 pub mod disk;
 mod library;
+mod life;
 mod moody_store;
 mod wire;
 mod workshop;
 
 pub use client::Client;
 pub use library::{BOOK, Library};
+pub use life::Life;
 pub use moody_store::MoodyStore;
 pub use wire::{SUBSCRIPTION, TASKS, Wire};
 pub use workshop::{Gate, Workshop};

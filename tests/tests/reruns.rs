@@ -14,9 +14,8 @@ use serde_json::{Value, json};
 use smart_async::job::{FailureKind, JobRecord, JobState, JobStatus};
 use smart_async::manager::{Cancelled, Retention, WaitFor};
 use smart_async::{JobId, JobManager, WithJobs, smart_async};
-use smart_async_tests::{Client, Gate};
+use smart_async_tests::{Client, Gate, Life};
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -159,24 +158,6 @@ impl WaterMill {
 #[tool_handler(name = "mill")]
 impl ServerHandler for WaterMill {}
 
-/// A process, as far as its jobs are concerned: what runs in it is dropped where it stands when it dies.
-struct Life(Runtime);
-
-impl Life {
-    fn begin() -> Self {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        Self(builder.worker_threads(1).enable_all().build().unwrap())
-    }
-
-    async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
-        self.0.spawn(work).await.unwrap()
-    }
-
-    async fn dies(self) {
-        tokio::task::spawn_blocking(move || drop(self.0)).await.unwrap();
-    }
-}
-
 async fn open(folder: &Path) -> JobManager {
     JobManager::builder().folder(folder).open().await.unwrap()
 }
@@ -188,7 +169,7 @@ async fn serve(folder: &Path, server: impl ServerHandler + Clone) -> (Client, Jo
 
 /// A job whose process died while its body waited at the gate.
 async fn left_behind(folder: &TempDir, mill: &Mill, tool: &'static str, arguments: Value) -> JobId {
-    let life = Life::begin();
+    let life = Life::new();
     let (folder, mill) = (folder.path().to_owned(), mill.clone());
     let before = mill.runs().len();
     let id = life
@@ -247,7 +228,7 @@ async fn a_call_that_others_share_is_shared_again_once_it_runs_again() {
 async fn a_crash_loop_ends() {
     let (folder, mill) = (TempDir::new().unwrap(), Mill::new());
     let id = left_behind(&folder, &mill, "grind", json!({"what": "rye"})).await;
-    let life = Life::begin();
+    let life = Life::new();
     let (path, miller) = (folder.path().to_owned(), mill.clone());
     life.run(async move {
         let _served = serve(&path, miller.clone()).await;
@@ -267,7 +248,7 @@ async fn a_tool_says_how_often_it_may_run_again() {
     let (folder, mill) = (TempDir::new().unwrap(), Mill::new());
     let id = left_behind(&folder, &mill, "grind_on", json!({})).await;
     for run in 2..=3 {
-        let life = Life::begin();
+        let life = Life::new();
         let (path, miller) = (folder.path().to_owned(), mill.clone());
         life.run(async move {
             let _served = serve(&path, miller.clone()).await;

@@ -197,9 +197,13 @@ fn form<T: JsonSchema>(message: String) -> Result<Value, String> {
     settings.inline_subschemas = true;
     settings.transforms = vec![Box::new(AddNullable::default())];
     let schema = settings.into_generator().into_root_schema_for::<T>();
-    let Ok(Value::Object(schema)) = serde_json::to_value(schema) else {
+    let Ok(Value::Object(mut schema)) = serde_json::to_value(schema) else {
         return Err("its type is no struct".to_owned());
     };
+    // What concerns the type, and not the person who is asked.
+    for of_the_type in ["$schema", "title", "description"] {
+        schema.remove(of_the_type);
+    }
     let requested_schema = ElicitationSchema::from_json_schema(schema)
         .map_err(|error| format!("its type is no struct of plain fields: {error}"))?;
     let params =
