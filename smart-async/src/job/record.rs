@@ -396,6 +396,63 @@ mod tests {
         assert!(refused(&record(), again), "what cannot run again cannot be taken on");
     }
 
+    fn ask(key: &str) -> JobEvent {
+        let request = serde_json::json!({"params": {"message": key}});
+        let (asked, expires) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+        JobEvent::Ask(key.to_owned(), Box::new(Question::new(request, asked, expires)))
+    }
+
+    fn answer(key: &str) -> JobEvent {
+        JobEvent::Answer(key.to_owned(), serde_json::json!({"action": "decline"}))
+    }
+
+    #[test]
+    fn a_job_is_input_required_until_its_last_question_is_answered_or_given_up() {
+        let running = after(&record(), 1, JobEvent::Start);
+        let asking = after(&after(&running, 2, ask("name")), 3, ask("size"));
+        assert_eq!(asking.open_questions().count(), 2);
+        let half = after(&asking, 4, answer("name"));
+        assert_eq!(half.status(), JobStatus::InputRequired);
+        assert_eq!(half.open_questions().map(|(key, _)| key).collect::<Vec<_>>(), ["size"]);
+        for last in [answer("size"), JobEvent::GiveUp("size".into())] {
+            assert_eq!(after(&half, 5, last).status(), JobStatus::Running);
+        }
+    }
+
+    #[test]
+    fn a_question_is_asked_answered_and_given_up_once() {
+        let asking = after(&after(&record(), 1, JobEvent::Start), 2, ask("name"));
+        let again = |event| Change::new(event, Timestamp::UNIX_EPOCH);
+        for first in [answer("name"), JobEvent::GiveUp("name".into())] {
+            let closed = after(&asking, 3, first);
+            for second in [ask("name"), answer("name"), JobEvent::GiveUp("name".into())] {
+                assert!(refused(&closed, again(second)));
+            }
+        }
+        assert!(refused(&asking, again(answer("size"))), "nobody asked that");
+    }
+
+    #[test]
+    fn what_an_earlier_run_asked_can_be_answered_and_is_not_waited_for() {
+        let asking = after(&after(&rerunnable(1), 1, JobEvent::Start), 2, ask("name"));
+        let waiting = after(&asking, 3, interrupted());
+        assert_eq!(waiting.status(), JobStatus::Pending);
+        assert_eq!(waiting.open_questions().count(), 0);
+        assert_eq!(after(&waiting, 4, answer("name")).status(), JobStatus::Pending);
+        let running =
+            after(&after(&waiting, 4, JobEvent::Claim(OwnerId::new())), 5, JobEvent::Start);
+        assert_eq!(running.status(), JobStatus::Running);
+        assert_eq!(after(&running, 6, ask("name")).status(), JobStatus::InputRequired);
+        let told = after(&after(&running, 6, ask("size")), 7, answer("size"));
+        assert_eq!(told.status(), JobStatus::Running, "the old question holds nothing up");
+    }
+
+    #[test]
+    fn questions_are_forgotten_when_the_job_ends() {
+        let asking = after(&after(&record(), 1, JobEvent::Start), 2, ask("name"));
+        assert!(after(&asking, 3, JobEvent::Cancel).questions.is_empty());
+    }
+
     #[test]
     fn a_change_meant_for_another_owners_run_is_refused() {
         let dead = rerunnable(1);
@@ -421,7 +478,9 @@ mod tests {
         for record in [
             record(),
             running.clone(),
-            after(&running, 2, JobEvent::Ask),
+            after(&running, 2, ask("name")),
+            after(&after(&running, 2, ask("name")), 3, answer("name")),
+            after(&after(&running, 2, ask("name")), 3, JobEvent::GiveUp("name".into())),
             after(&running, 3, JobEvent::Complete(output)),
             after(&running, 3, JobEvent::Complete(JobOutput::default())),
             after(&running, 4, JobEvent::Fail(failure.clone())),
