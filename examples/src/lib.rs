@@ -16,6 +16,11 @@ pub struct Readme;
 #[doc = include_str!("../../docs/quick-start.md")]
 pub struct QuickStart;
 
+/// Compiles every snippet of the guide to questions.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/questions.md")]
+pub struct Questions;
+
 /// Compiles every snippet of the guide to resources.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/resources.md")]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::job::{JobId, JobStatus, Question};
 use crate::text::truncated;
@@ -139,19 +139,18 @@ impl FollowUp {
 
     /// The call that answers a job's question, where there is a tool for that; what the user says is to be put in.
     pub(crate) fn answer(&self, id: JobId, key: &str, question: &Question) -> Option<String> {
-        let mut arguments = json!({"job_id": id, "key": key});
         let properties = question.schema().and_then(|schema| schema.get("properties"));
-        match properties.and_then(serde_json::Value::as_object) {
+        let arguments = match properties.and_then(Value::as_object) {
             Some(properties) => {
                 let blanks = properties.iter().map(|(name, property)| {
-                    let kind = property.get("type").and_then(serde_json::Value::as_str);
+                    let kind = property.get("type").and_then(Value::as_str);
                     (name.clone(), format!("<{}>", kind.unwrap_or("value")).into())
                 });
-                let content: serde_json::Map<_, _> = blanks.collect();
-                arguments["content"] = content.into();
+                let content: Map<String, Value> = blanks.collect();
+                json!({"job_id": id, "key": key, "content": content})
             }
-            None => arguments["action"] = "accept".into(),
-        }
+            None => json!({"job_id": id, "key": key, "action": "accept"}),
+        };
         self.answer.as_ref().map(|answer| format!("{answer} {arguments}"))
     }
 

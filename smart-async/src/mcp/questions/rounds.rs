@@ -80,11 +80,9 @@ async fn give(
     answers: &BTreeMap<String, Value>,
 ) -> Result<(), ErrorData> {
     for (key, answer) in answers {
-        match manager.answer(id, key, answer.clone()).await {
-            Err(error @ (AnswerError::Job(_) | AnswerError::Elsewhere { .. })) => {
-                return Err(refused(&error));
-            }
-            Ok(_) | Err(_) => {}
+        let given = manager.answer(id, key, answer.clone()).await;
+        if let Err(error @ (AnswerError::Job(_) | AnswerError::Elsewhere { .. })) = given {
+            return Err(refused(&error));
         }
     }
     Ok(())

@@ -59,10 +59,11 @@ pub(super) async fn call(
             return Err(in_band_error(&message, Some(id)));
         }
     };
-    let mut said = json!({"action": action.as_deref().unwrap_or("accept")});
-    if let Some(content) = content {
-        said["content"] = content.into();
-    }
+    let action = action.as_deref().unwrap_or("accept");
+    let said = match content {
+        Some(content) => json!({"action": action, "content": content}),
+        None => json!({"action": action}),
+    };
     let job = match manager.answer(id, &key, said).await {
         Ok(job) => job,
         Err(AnswerError::Job(error)) => return Err(failed(&error)),
