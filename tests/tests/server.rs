@@ -59,9 +59,17 @@ async fn annotated_tools_get_their_arguments_and_others_stay_as_they_are() {
 async fn the_job_tools_come_after_the_servers_own_and_each_once() {
     let (client, ..) = workshop().await;
     let names: Vec<_> = client.tools().await.into_iter().map(|tool| tool.name).collect();
-    let added = ["job_status", "wait_job", "job_result", "list_jobs", "cancel_job", "prune_jobs"];
-    assert_eq!(names[names.len() - 6..], added);
-    assert!(names[..names.len() - 6].iter().all(|name| !added.contains(&&**name)));
+    let added = [
+        "job_status",
+        "wait_job",
+        "job_result",
+        "answer_job",
+        "list_jobs",
+        "cancel_job",
+        "prune_jobs",
+    ];
+    assert_eq!(names[names.len() - 7..], added);
+    assert!(names[..names.len() - 7].iter().all(|name| !added.contains(&&**name)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -251,8 +259,8 @@ async fn a_prefix_and_hidden_tools_are_kept_to_everywhere() {
     let client = Client::connect(server).await;
     let names: Vec<_> = client.tools().await.into_iter().map(|tool| tool.name).collect();
     assert_eq!(
-        names[names.len() - 4..],
-        ["bg_job_status", "bg_job_result", "bg_list_jobs", "bg_cancel_job"]
+        names[names.len() - 5..],
+        ["bg_job_status", "bg_job_result", "bg_answer_job", "bg_list_jobs", "bg_cancel_job"]
     );
     let ticket = client.ask("make", json!({})).await;
     let next = format!("Next: bg_job_status {{\"job_id\":{}}}", ticket["job_id"]);
@@ -341,7 +349,7 @@ async fn the_pages_of_the_inner_list_are_respected() {
             None => break,
         }
     }
-    assert_eq!(sizes, [1, 1, 7]);
+    assert_eq!(sizes, [1, 1, 8]);
 }
 
 #[tokio::test(start_paused = true)]

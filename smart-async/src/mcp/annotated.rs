@@ -1,6 +1,7 @@
 //! A call of an annotated tool, from its arguments to its answer: as a new call, or as one that comes back to work that
 //! runs already.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +36,10 @@ impl<S: ServerHandler> JobServer<S> {
         mut context: RequestContext<RoleServer>,
         caller: Caller,
     ) -> Result<CallToolResponse, ErrorData> {
-        let round = Round::of(&mut request, &self.manager).await?;
+        let round = match request.request_state {
+            Some(_) => Box::pin(Round::of(&mut request, &self.manager)).await?,
+            None => None,
+        };
         let wishes = match Wishes::take(annotated, request.arguments.as_mut()) {
             Ok(wishes) => wishes,
             Err(answer) => return Ok(answer.into()),
@@ -56,14 +60,15 @@ impl<S: ServerHandler> JobServer<S> {
             patience,
         };
         if let Some(round) = round {
-            return self.go_on(&mut listener, &round, follower).await;
+            // Rare, and large: every call would carry it.
+            return Box::pin(self.go_on(&mut listener, &round, follower)).await;
         }
         // What answers a question is no new call.
         let is_new = request.input_responses.is_none() && request.request_state.is_none();
         if let Some(live) = self.manager.live().called(key).filter(|_| is_new)
             && follower.may_have(&live)
         {
-            return self.follow(&mut listener, &live, follower).await;
+            return Box::pin(self.follow(&mut listener, &live, follower)).await;
         }
         // The request's own token fires when the answer goes out; the body's has to outlive the ticket.
         let body_token = CancellationToken::new();
@@ -87,11 +92,12 @@ impl<S: ServerHandler> JobServer<S> {
             ..CallRequest::unknown(Some(self.manager.clone()))
         });
         let peer = context.peer.clone();
-        let answer = Arc::clone(&call).serve(self.inner().call_tool(request, context));
-        let answer = beside(can_be_asked, &call, &peer, answer);
+        // By reference from here on: whatever takes a future by value holds a copy of its size.
+        let answer = pin!(Arc::clone(&call).serve(self.inner().call_tool(request, context)));
+        let answer = pin!(beside(can_be_asked, &call, &peer, answer));
         let answer = followed(&mut listener, || call.progress(), answer).await;
         if let Some(live) = call.joins.get() {
-            return self.follow(&mut listener, live, follower).await;
+            return Box::pin(self.follow(&mut listener, live, follower)).await;
         }
         let leads = call.leads.get();
         if let Some(lead) = leads.filter(|_| call.became.get().is_none()) {

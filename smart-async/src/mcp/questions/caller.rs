@@ -42,7 +42,8 @@ pub(in crate::mcp) async fn beside<F: Future>(
 ) -> F::Output {
     let Some(can) = can else { return answer.await };
     let over = CancellationToken::new();
-    let mut asking = pin!(async {
+    // In a place of its own: calls of clients that cannot be asked do not carry it.
+    let mut asking = Box::pin(async {
         tokio::select! {
             work = call.work() => ask_all(&work.desk, &can, peer, &over).await,
             () = over.cancelled() => {}
