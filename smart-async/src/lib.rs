@@ -43,6 +43,7 @@
 //! - For authors of tools: [`macro@smart_async`], [`progress()`], [`cancelled()`], [`current_job()`], [`carry()`].
 //! - For servers: [`WithJobs::with_jobs`], or [`job_tools()`] to merge by hand.
 //! - For clients that want to be told of their tasks: [`mod@transport`].
+//! - For servers over HTTP with more than one client: [`ClientIdentity`].
 //! - For work that is no tool: [`JobManager::submit`] with a [`Job`]; everything in [`manager`] works without MCP.
 //! - For other places to keep jobs in: [`store::JobStore`].
 //!
@@ -68,6 +69,7 @@ pub mod manager;
 mod mcp;
 mod observe;
 mod reply;
+mod scope;
 pub mod store;
 mod text;
 pub mod transport;
@@ -79,6 +81,7 @@ pub use job::{JobId, JobRecord, JobStatus};
 pub use manager::{Job, JobManager, JobRequest, job_fn};
 pub use mcp::{Answer, Ask, JobServer, WithJobs, ask, ask_for, job_tools};
 pub use reply::{CallError, CallErrorKind, JobTicket, NotInline, Reply};
+pub use scope::ClientIdentity;
 /// The SDK whose types are in this crate's signatures.
 pub use rmcp;
 pub use smart_async_macros::smart_async;

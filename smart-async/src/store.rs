@@ -117,7 +117,7 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
 pub struct Pruned {
     /// How many jobs it removed.
     pub removed: usize,
-    /// How many jobs are left, of the server that it was asked about or of all.
+    /// How many jobs are left, of the server and the client that it was asked about, or of all.
     pub remaining: usize,
 }
 

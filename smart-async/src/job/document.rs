@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    FailureKind, JobFailure, JobId, JobOutput, JobRecord, JobState, JobStatus, MalformedRecord,
+    FailureKind, JobFailure, JobId, JobOutput, JobRecord, JobScope, JobState, JobStatus, MalformedRecord,
     OwnerId, Progress, Question, Rerun, ResultKept, StateTarget, Timestamp,
 };
 
@@ -66,6 +66,9 @@ pub(super) struct JobDocument {
     tags: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     session: Option<String>,
+    /// Whose it is; never in the answers of tools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scope: Option<JobScope>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     owner: Option<OwnerId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,6 +132,7 @@ impl From<&JobRecord> for JobDocument {
             attempt: record.attempt,
             tags: record.tags.clone(),
             session: record.session.clone(),
+            scope: record.scope.clone(),
             owner: record.owner,
             arguments: record.rerun.as_ref().map(|rerun| rerun.arguments.clone()),
             max_reruns: record.rerun.as_ref().map(|rerun| rerun.max_reruns),
@@ -238,6 +242,7 @@ impl TryFrom<JobDocument> for JobRecord {
             attempt: document.attempt,
             tags: document.tags,
             session: document.session,
+            scope: document.scope,
             owner: document.owner,
             rerun: document.max_reruns.map(|max_reruns| Rerun {
                 arguments: document.arguments.unwrap_or_default(),

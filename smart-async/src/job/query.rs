@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{JobId, JobRecord, JobStatus, Timestamp};
+use super::{JobId, JobRecord, JobScope, JobStatus, Timestamp};
 
 /// Which jobs to list. The default lists all, newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct JobQuery {
     pub tag: Option<(String, Option<String>)>,
     /// Only those of this grouping of the caller's.
     pub session: Option<String>,
+    /// Only those of this client.
+    pub scope: Option<JobScope>,
     /// At most so many.
     pub limit: Option<usize>,
 }
@@ -29,6 +31,7 @@ impl JobQuery {
             && (self.statuses.is_empty() || self.statuses.contains(&job.status()))
             && self.label.as_ref().is_none_or(|label| *label == job.label)
             && self.session.as_ref().is_none_or(|session| job.session.as_ref() == Some(session))
+            && self.scope.as_ref().is_none_or(|scope| job.scope.as_ref() == Some(scope))
             && self.tag.as_ref().is_none_or(|(key, value)| match (job.tags.get(key), value) {
                 (Some(found), Some(wanted)) => found == wanted,
                 (found, None) => found.is_some(),
@@ -72,6 +75,8 @@ impl JobPage {
 pub struct Prune {
     /// Only those of this server.
     pub server: Option<String>,
+    /// Only those of this client.
+    pub scope: Option<JobScope>,
     /// Only those in one of these; empty means any.
     pub statuses: Vec<JobStatus>,
     /// Only those that ended before this.
@@ -90,6 +95,7 @@ pub struct Prune {
 pub(crate) struct Ended<'a> {
     pub(crate) id: JobId,
     pub(crate) server: &'a str,
+    pub(crate) scope: Option<&'a JobScope>,
     pub(crate) status: JobStatus,
     pub(crate) completed_at: Timestamp,
     pub(crate) size: Size<'a>,
@@ -107,7 +113,8 @@ impl<'a> Ended<'a> {
     pub(crate) fn of(job: &'a JobRecord) -> Option<Self> {
         let completed_at = job.state.completed_at()?;
         let (id, server, status) = (job.id, &job.server, job.status());
-        Some(Self { id, server, status, completed_at, size: Size::Of(job) })
+        let scope = job.scope.as_ref();
+        Some(Self { id, server, scope, status, completed_at, size: Size::Of(job) })
     }
 
     fn stored_bytes(&self) -> u64 {
@@ -147,6 +154,7 @@ impl Prune {
     /// Whether an ended job meets the conditions, save for how many are kept.
     fn is_about(&self, job: &Ended<'_>) -> bool {
         self.server.as_ref().is_none_or(|server| *server == job.server)
+            && self.scope.as_ref().is_none_or(|scope| job.scope == Some(scope))
             && (self.statuses.is_empty() || self.statuses.contains(&job.status))
             && self.ended_before.is_none_or(|before| job.completed_at < before)
     }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::document::JobDocument;
 use super::{
-    Change, IllegalTransition, JobEvent, JobId, JobState, JobStatus, OwnerId, Progress, Question,
+    Change, IllegalTransition, JobEvent, JobId, JobScope, JobState, JobStatus, OwnerId, Progress, Question,
     Rerun, ResultKept, StateTarget, Timestamp, question,
 };
 
@@ -46,6 +46,8 @@ pub struct JobRecord {
     pub tags: BTreeMap<String, String>,
     /// The caller's own grouping. It grants and hides nothing.
     pub session: Option<String>,
+    /// Whose it is, where it was made over HTTP. No answer to a client has it.
+    pub scope: Option<JobScope>,
     /// The process that runs it, or is about to. A job without one that has not ended waits for a server that can run it
     /// again.
     pub owner: Option<OwnerId>,
@@ -81,6 +83,7 @@ impl JobRecord {
             attempt: 1,
             tags: BTreeMap::new(),
             session: None,
+            scope: None,
             owner: None,
             rerun: None,
             state_target: None,

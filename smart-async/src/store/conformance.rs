@@ -99,12 +99,14 @@ macro_rules! __conformance_rules {
             a_limit_of_zero_lists_nothing_and_counts
             a_query_finds_by_everything_it_names
             conditions_of_a_query_hold_together
+            a_list_for_one_client_counts_no_others_jobs
             pruning_removes_ended_jobs_only
             pruning_keeps_the_newest
             pruning_keeps_as_many_of_the_newest_as_fit
             pruning_counts_a_large_result
             pruning_spares_what_it_is_told_to
             pruning_keeps_to_its_server_and_counts_there
+            pruning_keeps_to_its_client_and_counts_there
             pruning_keeps_to_its_statuses
             a_pruned_job_is_gone
             a_pruned_result_is_gone

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::kept::Kept;
 use super::table::{Changes, Table};
 use super::{Pruned, StoreError};
-use crate::job::{Change, Ended, JobId, JobRecord, OwnerId, Prune};
+use crate::job::{Change, Ended, JobId, JobRecord, JobScope, OwnerId, Prune};
 
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
@@ -61,7 +61,7 @@ impl<'a> Draft<'a> {
         for id in &doomed {
             self.changes.insert(*id, None);
         }
-        Pruned::new(doomed.len(), self.count(prune.server.as_deref()))
+        Pruned::new(doomed.len(), self.count(prune))
     }
 
     /// Whether it is plain, without a look at each job, that there are not as many as `prune` keeps: so it is each time
@@ -81,13 +81,18 @@ impl<'a> Draft<'a> {
         prune.select_ended(unchanged.filter_map(Kept::ended).chain(changed))
     }
 
-    /// How many jobs the table would have, of one server or of all.
-    fn count(&self, server: Option<&str>) -> usize {
-        let of_server = |other: &str| server.is_none_or(|server| server == other);
+    /// How many jobs the table would have, of the server and of the client that `prune` names.
+    fn count(&self, prune: &Prune) -> usize {
+        let (server, scope) = (prune.server.as_deref(), prune.scope.as_ref());
+        let counts = |of_server: &str, of_client: Option<&JobScope>| {
+            server.is_none_or(|server| server == of_server)
+                && (scope.is_none() || scope == of_client)
+        };
         let changed = self.changes.keys().filter_map(|id| self.table.find(*id));
-        let before = changed.filter(|job| of_server(job.server())).count();
-        let now = self.changes.values().flatten().filter(|job| of_server(&job.server)).count();
-        self.table.count(server) - before + now
+        let before = changed.filter(|job| counts(job.server(), job.scope())).count();
+        let now = self.changes.values().flatten();
+        let now = now.filter(|job| counts(&job.server, job.scope.as_ref())).count();
+        self.table.count(server, scope) - before + now
     }
 
     pub(super) fn withdraw(&mut self, id: JobId) {
@@ -167,7 +172,7 @@ mod tests {
         assert_eq!(draft.prune(&Prune { keep_newest: 1, ..Prune::default() }).removed, 599);
         let changes = draft.into_changes();
         table.commit(changes);
-        assert_eq!((table.jobs().iter().count(), table.count(None)), (1, 1));
+        assert_eq!((table.jobs().iter().count(), table.count(None, None)), (1, 1));
         let mut sorted = ids;
         sorted.sort();
         assert!(copy.iter().map(Kept::id).eq(sorted), "all of them, in the order of their ids");

@@ -77,6 +77,11 @@ impl Index {
         self.shelves(server, named(statuses)).map(|shelf| shelf.jobs.len()).sum()
     }
 
+    /// The jobs of one server or of all, in no order.
+    pub(super) fn of(&self, server: Option<&str>) -> impl Iterator<Item = &Kept> {
+        self.shelves(server, |_| true).flat_map(|shelf| shelf.jobs.values())
+    }
+
     /// The jobs of one server or of all that have not ended.
     pub(super) fn live(&self, server: Option<&str>) -> impl Iterator<Item = &Kept> {
         self.shelves(server, |status| !status.is_terminal()).flat_map(|shelf| shelf.jobs.values())

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::job::{Ended, JobId, JobQuery, JobRecord, JobStatus, MalformedRecord, Size, Timestamp};
+use crate::job::{Ended, JobId, JobQuery, JobRecord, JobScope, JobStatus, MalformedRecord, Size, Timestamp};
 
 /// A longer text is not kept in place of its record: reading it again at each look would cost more than the room is worth.
 const LONGEST_TEXT: usize = 4096;
@@ -40,6 +40,7 @@ struct Marks {
     /// Where it is not the tool's name.
     label: Option<Box<str>>,
     session: Option<Box<str>>,
+    scope: Option<JobScope>,
     tagged: bool,
 }
 
@@ -99,8 +100,8 @@ impl Kept {
     fn in_form(job: &JobRecord, kind: Arc<Kind>, form: Form, length: usize) -> Self {
         let label = (job.label != job.tool).then(|| job.label.as_str().into());
         let session = job.session.as_deref().map(Into::into);
-        let tagged = !job.tags.is_empty();
-        let marked = label.is_some() || session.is_some() || tagged;
+        let (scope, tagged) = (job.scope.clone(), !job.tags.is_empty());
+        let marked = label.is_some() || session.is_some() || scope.is_some() || tagged;
         Self(Arc::new(Entry {
             id: job.id,
             kind,
@@ -108,7 +109,7 @@ impl Kept {
             created_at: job.created_at,
             completed_at: job.state.completed_at(),
             ended_bytes: if job.status().is_terminal() { job.stored_with(length) } else { 0 },
-            marks: marked.then(|| Box::new(Marks { label, session, tagged })),
+            marks: marked.then(|| Box::new(Marks { label, session, scope, tagged })),
             form,
         }))
     }
@@ -119,6 +120,11 @@ impl Kept {
 
     pub(super) fn server(&self) -> &str {
         &self.0.kind.server
+    }
+
+    /// Whose the job is.
+    pub(super) fn scope(&self) -> Option<&JobScope> {
+        self.0.marks.as_deref()?.scope.as_ref()
     }
 
     pub(super) fn status(&self) -> JobStatus {
@@ -139,6 +145,7 @@ impl Kept {
         self.0.completed_at.map(|completed_at| Ended {
             id: self.0.id,
             server: &self.0.kind.server,
+            scope: self.scope(),
             status: self.0.status,
             completed_at,
             size: Size::Known(self.0.ended_bytes),
@@ -177,7 +184,7 @@ impl Kept {
     pub(super) fn meets(&self, query: &JobQuery) -> bool {
         let Entry { kind, status, marks, form, .. } = &*self.0;
         // Every condition is named here, so that a new one cannot be forgotten.
-        let JobQuery { server, statuses, label, tag, session, limit: _ } = query;
+        let JobQuery { server, statuses, label, tag, session, scope, limit: _ } = query;
         if let Form::Record(job) = form {
             return query.matches(job);
         }
@@ -188,6 +195,7 @@ impl Kept {
             && (statuses.is_empty() || statuses.contains(status))
             && label.as_deref().is_none_or(|label| label == own_label)
             && session.as_deref().is_none_or(|session| own_session == Some(session))
+            && scope.as_ref().is_none_or(|scope| self.scope() == Some(scope))
             && (tag.is_none()
                 || marks.is_some_and(|marks| marks.tagged)
                     && self.record().is_some_and(|job| query.matches(&job)))

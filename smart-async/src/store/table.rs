@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::index::Index;
 use super::kept::{Kept, Kind};
-use crate::job::{JobId, JobPage, JobQuery, JobRecord, MalformedRecord, Prune};
+use crate::job::{JobId, JobPage, JobQuery, JobRecord, JobScope, MalformedRecord, Prune};
 
 /// What becomes of jobs: their new record, or nothing where they are removed.
 pub(super) type Changes = BTreeMap<JobId, Option<Arc<JobRecord>>>;
@@ -76,7 +76,10 @@ impl Table {
     /// The page of jobs that `query` asks for. They are to be read where nobody waits for the table.
     pub(super) fn list(&self, query: &JobQuery) -> KeptPage {
         let limit = query.limit.unwrap_or(usize::MAX);
-        let unmarked = query.label.is_none() && query.tag.is_none() && query.session.is_none();
+        let unmarked = query.label.is_none()
+            && query.tag.is_none()
+            && query.session.is_none()
+            && query.scope.is_none();
         if unmarked {
             let jobs = self.index.newest(query).take(limit).cloned().collect();
             return KeptPage {
@@ -179,9 +182,12 @@ impl Table {
         self.live(Some(server)).cloned().collect()
     }
 
-    /// How many jobs there are, of one server or of all.
-    pub(super) fn count(&self, server: Option<&str>) -> usize {
-        self.index.count(server, &[])
+    /// How many jobs there are, of one server or of all, and of one client or of all.
+    pub(super) fn count(&self, server: Option<&str>, scope: Option<&JobScope>) -> usize {
+        match scope {
+            None => self.index.count(server, &[]),
+            Some(scope) => self.index.of(server).filter(|job| job.scope() == Some(scope)).count(),
+        }
     }
 
     /// The ended jobs of the server and in the statuses that `prune` names. Its other conditions are not looked at.

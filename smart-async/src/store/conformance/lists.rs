@@ -1,7 +1,8 @@
 //! Rules about lists: their order, their counts, what a query finds.
 
 use super::helpers::{all, change, completed, ids, inserted, job, query, running};
-use crate::job::{JobEvent, JobQuery, JobStatus};
+use crate::ClientIdentity;
+use crate::job::{JobEvent, JobQuery, JobScope, JobStatus};
 use crate::store::JobStore;
 
 /// A list begins with the job that was created last; a limit cuts its end off, and the count is of all.
@@ -49,15 +50,17 @@ pub async fn a_query_finds_by_everything_it_names(store: &dyn JobStore) {
     let mut wanted = job(store, 0);
     wanted.label = "the one".into();
     wanted.session = Some("monday".into());
+    wanted.scope = Some(ClientIdentity::new("alice").into());
     wanted.tags.insert("colour".into(), "red".into());
     wanted.server = "elsewhere".into();
     store.insert(wanted.clone()).await.unwrap();
     change(store, wanted.id, JobEvent::Start, 1).await;
     inserted(store, 1).await;
     completed(store, 2).await;
-    let conditions: [fn(&mut JobQuery); 6] = [
+    let conditions: [fn(&mut JobQuery); 7] = [
         |query| query.label = Some("the one".into()),
         |query| query.session = Some("monday".into()),
+        |query| query.scope = Some(ClientIdentity::new("alice").into()),
         |query| query.tag = Some(("colour".into(), None)),
         |query| query.tag = Some(("colour".into(), Some("red".into()))),
         |query| query.server = Some("elsewhere".into()),
@@ -67,9 +70,10 @@ pub async fn a_query_finds_by_everything_it_names(store: &dyn JobStore) {
         let page = store.list(query(condition)).await.unwrap();
         assert_eq!((ids(&page), page.total), (vec![wanted.id], 1), "{:?}", query(condition));
     }
-    let nothing: [fn(&mut JobQuery); 6] = [
+    let nothing: [fn(&mut JobQuery); 7] = [
         |query| query.label = Some("the on".into()),
         |query| query.session = Some(String::new()),
+        |query| query.scope = Some(ClientIdentity::new("Alice").into()),
         |query| query.tag = Some(("colour".into(), Some("blue".into()))),
         |query| query.tag = Some(("Colour".into(), None)),
         |query| query.server = Some("a third".into()),
@@ -97,4 +101,35 @@ pub async fn conditions_of_a_query_hold_together(store: &dyn JobStore) {
     let mut elsewhere = both(JobStatus::Running);
     elsewhere.server = Some("elsewhere".into());
     assert!(store.list(elsewhere).await.unwrap().jobs.is_empty());
+}
+
+/// A list for one client is of that client's jobs, live and ended, and counts no others.
+pub async fn a_list_for_one_client_counts_no_others_jobs(store: &dyn JobStore) {
+    let [alice, bob] = ["alice", "bob"].map(|name| JobScope::from(ClientIdentity::new(name)));
+    let mut hers = Vec::new();
+    for second in 0..12 {
+        let mut job = job(store, second);
+        job.scope = [Some(&alice), Some(&bob), None][(second % 3) as usize].cloned();
+        let (id, scope) = (job.id, job.scope.clone());
+        store.insert(job).await.unwrap();
+        if second % 2 == 0 {
+            change(store, id, JobEvent::Cancel, 20).await;
+        }
+        if scope.as_ref() == Some(&alice) {
+            hers.insert(0, id);
+        }
+    }
+    let of = |scope: &JobScope, limit| {
+        query(|query| {
+            query.scope = Some(scope.clone());
+            query.limit = limit;
+        })
+    };
+    let page = store.list(of(&alice, None)).await.unwrap();
+    assert_eq!((ids(&page), page.total), (hers.clone(), 4));
+    let page = store.list(of(&alice, Some(1))).await.unwrap();
+    assert_eq!((ids(&page), page.total), (hers[..1].to_vec(), 4));
+    let nobody = ClientIdentity::new("carol").into();
+    assert_eq!(store.list(of(&nobody, None)).await.unwrap().total, 0);
+    assert_eq!(all(store).await.total, 12);
 }

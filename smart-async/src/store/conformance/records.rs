@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::helpers::{
     all, at, change, completed, found, ids, inserted, job, large, running, whole,
 };
+use crate::ClientIdentity;
 use crate::job::{
     Change, FailureKind, JobEvent, JobFailure, JobId, JobOutput, Progress, ResultKept,
 };
@@ -35,6 +36,7 @@ pub async fn everything_in_a_record_is_kept(store: &dyn JobStore) {
     let mut given = job(store, 0);
     given.label = text.to_owned();
     given.session = Some(String::new());
+    given.scope = Some(ClientIdentity::new(text).into());
     given.tags.insert(text.to_owned(), text.to_owned());
     given.tags.insert(String::new(), String::new());
     given.attempt = u32::MAX;

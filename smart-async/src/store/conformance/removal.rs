@@ -3,6 +3,7 @@
 use super::helpers::{
     all, ask, at, change, completed, found, ids, inserted, job, large, prune, running, whole,
 };
+use crate::ClientIdentity;
 use crate::job::{Change, JobEvent, JobFailure, JobId, JobStatus, Prune};
 use crate::store::{JobStore, StoreError};
 
@@ -107,6 +108,42 @@ pub async fn pruning_keeps_to_its_server_and_counts_there(store: &dyn JobStore) 
     let pruned = store.prune(of("reactor")).await.unwrap();
     assert_eq!((pruned.removed, pruned.remaining), (1, 1));
     assert!(store.get(theirs).await.unwrap().is_some(), "another server's job");
+}
+
+/// Pruning the jobs of one client leaves all others alone, and counts what is left of that client's.
+pub async fn pruning_keeps_to_its_client_and_counts_there(store: &dyn JobStore) {
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(ClientIdentity::new);
+    let mut jobs = Vec::new();
+    for (second, client) in [Some(&alice), Some(&alice), Some(&bob), None].into_iter().enumerate() {
+        for ends in [true, false] {
+            let mut job = job(store, second as i64);
+            job.scope = client.cloned().map(Into::into);
+            let id = store.insert(job).await.unwrap().id;
+            if ends {
+                change(store, id, JobEvent::Cancel, 10 + second as i64).await;
+            }
+            jobs.push(id);
+        }
+    }
+    let of = |client: &ClientIdentity, keep_newest| {
+        prune(|prune| {
+            prune.scope = Some(client.clone().into());
+            prune.keep_newest = keep_newest;
+        })
+    };
+    let pruned = store.prune(of(&carol, 0)).await.unwrap();
+    assert_eq!((pruned.removed, pruned.remaining), (0, 0));
+    let pruned = store.prune(of(&alice, 2)).await.unwrap();
+    assert_eq!((pruned.removed, pruned.remaining), (0, 4), "no others count among the newest");
+    let pruned = store.prune(of(&alice, 1)).await.unwrap();
+    assert_eq!((pruned.removed, pruned.remaining), (1, 3));
+    let pruned = store.prune(of(&alice, 0)).await.unwrap();
+    assert_eq!((pruned.removed, pruned.remaining), (1, 2));
+    let mut left = ids(&all(store).await);
+    let mut expected = [jobs[1], jobs[3], jobs[4], jobs[5], jobs[6], jobs[7]];
+    left.sort();
+    expected.sort();
+    assert_eq!(left, expected, "others keep all of theirs");
 }
 
 /// Pruning may be confined to jobs that ended in a certain way.

@@ -1,0 +1,77 @@
+//! Whose a job is: the mark that its record carries of the client that it was made for.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// What the mark of somebody who proved who they are begins with.
+const IDENTITY: &str = "identity:";
+
+/// What the mark of a session over HTTP begins with.
+const SESSION: &str = "session:";
+
+/// Whose a job is, where it was made over HTTP: the client that proved who it is, or else the session.
+///
+/// It names them by a hash (SHA-256), since the id of a session, and perhaps an identity, is itself what lets its bearer
+/// in. It is for stores and operators; no answer to a client has it, and no log.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobScope(Arc<str>);
+
+impl JobScope {
+    pub(crate) fn of_identity(identity: &str) -> Self {
+        Self::hashed(IDENTITY, identity)
+    }
+
+    pub(crate) fn of_session(session: &str) -> Self {
+        Self::hashed(SESSION, session)
+    }
+
+    fn hashed(kind: &str, name: &str) -> Self {
+        let mut mark = kind.to_owned();
+        for byte in Sha256::digest(name) {
+            for digit in [byte >> 4, byte & 0xf] {
+                mark.extend(char::from_digit(digit.into(), 16));
+            }
+        }
+        Self(mark.into())
+    }
+
+    /// The mark as a store keeps it: `identity:` or `session:`, and the hash in lower-case hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this is a session's mark. Any other is somebody's who proved who they are, also one of a kind that only a
+    /// later version knows: what is not understood is not shown around.
+    pub(crate) fn is_of_session(&self) -> bool {
+        self.0.starts_with(SESSION)
+    }
+}
+
+/// Whose a job is does not go into logs.
+impl fmt::Debug for JobScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobScope").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Other processes and later versions compare it: `printf %s alice | sha256sum`.
+    #[test]
+    fn a_mark_is_a_promise() {
+        let hash = "2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90";
+        assert_eq!(JobScope::of_identity("alice").as_str(), format!("identity:{hash}"));
+        assert_eq!(JobScope::of_session("alice").as_str(), format!("session:{hash}"));
+    }
+
+    #[test]
+    fn a_mark_is_in_no_log() {
+        assert_eq!(format!("{:?}", JobScope::of_identity("alice")), "JobScope { .. }");
+    }
+}
