@@ -108,7 +108,8 @@ async fn race<R: Send + 'static>(
         site.tool.into(),
         request.body_token.clone(),
         request.manager.as_ref().map(JobManager::host),
-    );
+    )
+    .with_scope(request.scope.clone());
     // A tool that calls another one of its kind makes a new call with that.
     if let Some(job) = request.reruns.as_ref().filter(|job| job.tool == site.tool)
         && request.became.set(job.id).is_ok()

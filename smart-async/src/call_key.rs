@@ -5,18 +5,25 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
-/// What two calls have in common that ask for the same: a hash of server, tool and arguments, with a secret of this
-/// process.
+use crate::scope::Scope;
+
+/// What two calls have in common that ask for the same: a hash of server, scope, tool and arguments, with a secret of
+/// this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct CallKey(u128);
 
 impl CallKey {
-    pub(crate) fn new(server: &str, tool: &str, arguments: Option<&Map<String, Value>>) -> Self {
+    pub(crate) fn new(
+        server: &str,
+        scope: &Scope,
+        tool: &str,
+        arguments: Option<&Map<String, Value>>,
+    ) -> Self {
         static STATES: LazyLock<[RandomState; 2]> =
             LazyLock::new(|| [RandomState::new(), RandomState::new()]);
         let [high, low] = STATES.each_ref().map(|state| {
             let mut hasher = state.build_hasher();
-            (server, tool).hash(&mut hasher);
+            (server, scope, tool).hash(&mut hasher);
             // No arguments and empty arguments ask for the same.
             if let Some(arguments) = arguments.filter(|arguments| !arguments.is_empty()) {
                 hash_object(arguments, &mut hasher);
@@ -60,9 +67,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::scope::{ClientIdentity, Shown};
 
     fn key(arguments: &Value) -> CallKey {
-        CallKey::new("reactor", "simulate", arguments.as_object())
+        CallKey::new("reactor", &Scope::Everything, "simulate", arguments.as_object())
     }
 
     #[test]
@@ -88,7 +96,31 @@ mod tests {
                 assert_ne!(key(one), key(other), "{one} {other}");
             }
         }
-        assert_ne!(CallKey::new("x", "a", None), CallKey::new("x", "b", None));
-        assert_ne!(CallKey::new("x", "a", None), CallKey::new("y", "a", None));
+        let of = |server, tool| CallKey::new(server, &Scope::Everything, tool, None);
+        assert_ne!(of("x", "a"), of("x", "b"));
+        assert_ne!(of("x", "a"), of("y", "a"));
+    }
+
+    #[test]
+    fn the_same_call_of_another_client_has_another_key() {
+        let shown = |header: &str| Scope::Stateless(Shown(vec![header.into()]));
+        let callers = [
+            Scope::Everything,
+            Scope::of_identity(&ClientIdentity::new("alice")),
+            Scope::of_identity(&ClientIdentity::new("bob")),
+            Scope::of_session("alice"),
+            Scope::of_session("bob"),
+            Scope::Stateless(Shown::default()),
+            shown("alice"),
+            shown("bob"),
+        ];
+        for (index, one) in callers.iter().enumerate() {
+            let of = |scope| CallKey::new("x", scope, "a", None);
+            let again = one.clone();
+            assert_eq!(of(one), of(&again));
+            for other in &callers[..index] {
+                assert_ne!(of(one), of(other), "{one:?} {other:?}");
+            }
+        }
     }
 }

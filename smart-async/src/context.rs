@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::desk::Desk;
 use self::reporter::ProgressReporter;
-use crate::job::{JobId, ProgressCell};
+use crate::job::{JobId, JobScope, ProgressCell};
 
 tokio::task_local! {
     static CONTEXT: Arc<JobContext>;
@@ -39,6 +39,8 @@ pub(crate) struct JobContext {
     pub(crate) desk: Desk,
     /// In whose house the work runs.
     host: Option<Host>,
+    /// For whom it runs: what becomes of it, and of what it begins itself, is theirs.
+    scope: Option<JobScope>,
     id: OnceLock<JobId>,
     /// Which run of the work this is, from 1.
     attempt: u32,
@@ -51,6 +53,7 @@ impl JobContext {
     pub(crate) fn new(tool: Arc<str>, cancellation: CancellationToken, host: Option<Host>) -> Self {
         Self {
             host,
+            scope: None,
             tool,
             began: Instant::now(),
             progress: ProgressCell::new(),
@@ -70,6 +73,11 @@ impl JobContext {
     /// Uses an id that was made before.
     pub(crate) fn with_id(self, id: JobId) -> Self {
         Self { id: OnceLock::from(id), ..self }
+    }
+
+    /// The work is somebody's.
+    pub(crate) fn with_scope(self, scope: Option<JobScope>) -> Self {
+        Self { scope, ..self }
     }
 
     /// Keeps something for as long as the body runs.
@@ -124,6 +132,11 @@ fn current() -> Option<Arc<JobContext>> {
 /// The host of the work that this code runs in.
 pub(crate) fn current_host() -> Option<Host> {
     current()?.host.clone()
+}
+
+/// For whom the work runs that this code runs in.
+pub(crate) fn current_scope() -> Option<JobScope> {
+    current()?.scope.clone()
 }
 
 /// Says once what is wrong with a body that computes without an await: it holds up everybody else.

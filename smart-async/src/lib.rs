@@ -81,7 +81,7 @@ pub use job::{JobId, JobRecord, JobStatus};
 pub use manager::{Job, JobManager, JobRequest, job_fn};
 pub use mcp::{Answer, Ask, JobServer, WithJobs, ask, ask_for, job_tools};
 pub use reply::{CallError, CallErrorKind, JobTicket, NotInline, Reply};
-pub use scope::ClientIdentity;
 /// The SDK whose types are in this crate's signatures.
 pub use rmcp;
+pub use scope::ClientIdentity;
 pub use smart_async_macros::smart_async;

@@ -1,10 +1,12 @@
 //! Everything that speaks MCP: the server that wraps the author's own, the job tools, and the conversions between
 //! results of tools and outcomes of jobs. Nothing outside this module names the SDK.
 
+mod access;
 mod annotated;
 mod call_again;
 mod callers;
 mod catalogue;
+mod clients;
 mod outcome;
 mod peer_requests;
 mod progress;

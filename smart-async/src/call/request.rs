@@ -14,12 +14,12 @@ use crate::call_key::CallKey;
 use crate::call_site::CallSite;
 use crate::context::JobContext;
 use crate::hosts::Patience;
-use crate::job::{JobId, JobRecord, Progress, Rerun};
+use crate::job::{JobId, JobRecord, JobScope, Progress, Rerun};
 use crate::manager::{
     Adoption, Carrier, InlineCompletion, JobManager, Lead, LiveJob, OpenCallGuard, Origin,
 };
-use crate::observe;
 use crate::reply::FollowUp;
+use crate::{context, observe};
 
 tokio::task_local! {
     static REQUEST: Arc<CallRequest>;
@@ -44,6 +44,8 @@ pub(crate) struct CallRequest {
     pub(crate) patience: Option<Patience>,
     /// What the caller calls the job.
     pub(crate) label: Option<String>,
+    /// Whose the job is that the call becomes.
+    pub(crate) scope: Option<JobScope>,
     /// What the same call would have in common with this one.
     pub(crate) key: Option<CallKey>,
     /// The tool that was called, where the same call may share its run.
@@ -81,11 +83,12 @@ impl fmt::Debug for CallRequest {
 
 impl CallRequest {
     /// The request that the current task serves.
-    /// A call made within a body has its manager in common with it, and nothing else.
+    /// A call made within a body has its manager in common with it, and whose it is, and nothing else.
     pub(crate) fn current() -> Arc<Self> {
-        REQUEST
-            .try_with(Arc::clone)
-            .unwrap_or_else(|_| Arc::new(Self::unknown(JobManager::of_current_work())))
+        REQUEST.try_with(Arc::clone).unwrap_or_else(|_| {
+            let scope = context::current_scope();
+            Arc::new(Self { scope, ..Self::unknown(JobManager::of_current_work()) })
+        })
     }
 
     /// A request of which nothing is known but, perhaps, whose jobs it makes.
@@ -99,6 +102,7 @@ impl CallRequest {
             answers: BTreeMap::new(),
             patience: None,
             label: None,
+            scope: None,
             key: None,
             shares: None,
             leads: OnceLock::new(),
@@ -148,7 +152,9 @@ impl CallRequest {
         let rerun = self.arguments.as_ref().filter(|_| site.max_reruns > 0);
         let rerun = rerun.map(|arguments| Rerun::new(arguments.clone(), site.max_reruns));
         let adoption = Adoption::of_call(self.origin(site), self.label.clone(), rerun);
-        adoption.led_by(self.leads.get().filter(|lead| lead.live().is_of(site)).cloned())
+        adoption
+            .of_client(self.scope.clone())
+            .led_by(self.leads.get().filter(|lead| lead.live().is_of(site)).cloned())
     }
 
     pub(crate) const fn origin(&self, site: &'static CallSite) -> Origin {

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    FailureKind, JobFailure, JobId, JobOutput, JobRecord, JobScope, JobState, JobStatus, MalformedRecord,
-    OwnerId, Progress, Question, Rerun, ResultKept, StateTarget, Timestamp,
+    FailureKind, JobFailure, JobId, JobOutput, JobRecord, JobScope, JobState, JobStatus,
+    MalformedRecord, OwnerId, Progress, Question, Rerun, ResultKept, StateTarget, Timestamp,
 };
 
 #[derive(Serialize, Deserialize)]

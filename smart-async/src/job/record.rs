@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use super::document::JobDocument;
 use super::{
-    Change, IllegalTransition, JobEvent, JobId, JobScope, JobState, JobStatus, OwnerId, Progress, Question,
-    Rerun, ResultKept, StateTarget, Timestamp, question,
+    Change, IllegalTransition, JobEvent, JobId, JobScope, JobState, JobStatus, OwnerId, Progress,
+    Question, Rerun, ResultKept, StateTarget, Timestamp, question,
 };
 
 /// What is known about a job, and what lies on disk of it.

@@ -19,7 +19,7 @@ use super::supervisor::interrupted;
 use super::{Error, JobManager, OpenCallGuard};
 use crate::backoff::Backoff;
 use crate::context::JobContext;
-use crate::job::{Change, JobEvent, JobId, JobRecord, Rerun, StateTarget};
+use crate::job::{Change, JobEvent, JobId, JobRecord, JobScope, Rerun, StateTarget};
 use crate::store::StoreError;
 use crate::{clock, observe};
 
@@ -30,6 +30,8 @@ pub(crate) struct Adoption {
     pub(super) label: Option<String>,
     pub(super) tags: BTreeMap<String, String>,
     pub(super) session: Option<String>,
+    /// Whose it is.
+    pub(super) scope: Option<JobScope>,
     /// The call that the job comes from, where it comes from one.
     pub(super) origin: Option<Origin>,
     pub(super) deadline: Option<Duration>,
@@ -55,6 +57,11 @@ impl Adoption {
         }
     }
 
+    /// The same, of a call that this client made.
+    pub(crate) fn of_client(self, scope: Option<JobScope>) -> Self {
+        Self { scope, ..self }
+    }
+
     /// The same, of a call whose run others may share.
     pub(crate) fn led_by(self, lead: Option<Arc<Lead>>) -> Self {
         Self { lead, ..self }
@@ -75,6 +82,7 @@ impl Adoption {
         }
         record.tags.clone_from(&self.tags);
         record.session.clone_from(&self.session);
+        record.scope.clone_from(&self.scope);
         record.rerun.clone_from(&self.rerun);
         record.state_target.clone_from(&self.state_target);
         record.owner = Some(manager.store().owner());

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::admission::Adoption;
 use super::body::Body;
 use super::{Error, JobManager};
-use crate::context::{CurrentJob, JobContext};
+use crate::ClientIdentity;
+use crate::context::{self, CurrentJob, JobContext};
 use crate::job::{JobId, Outcome};
 use crate::observe;
 
@@ -82,6 +83,13 @@ impl JobRequest {
         self
     }
 
+    /// For whom the work is: over HTTP this client, and no other, finds the job. Unless set, a job that is submitted from
+    /// within the work of another belongs to whom that one does, and any other to nobody.
+    pub fn client(mut self, client: ClientIdentity) -> Self {
+        self.adoption.scope = Some(client.into());
+        self
+    }
+
     /// The caller's own grouping.
     pub fn session(mut self, session: impl Into<String>) -> Self {
         self.adoption.session = Some(session.into());
@@ -123,13 +131,15 @@ impl JobManager {
     /// # Cancel safety
     /// Dropping the future may leave a job that is written and starts, and whose id nobody knows but who chose it.
     pub async fn submit(&self, request: JobRequest, work: impl Job) -> Result<JobId, Error> {
-        let JobRequest { id, adoption } = request;
+        let JobRequest { id, mut adoption } = request;
+        adoption.scope = adoption.scope.or_else(context::current_scope);
         let context = JobContext::new(
             adoption.tool.as_str().into(),
             CancellationToken::new(),
             Some(self.host()),
         )
-        .with_id(id);
+        .with_id(id)
+        .with_scope(adoption.scope.clone());
         let start = |context: &Arc<JobContext>| {
             let current = CurrentJob::new(Arc::clone(context));
             Body::new(

@@ -37,7 +37,7 @@ impl<S: ServerHandler> JobServer<S> {
         caller: Caller,
     ) -> Result<CallToolResponse, ErrorData> {
         let round = match request.request_state {
-            Some(_) => Box::pin(Round::of(&mut request, &self.manager)).await?,
+            Some(_) => Box::pin(Round::of(&mut request, self.access(&context))).await?,
             None => None,
         };
         let wishes = match Wishes::take(annotated, request.arguments.as_mut()) {
@@ -50,8 +50,8 @@ impl<S: ServerHandler> JobServer<S> {
         let carrier = carrier(&context);
         let can_be_asked = can_be_asked(&context);
         let answers_rounds = answers_rounds(&context);
-        let key =
-            CallKey::new(std::any::type_name::<S>(), &request.name, request.arguments.as_ref());
+        let (server, scope) = (std::any::type_name::<S>(), self.opened.scope(&context));
+        let key = CallKey::new(server, &scope, &request.name, request.arguments.as_ref());
         let follower = Follower {
             caller: &caller,
             at_once: wishes.async_mode,
@@ -81,6 +81,7 @@ impl<S: ServerHandler> JobServer<S> {
             asks_caller: can_be_asked.is_some(),
             patience,
             label: wishes.label,
+            scope: scope.mark(),
             key: Some(key),
             shares: is_new.then(|| request.name.clone()),
             followed: (listener.is_some() || can_be_asked.is_some()).then(SetOnce::new),
@@ -210,7 +211,7 @@ impl<S: ServerHandler> JobServer<S> {
         follower: Follower<'_>,
     ) -> Result<CallToolResponse, ErrorData> {
         let (_open, _reading) = (self.manager.open_call(), self.manager.reading(&[round.id]));
-        round.answer(&self.manager).await?;
+        round.answer().await?;
         let live = self.manager.live().get(round.id);
         let site = live.as_ref().and_then(|live| live.site());
         let budget = budget::of_any(site, follower.patience);

@@ -15,6 +15,7 @@ use crate::call::CallRequest;
 use crate::call_key::CallKey;
 use crate::job::JobRecord;
 use crate::manager::{Answer, CallsAgain, Has, JobManager};
+use crate::scope::Scope;
 
 /// A wrapped server, as the one that makes calls again.
 pub(super) struct CallAgain<S> {
@@ -63,9 +64,11 @@ impl<S: ServerHandler> CallsAgain for CallAgain<S> {
             context.ct = body_token.clone();
             let arguments = rerun.arguments.clone();
             // Where calls share a run, the same call shares this one.
-            let key = CallKey::new(std::any::type_name::<S>(), &job.tool, Some(&arguments));
+            let (server, scope) = (std::any::type_name::<S>(), Scope::of_job(&job));
+            let key = CallKey::new(server, &scope, &job.tool, Some(&arguments));
             let request = CallToolRequestParams::new(job.tool.clone()).with_arguments(arguments);
             let call = Arc::new(CallRequest {
+                scope: job.scope.clone(),
                 key: Some(key),
                 body_token,
                 reruns: Some(Arc::clone(&job)),

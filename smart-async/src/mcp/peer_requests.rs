@@ -11,21 +11,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use rmcp::RoleServer;
-use rmcp::model::{CallToolResult, RequestMetaObject};
+use rmcp::model::CallToolResult;
 use rmcp::service::RequestContext;
 use rmcp::task_manager::{TaskManager, TaskOptions};
 
+use super::clients::came_over_http;
 use crate::manager::{Carrier, Stop};
 
 /// How the body of this call has to be spawned, where a plain spawn would cut it off from its client.
 pub(super) fn carrier(context: &RequestContext<RoleServer>) -> Option<Carrier> {
     (came_over_http(context) && may_be_asked(context)).then_some(as_part_of_the_request)
-}
-
-/// Over HTTP the SDK puts the head of the request next to it; over streams of bytes there is nothing to put there.
-fn came_over_http(context: &RequestContext<RoleServer>) -> bool {
-    let own = usize::from(context.extensions.get::<RequestMetaObject>().is_some());
-    context.extensions.len() > own
 }
 
 /// Whether a server may send requests to this client, and the client said that it answers any.

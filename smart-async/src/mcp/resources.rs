@@ -12,8 +12,9 @@ use serde_json::json;
 
 pub(super) use self::list::{Cursor, append_jobs, append_templates, page};
 pub(super) use self::read::read;
+use super::access::Access;
 use crate::job::{JobId, JobRecord};
-use crate::manager::{Error, JobManager};
+use crate::manager::Error;
 use crate::text::quoted;
 
 const SCHEME: &str = "job://";
@@ -55,12 +56,9 @@ fn parse(uri: &str) -> Option<(JobId, Part)> {
 ///
 /// # Errors
 /// The SDK's error for a resource that is not there, where there is no such job.
-pub(super) async fn find(
-    manager: &JobManager,
-    uri: &str,
-) -> Result<(Arc<JobRecord>, Part), ErrorData> {
+pub(super) async fn find(access: &Access, uri: &str) -> Result<(Arc<JobRecord>, Part), ErrorData> {
     let (id, part) = parse(uri).ok_or_else(|| not_found(uri))?;
-    match manager.status(id).await {
+    match access.status(id).await {
         Ok(job) => Ok((job, part)),
         Err(Error::NotFound(_)) => Err(not_found(uri)),
         Err(error) => Err(ErrorData::internal_error(error.to_string(), None)),

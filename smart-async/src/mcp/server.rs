@@ -12,9 +12,11 @@ use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio::sync::OnceCell;
 
+use super::access::Access;
 use super::call_again::CallAgain;
 use super::callers::Callers;
 use super::catalogue::Catalogue;
+use super::clients::Opened;
 use super::schema::describes_object;
 use super::subscriptions::{self, Subscriptions};
 use super::tools::{JobTool, JobToolNames};
@@ -49,6 +51,8 @@ pub struct JobServer<S> {
     callers: Callers,
     /// Of this connection only, as well.
     subscriptions: Subscriptions,
+    /// And so is this.
+    pub(super) opened: Opened,
 }
 
 impl<S: ServerHandler> JobServer<S> {
@@ -70,6 +74,7 @@ impl<S: ServerHandler> JobServer<S> {
             call_again,
             callers: Callers::default(),
             subscriptions: Subscriptions::default(),
+            opened: Opened::default(),
         }
     }
 
@@ -115,6 +120,11 @@ impl<S: ServerHandler> JobServer<S> {
     /// How long the host that made this request bears to wait, where that is known.
     pub(super) fn patience(&self, context: &RequestContext<RoleServer>) -> Option<Patience> {
         self.hosts.patience(&context.client_info()?.name)
+    }
+
+    /// The jobs, as far as they are there for whoever makes this request.
+    pub(super) fn access(&self, context: &RequestContext<RoleServer>) -> Access {
+        Access::new(self.manager.clone(), self.opened.scope(context))
     }
 
     /// The wrapped server.
@@ -190,6 +200,7 @@ impl<S> Clone for JobServer<S> {
             call_again: Arc::clone(&self.call_again),
             callers: Callers::default(),
             subscriptions: Subscriptions::default(),
+            opened: Opened::default(),
         }
     }
 }

@@ -15,6 +15,7 @@ use rmcp::{ErrorData, RoleServer};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::access::Access;
 use super::outcome::{spoken, stored_result};
 use super::questions::{answer_all, open_requests};
 use crate::clock;
@@ -35,18 +36,15 @@ pub(super) fn created(manager: &JobManager, job: &JobRecord) -> CreateTaskResult
 }
 
 /// `tasks/get`.
-pub(super) async fn get(manager: &JobManager, id: &str) -> Result<GetTaskResult, ErrorData> {
-    let job = manager.status_with_result(job_id(id)?).await.map_err(|error| failed(&error))?;
-    Ok(GetTaskResult::new(detailed(manager, &job)))
+pub(super) async fn get(access: &Access, id: &str) -> Result<GetTaskResult, ErrorData> {
+    let job = access.status_with_result(job_id(id)?).await.map_err(|error| failed(&error))?;
+    Ok(GetTaskResult::new(detailed(access.manager(), &job)))
 }
 
 /// The job behind a task; `None` where there is no such task.
-pub(super) async fn find(
-    manager: &JobManager,
-    id: &str,
-) -> Result<Option<Arc<JobRecord>>, ErrorData> {
+pub(super) async fn find(access: &Access, id: &str) -> Result<Option<Arc<JobRecord>>, ErrorData> {
     let Ok(id) = id.parse() else { return Ok(None) };
-    match manager.status(id).await {
+    match access.status(id).await {
         Ok(job) => Ok(Some(job)),
         Err(Error::NotFound(_)) => Ok(None),
         Err(error) => Err(failed(&error)),
@@ -54,12 +52,12 @@ pub(super) async fn find(
 }
 
 /// `tasks/cancel`: says that the wish has been heard, and leaves the rest to the job. Nothing happens to one that has ended.
-pub(super) async fn cancel(manager: &JobManager, id: &str) -> Result<(), ErrorData> {
-    let job = manager.status(job_id(id)?).await.map_err(|error| failed(&error))?;
+pub(super) async fn cancel(access: &Access, id: &str) -> Result<(), ErrorData> {
+    let job = access.status(job_id(id)?).await.map_err(|error| failed(&error))?;
     if !job.status().is_terminal() {
-        let manager = manager.clone();
+        let access = access.clone();
         observe::spawn(async move {
-            match manager.cancel(job.id).await {
+            match access.cancel(job.id).await {
                 // It ended in the meantime, or goes on until it ends by itself.
                 Ok(_) | Err(Error::AlreadyEnded { .. } | Error::NotFound(_)) => {}
                 Err(error) => tracing::error!(job_id = %job.id, %error, "failed to cancel a task"),
@@ -71,12 +69,12 @@ pub(super) async fn cancel(manager: &JobManager, id: &str) -> Result<(), ErrorDa
 
 /// `tasks/update`: answers what the task asks.
 pub(super) async fn update(
-    manager: &JobManager,
+    access: &Access,
     id: &str,
     answers: &InputResponses,
 ) -> Result<(), ErrorData> {
-    let job = manager.status(job_id(id)?).await.map_err(|error| failed(&error))?;
-    answer_all(manager, job.id, answers).await
+    let job = access.status(job_id(id)?).await.map_err(|error| failed(&error))?;
+    answer_all(access, &job, answers).await
 }
 
 /// What is to be answered to a request of the extension that could not be read as one; `None` for any other request.

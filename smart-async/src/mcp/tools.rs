@@ -20,6 +20,8 @@ use serde_json::{Map, Value, json};
 
 use self::arguments::Arguments;
 pub(super) use self::names::JobToolNames;
+use super::access::Access;
+use super::clients::scope_of_request;
 use crate::hosts::{Hosts, Patience};
 use crate::manager::JobManager;
 use crate::reply::FollowUp;
@@ -130,20 +132,20 @@ impl JobTool {
     /// Answers a call. Whatever is wrong with it is said in the answer, where a model reads it.
     pub(super) async fn call(
         self,
-        manager: &JobManager,
+        access: &Access,
         follow_up: &FollowUp,
         patience: Option<Patience>,
         arguments: JsonObject,
     ) -> CallToolResult {
         let arguments = Arguments::new(arguments);
         let answer = match self {
-            Self::Status => job_status::call(manager, follow_up, arguments).await,
-            Self::Wait => wait_job::call(manager, follow_up, patience, arguments).await,
-            Self::Result => job_result::call(manager, follow_up, arguments).await,
-            Self::List => list_jobs::call(manager, arguments).await,
-            Self::Cancel => cancel_job::call(manager, follow_up, arguments).await,
-            Self::Prune => prune_jobs::call(manager, arguments).await,
-            Self::Answer => answer_job::call(manager, follow_up, arguments).await,
+            Self::Status => job_status::call(access, follow_up, arguments).await,
+            Self::Wait => wait_job::call(access, follow_up, patience, arguments).await,
+            Self::Result => job_result::call(access, follow_up, arguments).await,
+            Self::List => list_jobs::call(access, arguments).await,
+            Self::Cancel => cancel_job::call(access, follow_up, arguments).await,
+            Self::Prune => prune_jobs::call(access, arguments).await,
+            Self::Answer => answer_job::call(access, follow_up, arguments).await,
         };
         answer.unwrap_or_else(|error| error)
     }
@@ -158,10 +160,12 @@ pub fn job_tools<S: Send + Sync + 'static>() -> ToolRouter<S> {
             let arguments = context.arguments.unwrap_or_default();
             let client = context.request_context.client_info();
             let patience = client.and_then(|client| Hosts::default().patience(&client.name));
+            let scope = scope_of_request(&context.request_context);
             Box::pin(async move {
                 let manager = JobManager::global().await;
                 manager.ready().await;
-                Ok(tool.call(&manager, &FollowUp::default(), patience, arguments).await.into())
+                let access = Access::new(manager, scope);
+                Ok(tool.call(&access, &FollowUp::default(), patience, arguments).await.into())
             })
         }));
     }

@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use crate::job::{Ended, JobId, JobQuery, JobRecord, JobScope, JobStatus, MalformedRecord, Size, Timestamp};
+use crate::job::{
+    Ended, JobId, JobQuery, JobRecord, JobScope, JobStatus, MalformedRecord, Size, Timestamp,
+};
 
 /// A longer text is not kept in place of its record: reading it again at each look would cost more than the room is worth.
 const LONGEST_TEXT: usize = 4096;

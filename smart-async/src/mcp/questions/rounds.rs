@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use super::{can_ask, request};
 use crate::job::{JobId, JobRecord};
-use crate::manager::{AnswerError, Error, JobManager};
+use crate::manager::{AnswerError, Error};
+use crate::mcp::access::Access;
 
 /// What the `requestState` of a job begins with, to be told from those that tools make up.
 const STATE: &str = "smart-async:";
@@ -20,6 +21,7 @@ const STATE: &str = "smart-async:";
 /// A call that was made again, for work that runs already.
 pub(in crate::mcp) struct Round {
     pub(in crate::mcp) id: JobId,
+    access: Access,
     answers: BTreeMap<String, Value>,
 }
 
@@ -30,7 +32,7 @@ impl Round {
     /// -32602 where its `requestState` looks like one of ours and names no work of this tool.
     pub(in crate::mcp) async fn of(
         request: &mut CallToolRequestParams,
-        manager: &JobManager,
+        access: Access,
     ) -> Result<Option<Self>, ErrorData> {
         let Some(state) = request.request_state.as_deref() else { return Ok(None) };
         let Some(id) = state.strip_prefix(STATE) else { return Ok(None) };
@@ -39,10 +41,10 @@ impl Round {
             ErrorData::invalid_params(message, None)
         };
         let id = id.parse().map_err(|_| unknown())?;
-        match manager.status(id).await {
-            Ok(job) if job.tool == request.name && job.server == manager.server() => {
+        match access.status(id).await {
+            Ok(job) if job.tool == request.name && job.server == access.manager().server() => {
                 let answers = request.input_responses.take().unwrap_or_default();
-                Ok(Some(Self { id, answers }))
+                Ok(Some(Self { id, access, answers }))
             }
             Ok(_) | Err(Error::NotFound(_)) => Err(unknown()),
             Err(error) => Err(ErrorData::internal_error(error.to_string(), None)),
@@ -51,8 +53,8 @@ impl Round {
 
     /// Gives the answers that came with the call to the work. One that does not fit leaves its question open, and the client
     /// is asked again.
-    pub(in crate::mcp) async fn answer(&self, manager: &JobManager) -> Result<(), ErrorData> {
-        give(manager, self.id, &self.answers).await
+    pub(in crate::mcp) async fn answer(&self) -> Result<(), ErrorData> {
+        give(&self.access, self.id, &self.answers).await
     }
 }
 
@@ -61,26 +63,26 @@ impl Round {
 /// # Errors
 /// -32602 where an answer does not fit its question; then none was taken.
 pub(in crate::mcp) async fn answer_all(
-    manager: &JobManager,
-    id: JobId,
+    access: &Access,
+    job: &JobRecord,
     answers: &BTreeMap<String, Value>,
 ) -> Result<(), ErrorData> {
-    let job = manager.status(id).await.map_err(|error| refused(&error.into()))?;
     for (key, answer) in answers {
-        if let Err(error @ AnswerError::Unfit { .. }) = manager.check_answer(&job, key, answer) {
+        let checked = access.manager().check_answer(job, key, answer);
+        if let Err(error @ AnswerError::Unfit { .. }) = checked {
             return Err(refused(&error));
         }
     }
-    give(manager, id, answers).await
+    give(access, job.id, answers).await
 }
 
 async fn give(
-    manager: &JobManager,
+    access: &Access,
     id: JobId,
     answers: &BTreeMap<String, Value>,
 ) -> Result<(), ErrorData> {
     for (key, answer) in answers {
-        let given = manager.answer(id, key, answer.clone()).await;
+        let given = access.answer(id, key, answer.clone()).await;
         if let Err(error @ (AnswerError::Job(_) | AnswerError::Elsewhere { .. })) = given {
             return Err(refused(&error));
         }

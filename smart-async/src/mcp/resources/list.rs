@@ -8,7 +8,7 @@ use rmcp::model::{
 
 use super::uri_of;
 use crate::job::{JobId, JobQuery, JobRecord, Timestamp};
-use crate::manager::JobManager;
+use crate::mcp::access::Access;
 
 /// How many jobs a page has.
 const PAGE: usize = 50;
@@ -43,10 +43,10 @@ impl Cursor {
 
 /// Puts the first page of jobs after the last one of the wrapped server's own resources.
 pub(in crate::mcp) async fn append_jobs(
-    manager: &JobManager,
+    access: &Access,
     list: &mut ListResourcesResult,
 ) -> Result<(), ErrorData> {
-    let jobs = page(manager, None).await?;
+    let jobs = page(access, None).await?;
     list.resources.extend(jobs.resources);
     list.next_cursor = jobs.next_cursor;
     // Jobs change at any time, and are not everybody's, whatever may be said of the others.
@@ -55,18 +55,17 @@ pub(in crate::mcp) async fn append_jobs(
     Ok(())
 }
 
-/// A page of this server's jobs.
+/// A page of this server's jobs, as far as they are there for the client.
 pub(in crate::mcp) async fn page(
-    manager: &JobManager,
+    access: &Access,
     after: Option<Cursor>,
 ) -> Result<ListResourcesResult, ErrorData> {
     let query = JobQuery {
-        server: Some(manager.server().to_owned()),
         // One more than is shown says whether there is another page.
         limit: after.is_none().then_some(PAGE + 1),
         ..JobQuery::default()
     };
-    let found = manager
+    let found = access
         .list(query)
         .await
         .map_err(|error| ErrorData::internal_error(error.to_string(), None))?;

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::{Part, find, not_found};
 use crate::job::{JobOutput, JobRecord, JobState};
-use crate::manager::{Error, JobManager, why_gone};
+use crate::manager::{Error, why_gone};
+use crate::mcp::access::Access;
 use crate::mcp::outcome::stored_result;
 use crate::mcp::tools::answer::{RESULT_BYTES, job_view, with_shown_result};
 use crate::reply::FollowUp;
@@ -17,18 +18,18 @@ const JSON: &str = "application/json";
 
 /// `resources/read` of a job's resource.
 pub(in crate::mcp) async fn read(
-    manager: &JobManager,
+    access: &Access,
     follow_up: &FollowUp,
     uri: &str,
 ) -> Result<ReadResourceResult, ErrorData> {
-    let (job, part) = find(manager, uri).await?;
+    let (job, part) = find(access, uri).await?;
     let contents = match part {
         Part::Status => {
-            let job = with_shown_result(manager, job, RESULT_BYTES).await;
-            vec![in_json(uri, &job_view(manager, follow_up, &job, RESULT_BYTES))]
+            let job = with_shown_result(access.manager(), job, RESULT_BYTES).await;
+            vec![in_json(uri, &job_view(access.manager(), follow_up, &job, RESULT_BYTES))]
         }
         Part::Result => {
-            let job = with_result(manager, uri, &job).await?;
+            let job = with_result(access, uri, &job).await?;
             result(uri, &job)?
         }
     };
@@ -37,11 +38,11 @@ pub(in crate::mcp) async fn read(
 
 /// The job with what it ended with, however large that is.
 async fn with_result(
-    manager: &JobManager,
+    access: &Access,
     uri: &str,
     job: &JobRecord,
 ) -> Result<Arc<JobRecord>, ErrorData> {
-    let job = match manager.status_with_result(job.id).await {
+    let job = match access.status_with_result(job.id).await {
         Ok(job) => job,
         Err(Error::NotFound(_)) => return Err(not_found(uri)),
         Err(error) => return Err(ErrorData::internal_error(error.to_string(), None)),

@@ -101,7 +101,8 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        let ours = subscriptions::tell(self.manager.clone(), context.sink().clone());
+        let access = self.access(context.request_context());
+        let ours = subscriptions::tell(access, context.sink().clone());
         let theirs = async {
             match self.accepted_by_inner(context.requested()) {
                 Some(_) => self.inner.listen(context).await,
@@ -123,13 +124,14 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         context: Context,
     ) -> Result<ListResourcesResult, ErrorData> {
         self.begin().await?;
+        let access = self.access(&context);
         let cursor = request.as_ref().and_then(|request| request.cursor.as_deref());
         if let Some(after) = cursor.and_then(Cursor::parse) {
-            return resources::page(&self.manager, Some(after)).await;
+            return resources::page(&access, Some(after)).await;
         }
         let mut list = or_nothing(self.inner.list_resources(request, context).await)?;
         if list.next_cursor.is_none() {
-            resources::append_jobs(&self.manager, &mut list).await?;
+            resources::append_jobs(&access, &mut list).await?;
         }
         Ok(list)
     }
@@ -157,7 +159,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         }
         self.begin().await?;
         let follow_up = self.names.follow_up();
-        Ok(resources::read(&self.manager, &follow_up, &request.uri).await?.into())
+        Ok(resources::read(&self.access(&context), &follow_up, &request.uri).await?.into())
     }
 
     async fn subscribe(
@@ -169,7 +171,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
             return self.inner.subscribe(request, context).await;
         }
         self.begin().await?;
-        let found = resources::find(&self.manager, &request.uri).await?;
+        let found = resources::find(&self.access(&context), &request.uri).await?;
         self.subscriptions.subscribe(&self.manager, &context.peer, request.uri, found);
         Ok(())
     }
@@ -207,6 +209,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         context: Context,
     ) -> Result<InitializeResult, ErrorData> {
         self.begin().await?;
+        self.opened.open();
         let mut result = self.inner.initialize(request, context).await?;
         declare(&mut result.capabilities);
         Ok(result)
@@ -255,12 +258,17 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         if let Some(tool) = self.names.find(&request.name) {
             let arguments = request.arguments.unwrap_or_default();
             let (patience, follow_up) = (self.patience(&context), self.names.follow_up());
-            return Ok(tool.call(&self.manager, &follow_up, patience, arguments).await.into());
+            return Ok(tool
+                .call(&self.access(&context), &follow_up, patience, arguments)
+                .await
+                .into());
         }
         match self.catalogue.look_up(&*self.inner, &request.name, &context).await {
             Some(annotated) => self.call_annotated(annotated, request, context, caller).await,
             None => {
-                let call = Arc::new(CallRequest::unknown(Some(self.manager.clone())));
+                let scope = self.opened.scope(&context).mark();
+                let unknown = CallRequest::unknown(Some(self.manager.clone()));
+                let call = Arc::new(CallRequest { scope, ..unknown });
                 call.serve(self.inner.call_tool(request, context)).await
             }
         }
@@ -272,7 +280,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         context: Context,
     ) -> Result<GetTaskResult, ErrorData> {
         self.begin().await?;
-        match tasks::get(&self.manager, &request.task_id).await {
+        match tasks::get(&self.access(&context), &request.task_id).await {
             Err(error) if self.may_be_inner_task(&error) => {
                 self.inner.get_task(request, context).await
             }
@@ -286,7 +294,8 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         context: Context,
     ) -> Result<(), ErrorData> {
         self.begin().await?;
-        match tasks::update(&self.manager, &request.task_id, &request.input_responses).await {
+        let access = self.access(&context);
+        match tasks::update(&access, &request.task_id, &request.input_responses).await {
             Err(error) if self.may_be_inner_task(&error) => {
                 self.inner.update_task(request, context).await
             }
@@ -300,7 +309,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         context: Context,
     ) -> Result<(), ErrorData> {
         self.begin().await?;
-        match tasks::cancel(&self.manager, &request.task_id).await {
+        match tasks::cancel(&self.access(&context), &request.task_id).await {
             Err(error) if self.may_be_inner_task(&error) => {
                 self.inner.cancel_task(request, context).await
             }

@@ -6,7 +6,7 @@ use rmcp::model::SubscriptionFilter;
 use rmcp::service::SubscriptionSink;
 
 use super::watched::Watched;
-use crate::manager::JobManager;
+use crate::mcp::access::Access;
 use crate::mcp::resources::{find, is_of_job};
 
 /// The jobs' resources that a filter names.
@@ -29,10 +29,10 @@ pub(in crate::mcp) fn without_jobs(filter: &SubscriptionFilter) -> SubscriptionF
 
 /// Tells one subscriber of the jobs that it was promised to be told of. What is no job is never told of. Ends never: the
 /// subscription does.
-pub(in crate::mcp) async fn tell(manager: JobManager, sink: SubscriptionSink) -> Infallible {
-    let mut watched = Watched::new(manager.clone());
+pub(in crate::mcp) async fn tell(access: Access, sink: SubscriptionSink) -> Infallible {
+    let mut watched = Watched::new(access.manager().clone());
     for uri in jobs_in(sink.accepted()) {
-        if let Ok((job, part)) = find(&manager, &uri).await {
+        if let Ok((job, part)) = find(&access, &uri).await {
             // It was acknowledged before anybody looked at the job.
             watched.add_and_tell(uri, part, &job);
         }

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::others::Others;
 use crate::manager::Following;
+use crate::mcp::access::Access;
 use crate::mcp::server::JobServer;
 use crate::mcp::tasks;
 
@@ -45,8 +46,9 @@ pub(in crate::mcp) async fn listen_to_tasks<S: ServerHandler>(
         return Err(tasks::needs_tasks());
     }
     let wanted = wanted(request)?;
+    let access = server.access(&context);
     let mut following = Following::new(server.manager.clone());
-    let accepted = follow(server, &mut following, wanted.task_ids).await?;
+    let accepted = follow(&access, &mut following, wanted.task_ids).await?;
     let mut others = match wanted.others == SubscriptionFilter::default() {
         true => None,
         false => Some(Others::open(server.clone(), wanted.others, &context).await?),
@@ -72,7 +74,7 @@ pub(in crate::mcp) async fn listen_to_tasks<S: ServerHandler>(
                 let mut told = Ok(());
                 for job in news {
                     // What `tasks/get` says at this moment, or nothing where it says nothing any more.
-                    match tasks::get(&server.manager, &job.id.to_string()).await {
+                    match tasks::get(&access, &job.id.to_string()).await {
                         Ok(task) => {
                             let mut news = TaskStatusNotification::new(TaskStatusNotificationParams::new(task.task));
                             news.extensions.insert(meta(&context));
@@ -108,14 +110,14 @@ fn wanted(request: CustomRequest) -> Result<Wanted, ErrorData> {
 }
 
 /// Follows those of the tasks that there are, and returns their ids.
-async fn follow<S: ServerHandler>(
-    server: &JobServer<S>,
+async fn follow(
+    access: &Access,
     following: &mut Following,
     wanted: Vec<String>,
 ) -> Result<Vec<String>, ErrorData> {
     let mut accepted = Vec::with_capacity(wanted.len().min(64));
     for id in wanted {
-        let Some(job) = tasks::find(&server.manager, &id).await? else { continue };
+        let Some(job) = tasks::find(access, &id).await? else { continue };
         if !accepted.contains(&id) {
             // The client may have asked for it before, and waits for what may have happened since.
             following.add_and_tell(&job);

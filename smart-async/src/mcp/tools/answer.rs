@@ -14,6 +14,7 @@ use crate::text::{quoted, truncated};
 /// The fields of a record that concern only its server.
 const INTERNAL: &[&str] = &[
     "owner",
+    "scope",
     "tool_result",
     "arguments",
     "max_reruns",

@@ -6,7 +6,8 @@ use serde_json::json;
 use super::answer::{answer, failed, in_band_error};
 use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
-use crate::manager::{AnswerError, JobManager};
+use crate::manager::AnswerError;
+use crate::mcp::access::Access;
 use crate::reply::FollowUp;
 
 pub(super) const NAME: &str = "answer_job";
@@ -35,7 +36,7 @@ pub(super) fn definition() -> Definition {
 }
 
 pub(super) async fn call(
-    manager: &JobManager,
+    access: &Access,
     follow_up: &FollowUp,
     mut arguments: Arguments,
 ) -> Taken<CallToolResult> {
@@ -45,7 +46,7 @@ pub(super) async fn call(
     let content = arguments.object("content")?;
     arguments.finish("job_id, key, action, content")?;
 
-    let job = manager.status(id).await.map_err(|error| failed(&error))?;
+    let job = access.status(id).await.map_err(|error| failed(&error))?;
     let open: Vec<_> = job.open_questions().map(|(key, _)| key).collect();
     let key = match (key, open.as_slice()) {
         (Some(key), _) => key,
@@ -64,7 +65,7 @@ pub(super) async fn call(
         Some(content) => json!({"action": action, "content": content}),
         None => json!({"action": action}),
     };
-    let job = match manager.answer(id, &key, said).await {
+    let job = match access.answer(id, &key, said).await {
         Ok(job) => job,
         Err(AnswerError::Job(error)) => return Err(failed(&error)),
         Err(error) => return Err(in_band_error(&error.to_string(), Some(id))),

@@ -7,7 +7,8 @@ use super::answer::{answer, failed, in_band_error};
 use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
 use crate::job::JobStatus;
-use crate::manager::{Cancelled, Error, JobManager};
+use crate::manager::{Cancelled, Error};
+use crate::mcp::access::Access;
 use crate::reply::FollowUp;
 
 pub(super) const NAME: &str = "cancel_job";
@@ -33,13 +34,13 @@ pub(super) fn definition() -> Definition {
 }
 
 pub(super) async fn call(
-    manager: &JobManager,
+    access: &Access,
     follow_up: &FollowUp,
     mut arguments: Arguments,
 ) -> Taken<CallToolResult> {
     let id = arguments.job_id("job_id")?;
     arguments.finish("job_id")?;
-    match manager.cancel(id).await.map_err(|error| failed(&error))? {
+    match access.cancel(id).await.map_err(|error| failed(&error))? {
         Cancelled::Stopped(job) if job.status() == JobStatus::Cancelled => {
             Ok(CallToolResult::structured(
                 json!({"job_id": id, "status": "cancelled", "terminal": true, "message": "Job cancelled"}),

@@ -9,7 +9,8 @@ use super::answer::{answer, failed, in_band_error, result_text};
 use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
 use crate::job::{JobRecord, JobState, JobStatus};
-use crate::manager::{Error, JobManager, why_gone};
+use crate::manager::{Error, why_gone};
+use crate::mcp::access::Access;
 use crate::mcp::outcome::stored_result;
 use crate::reply::FollowUp;
 use crate::text::truncated;
@@ -48,7 +49,7 @@ pub(super) fn definition() -> Definition {
 }
 
 pub(super) async fn call(
-    manager: &JobManager,
+    access: &Access,
     follow_up: &FollowUp,
     mut arguments: Arguments,
 ) -> Taken<CallToolResult> {
@@ -56,7 +57,7 @@ pub(super) async fn call(
     let offset = arguments.count("offset", 0, usize::MAX)?.unwrap_or(0);
     let max_bytes = arguments.count("max_bytes", 1, LARGEST_PAGE)?.unwrap_or(PAGE);
     arguments.finish("job_id, offset, max_bytes")?;
-    let job = manager.status_with_result(id).await.map_err(|error| failed(&error))?;
+    let job = access.status_with_result(id).await.map_err(|error| failed(&error))?;
     if let Some(reason) = why_gone(&job) {
         return Err(failed(&Error::ResultGone { id, reason }));
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::answer::{RESULT_BYTES, answer, failed, job_view, with_shown_result};
 use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
-use crate::manager::JobManager;
+use crate::mcp::access::Access;
 use crate::reply::FollowUp;
 
 pub(super) const NAME: &str = "job_status";
@@ -25,14 +25,14 @@ pub(super) fn definition() -> Definition {
 }
 
 pub(super) async fn call(
-    manager: &JobManager,
+    access: &Access,
     follow_up: &FollowUp,
     mut arguments: Arguments,
 ) -> Taken<CallToolResult> {
     let id = arguments.job_id("job_id")?;
     arguments.finish("job_id")?;
-    let _reading = manager.reading(&[id]);
-    let job = manager.status(id).await.map_err(|error| failed(&error))?;
-    let job = with_shown_result(manager, job, RESULT_BYTES).await;
-    Ok(answer(json!({"job": job_view(manager, follow_up, &job, RESULT_BYTES)})))
+    let _reading = access.manager().reading(&[id]);
+    let job = access.status(id).await.map_err(|error| failed(&error))?;
+    let job = with_shown_result(access.manager(), job, RESULT_BYTES).await;
+    Ok(answer(json!({"job": job_view(access.manager(), follow_up, &job, RESULT_BYTES)})))
 }

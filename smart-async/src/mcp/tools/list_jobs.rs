@@ -9,7 +9,7 @@ use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
 use crate::clock;
 use crate::job::{JobId, JobQuery, JobRecord, JobStatus};
-use crate::manager::JobManager;
+use crate::mcp::access::Access;
 
 pub(super) const NAME: &str = "list_jobs";
 
@@ -37,9 +37,8 @@ pub(super) fn definition() -> Definition {
     }
 }
 
-pub(super) async fn call(manager: &JobManager, mut arguments: Arguments) -> Taken<CallToolResult> {
+pub(super) async fn call(access: &Access, mut arguments: Arguments) -> Taken<CallToolResult> {
     let query = JobQuery {
-        server: Some(manager.server().to_owned()),
         statuses: arguments.statuses("status_filter")?,
         limit: Some(arguments.count("limit", 1, MOST)?.unwrap_or(LIMIT)),
         label: arguments.text("label")?,
@@ -48,9 +47,10 @@ pub(super) async fn call(manager: &JobManager, mut arguments: Arguments) -> Take
             None => (tag, None),
         }),
         session: arguments.text("session")?,
+        ..JobQuery::default()
     };
     arguments.finish("status_filter, limit, label, tag, session")?;
-    let page = manager.list(query).await.map_err(|error| failed(&error))?;
+    let page = access.list(query).await.map_err(|error| failed(&error))?;
     let jobs: Vec<_> = page.jobs.iter().map(|job| Row::from(&**job)).collect();
     Ok(answer(json!({"jobs": jobs, "total": page.total})))
 }

@@ -10,7 +10,7 @@ use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
 use crate::clock;
 use crate::job::{JobStatus, Prune};
-use crate::manager::JobManager;
+use crate::mcp::access::Access;
 
 pub(super) const NAME: &str = "prune_jobs";
 
@@ -40,7 +40,7 @@ pub(super) fn definition() -> Definition {
     }
 }
 
-pub(super) async fn call(manager: &JobManager, mut arguments: Arguments) -> Taken<CallToolResult> {
+pub(super) async fn call(access: &Access, mut arguments: Arguments) -> Taken<CallToolResult> {
     let keep_completed = arguments.flag("keep_completed")?.unwrap_or(false);
     let keep_failed = arguments.flag("keep_failed")?.unwrap_or(true);
     let max_age = arguments.time("max_age_hours", HOUR)?.unwrap_or(HOUR * MAX_AGE_HOURS);
@@ -56,13 +56,12 @@ pub(super) async fn call(manager: &JobManager, mut arguments: Arguments) -> Take
         }
     }
     let prune = Prune {
-        server: Some(manager.server().to_owned()),
         // Nothing is to go where everything is to be kept; an empty list would mean any.
         keep_newest: if statuses.is_empty() { usize::MAX } else { keep_newest },
         statuses,
         ended_before: Some(clock::ago(max_age)).filter(|_| !max_age.is_zero()),
         ..Prune::default()
     };
-    let pruned = manager.prune(prune).await.map_err(|error| failed(&error))?;
+    let pruned = access.prune(prune).await.map_err(|error| failed(&error))?;
     Ok(answer(json!({"removed": pruned.removed, "remaining": pruned.remaining})))
 }

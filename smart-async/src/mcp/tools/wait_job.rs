@@ -13,7 +13,8 @@ use super::{Changes, Definition};
 use crate::env_vars::{self, Lookup};
 use crate::hosts::Patience;
 use crate::job::JobId;
-use crate::manager::{Error, JobManager, WaitFor};
+use crate::manager::{Error, WaitFor};
+use crate::mcp::access::Access;
 use crate::reply::FollowUp;
 
 pub(super) const NAME: &str = "wait_job";
@@ -49,7 +50,7 @@ pub(super) fn definition() -> Definition {
 }
 
 pub(super) async fn call(
-    manager: &JobManager,
+    access: &Access,
     follow_up: &FollowUp,
     patience: Option<Patience>,
     mut arguments: Arguments,
@@ -65,9 +66,12 @@ pub(super) async fn call(
     let what = WaitFor { all: mode.as_deref() == Some("all"), progress };
     let began = Instant::now();
     // Until the answer is put together: what has ended is read more than once.
-    let _reading = manager.reading(&ids);
-    let (known, unknown) = sort_out(manager, &ids).await?;
-    let waited = manager.wait(&known, what, limit).await.map_err(|error| failed(&error))?;
+    let reading = access.manager().reading(&ids);
+    let (known, unknown) = sort_out(access, &ids).await?;
+    let _reading = access.manager().reading(&known);
+    // What is not there for this client is none of its business any longer.
+    drop(reading);
+    let waited = access.wait(&known, what, limit).await.map_err(|error| failed(&error))?;
     let stopped_by = match (waited.timed_out, timeout) {
         (false, _) => "change",
         (true, Some(timeout)) if timeout <= cap => "timeout",
@@ -75,8 +79,8 @@ pub(super) async fn call(
     };
     let mut jobs = Vec::with_capacity(waited.jobs.len());
     for job in &waited.jobs {
-        let job = with_shown_result(manager, Arc::clone(job), RESULT_BYTES).await;
-        jobs.push(job_view(manager, follow_up, &job, RESULT_BYTES));
+        let job = with_shown_result(access.manager(), Arc::clone(job), RESULT_BYTES).await;
+        jobs.push(job_view(access.manager(), follow_up, &job, RESULT_BYTES));
     }
     let left: Vec<_> =
         waited.jobs.iter().filter(|job| !job.status().is_terminal()).map(|job| job.id).collect();
@@ -96,10 +100,10 @@ fn cap(patience: Option<Patience>, lookup: Lookup<'_>) -> Duration {
 }
 
 /// The jobs that there are, and those that there are not. One that was pruned must not hide the others' results.
-async fn sort_out(manager: &JobManager, ids: &[JobId]) -> Taken<(Vec<JobId>, Vec<JobId>)> {
+async fn sort_out(access: &Access, ids: &[JobId]) -> Taken<(Vec<JobId>, Vec<JobId>)> {
     let (mut known, mut unknown) = (Vec::with_capacity(ids.len()), Vec::new());
     for id in ids {
-        match manager.status(*id).await {
+        match access.status(*id).await {
             Ok(_) => known.push(*id),
             Err(Error::NotFound(id)) => unknown.push(id),
             Err(error) => return Err(failed(&error)),

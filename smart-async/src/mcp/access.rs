@@ -1,0 +1,104 @@
+//! The jobs as one client may have them. Everything that a client does with jobs goes through here: what is not theirs is not
+//! there, and is answered for like an id that never was.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::job::{JobId, JobPage, JobQuery, JobRecord, Prune};
+use crate::manager::{AnswerError, Cancelled, Error, JobManager, WaitFor, Waited};
+use crate::scope::{Lists, Scope};
+use crate::store::Pruned;
+
+/// The jobs of a manager, as far as they are there for one client.
+#[derive(Debug, Clone)]
+pub(super) struct Access {
+    manager: JobManager,
+    scope: Scope,
+}
+
+impl Access {
+    pub(super) const fn new(manager: JobManager, scope: Scope) -> Self {
+        Self { manager, scope }
+    }
+
+    /// The manager, for what is no client's: advice, reading guards, and jobs that were found here.
+    pub(super) const fn manager(&self) -> &JobManager {
+        &self.manager
+    }
+
+    /// Refuses a job that is not there for this client. Nothing is asked of the store where all are.
+    async fn require(&self, id: JobId) -> Result<(), Error> {
+        match self.scope {
+            Scope::Everything => Ok(()),
+            _ => self.status(id).await.map(drop),
+        }
+    }
+
+    fn seen(&self, job: Arc<JobRecord>) -> Result<Arc<JobRecord>, Error> {
+        if self.scope.sees(&job) { Ok(job) } else { Err(Error::NotFound(job.id)) }
+    }
+
+    /// As [`JobManager::status`].
+    pub(super) async fn status(&self, id: JobId) -> Result<Arc<JobRecord>, Error> {
+        self.seen(self.manager.status(id).await?)
+    }
+
+    /// As [`JobManager::status_with_result`].
+    pub(super) async fn status_with_result(&self, id: JobId) -> Result<Arc<JobRecord>, Error> {
+        // Nobody's result is read for somebody else.
+        self.require(id).await?;
+        self.seen(self.manager.status_with_result(id).await?)
+    }
+
+    /// As [`JobManager::wait`].
+    pub(super) async fn wait(
+        &self,
+        ids: &[JobId],
+        what: WaitFor,
+        limit: Duration,
+    ) -> Result<Waited, Error> {
+        for id in ids {
+            self.require(*id).await?;
+        }
+        self.manager.wait(ids, what, limit).await
+    }
+
+    /// As [`JobManager::cancel`].
+    pub(super) async fn cancel(&self, id: JobId) -> Result<Cancelled, Error> {
+        self.require(id).await?;
+        self.manager.cancel(id).await
+    }
+
+    /// As [`JobManager::answer`].
+    pub(super) async fn answer(
+        &self,
+        id: JobId,
+        key: &str,
+        answer: Value,
+    ) -> Result<Arc<JobRecord>, AnswerError> {
+        self.require(id).await?;
+        self.manager.answer(id, key, answer).await
+    }
+
+    /// As [`JobManager::list`], of this server's jobs.
+    pub(super) async fn list(&self, query: JobQuery) -> Result<JobPage, Error> {
+        let query = JobQuery { server: Some(self.manager.server().to_owned()), ..query };
+        match self.scope.lists() {
+            Lists::All => self.manager.list(query).await,
+            Lists::Of(scope) => self.manager.list(JobQuery { scope: Some(scope), ..query }).await,
+            Lists::Nothing => Ok(JobPage::default()),
+        }
+    }
+
+    /// As [`JobManager::prune`], of this server's jobs.
+    pub(super) async fn prune(&self, prune: Prune) -> Result<Pruned, Error> {
+        let prune = Prune { server: Some(self.manager.server().to_owned()), ..prune };
+        match self.scope.lists() {
+            Lists::All => self.manager.prune(prune).await,
+            Lists::Of(scope) => self.manager.prune(Prune { scope: Some(scope), ..prune }).await,
+            Lists::Nothing => Ok(Pruned::default()),
+        }
+    }
+}
