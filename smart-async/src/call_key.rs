@@ -103,7 +103,10 @@ mod tests {
 
     #[test]
     fn the_same_call_of_another_client_has_another_key() {
-        let shown = |header: &str| Scope::Stateless(Shown(vec![header.into()]));
+        let shown = |one: &str, two: &str| {
+            let values = |text: &str| text.split_terminator(',').map(Into::into).collect();
+            Scope::Stateless(Shown([values(one), values(two)]))
+        };
         let callers = [
             Scope::Everything,
             Scope::of_identity(&ClientIdentity::new("alice")),
@@ -111,8 +114,11 @@ mod tests {
             Scope::of_session("alice"),
             Scope::of_session("bob"),
             Scope::Stateless(Shown::default()),
-            shown("alice"),
-            shown("bob"),
+            shown("alice", ""),
+            shown("", "alice"),
+            shown("alice,bob", ""),
+            shown("alice", "bob"),
+            shown("bob", "alice"),
         ];
         for (index, one) in callers.iter().enumerate() {
             let of = |scope| CallKey::new("x", scope, "a", None);

@@ -60,10 +60,10 @@ pub(crate) enum Scope {
     Stateless(Shown),
 }
 
-/// What requests of one and the same unknown client have in common, if anything: the credentials that they show. It tells
-/// callers apart, and proves nothing.
+/// What requests of one and the same unknown client have in common, if anything: the credentials that they show, by
+/// kind. It tells callers apart, and proves nothing.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Shown(pub(crate) Vec<Vec<u8>>);
+pub(crate) struct Shown(pub(crate) [Vec<Vec<u8>>; 2]);
 
 impl Scope {
     pub(crate) fn of_identity(identity: &ClientIdentity) -> Self {

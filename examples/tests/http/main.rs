@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use smart_async::job::JobQuery;
+use smart_async::store::{JobStore, JsonFileStore};
 use tempfile::TempDir;
 
 use client::{Client, Era, Exchange, TASKS};
@@ -50,14 +51,16 @@ fn for_ever() -> Value {
     json!({"to": 1_000_000, "step_ms": 10})
 }
 
-/// Waits until there is a job, and returns its row in the list.
-fn only_job(client: &mut Client) -> Value {
+/// Waits until there is a job in the folder, and returns it as the client is shown it, who has to know its id.
+fn only_job(home: &TempDir, client: &mut Client) -> Value {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let store = runtime.block_on(JsonFileStore::open(home.path())).unwrap();
     for _ in 0..1500 {
-        let mut list = client.structured("list_jobs", json!({}));
-        if list["total"] == 1 {
-            return list["jobs"][0].take();
+        let list = runtime.block_on(store.list(JobQuery::default())).unwrap();
+        if let [job] = &list.jobs[..] {
+            return client.structured("job_status", json!({"job_id": job.id}))["job"].take();
         }
-        assert_eq!(list["total"], 0, "{list}");
+        assert_eq!(list.total, 0, "{list:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
     panic!("there is no job after half a minute");
@@ -188,8 +191,9 @@ fn work_goes_on_as_a_job_when_its_session_ends() {
     assert_eq!(client.end_session(), 202);
     drop(exchange);
     let mut other = Client::initialize(&server.address);
-    let job = only_job(&mut other);
+    let job = only_job(&home, &mut other);
     assert_eq!((&job["tool"], &job["status"]), (&json!("count"), &json!("running")));
+    assert_eq!(other.structured("list_jobs", json!({}))["total"], 0, "it is another session's");
 }
 
 #[test]
@@ -204,7 +208,7 @@ fn without_a_session_a_closed_connection_is_a_departure_and_the_work_goes_on_as_
         let mut exchange = client.open_call("count", json!({"to": 200, "step_ms": 10}));
         until_progress(&mut exchange);
         drop(exchange);
-        let job = only_job(&mut client);
+        let job = only_job(&home, &mut client);
         let id = job["id"].as_str().unwrap();
         assert_eq!(client.ended(id)["result"], json!({"counted": 200}));
     }
