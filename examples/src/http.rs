@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use axum::Router;
+use axum::{Extension, Router};
 use rmcp::ServerHandler;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
-use smart_async::JobServer;
 use smart_async::transport::HttpTaskSubscriptions;
+use smart_async::{ClientIdentity, JobServer};
 use tokio::net::TcpListener;
 
 /// For how long answers that are on their way may travel before what is still open is cut.
@@ -26,23 +26,31 @@ pub struct HttpOptions {
     /// Whether clients of the `initialize` era are served without sessions, each request on its own. Clients of 2026-07-28
     /// always are.
     pub stateless: bool,
+    /// Whether all clients are one person's, so that each of them sees all jobs: on a machine of one's own.
+    pub one_user: bool,
 }
 
 impl HttpOptions {
-    /// Reads `ADDRESS [--stateless]`.
+    /// Reads `ADDRESS [--stateless] [--one-user]`.
     ///
     /// # Errors
     /// Where these are other words, or the first is no address.
     pub fn parse(words: &[&str]) -> Result<Self> {
-        let (address, stateless) = match words {
-            [address] => (address, false),
-            [address, "--stateless"] => (address, true),
-            _ => bail!("expected an address such as 127.0.0.1:8000, and perhaps --stateless"),
+        let [address, flags @ ..] = words else {
+            bail!("expected an address such as 127.0.0.1:8000");
         };
+        let (mut stateless, mut one_user) = (false, false);
+        for flag in flags {
+            match *flag {
+                "--stateless" => stateless = true,
+                "--one-user" => one_user = true,
+                other => bail!("{other}: expected --stateless or --one-user after the address"),
+            }
+        }
         let address = address.parse().with_context(|| {
             format!("{address} is no address; say, for example, 127.0.0.1:8000")
         })?;
-        Ok(Self { address, stateless })
+        Ok(Self { address, stateless, one_user })
     }
 }
 
@@ -50,7 +58,7 @@ impl HttpOptions {
 #[derive(Debug)]
 pub struct HttpServer {
     listener: TcpListener,
-    stateless: bool,
+    options: HttpOptions,
 }
 
 impl HttpServer {
@@ -62,7 +70,7 @@ impl HttpServer {
         let listener = TcpListener::bind(options.address)
             .await
             .with_context(|| format!("failed to listen on {}", options.address))?;
-        Ok(Self { listener, stateless: options.stateless })
+        Ok(Self { listener, options })
     }
 
     /// Where clients find the server.
@@ -85,7 +93,7 @@ impl HttpServer {
     ) -> Result<()> {
         let jobs = server.manager().clone();
         let config =
-            StreamableHttpServerConfig::default().with_legacy_session_mode(!self.stateless);
+            StreamableHttpServerConfig::default().with_legacy_session_mode(!self.options.stateless);
         let streams = config.cancellation_token.clone();
         // One server and one manager for everybody; what the SDK gets for each session, or each request, is a clone.
         let endpoint = StreamableHttpService::new(
@@ -93,7 +101,11 @@ impl HttpServer {
             Arc::new(LocalSessionManager::default()),
             config,
         );
-        let router = Router::new().route_service("/mcp", HttpTaskSubscriptions::new(endpoint));
+        let mut router = Router::new().route_service("/mcp", HttpTaskSubscriptions::new(endpoint));
+        if self.options.one_user {
+            // A server of several people would look at their tokens here, and say of each request whose it is.
+            router = router.layer(Extension(ClientIdentity::new("the one user")));
+        }
         let (written, how) = tokio::sync::oneshot::channel();
         let ended = async move {
             told_to_end.await;

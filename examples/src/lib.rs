@@ -21,6 +21,11 @@ pub struct QuickStart;
 #[doc = include_str!("../../docs/questions.md")]
 pub struct Questions;
 
+/// Compiles every snippet of the guide to HTTP.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/http.md")]
+pub struct Http;
+
 /// Compiles every snippet of the guide to resources.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/resources.md")]

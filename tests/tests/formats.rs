@@ -1,12 +1,13 @@
 //! State files of released formats, which have to load for ever. `formats/1` was written by a demo server: five jobs, of
 //! which two completed, one failed, one was cancelled and one was interrupted. `formats/1-results` has two results in
-//! files of their own. Files are added here, and never changed.
+//! files of their own, `formats/1-scope` a job of an identity and one of a session. Files are added here, and never changed.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use serde_json::json;
+use smart_async::ClientIdentity;
 use smart_async::job::{FailureKind, JobQuery, JobState, JobStatus, ResultKept};
 use smart_async::store::{JobStore, JsonFileStore};
 use tempfile::TempDir;
@@ -107,5 +108,28 @@ async fn results_in_files_of_their_own_load() {
             other => panic!("{other:?}"),
         }
         assert_eq!(found["small"].0, ResultKept::InRecord);
+    }
+}
+
+#[tokio::test]
+async fn whose_a_job_is_loads() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats/1-scope");
+    for files in [&["jobs.json", "journal.ndjson"][..], &["jobs.json"], &["journal.ndjson"]] {
+        let folder = TempDir::new().unwrap();
+        let meta = folder.path().join("meta");
+        fs::create_dir(&meta).unwrap();
+        for file in files {
+            fs::copy(fixture.join(file), meta.join(file)).unwrap();
+        }
+        let store = JsonFileStore::open(folder.path()).await.unwrap();
+        let mut query = JobQuery::default();
+        query.scope = Some(ClientIdentity::new("the one user").into());
+        let page = store.list(query).await.unwrap();
+        assert_eq!((&*page.jobs[0].label, page.total), ("of an identity, one user", 1));
+        let all = store.list(JobQuery::default()).await.unwrap();
+        let session = all.jobs.iter().find(|job| job.label == "of a session").unwrap();
+        // The SHA-256 of 81f0f600-e154-4b8e-9366-930aea622f84, which was the id of the session.
+        let mark = "session:7401ae9f6498183af4b24aad64dbdcc2d7a000a14b6cd9051332ae03713309b1";
+        assert_eq!(session.scope.as_ref().unwrap().as_str(), mark);
     }
 }

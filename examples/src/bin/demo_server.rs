@@ -1,10 +1,11 @@
-//! The demo server: `demo_server stdio`, or `demo_server http 127.0.0.1:PORT [--stateless]`.
+//! The demo server: `demo_server stdio`, or `demo_server http 127.0.0.1:PORT [--stateless] [--one-user]`.
 
 use anyhow::{Context, bail};
 use smart_async_examples::http::HttpOptions;
 use smart_async_examples::server::{serve_http, serve_stdio};
 
-const USAGE: &str = "usage: demo_server stdio | demo_server http 127.0.0.1:PORT [--stateless]";
+const USAGE: &str =
+    "usage: demo_server stdio | demo_server http 127.0.0.1:PORT [--stateless] [--one-user]";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

@@ -152,6 +152,24 @@ fn a_task_is_cancelled() {
 }
 
 #[test]
+fn a_server_of_one_person_lists_their_jobs_in_every_way() {
+    let home = TempDir::new().unwrap();
+    let server = Server::start(home.path(), &["--one-user"]);
+    let mut session = Client::initialize(&server.address);
+    let job =
+        |client: &mut Client| client.job("crunch", json!({"ms": 600_000, "async_mode": true}));
+    let mut jobs = vec![job(&mut session)];
+    for mut client in
+        [Client::per_request(&server.address, json!({})), Client::initialize(&server.address)]
+    {
+        jobs.insert(0, job(&mut client));
+        let list = client.structured("list_jobs", json!({}));
+        let ids: Vec<_> = list["jobs"].as_array().unwrap().iter().map(|job| &job["id"]).collect();
+        assert_eq!(ids, jobs.iter().collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn a_request_about_a_task_names_it_in_a_header_or_is_refused() {
     let home = TempDir::new().unwrap();
     let server = Server::start(home.path(), &[]);

@@ -39,7 +39,9 @@ impl Escort {
     pub(crate) async fn serve() -> (String, JobManager, watch::Receiver<bool>) {
         let (stopped, receiver) = watch::channel(false);
         let address = "127.0.0.1:0".parse().unwrap();
-        let server = HttpServer::bind(HttpOptions { address, stateless: false }).await.unwrap();
+        let server = HttpServer::bind(HttpOptions { address, stateless: false, one_user: false })
+            .await
+            .unwrap();
         let url = server.url().unwrap();
         let jobs = JobManager::in_memory();
         let serving =
