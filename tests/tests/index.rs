@@ -8,9 +8,10 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 use proptest::{collection, option, sample};
 use serde_json::{Value, json};
+use smart_async::ClientIdentity;
 use smart_async::job::{
-    Change, JobEvent, JobFailure, JobId, JobOutput, JobQuery, JobRecord, JobStatus, Prune,
-    Question, Timestamp,
+    Change, JobEvent, JobFailure, JobId, JobOutput, JobQuery, JobRecord, JobScope, JobStatus,
+    Prune, Question, Timestamp,
 };
 use smart_async::store::{JobStore, JsonFileStore, MemoryStore};
 use tempfile::TempDir;
@@ -35,18 +36,24 @@ fn word() -> impl Strategy<Value = String> {
     sample::select(vec!["", "one", "two \"2\"\n🦀"]).prop_map(str::to_owned)
 }
 
+fn client() -> impl Strategy<Value = JobScope> {
+    sample::select(vec!["alice", "bob"]).prop_map(|name| ClientIdentity::new(name).into())
+}
+
 /// Ids all over, so that they are in many parts of the table.
 fn job() -> impl Strategy<Value = JobRecord> {
     let rare = |word| option::weighted(0.3, word);
-    (any::<[u8; 16]>(), word(), word(), moment(), rare(word()), rare(word()), rare(word()))
-        .prop_map(|(id, server, tool, created_at, label, session, tag)| {
+    let marks = (rare(word()), rare(word()), rare(word()), option::of(client()));
+    (any::<[u8; 16]>(), word(), word(), moment(), marks).prop_map(
+        |(id, server, tool, created_at, (label, session, tag, scope))| {
             let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
             let mut job = JobRecord::pending(hex.parse().unwrap(), tool, server, created_at);
             job.label = label.unwrap_or(job.label);
-            job.session = session;
+            (job.session, job.scope) = (session, scope);
             job.tags.extend(tag.map(|value| ("colour".to_owned(), value)));
             job
-        })
+        },
+    )
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -74,12 +81,13 @@ fn query() -> impl Strategy<Value = JobQuery> {
     let rare = |word| option::weighted(0.2, word);
     let tag = rare(word()).prop_flat_map(|value| (Just(value), any::<bool>()));
     let limit = option::of(0..5_usize);
-    (option::of(word()), statuses(), rare(word()), tag, rare(word()), limit).prop_map(
-        |(server, statuses, label, (tag, any_value), session, limit)| {
+    let whose = (rare(word()), option::weighted(0.2, client()));
+    (option::of(word()), statuses(), rare(word()), tag, whose, limit).prop_map(
+        |(server, statuses, label, (tag, any_value), (session, scope), limit)| {
             let mut query = JobQuery::default();
             (query.server, query.statuses, query.label) = (server, statuses, label);
             query.tag = tag.map(|value| ("colour".to_owned(), (!any_value).then_some(value)));
-            (query.session, query.limit) = (session, limit);
+            (query.session, query.scope, query.limit) = (session, scope, limit);
             query
         },
     )
@@ -87,9 +95,11 @@ fn query() -> impl Strategy<Value = JobQuery> {
 
 fn prune() -> impl Strategy<Value = Prune> {
     let keep_bytes = option::weighted(0.4, 0..8000_u64);
-    (option::of(word()), statuses(), option::of(moment()), 0..6_usize, keep_bytes).prop_map(
-        |(server, statuses, ended_before, keep_newest, keep_bytes)| {
+    let whose = (option::of(word()), option::weighted(0.3, client()));
+    (whose, statuses(), option::of(moment()), 0..6_usize, keep_bytes).prop_map(
+        |((server, scope), statuses, ended_before, keep_newest, keep_bytes)| {
             let mut prune = Prune::default();
+            prune.scope = scope;
             (prune.server, prune.statuses, prune.ended_before) = (server, statuses, ended_before);
             (prune.keep_newest, prune.keep_bytes) = (keep_newest, keep_bytes);
             prune
@@ -163,9 +173,11 @@ async fn run(steps: Vec<Step>, queries: Vec<JobQuery>) -> TestCaseResult {
                 gone.sort();
                 doomed.sort();
                 prop_assert_eq!(&gone, &doomed, "{:?}", prune);
-                let left = after
-                    .iter()
-                    .filter(|job| prune.server.as_ref().is_none_or(|server| *server == job.server));
+                let counts = |job: &&Arc<JobRecord>| {
+                    prune.server.as_ref().is_none_or(|server| *server == job.server)
+                        && (prune.scope.is_none() || prune.scope == job.scope)
+                };
+                let left = after.iter().filter(counts);
                 prop_assert_eq!((pruned.removed, pruned.remaining), (gone.len(), left.count()));
             }
         }
