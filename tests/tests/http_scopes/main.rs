@@ -4,15 +4,19 @@
 mod caller;
 mod shop;
 
+use std::time::Duration;
+
 use caller::{Caller, House};
 use serde_json::{Value, json};
 use shop::Shop;
 use smart_async::job::{JobOutput, JobQuery, JobStatus};
-use smart_async::manager::job_fn;
+use smart_async::manager::{WaitFor, job_fn};
 use smart_async::store::{JobStore, JsonFileStore};
 use smart_async::{ClientIdentity, JobId, JobRecord, JobRequest, WithJobs};
 use smart_async_tests::{Client, SUBSCRIPTION};
 use tempfile::TempDir;
+
+const LONG: Duration = Duration::from_secs(3600);
 
 const ALICE: Option<&str> = Some("alice");
 const BOB: Option<&str> = Some("bob");
@@ -106,6 +110,35 @@ async fn a_task_is_unknown_to_a_stranger() {
     assert!(cancelled.get("result").is_some(), "{cancelled}");
     let wait = json!({"job_ids": [id]});
     assert_eq!(alice.tool("wait_job", wait).await["jobs"][0]["status"], "cancelled");
+}
+
+#[tokio::test]
+async fn a_question_is_answered_by_its_own_client_only() {
+    let house = House::in_memory();
+    let id = house.caller(ALICE).job("engrave", json!({})).await;
+    house.jobs.wait(&[id.parse().unwrap()], WaitFor::any(), LONG).await.unwrap();
+    let said = json!({"action": "accept", "content": {"name": "mine"}});
+    for mut stranger in strangers(&house).await {
+        let answer = |id: &str| json!({"job_id": id, "key": "name", "content": {"name": "mine"}});
+        let call = |id: &str| json!({"name": "answer_job", "arguments": answer(id)});
+        compared(&mut stranger, &id, "tools/call", call).await;
+        let again = |id: &str| {
+            json!({
+                "name": "engrave", "arguments": {}, "inputResponses": {"name": said},
+                "requestState": format!("smart-async:{id}")
+            })
+        };
+        compared(&mut stranger, &id, "tools/call", again).await;
+    }
+    for mut stranger in [house.caller(BOB), house.caller(None)] {
+        let update = |id: &str| json!({"taskId": id, "inputResponses": {"name": said}});
+        compared(&mut stranger, &id, "tasks/update", update).await;
+    }
+    let mut alice = house.caller(ALICE);
+    let answers = json!({"taskId": id, "inputResponses": {"name": {"action": "decline"}}});
+    alice.ask("tasks/update", answers).await;
+    let wait = json!({"job_ids": [id]});
+    assert_eq!(alice.tool("wait_job", wait).await["jobs"][0]["result"], "without a name");
 }
 
 #[tokio::test]

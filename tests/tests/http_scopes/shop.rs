@@ -66,6 +66,18 @@ impl Shop {
         self.work(order.what).await
     }
 
+    /// Asks for a name.
+    #[smart_async(always_job)]
+    #[tool]
+    async fn engrave(&self) -> String {
+        match smart_async::ask_for::<Order>("name", "Whose name?").await {
+            Ok(answer) => {
+                answer.accepted().map_or_else(|| "without a name".into(), |said| said.what)
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
     /// Begins a job of its own, and says which.
     #[smart_async(default = 60)]
     #[tool]
