@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use crate::scope::Scope;
 
@@ -31,6 +32,34 @@ impl CallKey {
             u128::from(hasher.finish())
         });
         Self(high << 64 | low)
+    }
+}
+
+/// What two calls of a tool have in common that say the same, in every process: a part of a SHA-256, in hexadecimal.
+pub(crate) fn digest(tool: &str, arguments: Option<&Map<String, Value>>) -> String {
+    let mut hasher = Stable(Sha256::new());
+    tool.hash(&mut hasher);
+    if let Some(arguments) = arguments.filter(|arguments| !arguments.is_empty()) {
+        hash_object(arguments, &mut hasher);
+    }
+    hasher
+        .0
+        .finalize()
+        .iter()
+        .take(16)
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+/// A hasher without a secret, whose result is taken elsewhere.
+struct Stable(Sha256);
+
+impl Hasher for Stable {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        0
     }
 }
 
@@ -71,6 +100,15 @@ mod tests {
 
     fn key(arguments: &Value) -> CallKey {
         CallKey::new("reactor", &Scope::Everything, "simulate", arguments.as_object())
+    }
+
+    #[test]
+    fn a_digest_is_the_same_everywhere_and_for_the_same_call_alone() {
+        let of = |arguments: &Value| digest("simulate", arguments.as_object());
+        assert_eq!(of(&json!({"a": 1, "b": 2})), of(&json!({"b": 2, "a": 1})));
+        assert_ne!(of(&json!({"a": 1})), of(&json!({"a": 2})));
+        assert_ne!(of(&json!({})), digest("other", None));
+        insta::assert_snapshot!(of(&json!({"a": [1, null, {"b": "c"}]})));
     }
 
     #[test]

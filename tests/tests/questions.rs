@@ -8,10 +8,10 @@ use rmcp::{ErrorData, ServerHandler, tool, tool_handler, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use smart_async::job::JobStatus;
+use smart_async::job::{Change, JobEvent, JobStatus, Timestamp};
 use smart_async::manager::{AnswerError, WaitFor};
 use smart_async::{AskError, JobId, JobManager, WithJobs, ask_for, smart_async};
-use smart_async_tests::{Client, Gate, Life, Wire};
+use smart_async_tests::{Client, Gate, Life, TASKS, Wire};
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -184,16 +184,13 @@ mod the_caller {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whose_answer_does_not_fit_fails_the_question() {
+    async fn whose_answer_does_not_fit_gets_a_job_that_asks_on() {
         let (mut wire, _inn, _jobs) = inn().await;
         let call = wire.request("tools/call", json!({"name": "greet", "arguments": {}})).await;
         let question = wire.noted().await;
         wire.respond(&question, accept(json!({"nome": "Ann"}))).await;
-        let error = wire.answer(call).await["error"].take();
-        assert_eq!(
-            error["message"],
-            "the answer to the question `name` cannot be used: content: name is missing"
-        );
+        let ticket = wire.answer(call).await;
+        assert_eq!(ticket["result"]["structuredContent"]["status"], "input_required");
     }
 
     #[tokio::test(start_paused = true)]
@@ -203,19 +200,37 @@ mod the_caller {
         let question = wire.noted().await;
         let ticket = wire.answer(call).await;
         assert_answer!(ticket["result"]["structuredContent"]);
-        let withdrawn = wire.noted().await;
-        assert_eq!(withdrawn["method"], "notifications/cancelled");
-        assert_eq!(withdrawn["params"]["requestId"], question["id"]);
-
         let id = ticket["result"]["structuredContent"]["job_id"].clone();
         let status = wire.call("job_status", json!({"job_id": id})).await;
         assert_answer!(status["result"]["structuredContent"]["job"]["questions"]);
         let answered = json!({"job_id": id, "content": {"name": "Ann"}});
         let answer = wire.call("answer_job", answered).await;
         assert_answer!(answer["result"]["structuredContent"]);
+        let withdrawn = wire.noted().await;
+        assert_eq!(withdrawn["method"], "notifications/cancelled");
+        assert_eq!(withdrawn["params"]["requestId"], question["id"]);
         let job: JobId = id.as_str().unwrap().parse().unwrap();
         jobs.wait(&[job], WaitFor::all(), LONG).await.unwrap();
         assert_eq!(jobs.result(job).await.unwrap().result, "Hello, Ann!");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn may_answer_after_its_budget_has_ended() {
+        let (mut wire, _inn, jobs) = inn().await;
+        let call = wire.request("tools/call", json!({"name": "greet", "arguments": {}})).await;
+        let question = wire.noted().await;
+        let ticket = wire.answer(call).await;
+        let id = ticket["result"]["structuredContent"]["job_id"].as_str().unwrap();
+        wire.respond(&question, accept(json!({"name": "Ann"}))).await;
+        let id: JobId = id.parse().unwrap();
+        loop {
+            let job = &jobs.wait(&[id], WaitFor::all(), LONG).await.unwrap().jobs[0];
+            if job.status().is_terminal() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(jobs.result(id).await.unwrap().result, "Hello, Ann!");
     }
 
     #[tokio::test(start_paused = true)]
@@ -248,7 +263,8 @@ mod a_task {
 
     async fn inn() -> (Wire, Inn, JobManager) {
         let (inn, jobs) = (Inn::new(), JobManager::in_memory());
-        let wire = Wire::with_tasks(inn.clone().with_jobs(jobs.clone())).await;
+        let client = json!({"extensions": {TASKS: {}}, "elicitation": {}});
+        let wire = Wire::discover(inn.clone().with_jobs(jobs.clone()), client).await;
         (wire, inn, jobs)
     }
 
@@ -444,10 +460,14 @@ mod a_call_made_again {
         let (mut wire, _inn, _jobs) = inn(json!({"elicitation": {}})).await;
         let asked = wire.call("greet", json!({})).await;
         let state = asked["result"]["requestState"].as_str().unwrap();
+        let other = wire.call("greet", json!({"table": 7})).await;
+        let other = other["result"]["requestState"].as_str().unwrap();
         let wrong = [
             ("greet", format!("{state}-TAMPERED")),
             ("greet", format!("smart-async:{}", JobId::new())),
             ("check_in", state.to_owned()),
+            // With other arguments, which this tool does not even look at.
+            ("greet", other.to_owned()),
         ];
         for (tool, state) in wrong {
             let asked = json!({"result": {"requestState": state}});
@@ -457,8 +477,40 @@ mod a_call_made_again {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn and_cancelled_stops_the_work_or_keeps_it_for_the_next_as_any_call_does() {
+        for (reason, keeps) in [("the user pressed Esc", false), ("request timed out", true)] {
+            let (mut wire, inn, jobs) = inn(json!({"elicitation": {}})).await;
+            let asked = wire.call("check_out", json!({})).await;
+            let name = json!({"name": accept(json!({"name": "Ann"}))});
+            let asked = again(&mut wire, "check_out", &asked, name).await;
+            let params = json!({
+                "name": "check_out", "arguments": {},
+                "inputResponses": {"nights": accept(json!({"nights": 2}))},
+                "requestState": asked["result"]["requestState"]
+            });
+            let mut changes = jobs.subscribe();
+            let retry = wire.request("tools/call", params).await;
+            while changes.recv().await.unwrap().status != JobStatus::Running {}
+            let told = json!({"requestId": retry, "reason": reason});
+            wire.note("notifications/cancelled", told).await;
+            if keeps {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let call = json!({"name": "check_out", "arguments": {}});
+                let call = wire.request("tools/call", call).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                inn.gate.open();
+                assert_eq!(text(&wire.answer(call).await), "Ann, 2 nights");
+                assert_eq!(inn.gate.count(), 1, "the work began once");
+            } else {
+                while changes.recv().await.unwrap().status != JobStatus::Cancelled {}
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn is_not_expected_of_a_client_that_cannot_be_asked() {
-        for client in [json!({}), json!({"elicitation": {"url": {}}})] {
+        let tasks = json!({"extensions": {TASKS: {}}});
+        for client in [json!({}), json!({"elicitation": {"url": {}}}), tasks] {
             let (mut wire, _inn, _jobs) = inn(client).await;
             let answer = wire.call("greet", json!({})).await;
             assert_eq!(answer["result"]["resultType"], "complete");
@@ -506,6 +558,21 @@ mod the_clock {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn of_the_record_decides_whether_an_answer_came_in_time() {
+        let jobs = JobManager::in_memory();
+        let client = Client::connect(Inn::new().with_jobs(jobs.clone())).await;
+        let id = client.job("hurry", json!({"seconds": 90})).await;
+        let id: JobId = id.parse().unwrap();
+        // As another process would: past the work, which learns of it later.
+        let said = accept(json!({"name": "Ann"}));
+        tokio::time::sleep(Duration::from_millis(89_990)).await;
+        let change = Change::new(JobEvent::Answer("name".into(), said), Timestamp::UNIX_EPOCH);
+        jobs.store().update(id, change).await.unwrap();
+        jobs.wait(&[id], WaitFor::all(), LONG).await.unwrap();
+        assert_eq!(jobs.result(id).await.unwrap().result, "Accepted(Name { name: \"Ann\" })");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn stands_still_for_a_deadline_while_a_question_is_open() {
         let jobs = JobManager::in_memory();
         let client = Client::connect(Inn::new().with_jobs(jobs.clone())).await;
@@ -520,6 +587,32 @@ mod the_clock {
 
 mod an_answer {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn that_comes_with_the_call_is_no_question_any_more() {
+        let client = json!({"elicitation": {}});
+        let mut wire = Wire::discover(Inn::new().with_jobs(JobManager::in_memory()), client).await;
+        let params = json!({
+            "name": "greet", "arguments": {"async_mode": true},
+            "inputResponses": {"name": accept(json!({"name": "Ann"}))}
+        });
+        let ticket = wire.ask("tools/call", params).await;
+        let id = &ticket["result"]["structuredContent"]["job_id"];
+        let waited = wire.call("wait_job", json!({"job_ids": [id]})).await;
+        assert_eq!(waited["result"]["structuredContent"]["jobs"][0]["result"], "Hello, Ann!");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn may_spell_a_whole_number_as_it_likes() {
+        let jobs = JobManager::in_memory();
+        let client = Client::connect(Inn::new().with_jobs(jobs.clone())).await;
+        let id = client.job("check_in", json!({})).await;
+        let answer = json!({"job_id": id, "key": "nights", "content": {"nights": 9.0}});
+        client.ask("answer_job", answer).await;
+        client.ask("answer_job", json!({"job_id": id, "content": {"name": "Ann"}})).await;
+        let waited = client.ask("wait_job", json!({"job_ids": [id]})).await;
+        assert_eq!(waited["jobs"][0]["result"], "Ann, 9 nights");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn that_cannot_be_taken_is_told_why() {
@@ -606,6 +699,8 @@ mod an_answer {
         let id = client.job("whisper", json!({})).await;
         let job: JobId = id.parse().unwrap();
         assert_eq!(client.status(&id).await["questions"]["name"]["message"], "What is your name?");
+        let follower = Client::connect(Inn::new().with_jobs(other.clone())).await;
+        assert!(follower.status(&id).await.get("questions").is_none());
         let elsewhere = other.answer(job, "name", accept(json!({"name": "Ann"}))).await;
         assert!(matches!(elsewhere, Err(AnswerError::Elsewhere { .. })), "{elsewhere:?}");
         client.ask("answer_job", json!({"job_id": id, "content": {"name": "Ann"}})).await;

@@ -320,6 +320,9 @@ impl<R: Send + 'static> OpenCall<R> {
         let context = Arc::clone(&self.context);
         context.desk.reach(Way::Job);
         self.request.with_manager(async move |manager| {
+            if !manager.hands_out_ids() {
+                context.desk.reach(Way::Nobody);
+            }
             let live = live.unwrap_or_else(|| manager.take_in(&adoption, &context));
             manager.keep(adoption, live, body, adopting).await;
         });

@@ -14,6 +14,9 @@ use crate::job::Question;
 /// How long an answer is waited for unless said otherwise: a person may be away from the desk.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30 * 60);
 
+/// How long the record is waited for that decides whether an answer came in time; a store that fails must not hold the work.
+const CLOSING: Duration = Duration::from_secs(5);
+
 /// The longest key of a question, in bytes.
 const KEY: usize = 64;
 
@@ -73,18 +76,28 @@ pub(crate) async fn ask(key: &str, request: Value, limit: Duration) -> Result<Va
         Put::NobodyToAsk => return Err(AskError::NobodyToAsk),
     }
     let _waiting = Waiting { context: &context, key };
-    let answer = tokio::select! {
+    let outcome = async {
+        match timeout(limit, context.desk.outcome(key)).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                // An answer may be on disk that has not come here yet.
+                context.desk.close(key);
+                timeout(CLOSING, context.desk.outcome(key)).await.ok().flatten()
+            }
+        }
+    };
+    let outcome = tokio::select! {
         biased;
-        answer = timeout(limit, context.desk.outcome(key)) => answer,
+        outcome = outcome => outcome,
         () = context.cancellation.cancelled() => return Err(AskError::Stopped),
     };
-    match answer {
-        Ok(Some(answer)) => match question.check(&answer) {
-            Ok(()) => Ok(answer),
+    match outcome {
+        Some(answer) => match question.check(&answer) {
+            Ok(()) => Ok(question.in_its_terms(answer)),
             Err(reason) => Err(AskError::Unusable { key: key.to_owned(), reason }),
         },
-        Ok(None) if context.desk.reaches_nobody() => Err(AskError::NobodyToAsk),
-        Ok(None) | Err(_) => Err(AskError::TimedOut { key: key.to_owned() }),
+        None if context.desk.reaches_nobody() => Err(AskError::NobodyToAsk),
+        None => Err(AskError::TimedOut { key: key.to_owned() }),
     }
 }
 

@@ -2,6 +2,7 @@
 //! record of a job says the same, a moment later; the supervisor takes the news from one to the other.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::job::{JobEvent, Question, QuestionStatus};
 
 /// The questions of one run.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Desk {
     papers: Mutex<Papers>,
     /// Wakes those who wait for any change.
@@ -21,7 +22,7 @@ pub(crate) struct Desk {
     news: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Papers {
     slips: BTreeMap<String, Slip>,
     /// Answers that came with the call, to what may be asked.
@@ -45,12 +46,13 @@ pub(crate) enum Way {
     Nobody,
 }
 
-#[derive(Debug)]
 struct Slip {
     question: Question,
     /// How many in the body wait for it. A question that nobody in this run has asked yet is one of an earlier run.
     waiting: usize,
     asked: bool,
+    /// Nobody waits for an answer any more; whether one came all the same is for the record to say.
+    closing: bool,
     /// What the record says of it.
     recorded: Option<QuestionStatus>,
 }
@@ -60,6 +62,13 @@ struct Slip {
 pub(crate) enum Put {
     Waits,
     NobodyToAsk,
+}
+
+/// Questions and answers may be secrets: they do not go into logs.
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desk").finish_non_exhaustive()
+    }
 }
 
 impl Papers {
@@ -114,22 +123,17 @@ impl Desk {
     pub(crate) fn put(&self, key: &str, question: Question) -> Put {
         self.change(|papers| {
             let given = papers.given.remove(key).filter(|given| question.check(given).is_ok());
-            let slip = papers.slips.entry(key.to_owned()).or_insert_with(|| Slip {
-                question: question.clone(),
-                waiting: 0,
-                asked: false,
-                recorded: None,
-            });
+            let is_closed = papers.slips.get(key).is_some_and(|slip| !slip.question.is_open());
+            if papers.way == Way::Nobody && given.is_none() && !is_closed {
+                return Put::NobodyToAsk;
+            }
+            let slip = papers.slips.entry(key.to_owned()).or_insert_with(|| Slip::of(&question));
+            if slip.question.is_open() && !slip.asked {
+                slip.question = question;
+                slip.recorded = None;
+            }
             if let Some(given) = given.filter(|_| slip.question.is_open()) {
-                slip.question = question.answered(given);
-            } else if slip.question.is_open() {
-                if papers.way == Way::Nobody {
-                    return Put::NobodyToAsk;
-                }
-                if !slip.asked {
-                    slip.question = question;
-                    slip.recorded = None;
-                }
+                slip.question = slip.question.clone().answered(given);
             }
             slip.asked = true;
             slip.waiting += 1;
@@ -146,7 +150,7 @@ impl Desk {
                 QuestionStatus::Answered => {
                     Some(Some(slip.question.answer.clone().unwrap_or_default()))
                 }
-                QuestionStatus::GivenUp => Some(None),
+                QuestionStatus::GivenUp | QuestionStatus::Unknown => Some(None),
             }
         })
         .await
@@ -157,8 +161,18 @@ impl Desk {
         self.change(|papers| {
             let Some(slip) = papers.slips.get_mut(key) else { return };
             slip.waiting = slip.waiting.saturating_sub(1);
-            if slip.waiting == 0 && slip.question.is_open() {
-                slip.question.status = QuestionStatus::GivenUp;
+            if slip.waiting == 0 {
+                slip.close();
+            }
+        });
+    }
+
+    /// The time of a question is over. Where others may have answered it in the meantime, the record decides; what becomes of
+    /// it is told as its [`outcome`](Self::outcome).
+    pub(crate) fn close(&self, key: &str) {
+        self.change(|papers| {
+            if let Some(slip) = papers.slips.get_mut(key) {
+                slip.close();
             }
         });
     }
@@ -176,10 +190,15 @@ impl Desk {
         });
     }
 
-    /// Whether nobody waits for an answer to this question any more.
-    pub(crate) fn gave_up(&self, key: &str) -> bool {
-        let status = |slip: &Slip| slip.question.status;
-        self.papers().slips.get(key).map(status) == Some(QuestionStatus::GivenUp)
+    /// What has become of a question by now, which the record may say a moment later.
+    pub(crate) fn status(&self, key: &str) -> Option<QuestionStatus> {
+        let papers = self.papers();
+        let slip = papers.slips.get(key)?;
+        Some(if slip.closing && slip.question.is_open() {
+            QuestionStatus::GivenUp
+        } else {
+            slip.question.status
+        })
     }
 
     /// What the body waits for.
@@ -260,7 +279,7 @@ impl Desk {
         self.change(|papers| {
             papers.slips.extend(questions.iter().map(|(key, question)| {
                 let (question, recorded) = (question.clone(), Some(question.status));
-                (key.clone(), Slip { question, waiting: 0, asked: false, recorded })
+                (key.clone(), Slip { recorded, ..Slip::of(&question) })
             }));
         });
     }
@@ -308,14 +327,19 @@ impl Desk {
     /// The record says so now, or never will.
     pub(crate) fn told(&self, event: &JobEvent) {
         let (key, status) = match event {
-            JobEvent::Ask(key, _) => (key, QuestionStatus::Open),
+            JobEvent::Ask(key, question) => (key, question.status),
             JobEvent::Answer(key, _) => (key, QuestionStatus::Answered),
             JobEvent::GiveUp(key) => (key, QuestionStatus::GivenUp),
             _ => return,
         };
-        if let Some(slip) = self.papers().slips.get_mut(key) {
-            slip.recorded = Some(status);
-        }
+        self.change(|papers| {
+            if let Some(slip) = papers.slips.get_mut(key) {
+                slip.recorded = Some(status);
+                if status == QuestionStatus::GivenUp && slip.question.is_open() {
+                    slip.question.status = status;
+                }
+            }
+        });
     }
 
     /// Waits until something has changed since this was asked last, which the record may lack. For one who waits only.
@@ -325,6 +349,19 @@ impl Desk {
 }
 
 impl Slip {
+    fn of(question: &Question) -> Self {
+        let question = question.clone();
+        Self { question, waiting: 0, asked: false, closing: false, recorded: None }
+    }
+
+    fn close(&mut self) {
+        if self.recorded == Some(QuestionStatus::Open) {
+            self.closing = true;
+        } else if self.question.is_open() {
+            self.question.status = QuestionStatus::GivenUp;
+        }
+    }
+
     fn news(&self, key: &str) -> Option<JobEvent> {
         let key = || key.to_owned();
         if !self.asked {
@@ -333,10 +370,9 @@ impl Slip {
         match (self.recorded, self.question.status) {
             // Withdrawn before anybody heard of it.
             (None, QuestionStatus::GivenUp) => None,
-            (None, _) => {
-                let open = Question { answer: None, ..self.question.clone() };
-                let open = Question { status: QuestionStatus::Open, ..open };
-                Some(JobEvent::Ask(key(), Box::new(open)))
+            (None, _) => Some(JobEvent::Ask(key(), Box::new(self.question.clone()))),
+            (Some(QuestionStatus::Open), QuestionStatus::Open) if self.closing => {
+                Some(JobEvent::GiveUp(key()))
             }
             (Some(QuestionStatus::Open), QuestionStatus::Answered) => {
                 let answer = self.question.answer.clone().unwrap_or_default();
@@ -376,7 +412,11 @@ mod tests {
         desk.answer("name", json!(2), false);
         desk.answer("size", json!(3), false);
         assert_eq!(desk.outcome("name").await, Some(json!(1)));
-        assert_eq!(names(&desk), ["ask", "answer"]);
+        assert_eq!(names(&desk), ["ask"], "with its answer");
+        desk.put("size", question());
+        assert_eq!(names(&desk), ["ask"]);
+        desk.answer("size", json!(1), false);
+        assert_eq!(names(&desk), ["answer"]);
     }
 
     #[tokio::test]
@@ -386,11 +426,25 @@ mod tests {
         desk.put("name", question());
         desk.leave("name");
         assert_eq!(names(&desk), ["ask"]);
-        assert!(!desk.gave_up("name"));
+        assert_eq!(desk.status("name"), Some(QuestionStatus::Open));
         desk.leave("name");
+        assert_eq!(desk.status("name"), Some(QuestionStatus::GivenUp));
         assert_eq!(names(&desk), ["give_up"]);
         desk.answer("name", json!(1), false);
         assert_eq!(desk.outcome("name").await, None);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_recorded_before_the_end_of_its_time_counts() {
+        let desk = Desk::default();
+        desk.put("name", question());
+        assert_eq!(names(&desk), ["ask"]);
+        desk.close("name");
+        assert_eq!(desk.news(), Some(JobEvent::GiveUp("name".into())));
+        let answered = ("name".to_owned(), question().answered(json!("Ann")));
+        desk.learn(&BTreeMap::from([answered]));
+        assert_eq!(desk.outcome("name").await, Some(json!("Ann")));
+        assert_eq!(desk.news(), None);
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{JobEvent, JobStatus, Timestamp};
 
@@ -34,6 +34,9 @@ pub struct Question {
     /// What was answered, where that is known here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Value>,
+    /// Fields of a later version, kept as they were read.
+    #[serde(flatten)]
+    pub unknown_fields: Map<String, Value>,
 }
 
 const fn first() -> u32 {
@@ -56,11 +59,14 @@ pub enum QuestionStatus {
     Answered,
     /// The work waits for no answer any more.
     GivenUp,
+    /// Something that a later version knows; it cannot be answered here.
+    #[serde(other)]
+    Unknown,
 }
 
 impl Question {
     /// A question of the first run of some work.
-    pub const fn new(request: Value, asked_at: Timestamp, expires_at: Timestamp) -> Self {
+    pub fn new(request: Value, asked_at: Timestamp, expires_at: Timestamp) -> Self {
         Self {
             request: Some(request),
             asked_at,
@@ -68,6 +74,7 @@ impl Question {
             attempt: 1,
             status: QuestionStatus::Open,
             answer: None,
+            unknown_fields: Map::new(),
         }
     }
 
@@ -100,6 +107,11 @@ impl Question {
         answer::check(self.schema(), answer)
     }
 
+    /// An answer that fits, as code reads it that asked for this: whole numbers are integers, however they were written.
+    pub(crate) fn in_its_terms(&self, answer: Value) -> Value {
+        answer::in_its_terms(self.schema(), answer)
+    }
+
     fn param(&self, name: &str) -> Option<&Value> {
         self.request.as_ref()?.get("params")?.get(name)
     }
@@ -108,6 +120,12 @@ impl Question {
     #[must_use]
     pub(crate) fn answered(self, answer: Value) -> Self {
         Self { status: QuestionStatus::Answered, answer: Some(answer), ..self }
+    }
+
+    /// The same, as the record of its job keeps it: what was asked does not matter any more once it is closed.
+    fn kept(self) -> Self {
+        let request = self.request.filter(|_| self.status == QuestionStatus::Open);
+        Self { request, ..self }
     }
 }
 
@@ -130,19 +148,24 @@ pub(super) fn after(
             if questions.get(key).is_some_and(|known| !known.is_open()) {
                 return None;
             }
-            next.insert(key.clone(), Question { attempt, ..(**question).clone() });
+            next.insert(key.clone(), Question { attempt, ..(**question).clone() }.kept());
         }
         JobEvent::Answer(key, answer) => {
             let open = next.get_mut(key).filter(|question| question.is_open())?;
-            *open = open.clone().answered(answer.clone());
+            *open = open.clone().answered(answer.clone()).kept();
         }
         JobEvent::GiveUp(key) => {
-            next.get_mut(key).filter(|question| question.is_open())?.status =
-                QuestionStatus::GivenUp;
+            let open = next.get_mut(key).filter(|question| question.is_open())?;
+            *open = Question { status: QuestionStatus::GivenUp, ..open.clone() }.kept();
         }
         _ => {}
     }
     Some(next)
+}
+
+/// Questions as the record of their job keeps them.
+pub(super) fn kept(questions: BTreeMap<String, Question>) -> BTreeMap<String, Question> {
+    questions.into_iter().map(|(key, question)| (key, question.kept())).collect()
 }
 
 /// Whether a run of the work waits for an answer. What an earlier run asked, it may not have come to yet.

@@ -153,13 +153,18 @@ impl JobRecord {
         }
         next.state = next.state.apply(event, at)?;
         next.updated_at = at;
-        if let (JobState::InputRequired { .. }, JobState::Running { started_at }) =
-            (&self.state, &next.state)
-            && question::awaited(&next.questions, next.attempt)
-        {
+        let awaits = question::awaited(&next.questions, next.attempt);
+        next.state = match (&self.state, next.state) {
             // One of several questions was answered.
-            next.state = JobState::InputRequired { started_at: *started_at };
-        }
+            (JobState::InputRequired { .. }, JobState::Running { started_at }) if awaits => {
+                JobState::InputRequired { started_at }
+            }
+            // What was asked has its answer already.
+            (JobState::Running { .. }, JobState::InputRequired { started_at }) if !awaits => {
+                JobState::Running { started_at }
+            }
+            (_, state) => state,
+        };
         if next.status().is_terminal() {
             next.rerun = None;
             next.questions.clear();
@@ -191,7 +196,7 @@ impl JobRecord {
         {
             self.state = JobState::InputRequired { started_at };
         }
-        self.questions = questions;
+        self.questions = question::kept(questions);
         self
     }
 

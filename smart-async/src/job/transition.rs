@@ -16,6 +16,8 @@
 //! sees to that, which has them. `Interrupt` is decided by the record, which knows whether the work may run again: it is a `Requeue` there, a `Cancel`
 //! where somebody wanted the job stopped anyway, else a `Fail`.
 
+use std::fmt;
+
 use serde_json::Value;
 
 use super::{
@@ -23,7 +25,7 @@ use super::{
 };
 
 /// What happened to a job.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum JobEvent {
     /// Its work begins.
@@ -51,6 +53,23 @@ pub enum JobEvent {
     Requeue,
     /// A process takes on work that waits to run again.
     Claim(OwnerId),
+}
+
+/// Answers may be secrets: they do not go into logs.
+impl fmt::Debug for JobEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut event = f.debug_tuple(self.name());
+        match self {
+            Self::Ask(key, _) | Self::Answer(key, _) | Self::GiveUp(key) => event.field(key),
+            Self::Complete(output) => event.field(output),
+            Self::Fail(failure) | Self::Interrupt(failure) => event.field(failure),
+            Self::Claim(owner) => event.field(owner),
+            Self::Start | Self::Progress | Self::RequestCancel | Self::Cancel | Self::Requeue => {
+                &mut event
+            }
+        }
+        .finish()
+    }
 }
 
 impl JobEvent {

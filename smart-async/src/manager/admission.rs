@@ -189,7 +189,13 @@ impl JobManager {
                 Ok(())
             }
             // An attempt before this one reached the disk after all: the id is ours alone.
-            Err(StoreError::Duplicate(_)) => Ok(()),
+            Err(StoreError::Duplicate(_)) => {
+                // What it says of questions may be old by now.
+                if let Some(record) = self.store().get(context.id()).await? {
+                    context.desk.recorded(&record.questions);
+                }
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }

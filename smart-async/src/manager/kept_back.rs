@@ -91,7 +91,10 @@ fn for_the_store(site: &CallSite, change: &Change) -> Change {
                 stored.result_kept = ResultKept::InMemory;
             }
         }
-        JobEvent::Ask(_, question) if site.redact => question.request = None,
+        JobEvent::Ask(_, question) if site.redact => {
+            question.request = None;
+            question.answer = None;
+        }
         JobEvent::Answer(_, answer) if site.redact => *answer = Value::Null,
         _ => {}
     }

@@ -88,6 +88,11 @@ impl LiveJob {
         self.origin.map(|origin| origin.site)
     }
 
+    /// Whether the store may know nothing of what the work says.
+    pub(super) fn redacts(&self) -> bool {
+        self.site().is_some_and(|site| site.redact)
+    }
+
     /// When the work has run for as long as it may, where it began as a call.
     pub(super) fn deadline(&self, limit: Option<Duration>) -> Option<Instant> {
         limit.and_then(|limit| self.context.began.checked_add(limit))
@@ -125,6 +130,12 @@ impl LiveJob {
         let mut delivery = self.delivery();
         delivery.waiting = delivery.waiting.saturating_sub(1);
         delivery.delivered = true;
+    }
+
+    /// One of them was asked something, and may come back with the answer.
+    pub(crate) fn asked(&self) {
+        let mut delivery = self.delivery();
+        delivery.waiting = delivery.waiting.saturating_sub(1);
     }
 
     /// Whether somebody has got an answer, or the ticket.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{Error, JobManager, LiveJob};
-use crate::clock;
-use crate::job::{Change, JobEvent, JobId, JobRecord, JobStatus, QuestionStatus};
+use crate::job::{Change, JobEvent, JobId, JobRecord, JobStatus, Question, QuestionStatus};
 use crate::store::StoreError;
+use crate::{clock, observe};
 
 /// Why an answer was not taken.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -81,6 +81,9 @@ impl JobManager {
     ///
     /// # Errors
     /// [`AnswerError`]; nothing was answered then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops the waiting only; the question may be answered all the same.
     pub async fn answer(
         &self,
         id: JobId,
@@ -89,6 +92,18 @@ impl JobManager {
     ) -> Result<Arc<JobRecord>, AnswerError> {
         let job = self.status(id).await?;
         self.check_answer(&job, key, &answer)?;
+        let (manager, key) = (self.clone(), key.to_owned());
+        // In a task of its own: what is on disk reaches the work also where nobody waits for that any more.
+        let answered = observe::spawn(async move { manager.give_answer(id, &key, answer).await });
+        answered.await.unwrap_or(Err(AnswerError::Job(Error::Stopping)))
+    }
+
+    async fn give_answer(
+        &self,
+        id: JobId,
+        key: &str,
+        answer: Value,
+    ) -> Result<Arc<JobRecord>, AnswerError> {
         let live = self.live().get(id);
         let change = Change::new(JobEvent::Answer(key.to_owned(), answer.clone()), clock::now());
         let site = live.as_ref().and_then(|live| live.site());
@@ -127,11 +142,20 @@ impl JobManager {
                 AnswerError::Unknown { id, key, open: open.join(", ") }
             });
         };
-        let given_up = self.live().get(id).is_some_and(|live| live.context.desk.gave_up(&key));
-        match question.status {
+        // The work knows sooner than the record. Where it runs elsewhere, it stopped waiting when its time was over.
+        let late = question.is_open()
+            && job.status() == JobStatus::InputRequired
+            && question.expires_at <= clock::now();
+        let status = match (question.status, self.live().get(id)) {
+            (QuestionStatus::Open, Some(live)) => {
+                live.context.desk.status(&key).unwrap_or(QuestionStatus::Open)
+            }
+            (QuestionStatus::Open, None) if late => QuestionStatus::GivenUp,
+            (status, _) => status,
+        };
+        match status {
             QuestionStatus::Answered => Err(AnswerError::Answered { key }),
-            QuestionStatus::GivenUp => Err(AnswerError::GivenUp { key }),
-            QuestionStatus::Open if given_up => Err(AnswerError::GivenUp { key }),
+            QuestionStatus::GivenUp | QuestionStatus::Unknown => Err(AnswerError::GivenUp { key }),
             QuestionStatus::Open if question.request.is_none() => {
                 Err(AnswerError::Elsewhere { key })
             }
@@ -154,8 +178,19 @@ impl JobManager {
                     self.announce(&job);
                     live.touch();
                 }
-                // It has ended, or another process's answer was faster.
-                Err(StoreError::Illegal { .. }) => desk.told(&event),
+                // It has ended, or an answer was faster.
+                Err(StoreError::Illegal { .. }) => {
+                    let Ok(job) = self.store().get(live.id()).await else { return false };
+                    let questions = job.map(|job| job.questions.clone()).unwrap_or_default();
+                    if !live.redacts() {
+                        desk.learn(&questions);
+                    }
+                    desk.recorded(&questions);
+                    // Where it has not answered the question, there is nothing more to tell.
+                    if desk.news().as_ref() == Some(&event) {
+                        desk.told(&event);
+                    }
+                }
                 Err(StoreError::NotFound(_)) => return false,
                 Err(error) => {
                     tracing::warn!(job_id = %live.id(), %error, "failed to store a job's question");
@@ -169,12 +204,13 @@ impl JobManager {
 
 /// The record with the questions whose text the store does not have, where the work that asks them runs here.
 pub(super) fn with_questions_of(live: &LiveJob, job: Arc<JobRecord>) -> Arc<JobRecord> {
-    if job.questions.values().all(|question| question.request.is_some()) {
+    let lacks = |question: &Question| question.is_open() && question.request.is_none();
+    if !job.questions.values().any(lacks) {
         return job;
     }
     let known = live.context.desk.questions();
     let mut whole = (*job).clone();
-    for (key, question) in &mut whole.questions {
+    for (key, question) in whole.questions.iter_mut().filter(|(_, question)| lacks(question)) {
         if let Some(known) = known.get(key) {
             question.request.clone_from(&known.request);
         }

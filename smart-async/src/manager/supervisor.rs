@@ -234,7 +234,7 @@ impl JobManager {
                 if job.cancel_requested {
                     live.cancel_requested.cancel();
                 }
-                if !live.site().is_some_and(|site| site.redact) {
+                if !live.redacts() {
                     live.context.desk.learn(&job.questions);
                 }
             }

@@ -8,7 +8,7 @@ use futures_util::future::select_all;
 use tokio::time::{Instant, sleep};
 
 use super::{Error, JobManager};
-use crate::job::{JobId, JobRecord, JobStatus, Progress};
+use crate::job::{JobId, JobRecord, Progress};
 
 /// How often a job that another process runs is looked at, and progress where somebody waits for that.
 const LOOK: Duration = Duration::from_millis(250);
@@ -146,7 +146,9 @@ impl JobManager {
 
 fn is_over(jobs: &[Arc<JobRecord>], all: bool) -> bool {
     let mut ended = jobs.iter().map(|job| job.status().is_terminal());
-    let asked = jobs.iter().any(|job| job.status() == JobStatus::InputRequired);
+    // What a tool keeps off the disk is asked in its own process only.
+    let asked =
+        jobs.iter().any(|job| job.open_questions().any(|(_, asked)| asked.request.is_some()));
     asked
         || if all { ended.all(|ended| ended) } else { jobs.is_empty() || ended.any(|ended| ended) }
 }

@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 use super::outcome;
 use super::peer_requests::carrier;
 use super::progress::{Listener, followed};
-use super::questions::{Round, beside, can_be_asked, input_required};
+use super::questions::{
+    Asked, Round, beside, can_be_asked, can_be_asked_all, digest, input_required,
+};
 use super::server::JobServer;
 use super::tasks::{created, takes_tasks};
 use super::tools::answer::in_band_error;
@@ -24,7 +26,7 @@ use crate::call::{CallRequest, Caller};
 use crate::call_key::CallKey;
 use crate::hosts::Patience;
 use crate::job::{JobRecord, kept};
-use crate::manager::{InlineCompletion, Left, LiveJob, WaitFor};
+use crate::manager::{Error, InlineCompletion, Left, LiveJob, WaitFor};
 use crate::reply::JobTicket;
 use crate::{clock, observe};
 
@@ -40,6 +42,8 @@ impl<S: ServerHandler> JobServer<S> {
             Some(_) => Box::pin(Round::of(&mut request, self.access(&context))).await?,
             None => None,
         };
+        let client = rounds_with(&context);
+        let retry = client.as_ref().map(|_| digest(&request));
         let wishes = match Wishes::take(annotated, request.arguments.as_mut()) {
             Ok(wishes) => wishes,
             Err(answer) => return Ok(answer.into()),
@@ -49,14 +53,14 @@ impl<S: ServerHandler> JobServer<S> {
         let mut listener = Listener::of(&context);
         let carrier = carrier(&context);
         let can_be_asked = can_be_asked(&context);
-        let answers_rounds = answers_rounds(&context);
         let (server, scope) = (std::any::type_name::<S>(), self.opened.scope(&context));
         let key = CallKey::new(server, &scope, &request.name, request.arguments.as_ref());
         let follower = Follower {
             caller: &caller,
             at_once: wishes.async_mode,
             as_task,
-            answers_rounds: answers_rounds.as_ref(),
+            client: client.as_ref(),
+            retry: retry.as_deref(),
             patience,
         };
         if let Some(round) = round {
@@ -92,10 +96,10 @@ impl<S: ServerHandler> JobServer<S> {
             arguments: annotated.rerun.then(|| request.arguments.clone().unwrap_or_default()),
             ..CallRequest::unknown(Some(self.manager.clone()))
         });
-        let peer = context.peer.clone();
+        let asked = Asked::of(&context);
         // By reference from here on: whatever takes a future by value holds a copy of its size.
         let answer = pin!(Arc::clone(&call).serve(self.inner().call_tool(request, context)));
-        let answer = pin!(beside(can_be_asked, &call, &peer, answer));
+        let answer = pin!(beside(can_be_asked, &call, asked, answer));
         let answer = followed(&mut listener, || call.progress(), answer).await;
         if let Some(live) = call.joins.get() {
             return Box::pin(self.follow(&mut listener, live, follower)).await;
@@ -130,10 +134,14 @@ impl<S: ServerHandler> JobServer<S> {
 
     /// What this client is answered in place of a ticket: a task, or what the work asks.
     fn beyond_ticket(&self, job: &JobRecord, follower: Follower<'_>) -> Option<CallToolResponse> {
+        // Who could never answer gets the ticket, which tells the model what is asked.
+        if !can_be_asked_all(follower.client, job) {
+            return None;
+        }
         if follower.as_task {
             return Some(created(&self.manager, job).into());
         }
-        input_required(follower.answers_rounds, job).map(CallToolResponse::from)
+        input_required(follower.retry?, job).map(CallToolResponse::from)
     }
 
     /// Puts what a call answers with inline into the state that its tool names. An answer that is an error, or a question,
@@ -213,11 +221,14 @@ impl<S: ServerHandler> JobServer<S> {
         let (_open, _reading) = (self.manager.open_call(), self.manager.reading(&[round.id]));
         round.answer().await?;
         let live = self.manager.live().get(round.id);
+        // Who comes back counts as one who waits, and whose departure may stop the work.
+        let attached = live.as_ref().filter(|live| live.attached());
         let site = live.as_ref().and_then(|live| live.site());
         let budget = budget::of_any(site, follower.patience);
         let waiting = async {
             let jobs = [round.id];
             tokio::select! {
+                biased;
                 waited = self.manager.wait(&jobs, WaitFor::any(), budget) => waited.map(Some),
                 () = follower.caller.left() => Ok(None),
                 () = self.manager.halted() => Ok(None),
@@ -225,20 +236,27 @@ impl<S: ServerHandler> JobServer<S> {
         };
         let progress = || live.as_ref()?.context.progress.read();
         let waited = followed(listener, progress, waiting).await;
-        let waited = waited.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
-        let Some(job) = waited.and_then(|waited| waited.jobs.into_iter().next()) else {
+        let failed = |error: Error| ErrorData::internal_error(error.to_string(), None);
+        let job = waited.map_err(failed)?.and_then(|waited| waited.jobs.into_iter().next());
+        let Some(job) = job.filter(|_| !follower.caller.has_left()) else {
+            if let Some(live) = attached {
+                self.ticket_was_lost(live, follower.caller).await;
+            }
             return Ok(in_band_error("the caller has left, or the server is ending", None).into());
         };
-        if !job.status().is_terminal() {
-            let happened = format!(
-                "Task exceeded {} time budget; running in background.",
-                budget::spoken(budget)
-            );
-            return Ok(self.ticket(&job, &happened, follower));
+        if job.status().is_terminal() {
+            let job = self.manager.status_with_result(job.id).await.map_err(failed)?;
+            return outcome::of_record(&job).map(CallToolResponse::from);
         }
-        let job = self.manager.status_with_result(job.id).await;
-        let job = job.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
-        outcome::of_record(&job).map(CallToolResponse::from)
+        let happened =
+            format!("Task exceeded {} time budget; running in background.", budget::spoken(budget));
+        let answer = self.ticket(&job, &happened, follower);
+        match (attached, &answer) {
+            (Some(live), CallToolResponse::InputRequired(_)) => live.asked(),
+            (Some(live), _) => live.delivered(),
+            (None, _) => {}
+        }
+        Ok(answer)
     }
 
     /// Waits for the work, and answers with its result or, after the follower's own budget, with its ticket.
@@ -291,8 +309,8 @@ impl<S: ServerHandler> JobServer<S> {
     }
 }
 
-/// What a client can be asked that makes its call again with the answer.
-fn answers_rounds(context: &RequestContext<RoleServer>) -> Option<ElicitationCapability> {
+/// What a client of 2026-07-28 or later can be asked, in a task or by a call that it makes again with the answer.
+fn rounds_with(context: &RequestContext<RoleServer>) -> Option<ElicitationCapability> {
     let speaks = context.protocol_version().is_some_and(|version| !version.has_initialize());
     context.client_capabilities().filter(|_| speaks)?.elicitation
 }
@@ -304,8 +322,10 @@ struct Follower<'a> {
     /// It wants a job at once.
     at_once: bool,
     as_task: bool,
-    /// What it can be asked, where it makes its call again with the answer.
-    answers_rounds: Option<&'a ElicitationCapability>,
+    /// What it can be asked when its call is answered.
+    client: Option<&'a ElicitationCapability>,
+    /// What its retry would have in common with this call.
+    retry: Option<&'a str>,
     patience: Option<Patience>,
 }
 

@@ -3,6 +3,7 @@
 //! tools that follow jobs show them to everybody else.
 
 mod caller;
+mod form;
 mod rounds;
 
 use std::future::IntoFuture;
@@ -12,18 +13,17 @@ use std::time::Duration;
 
 use rmcp::ErrorData;
 use rmcp::model::{
-    ElicitRequest, ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationCapability,
-    ElicitationSchema, InputRequest,
+    ElicitRequest, ElicitResult, ElicitationAction, ElicitationCapability, InputRequest,
 };
 use schemars::JsonSchema;
-use schemars::generate::SchemaSettings;
-use schemars::transform::AddNullable;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-pub(super) use self::caller::{beside, can_be_asked};
-pub(super) use self::rounds::{Round, answer_all, input_required, open_requests};
+pub(super) use self::caller::{Asked, beside, can_be_asked};
+pub(super) use self::rounds::{
+    Round, answer_all, can_be_asked_all, digest, input_required, open_requests,
+};
 use crate::context::ask::{self, AskError};
 use crate::job::Question;
 
@@ -87,7 +87,7 @@ pub fn ask_for<T>(key: impl Into<String>, message: impl Into<String>) -> Ask<Ans
 where
     T: JsonSchema + DeserializeOwned,
 {
-    let request = form::<T>(message.into());
+    let request = form::request::<T>(message.into());
     Ask::new(key.into(), request, |key, answer| {
         let unusable =
             |error: serde_json::Error| AskError::Unusable { key, reason: error.to_string() };
@@ -189,26 +189,6 @@ impl From<AskError> for ErrorData {
     fn from(error: AskError) -> Self {
         Self::internal_error(error.to_string(), None)
     }
-}
-
-/// The request for a form with the fields of `T`.
-fn form<T: JsonSchema>(message: String) -> Result<Value, String> {
-    let mut settings = SchemaSettings::draft07();
-    settings.inline_subschemas = true;
-    settings.transforms = vec![Box::new(AddNullable::default())];
-    let schema = settings.into_generator().into_root_schema_for::<T>();
-    let Ok(Value::Object(mut schema)) = serde_json::to_value(schema) else {
-        return Err("its type is no struct".to_owned());
-    };
-    // What concerns the type, and not the person who is asked.
-    for of_the_type in ["$schema", "title", "description"] {
-        schema.remove(of_the_type);
-    }
-    let requested_schema = ElicitationSchema::from_json_schema(schema)
-        .map_err(|error| format!("its type is no struct of plain fields: {error}"))?;
-    let params =
-        ElicitRequestParams::FormElicitationParams { meta: None, message, requested_schema };
-    serde_json::to_value(ElicitRequest::new(params)).map_err(|error| error.to_string())
 }
 
 /// Whether a client that can do this can be asked that.

@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 
 use crate::text::quoted;
 
+/// The largest answer, in bytes of JSON: it is written again with each change of its job.
+const LARGEST: usize = 64 * 1024;
+
 /// What a person can do with a question.
 const ACTIONS: [&str; 3] = ["accept", "decline", "cancel"];
 
@@ -13,6 +16,10 @@ pub(super) fn check(schema: Option<&Value>, answer: &Value) -> Result<(), String
     let action = answer.get("action").and_then(Value::as_str).unwrap_or_default();
     if !ACTIONS.contains(&action) {
         return Err(format!("action: give one of {}", ACTIONS.join(", ")));
+    }
+    let bytes = answer.to_string().len();
+    if bytes > LARGEST {
+        return Err(format!("it has {bytes} bytes; give {LARGEST} at most"));
     }
     let (Some(schema), "accept") = (schema, action) else { return Ok(()) };
     let nothing = Map::new();
@@ -24,17 +31,39 @@ pub(super) fn check(schema: Option<&Value>, answer: &Value) -> Result<(), String
     let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&nothing);
     for name in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
         let name = name.as_str().unwrap_or_default();
-        if !content.contains_key(name) {
+        if content.get(name).is_none_or(Value::is_null) {
             return Err(format!("content: {} is missing", quoted(name)));
         }
     }
-    for (name, value) in content {
+    // What is left empty was not said.
+    for (name, value) in content.iter().filter(|(_, value)| !value.is_null()) {
         if let Some(wanted) = properties.get(name) {
             fits(wanted, value).map_err(|wanted| format!("content.{name}: give {wanted}"))?;
         }
     }
     Ok(())
 }
+
+/// An answer that fits, with its whole numbers as integers: 9.0 is one in JSON, and none to most code.
+pub(super) fn in_its_terms(schema: Option<&Value>, mut answer: Value) -> Value {
+    let Some(properties) = schema.and_then(|schema| schema.get("properties")) else {
+        return answer;
+    };
+    let content = answer.get_mut("content").and_then(Value::as_object_mut);
+    for (name, value) in content.into_iter().flatten() {
+        let wanted = properties.get(name).and_then(|property| property.get("type"));
+        if wanted.and_then(Value::as_str) == Some("integer")
+            && let Some(whole) = value.as_f64().filter(|_| value.is_f64())
+            && whole.abs() < EXACT
+        {
+            *value = (whole as i64).into();
+        }
+    }
+    answer
+}
+
+/// The whole numbers below this are exact in a floating-point number.
+const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Whether a value fits; the error says what would.
 fn fits(schema: &Value, value: &Value) -> Result<(), String> {
@@ -166,7 +195,7 @@ mod tests {
         for (schema, fits, others) in [
             (&text, vec![json!("ab"), json!("äöü")], vec![json!("a"), json!("abcd"), json!(7)]),
             (&whole, vec![json!(1), json!(9.0)], vec![json!(0), json!(10), json!(1.5), json!("1")]),
-            (&json!({"type": "number"}), vec![json!(1.5)], vec![json!("1.5"), json!(null)]),
+            (&json!({"type": "number"}), vec![json!(1.5)], vec![json!("1.5")]),
             (&json!({"type": "boolean"}), vec![json!(true)], vec![json!("true"), json!(1)]),
             (&json!({"type": "string", "enum": ["a"]}), vec![json!("a")], vec![json!("b")]),
             (&titled, vec![json!("a")], vec![json!("A")]),
@@ -210,6 +239,29 @@ mod tests {
         assert_eq!(said(json!({"action": "accept", "content": 7})), "content: give an object");
         let wrong = json!({"action": "accept", "content": {"x": 3}});
         assert_eq!(said(wrong), "content.x: give one of 1, 2");
+    }
+
+    #[test]
+    fn an_optional_field_may_be_left_empty() {
+        let property = json!({"type": "string"});
+        let schema = json!({"type": "object", "properties": {"x": property}});
+        let empty = json!({"action": "accept", "content": {"x": null}});
+        assert_eq!(check(Some(&schema), &empty), Ok(()));
+        assert_eq!(said(&property, Value::Null), "content: x is missing");
+    }
+
+    #[test]
+    fn an_answer_that_is_too_large_is_refused() {
+        let long = json!({"action": "accept", "content": {"x": "x".repeat(70_000)}});
+        assert!(check(None, &long).unwrap_err().ends_with("give 65536 at most"));
+    }
+
+    #[test]
+    fn a_whole_number_is_an_integer_however_it_is_spelled() {
+        let schema = json!({"properties": {"x": {"type": "integer"}, "y": {"type": "number"}}});
+        let answer = json!({"content": {"x": 9.0, "y": 9.0}});
+        let in_terms = json!({"content": {"x": 9, "y": 9.0}});
+        assert_eq!(in_its_terms(Some(&schema), answer), in_terms);
     }
 
     #[test]

@@ -2,28 +2,19 @@
 //! sent from the task that serves the request, so that the SDK knows to which one it belongs.
 
 use std::pin::pin;
-use std::time::Duration;
+use std::sync::Arc;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use rmcp::RoleServer;
-use rmcp::model::{
-    CancelledNotification, CancelledNotificationParam, ClientResult, ElicitationCapability,
-    InputRequest, ServerRequest,
-};
-use rmcp::service::{Peer, PeerRequestOptions, RequestContext, ServiceError};
-use serde_json::Value;
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use rmcp::model::{ClientResult, ElicitationCapability, InputRequest, ServerRequest};
+use rmcp::service::{Peer, PeerRequestOptions, RequestContext, RequestHandle, ServiceError};
 
 use super::{can_ask, request};
 use crate::call::CallRequest;
+use crate::context::JobContext;
 use crate::context::desk::{Desk, Way};
 use crate::job::Question;
-
-/// For how long an answer waits until the client has been told that its questions are void: a connection that takes nothing
-/// any more must not hold it up.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+use crate::mcp::clients::came_over_http;
+use crate::observe;
 
 /// What the caller can be asked while its call is open, where it can.
 pub(in crate::mcp) fn can_be_asked(
@@ -33,92 +24,104 @@ pub(in crate::mcp) fn can_be_asked(
     context.client_capabilities().filter(|_| asks)?.elicitation
 }
 
-/// Waits for the answer of an open call, and puts what its body asks to the caller meanwhile.
+/// Waits for the answer of an open call, and puts what its body asks to the caller meanwhile. What the caller has not answered
+/// by then it may still answer: the question goes on as the job's.
 pub(in crate::mcp) async fn beside<F: Future>(
     can: Option<ElicitationCapability>,
     call: &CallRequest,
-    peer: &Peer<RoleServer>,
+    asked: Asked,
     answer: F,
 ) -> F::Output {
     let Some(can) = can else { return answer.await };
-    let over = CancellationToken::new();
     // In a place of its own: calls of clients that cannot be asked do not carry it.
     let mut asking = Box::pin(async {
-        tokio::select! {
-            work = call.work() => ask_all(&work.desk, &can, peer, &over).await,
-            () = over.cancelled() => {}
-        }
+        let work = call.work().await;
+        ask_all(work, &can, &asked).await;
     });
-    let answer = {
-        let mut answer = pin!(answer);
-        tokio::select! {
-            biased;
-            answer = &mut answer => answer,
-            () = &mut asking => return answer.await,
-        }
-    };
-    over.cancel();
-    let _ = timeout(LAST_WORDS, asking).await;
-    answer
+    let mut answer = pin!(answer);
+    tokio::select! {
+        biased;
+        answer = &mut answer => return answer,
+        () = &mut asking => {}
+    }
+    answer.await
 }
 
-/// Asks whatever the body asks, until the call is over.
-async fn ask_all(
-    desk: &Desk,
-    can: &ElicitationCapability,
-    peer: &Peer<RoleServer>,
-    over: &CancellationToken,
-) {
-    let (mut known, mut asked) = (Vec::new(), FuturesUnordered::new());
+/// The client of an open call.
+pub(in crate::mcp) struct Asked {
+    peer: Peer<RoleServer>,
+    /// Whether it can be told that a question is void. In a session over HTTP the SDK would send that to another stream.
+    can_withdraw: bool,
+}
+
+impl Asked {
+    pub(in crate::mcp) fn of(context: &RequestContext<RoleServer>) -> Self {
+        Self { peer: context.peer.clone(), can_withdraw: !came_over_http(context) }
+    }
+}
+
+/// Asks whatever the body asks, for as long as the call is open.
+async fn ask_all(work: &Arc<JobContext>, can: &ElicitationCapability, asked: &Asked) {
+    let mut known = Vec::new();
     loop {
-        tokio::select! {
-            biased;
-            () = over.cancelled(), if asked.is_empty() => return,
-            Some(()) = asked.next() => {}
-            new = desk.for_caller(&known), if !over.is_cancelled() => {
-                for (key, question) in new {
-                    known.push(key.clone());
-                    asked.push(ask_one(desk, can, peer, over, key, question));
-                }
-            }
+        for (key, question) in work.desk.for_caller(&known).await {
+            known.push(key.clone());
+            ask_one(work, can, asked, key, question).await;
         }
     }
 }
 
-/// Asks one question. Where the caller cannot be asked after all, it becomes a matter of a job.
+/// Asks one question; the answer is waited for elsewhere. Where the caller cannot be asked after all, it becomes a matter of a
+/// job.
 async fn ask_one(
-    desk: &Desk,
+    work: &Arc<JobContext>,
     can: &ElicitationCapability,
-    peer: &Peer<RoleServer>,
-    over: &CancellationToken,
+    asked: &Asked,
     key: String,
     question: Question,
 ) {
     let elicitation = match request(&question) {
         Some(InputRequest::Elicitation(elicitation)) if can_ask(can, &question) => elicitation,
-        _ => return desk.reach(Way::Job),
+        _ => return work.desk.reach(Way::Job),
     };
     let request = ServerRequest::ElicitRequest(elicitation);
-    let sent = peer.send_cancellable_request(request, PeerRequestOptions::no_options()).await;
-    let mut handle = match sent {
-        Ok(handle) => handle,
-        Err(error) => return failed(desk, &error),
-    };
+    let options = PeerRequestOptions::no_options();
+    match asked.peer.send_cancellable_request(request, options).await {
+        Ok(handle) => {
+            let (work, can_withdraw) = (Arc::clone(work), asked.can_withdraw);
+            observe::spawn(async move {
+                take_answer(&work.desk, handle, &key, &question, can_withdraw).await;
+            });
+        }
+        Err(error) => failed(&work.desk, &error),
+    }
+}
+
+/// Waits for what the caller answers, for as long as anybody wants to know.
+async fn take_answer(
+    desk: &Desk,
+    mut handle: RequestHandle<RoleServer>,
+    key: &str,
+    question: &Question,
+    can_withdraw: bool,
+) {
     let answer = tokio::select! {
         biased;
         answer = &mut handle.rx => answer.unwrap_or(Err(ServiceError::TransportClosed)),
-        _ = desk.outcome(&key) => return withdraw(peer, handle.id, "the question was given up").await,
-        () = over.cancelled() => {
-            return withdraw(peer, handle.id, "the call was answered before this question was").await;
+        _ = desk.outcome(key) => {
+            if can_withdraw {
+                withdraw(handle).await;
+            }
+            return;
         }
     };
     match answer {
         Ok(ClientResult::ElicitResult(answer)) => match serde_json::to_value(answer) {
-            Ok(answer) => desk.answer(&key, answer, false),
-            Err(error) => tracing::warn!(%error, "an answer could not be read"),
+            Ok(answer) if question.check(&answer).is_ok() => desk.answer(key, answer, false),
+            // The question stays open, for those who follow the job.
+            _ => desk.reach(Way::Job),
         },
-        // An answer of another shape, which says nothing.
-        Ok(_) => desk.answer(&key, Value::Null, false),
+        Ok(_) => desk.reach(Way::Job),
         Err(error) => failed(desk, &error),
     }
 }
@@ -129,10 +132,9 @@ fn failed(desk: &Desk, error: &ServiceError) {
 }
 
 /// Tells the client that nobody waits for its answer any more.
-async fn withdraw(peer: &Peer<RoleServer>, id: rmcp::model::RequestId, reason: &str) {
-    let params = CancelledNotificationParam::new(Some(id), Some(reason.to_owned()));
-    let notification = CancelledNotification::new(params);
-    if let Err(error) = peer.send_notification(notification.into()).await {
+async fn withdraw(handle: RequestHandle<RoleServer>) {
+    let reason = Some("nobody waits for the answer any more".to_owned());
+    if let Err(error) = handle.cancel(reason).await {
         tracing::debug!(%error, "failed to withdraw a question");
     }
 }

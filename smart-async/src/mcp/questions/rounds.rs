@@ -11,6 +11,7 @@ use rmcp::model::{
 use serde_json::Value;
 
 use super::{can_ask, request};
+use crate::call_key;
 use crate::job::{JobId, JobRecord};
 use crate::manager::{AnswerError, Error};
 use crate::mcp::access::Access;
@@ -37,9 +38,14 @@ impl Round {
         let Some(state) = request.request_state.as_deref() else { return Ok(None) };
         let Some(id) = state.strip_prefix(STATE) else { return Ok(None) };
         let unknown = || {
-            let message = "requestState: there is no such work; it never was, or has been removed";
+            let message = "requestState: there is no such work of this tool with these arguments; it never was, or has \
+                           been removed";
             ErrorData::invalid_params(message, None)
         };
+        let (id, digest) = id.split_once(':').ok_or_else(unknown)?;
+        if digest != self::digest(request) {
+            return Err(unknown());
+        }
         let id = id.parse().map_err(|_| unknown())?;
         match access.status(id).await {
             Ok(job) if job.tool == request.name && job.server == access.manager().server() => {
@@ -105,14 +111,22 @@ pub(in crate::mcp) fn open_requests(job: &JobRecord) -> InputRequests {
     requests.filter_map(|(key, question)| Some((key.to_owned(), request(question)?))).collect()
 }
 
-/// The answer to a call whose work asks something: `None` where this client cannot be asked all of it.
-pub(in crate::mcp) fn input_required(
+/// Whether this client can be asked all that the job asks.
+pub(in crate::mcp) fn can_be_asked_all(
     client: Option<&ElicitationCapability>,
     job: &JobRecord,
-) -> Option<InputRequiredResult> {
-    let client = client?;
+) -> bool {
+    job.open_questions().all(|(_, question)| client.is_some_and(|client| can_ask(client, question)))
+}
+
+/// The answer to a call whose work asks something. Its state binds the job to what was called.
+pub(in crate::mcp) fn input_required(digest: &str, job: &JobRecord) -> Option<InputRequiredResult> {
     let requests = open_requests(job);
-    let can = job.open_questions().all(|(_, question)| can_ask(client, question));
-    (can && !requests.is_empty())
-        .then(|| InputRequiredResult::new(Some(requests), Some(format!("{STATE}{}", job.id))))
+    let state = || format!("{STATE}{}:{digest}", job.id);
+    (!requests.is_empty()).then(|| InputRequiredResult::new(Some(requests), Some(state())))
+}
+
+/// What a call has in common with its retry.
+pub(in crate::mcp) fn digest(request: &CallToolRequestParams) -> String {
+    call_key::digest(&request.name, request.arguments.as_ref())
 }

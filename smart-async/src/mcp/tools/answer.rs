@@ -104,13 +104,10 @@ pub(in crate::mcp) fn job_view(
     if left_out && let Some(next) = follow_up.result(job.id, 0) {
         view.insert("next".to_owned(), next.into());
     }
-    let questions: Map<_, _> = job.open_questions().map(asked).collect();
+    let questions: Map<_, _> = answerable(job).map(asked).collect();
     if !questions.is_empty() {
         view.insert("questions".to_owned(), questions.into());
-        let first = job.open_questions().next();
-        if let Some(next) =
-            first.and_then(|(key, question)| follow_up.answer(job.id, key, question))
-        {
+        if let Some(next) = to_answer(follow_up, job) {
             view.insert("next".to_owned(), next.into());
         }
     }
@@ -125,6 +122,16 @@ pub(in crate::mcp) fn job_view(
         }
     }
     Value::Object(view)
+}
+
+/// What the job asks, as far as it can be answered from here.
+fn answerable(job: &JobRecord) -> impl Iterator<Item = (&str, &Question)> {
+    job.open_questions().filter(|(_, question)| question.request.is_some())
+}
+
+/// The call that answers what the job asks first, where it asks anything.
+pub(super) fn to_answer(follow_up: &FollowUp, job: &JobRecord) -> Option<String> {
+    answerable(job).next().and_then(|(key, question)| follow_up.answer(job.id, key, question))
 }
 
 /// A question as callers see it.

@@ -3,7 +3,7 @@
 use rmcp::model::CallToolResult;
 use serde_json::json;
 
-use super::answer::{answer, failed, in_band_error};
+use super::answer::{answer, failed, in_band_error, to_answer};
 use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
 use crate::manager::AnswerError;
@@ -70,10 +70,7 @@ pub(super) async fn call(
         Err(AnswerError::Job(error)) => return Err(failed(&error)),
         Err(error) => return Err(in_band_error(&error.to_string(), Some(id))),
     };
-    let next = match job.open_questions().next() {
-        Some((key, question)) => follow_up.answer(id, key, question),
-        None => follow_up.next(&[id]),
-    };
+    let next = to_answer(follow_up, &job).or_else(|| follow_up.next(&[id]));
     Ok(answer(json!({
         "job_id": id,
         "status": job.status(),

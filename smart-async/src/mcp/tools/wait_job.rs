@@ -7,7 +7,7 @@ use rmcp::model::CallToolResult;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::answer::{answer, failed, job_view, seconds, with_shown_result};
+use super::answer::{answer, failed, job_view, seconds, to_answer, with_shown_result};
 use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
 use crate::env_vars::{self, Lookup};
@@ -82,6 +82,7 @@ pub(super) async fn call(
         let job = with_shown_result(access.manager(), Arc::clone(job), RESULT_BYTES).await;
         jobs.push(job_view(access.manager(), follow_up, &job, RESULT_BYTES));
     }
+    let asked = waited.jobs.iter().find_map(|job| to_answer(follow_up, job));
     let left: Vec<_> =
         waited.jobs.iter().filter(|job| !job.status().is_terminal()).map(|job| job.id).collect();
     Ok(answer(json!({
@@ -89,7 +90,7 @@ pub(super) async fn call(
         "not_found": (!unknown.is_empty()).then_some(unknown),
         "waited_seconds": seconds(began.elapsed()),
         "stopped_by": stopped_by,
-        "next": Some(left).filter(|left| !left.is_empty()).and_then(|left| follow_up.next(&left)),
+        "next": asked.or_else(|| follow_up.next(&left).filter(|_| !left.is_empty())),
     })))
 }
 
