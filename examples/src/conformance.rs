@@ -1,19 +1,29 @@
 //! The fixtures of the official conformance suite, as tools annotated with `#[smart_async]`: what the suite expects of a
-//! server's own tools is in `tools`, of its tasks in `tasks`, of its requests to the client in `questions`.
+//! server's own tools is in `tools`, of its tasks in `tasks`. What it expects of questions is in three places: `questions`
+//! asks while a call of 2025-11-25 is open, by the SDK's means; `rounds` and `tasks` ask with [`smart_async::ask_for`]; what
+//! the tools of `own_rounds` ask is no elicitation, so they return the SDK's `InputRequiredResult` themselves.
 //!
-//! The names, the arguments and the texts are the suite's (`@modelcontextprotocol/conformance`, 0.2.0-alpha.12). Fixtures of
-//! prompts, resources and completion are not here: they are no matter of jobs.
+//! The names, the arguments and the texts are the suite's (`@modelcontextprotocol/conformance`, 0.2.0-alpha.12). Its
+//! `prompts` are here because one of them asks too, and are passed on as they are; fixtures of resources and completion are
+//! not: they are no matter of jobs.
 
 #![expect(deprecated, reason = "clients of 2025-11-25 still set a level of logging")]
 
+mod own_rounds;
+mod prompts;
 mod questions;
+mod rounds;
 mod tasks;
 mod tools;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rmcp::handler::server::router::prompt::PromptRouter;
 use rmcp::handler::server::router::tool::ToolRouter;
-use rmcp::model::{LoggingLevel, ServerCapabilities, ServerConfig, SetLevelRequestParams};
+use rmcp::model::{
+    GetPromptRequestParams, GetPromptResponse, ListPromptsResult, LoggingLevel,
+    PaginatedRequestParams, ServerCapabilities, ServerConfig, SetLevelRequestParams,
+};
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler, tool_handler};
 
@@ -21,15 +31,20 @@ use rmcp::{ErrorData, RoleServer, ServerHandler, tool_handler};
 #[derive(Debug, Clone)]
 pub struct Fixtures {
     tools: Arc<ToolRouter<Self>>,
+    prompts: Arc<PromptRouter<Self>>,
     /// What is worth a log message; clients of 2025-11-25 set it.
     log_level: Arc<Mutex<LoggingLevel>>,
 }
 
 impl Fixtures {
-    /// The server with all its tools.
+    /// The server with all its tools and prompts.
     pub fn new() -> Self {
-        let tools = Self::plain_tools() + Self::task_tools() + Self::asking_tools();
-        Self { tools: Arc::new(tools), log_level: Arc::new(Mutex::new(LoggingLevel::Debug)) }
+        let asking = Self::asking_tools() + Self::rounds_tools() + Self::own_rounds_tools();
+        Self {
+            tools: Arc::new(Self::plain_tools() + Self::task_tools() + asking),
+            prompts: Arc::new(Self::prompts()),
+            log_level: Arc::new(Mutex::new(LoggingLevel::Debug)),
+        }
     }
 
     /// From which level on clients of 2025-11-25 want to hear.
@@ -51,7 +66,8 @@ const fn severity(level: LoggingLevel) -> u8 {
 #[tool_handler(router = self.tools)]
 impl ServerHandler for Fixtures {
     fn get_info(&self) -> ServerConfig {
-        let can = ServerCapabilities::builder().enable_tools().enable_logging().build();
+        let can =
+            ServerCapabilities::builder().enable_tools().enable_prompts().enable_logging().build();
         let mut info = ServerConfig::new(can);
         info.server_info.name = "conformance".to_owned();
         info
@@ -64,5 +80,21 @@ impl ServerHandler for Fixtures {
     ) -> Result<(), ErrorData> {
         *self.log_level.lock().unwrap_or_else(PoisonError::into_inner) = request.level;
         Ok(())
+    }
+
+    async fn list_prompts(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        Ok(self.all_prompts(&context))
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        self.prompt(request, context).await
     }
 }

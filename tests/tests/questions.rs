@@ -419,6 +419,7 @@ mod a_call_made_again {
         let answer = json!({"name": accept(json!({"name": "Ann"}))});
         let asked_more = again(&mut wire, "check_out", &asked, answer).await;
         assert!(asked_more["result"]["inputRequests"].get("nights").is_some(), "{asked_more}");
+        assert_ne!(asked_more["result"]["requestState"], asked["result"]["requestState"]);
         let answer = json!({"nights": accept(json!({"nights": 2}))});
         let ticket = again(&mut wire, "check_out", &asked_more, answer).await;
         let ticket = &ticket["result"]["structuredContent"];
@@ -465,6 +466,7 @@ mod a_call_made_again {
         let wrong = [
             ("greet", format!("{state}-TAMPERED")),
             ("greet", format!("smart-async:{}", JobId::new())),
+            ("greet", format!("smart-async:{}.1", JobId::new())),
             ("check_in", state.to_owned()),
             // With other arguments, which this tool does not even look at.
             ("greet", other.to_owned()),

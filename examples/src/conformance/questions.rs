@@ -156,7 +156,8 @@ async fn ask(
     serde_json::to_value(answered).map_err(|error| failed(&error.to_string()))
 }
 
-fn read<T: DeserializeOwned>(params: Value) -> Result<T, ErrorData> {
+/// A value of one of the SDK's types, from its JSON.
+pub(super) fn read<T: DeserializeOwned>(params: Value) -> Result<T, ErrorData> {
     serde_json::from_value(params).map_err(|error| failed(&error.to_string()))
 }
 

@@ -1,15 +1,19 @@
-//! Fixtures of the Tasks extension.
+//! Fixtures of the Tasks extension, with those of its tasks that ask something.
 
 use std::time::Duration;
 
 use rmcp::handler::server::router::tool::ToolRouter;
+use rmcp::handler::server::tool::InputResponses;
 use rmcp::handler::server::wrapper::Parameters;
+use rmcp::model::CallToolResponse;
 use rmcp::{ErrorData, tool, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use smart_async::smart_async;
+use serde_json::{Value, json};
+use smart_async::{ask_for, smart_async};
 
 use super::Fixtures;
+use super::own_rounds::{answer, ask, name_form};
 
 /// Whom to greet.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -24,6 +28,24 @@ pub(super) struct SlowCompute {
     seconds: u64,
     /// What the suite calls it.
     label: Option<String>,
+}
+
+/// What to delete.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct Delete {
+    filename: String,
+}
+
+/// Whether to do it.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Confirmation {
+    confirm: bool,
+}
+
+/// Who wants it.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Name {
+    name: String,
 }
 
 #[tool_router(router = task_router)]
@@ -63,7 +85,55 @@ impl Fixtures {
         Err(ErrorData::internal_error("this job breaks the server's inside", None))
     }
 
+    /// Ask before something is deleted; a task as soon as it asks.
+    #[smart_async]
+    #[tool]
+    async fn confirm_delete(
+        &self,
+        Parameters(Delete { filename }): Parameters<Delete>,
+    ) -> Result<String, ErrorData> {
+        Ok(if confirmed(format!("Delete {filename}?")).await? {
+            format!("deleted {filename}")
+        } else {
+            format!("kept {filename}")
+        })
+    }
+
+    /// Ask two things at once.
+    #[smart_async]
+    #[tool]
+    async fn multi_input(&self) -> Result<String, ErrorData> {
+        let (confirmed, name) = tokio::try_join!(confirmed("Go on?".to_owned()), name())?;
+        Ok(format!("{name} says {}", if confirmed { "yes" } else { "no" }))
+    }
+
+    /// Ask with the answer to the call, and take its time when the answer came: no task at first, and one then.
+    #[smart_async(default = 0.5, task_required)]
+    #[tool]
+    async fn test_tool_with_task(
+        &self,
+        InputResponses(answers): InputResponses,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let answers = answers.unwrap_or_default();
+        let name = answers.get("user_name").and_then(|said| said.pointer("/content/name"));
+        let Some(name) = name.and_then(Value::as_str) else {
+            return ask(json!({"user_name": name_form()}), Some("asked for a name"));
+        };
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(answer(format!("Hello, {name}!")))
+    }
+
     pub(super) fn task_tools() -> ToolRouter<Self> {
         Self::task_router()
     }
+}
+
+async fn confirmed(question: String) -> Result<bool, ErrorData> {
+    let answer = ask_for("confirm", question).await?;
+    Ok(answer.accepted().is_some_and(|Confirmation { confirm }| confirm))
+}
+
+async fn name() -> Result<String, ErrorData> {
+    let answer = ask_for("name", "What is your name?").await?;
+    Ok(answer.accepted().map_or_else(|| "nobody".to_owned(), |Name { name }| name))
 }

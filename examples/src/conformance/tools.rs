@@ -17,7 +17,7 @@ use smart_async::smart_async;
 use super::{Fixtures, severity};
 
 /// One red pixel.
-const PNG: &str =
+pub(super) const PNG: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC";
 /// Four samples of silence.
 const WAV: &str = "UklGRiwAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YQgAAAAAAAAAAAAAAA==";
@@ -155,6 +155,6 @@ fn answer(content: impl Into<Vec<ContentBlock>>) -> CallToolResult {
     CallToolResult::success(content.into())
 }
 
-fn resource(uri: &str, kind: &str, text: &str) -> ContentBlock {
+pub(super) fn resource(uri: &str, kind: &str, text: &str) -> ContentBlock {
     ContentBlock::resource(ResourceContents::text(text, uri).with_mime_type(kind))
 }

@@ -19,6 +19,20 @@ use crate::mcp::access::Access;
 /// What the `requestState` of a job begins with, to be told from those that tools make up.
 const STATE: &str = "smart-async:";
 
+/// The `requestState` of a job: its id, how many questions it has asked, and what was called. The number is for clients, which
+/// may take a state that they had before for a server that goes round in circles; nothing else depends on it.
+fn state_of(job: &JobRecord, digest: &str) -> String {
+    format!("{STATE}{}.{}.{digest}", job.id, job.questions.len())
+}
+
+/// The job and the call that a `requestState` names: `None` where it is not as [`state_of`] makes them.
+fn parse(state: &str) -> Option<(JobId, &str)> {
+    let mut parts = state.split('.');
+    let (id, asked, digest) = (parts.next()?, parts.next()?, parts.next()?);
+    asked.parse::<u32>().ok()?;
+    Some((id.parse().ok()?, digest)).filter(|_| parts.next().is_none())
+}
+
 /// A call that was made again, for work that runs already.
 pub(in crate::mcp) struct Round {
     pub(in crate::mcp) id: JobId,
@@ -36,17 +50,16 @@ impl Round {
         access: Access,
     ) -> Result<Option<Self>, ErrorData> {
         let Some(state) = request.request_state.as_deref() else { return Ok(None) };
-        let Some(id) = state.strip_prefix(STATE) else { return Ok(None) };
+        let Some(state) = state.strip_prefix(STATE) else { return Ok(None) };
         let unknown = || {
             let message = "requestState: there is no such work of this tool with these arguments; it never was, or has \
                            been removed";
             ErrorData::invalid_params(message, None)
         };
-        let (id, digest) = id.split_once(':').ok_or_else(unknown)?;
+        let (id, digest) = parse(state).ok_or_else(unknown)?;
         if digest != self::digest(request) {
             return Err(unknown());
         }
-        let id = id.parse().map_err(|_| unknown())?;
         match access.status(id).await {
             Ok(job) if job.tool == request.name && job.server == access.manager().server() => {
                 let answers = request.input_responses.take().unwrap_or_default();
@@ -122,7 +135,7 @@ pub(in crate::mcp) fn can_be_asked_all(
 /// The answer to a call whose work asks something. Its state binds the job to what was called.
 pub(in crate::mcp) fn input_required(digest: &str, job: &JobRecord) -> Option<InputRequiredResult> {
     let requests = open_requests(job);
-    let state = || format!("{STATE}{}:{digest}", job.id);
+    let state = || state_of(job, digest);
     (!requests.is_empty()).then(|| InputRequiredResult::new(Some(requests), Some(state())))
 }
 
