@@ -22,7 +22,7 @@ class Client:
 
     async def call(self, name, arguments, timeout=None, progress=None):
         result = await self.client.call_tool(name, arguments, timeout=timeout, progress_handler=progress)
-        return result.structured_content
+        return result.structured_content or result.content[0].text
 
 
 def transport(bench: scenario.Bench, *options: str):
@@ -33,9 +33,18 @@ def transport(bench: scenario.Bench, *options: str):
 
 
 @asynccontextmanager
-async def connection(bench: scenario.Bench, *options: str):
-    async with fastmcp.Client(transport(bench, *options), mode=sys.argv[2]) as client:
+async def connection(bench: scenario.Bench, *options: str, answer=None):
+    async with fastmcp.Client(transport(bench, *options), mode=sys.argv[2], **asked(answer)) as client:
         yield Client(client)
+
+
+def asked(answer) -> dict:
+    """What a client is made with that lets itself be asked."""
+
+    async def elicit(message, *_) -> dict:
+        return await answer(message)
+
+    return {"elicitation_handler": elicit} if answer else {}
 
 
 async def tasks(bench: scenario.Bench) -> None:
@@ -59,6 +68,31 @@ async def tasks(bench: scenario.Bench) -> None:
             await anyio.sleep(0.1)
         assert status == "cancelled", status
         bench.found("tasks", "created, polled, cancelled")
+
+        try:
+            await client.call_tool("ask_name", {})
+        except Exception as error:
+            assert "requires input but the client has no elicitation handler" in str(error), error
+            bench.found("a question in a task, where it cannot be asked", "an error, and the task waits")
+        else:
+            raise AssertionError("the client has an answer that nobody gave it")
+
+    @asynccontextmanager
+    async def connect(answer):
+        async with fastmcp.Client(transport(bench), **asked(answer)) as client:
+            yield Client(client)
+
+    await scenario.questions(bench, connect)
+
+    async def answer(_: str) -> dict:
+        return {"name": "Ada"}
+
+    async with fastmcp.Client(transport(bench), **asked(answer)) as client:
+        task = await call_tool_task(client, "ask_name", {})
+        assert (await task.status()).status == "input_required"
+        result = await task.result()
+        assert result.content[0].text == "Hello, Ada!", result
+        bench.found("a question in a task with a handle", "answered by the client")
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import mcp
 from mcp import StdioServerParameters
+from mcp.types import ElicitResult
 
 import scenario
 
@@ -19,17 +20,21 @@ class Client:
     async def call(self, name, arguments, timeout=None, progress=None):
         result = await self.client.call_tool(name, arguments, timeout, progress)
         assert not result.is_error, result
-        return result.structured_content
+        return result.structured_content or result.content[0].text
 
 
 @asynccontextmanager
-async def connection(bench: scenario.Bench, *options: str):
+async def connection(bench: scenario.Bench, *options: str, answer=None):
+    async def elicit(_, params) -> ElicitResult:
+        return ElicitResult(action="accept", content=await answer(params.message))
+
+    can = {"elicitation_callback": elicit} if answer else {}
     if bench.transport == "stdio":
         command, arguments, environment = bench.command(*options)
         server = StdioServerParameters(command=command, args=arguments, env=environment)
     else:
         server = bench.url()
-    async with mcp.Client(server, mode=sys.argv[2]) as client:
+    async with mcp.Client(server, mode=sys.argv[2], **can) as client:
         yield Client(client)
 
 

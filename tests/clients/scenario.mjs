@@ -1,7 +1,8 @@
 // What every TypeScript client does with the demo server, and what is found out about the client by the way: as
 // scenario.py, which says more.
 //
-// A connection has `tools()`, `call(name, arguments, options)` with the structured content or an exception, and `close()`.
+// A connection has `tools()`, `call(name, arguments, options)` with the structured content, the text where there is none, or an
+// exception, and `close()`.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, existsSync, readFileSync } from "node:fs";
@@ -69,6 +70,18 @@ async function use(bench, client) {
   job = (await client.call("crunch", { ms: 600000, async_mode: true })).job_id;
   assert.equal((await client.call("cancel_job", { job_id: job })).status, "cancelled");
 
+  // This connection says nothing of elicitation.
+  const asking = await client.call("ask_name", {});
+  job = asking.job_id;
+  assert.equal(asking.status, "input_required");
+  assert.match(asking.message, /answer_job/);
+  const answered = await client.call("answer_job", { job_id: job, key: "name", content: { name: "Ada" } });
+  assert.equal(answered.job_id, job);
+  do waited = await client.call("wait_job", { job_ids: [job] });
+  while (!waited.jobs[0].terminal);
+  assert.equal(waited.jobs[0].result, "Hello, Ada!");
+  bench.found("a question, where it cannot be asked", "a ticket, and answer_job");
+
   await assert.rejects(client.call("fail_rpc", {}), /always fails/);
 
   const heard = [];
@@ -127,9 +140,38 @@ function overheard(bench) {
   bench.found("reasons of notifications/cancelled", JSON.stringify(reasons));
 }
 
+/** What becomes of a question where the client can be asked. */
+async function questions(bench, connect) {
+  const asked = [];
+  const answer = (message) => {
+    asked.push(message);
+    return { name: "Ada" };
+  };
+  const before = bench.said().length;
+  const client = await connect(bench, { answer });
+  assert.equal(await client.call("ask_name", {}), "Hello, Ada!");
+  assert.deepEqual(asked, ["What is your name?"]);
+  const { jobs } = await client.call("list_jobs", { limit: 100 });
+  assert(jobs.every((job) => job.status !== "input_required"));
+  bench.found("a question", "answered by the client");
+  if (bench.transport === "stdio") bench.found("answers questions", howItAnswers(bench.said().slice(before)));
+  await client.close();
+}
+
+/** By which message an answer came. */
+function howItAnswers(said) {
+  const again = said.find((message) => message.method === "tools/call" && message.params.inputResponses);
+  if (again) {
+    assert(again.params.requestState);
+    return "by making the call again";
+  }
+  assert(said.some((message) => message.result?.action));
+  return "while the call is open";
+}
+
 /** Whether the client checks a result against the tool's output schema. */
 async function validates(bench, connect) {
-  const client = await connect(bench, "--spoil", "add");
+  const client = await connect(bench, { options: ["--spoil", "add"] });
   await client.tools();
   const checked = await client.call("add", { a: 2, b: 3 }).then(
     () => "no",
@@ -139,20 +181,21 @@ async function validates(bench, connect) {
   await client.close();
 }
 
-/** `connect(bench, …options)` makes a connection; the options are the tap's. */
+/** `connect(bench, {options, answer})` makes a connection; the options are the tap's, and `answer` fills the form of a question. */
 export async function run(name, connect, defaultTimeout) {
   const bench = new Bench(name, process.argv[2]);
   const hung = setTimeout(() => {
     console.error(`${name}: took more than a minute`);
     process.exit(1);
   }, 60000);
-  const client = await connect(bench);
+  const client = await connect(bench, {});
   await use(bench, client);
   await giveUp(bench, client);
   if (bench.transport === "stdio") {
     overheard(bench);
     await validates(bench, connect);
   }
+  await questions(bench, connect);
   bench.found("gives up after", `${defaultTimeout / 1000} s`);
   await client.close();
   clearTimeout(hung);

@@ -3,7 +3,9 @@
 A client is an async context manager, made anew for each connection, whose value has
 
     tools()                                         the names of the tools
-    call(name, arguments, timeout=…, progress=…)    the structured content; an exception for everything else
+    call(name, arguments, timeout=…, progress=…)    the structured content, else the text; an exception for everything else
+
+Connected with `answer`, an async function from a question's text to its form filled in, it lets itself be asked questions.
 
 The program that uses this is called with the name of the transport (`stdio` or `http`), and finds the server in the
 environment: `DEMO_SERVER`, a program, or `DEMO_URL`. What has to hold is asserted; what was found out is printed, one
@@ -74,6 +76,17 @@ async def use(bench: Bench, client) -> None:
     job = (await client.call("crunch", {"ms": 600_000, "async_mode": True}))["job_id"]
     cancelled = await client.call("cancel_job", {"job_id": job})
     assert cancelled["status"] == "cancelled", cancelled
+
+    # This connection says nothing of elicitation.
+    ticket = await client.call("ask_name", {})
+    job = ticket["job_id"]
+    assert ticket["status"] == "input_required" and "answer_job" in ticket["message"], ticket
+    answered = await client.call("answer_job", {"job_id": job, "key": "name", "content": {"name": "Ada"}})
+    assert answered["job_id"] == job, answered
+    while not (waited := await client.call("wait_job", {"job_ids": [job]}))["jobs"][0]["terminal"]:
+        pass
+    assert waited["jobs"][0]["result"] == "Hello, Ada!", waited
+    bench.found("a question, where it cannot be asked", "a ticket, and answer_job")
 
     try:
         refused = await client.call("fail_rpc", {})
@@ -146,6 +159,37 @@ def overheard(bench: Bench) -> None:
     bench.found("reasons of notifications/cancelled", json.dumps(cancelled))
 
 
+async def questions(bench: Bench, connect) -> None:
+    """What becomes of a question where the client can be asked."""
+    asked = []
+
+    async def answer(message: str) -> dict:
+        asked.append(message)
+        return {"name": "Ada"}
+
+    before = len(bench.said())
+    async with connect(answer=answer) as client:
+        assert await client.call("ask_name", {}) == "Hello, Ada!"
+        assert asked == ["What is your name?"], asked
+        jobs = await client.call("list_jobs", {"limit": 100})
+        assert all(job["status"] != "input_required" for job in jobs["jobs"]), jobs
+    bench.found("a question", "answered by the client")
+    if bench.transport == "stdio":
+        bench.found("answers questions", how_it_answers(bench.said()[before:]))
+
+
+def how_it_answers(said: list[dict]) -> str:
+    """By which message an answer came."""
+    if any(m.get("method") == "tasks/update" for m in said):
+        return "by tasks/update"
+    again = [m for m in said if m.get("method") == "tools/call" and "inputResponses" in m["params"]]
+    if again:
+        assert "requestState" in again[0]["params"], again
+        return "by making the call again"
+    assert any("action" in m.get("result", {}) for m in said), said
+    return "while the call is open"
+
+
 async def validates(bench: Bench, connect) -> None:
     """Whether the client checks a result against the tool's output schema."""
     async with connect("--spoil", "add") as client:
@@ -159,16 +203,20 @@ async def validates(bench: Bench, connect) -> None:
 
 
 def run(name: str, connection) -> None:
-    """`connection(bench, *options)` connects; the options are the tap's."""
+    """`connection(bench, *options, answer=None)` connects; the options are the tap's."""
     bench = Bench(name, sys.argv[1])
 
+    def connect(*options: str, **who):
+        return connection(bench, *options, **who)
+
     async def everything() -> None:
-        async with connection(bench) as client:
+        async with connect() as client:
             await use(bench, client)
             await give_up(bench, client)
         if bench.transport == "stdio":
             overheard(bench)
-            await validates(bench, lambda *options: connection(bench, *options))
+            await validates(bench, connect)
+        await questions(bench, connect)
 
     async def in_time() -> None:
         with anyio.fail_after(60):

@@ -9,8 +9,14 @@ const { StdioClientTransport } = require("@modelcontextprotocol/client/stdio");
 
 const mode = process.argv[3];
 
-async function connect(bench, ...options) {
-  const client = new Client({ name: "typescript-v2", version: "1" }, { versionNegotiation: { mode } });
+async function connect(bench, { options = [], answer }) {
+  const client = new Client(
+    { name: "typescript-v2", version: "1" },
+    { versionNegotiation: { mode }, capabilities: answer ? { elicitation: {} } : {} },
+  );
+  if (answer) {
+    client.setRequestHandler("elicitation/create", async ({ params }) => ({ action: "accept", content: answer(params.message) }));
+  }
   const transport =
     bench.transport === "stdio"
       ? new StdioClientTransport(bench.command(...options))
@@ -21,7 +27,7 @@ async function connect(bench, ...options) {
     call: async (name, args, asked) => {
       const result = await client.callTool({ name, arguments: args }, asked);
       if (result.isError) throw new Error(JSON.stringify(result));
-      return result.structuredContent;
+      return result.structuredContent ?? result.content[0].text;
     },
     close: () => client.close(),
   };
