@@ -24,7 +24,22 @@ struct Server {
 }
 
 impl Server {
+    /// A server that a client of the `initialize` era has greeted.
     fn start(home: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut server = Self::spawn(home, environment);
+        server.ask(
+            "initialize",
+            json!({
+                "protocolVersion": "2025-06-18",
+                "capabilities": {},
+                "clientInfo": {"name": "test", "version": "1"}
+            }),
+        );
+        server.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+        server
+    }
+
+    fn spawn(home: &Path, environment: &[(&str, &str)]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_demo_server"))
             .arg("stdio")
             .env("JOB_MCP_HOME", home)
@@ -36,17 +51,7 @@ impl Server {
             .unwrap();
         let input = process.stdin.take();
         let output = BufReader::new(process.stdout.take().unwrap());
-        let mut server = Self { process, input, output, asked: 0 };
-        server.ask(
-            "initialize",
-            json!({
-                "protocolVersion": "2025-06-18",
-                "capabilities": {},
-                "clientInfo": {"name": "test", "version": "1"}
-            }),
-        );
-        server.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
-        server
+        Self { process, input, output, asked: 0 }
     }
 
     fn send(&mut self, message: &Value) {
@@ -195,6 +200,34 @@ fn two_servers_over_one_folder_lose_nothing_of_each_other() {
     assert_eq!(cancelled["status"], "cancelled");
     assert_eq!(one.call("job_status", json!({"job_id": first}))["job"]["status"], "cancelled");
     assert_eq!(one.call("job_status", json!({"job_id": second}))["job"]["status"], "running");
+}
+
+#[test]
+fn a_client_of_2026_07_28_gets_a_question_as_the_answer_and_calls_again_with_what_was_said() {
+    let home = TempDir::new().unwrap();
+    let mut server = Server::spawn(home.path(), &[]);
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}
+    });
+    server.ask("server/discover", json!({"_meta": meta}));
+    let asked =
+        server.ask("tools/call", json!({"name": "ask_name", "arguments": {}, "_meta": meta}));
+    assert_eq!(asked["resultType"], "input_required", "{asked}");
+    let question = &asked["inputRequests"]["name"];
+    assert_eq!(question["method"], "elicitation/create");
+    assert_eq!(question["params"]["message"], "What is your name?");
+    let answer = server.ask(
+        "tools/call",
+        json!({
+            "name": "ask_name", "arguments": {}, "_meta": meta,
+            "inputResponses": {"name": {"action": "accept", "content": {"name": "Ada"}}},
+            "requestState": asked["requestState"]
+        }),
+    );
+    assert_eq!(answer["resultType"], "complete", "{answer}");
+    assert_eq!(answer["content"][0]["text"], "Hello, Ada!");
 }
 
 #[test]

@@ -339,3 +339,64 @@ fn what_a_body_asks_its_client_comes_on_the_stream_of_its_call() {
     let text = answer["result"]["content"][0]["text"].as_str().unwrap();
     assert!(text.contains("ada"), "{answer}");
 }
+
+#[test]
+fn a_question_comes_on_the_stream_of_its_call_and_its_answer_belongs_to_that_call() {
+    let home = TempDir::new().unwrap();
+    let server = Server::start(home.path(), &[]);
+    let sessions = ["Ada", "Grace"].map(|name| {
+        let mut client = Client::initialize_with(&server.address, json!({"elicitation": {}}));
+        let mut exchange = client.open_call("ask_name", json!({}));
+        let question = exchange.message().unwrap();
+        assert_eq!(question["method"], "elicitation/create", "{question}");
+        assert_eq!(question["params"]["message"], "What is your name?");
+        (name, client, exchange, question)
+    });
+    for (name, client, mut exchange, question) in sessions {
+        let said = json!({"action": "accept", "content": {"name": name}});
+        assert_eq!(client.respond(&question, said), 202);
+        let answer = exchange.answer();
+        let text = &answer["result"]["content"][0]["text"];
+        assert_eq!(text, &json!(format!("Hello, {name}!")), "{answer}");
+    }
+    let mut client = Client::initialize(&server.address);
+    assert_eq!(client.structured("list_jobs", json!({}))["total"], 0, "no job was needed");
+}
+
+#[test]
+fn a_call_made_again_with_its_answer_finds_its_work_behind_a_load_balancer() {
+    let home = TempDir::new().unwrap();
+    let servers: Vec<_> = (0..2).map(|_| Server::start(home.path(), &[])).collect();
+    let address = round_robin(servers.iter().map(|server| server.address.clone()).collect());
+    let mut client = Client::per_request(&address, json!({"elicitation": {}}));
+    let asked = client.call("ask_name", json!({}));
+    assert_eq!(asked["resultType"], "input_required", "{asked}");
+    let again = json!({
+        "name": "ask_name", "arguments": {},
+        "inputResponses": {"name": {"action": "accept", "content": {"name": "Ada"}}},
+        "requestState": asked["requestState"]
+    });
+    let answer = client.ask("tools/call", again);
+    assert_eq!(answer["result"]["content"][0]["text"], "Hello, Ada!", "{answer}");
+    assert_eq!(client.structured("list_jobs", json!({}))["total"], 1, "nothing was done twice");
+}
+
+#[test]
+fn who_cannot_be_asked_gets_a_ticket_and_answers_with_the_job_tools() {
+    every_way(|client| {
+        let id = client.job("ask_name", json!({}));
+        let said = json!({"job_id": id, "content": {"name": "Ada"}});
+        client.structured("answer_job", said);
+        assert_eq!(client.ended(&id)["result"], "Hello, Ada!");
+    });
+}
+
+/// There is no way back to a client without a session, whatever it can do.
+#[test]
+fn without_a_session_a_client_of_2025_11_25_cannot_be_asked() {
+    let home = TempDir::new().unwrap();
+    let server = Server::start(home.path(), &["--stateless"]);
+    let mut client = Client::initialize_with(&server.address, json!({"elicitation": {}}));
+    let ticket = client.structured("ask_name", json!({}));
+    assert_eq!(ticket["status"], "input_required", "{ticket}");
+}
