@@ -3,6 +3,7 @@
 With tasks over stdio only: over HTTP it names no task in the headers of its `tasks/*`, and the SDK's server refuses them.
 """
 
+import re
 import sys
 from contextlib import asynccontextmanager
 
@@ -72,10 +73,15 @@ async def tasks(bench: scenario.Bench) -> None:
         try:
             await client.call_tool("ask_name", {})
         except Exception as error:
-            assert "requires input but the client has no elicitation handler" in str(error), error
-            bench.found("a question in a task, where it cannot be asked", "an error, and the task waits")
+            waiting = re.search(r"Task (\S+) requires input but the client has no elicitation handler", str(error))
+            assert waiting, error
         else:
             raise AssertionError("the client has an answer that nobody gave it")
+        job = waiting[1]
+        await client.call_tool("answer_job", {"job_id": job, "key": "name", "content": {"name": "Ada"}})
+        waited = await client.call_tool("wait_job", {"job_ids": [job]})
+        assert waited.structured_content["jobs"][0]["result"] == "Hello, Ada!", waited
+        bench.found("a question in a task, where it cannot be asked", "an error with its id, good for answer_job")
 
     @asynccontextmanager
     async def connect(answer):
