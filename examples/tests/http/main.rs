@@ -343,7 +343,7 @@ fn what_a_body_asks_its_client_comes_on_the_stream_of_its_call() {
 #[test]
 fn a_question_comes_on_the_stream_of_its_call_and_its_answer_belongs_to_that_call() {
     let home = TempDir::new().unwrap();
-    let server = Server::start(home.path(), &[]);
+    let server = Server::start(home.path(), &["--one-user"]);
     let sessions = ["Ada", "Grace"].map(|name| {
         let mut client = Client::initialize_with(&server.address, json!({"elicitation": {}}));
         let mut exchange = client.open_call("ask_name", json!({}));
@@ -366,7 +366,7 @@ fn a_question_comes_on_the_stream_of_its_call_and_its_answer_belongs_to_that_cal
 #[test]
 fn a_call_made_again_with_its_answer_finds_its_work_behind_a_load_balancer() {
     let home = TempDir::new().unwrap();
-    let servers: Vec<_> = (0..2).map(|_| Server::start(home.path(), &[])).collect();
+    let servers: Vec<_> = (0..2).map(|_| Server::start(home.path(), &["--one-user"])).collect();
     let address = round_robin(servers.iter().map(|server| server.address.clone()).collect());
     let mut client = Client::per_request(&address, json!({"elicitation": {}}));
     let asked = client.call("ask_name", json!({}));
