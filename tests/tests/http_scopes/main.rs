@@ -125,7 +125,7 @@ async fn a_question_is_answered_by_its_own_client_only() {
         let again = |id: &str| {
             json!({
                 "name": "engrave", "arguments": {}, "inputResponses": {"name": said},
-                "requestState": format!("smart-async:{id}")
+                "requestState": format!("smart-async:{id}.1.ee22b6d3fb5d53bb45d010faf3dedaf0")
             })
         };
         compared(&mut stranger, &id, "tools/call", again).await;
@@ -134,11 +134,16 @@ async fn a_question_is_answered_by_its_own_client_only() {
         let update = |id: &str| json!({"taskId": id, "inputResponses": {"name": said}});
         compared(&mut stranger, &id, "tasks/update", update).await;
     }
+    // Hers are taken, by the very same ways.
     let mut alice = house.caller(ALICE);
-    let answers = json!({"taskId": id, "inputResponses": {"name": {"action": "decline"}}});
-    alice.ask("tasks/update", answers).await;
-    let wait = json!({"job_ids": [id]});
-    assert_eq!(alice.tool("wait_job", wait).await["jobs"][0]["result"], "without a name");
+    let answers = json!({"taskId": id, "inputResponses": {"name": {"action": "maybe"}}});
+    assert_eq!(alice.ask("tasks/update", answers).await["error"]["code"], -32602);
+    let again = json!({
+        "name": "engrave", "arguments": {}, "inputResponses": {"name": {"action": "decline"}},
+        "requestState": format!("smart-async:{id}.1.ee22b6d3fb5d53bb45d010faf3dedaf0")
+    });
+    let answer = alice.ask("tools/call", again).await;
+    assert_eq!(answer["result"]["content"][0]["text"], "without a name", "{answer}");
 }
 
 #[tokio::test]
