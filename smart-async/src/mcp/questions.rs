@@ -161,7 +161,8 @@ impl<T> Ask<T> {
     /// As awaiting it does; [`AskError::OutsideOfWork`] on a thread that no runtime knows.
     ///
     /// # Panics
-    /// Where it is called from async code, as everything does that holds a thread of the runtime.
+    /// Where it is called from async code, as everything does that holds a thread of the runtime; and where the runtime is
+    /// dropped meanwhile, without [`JobManager::shutdown`](crate::JobManager::shutdown).
     pub fn blocking(self) -> Result<T, AskError>
     where
         T: 'static,
