@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use smart_async::job::{Change, JobEvent, JobStatus, Timestamp};
 use smart_async::manager::{AnswerError, WaitFor};
 use smart_async::{AskError, JobId, JobManager, WithJobs, ask_for, smart_async};
-use smart_async_tests::{Client, Gate, Life, TASKS, Wire};
+use smart_async_tests::{Client, Gate, Life, Wire};
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -263,8 +263,7 @@ mod a_task {
 
     async fn inn() -> (Wire, Inn, JobManager) {
         let (inn, jobs) = (Inn::new(), JobManager::in_memory());
-        let client = json!({"extensions": {TASKS: {}}, "elicitation": {}});
-        let wire = Wire::discover(inn.clone().with_jobs(jobs.clone()), client).await;
+        let wire = Wire::with_tasks(inn.clone().with_jobs(jobs.clone())).await;
         (wire, inn, jobs)
     }
 
@@ -511,8 +510,7 @@ mod a_call_made_again {
 
     #[tokio::test(start_paused = true)]
     async fn is_not_expected_of_a_client_that_cannot_be_asked() {
-        let tasks = json!({"extensions": {TASKS: {}}});
-        for client in [json!({}), json!({"elicitation": {"url": {}}}), tasks] {
+        for client in [json!({}), json!({"elicitation": {"url": {}}})] {
             let (mut wire, _inn, _jobs) = inn(client).await;
             let answer = wire.call("greet", json!({})).await;
             assert_eq!(answer["result"]["resultType"], "complete");

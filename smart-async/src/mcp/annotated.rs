@@ -134,12 +134,12 @@ impl<S: ServerHandler> JobServer<S> {
 
     /// What this client is answered in place of a ticket: a task, or what the work asks.
     fn beyond_ticket(&self, job: &JobRecord, follower: Follower<'_>) -> Option<CallToolResponse> {
+        if follower.as_task {
+            return Some(created(&self.manager, job).into());
+        }
         // Who could never answer gets the ticket, which tells the model what is asked.
         if !can_be_asked_all(follower.client, job) {
             return None;
-        }
-        if follower.as_task {
-            return Some(created(&self.manager, job).into());
         }
         input_required(follower.retry?, job).map(CallToolResponse::from)
     }
