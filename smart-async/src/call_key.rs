@@ -13,6 +13,9 @@ use crate::scope::Scope;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct CallKey(u128);
 
+static STATES: LazyLock<[RandomState; 2]> =
+    LazyLock::new(|| [RandomState::new(), RandomState::new()]);
+
 impl CallKey {
     pub(crate) fn new(
         server: &str,
@@ -20,8 +23,6 @@ impl CallKey {
         tool: &str,
         arguments: Option<&Map<String, Value>>,
     ) -> Self {
-        static STATES: LazyLock<[RandomState; 2]> =
-            LazyLock::new(|| [RandomState::new(), RandomState::new()]);
         let [high, low] = STATES.each_ref().map(|state| {
             let mut hasher = state.build_hasher();
             (server, scope, tool).hash(&mut hasher);
@@ -29,6 +30,20 @@ impl CallKey {
             if let Some(arguments) = arguments.filter(|arguments| !arguments.is_empty()) {
                 hash_object(arguments, &mut hasher);
             }
+            u128::from(hasher.finish())
+        });
+        Self(high << 64 | low)
+    }
+
+    /// The key of the same call that says this beside its arguments.
+    pub(crate) fn with(self, beside: &Map<String, Value>) -> Self {
+        if beside.is_empty() {
+            return self;
+        }
+        let [high, low] = STATES.each_ref().map(|state| {
+            let mut hasher = state.build_hasher();
+            self.hash(&mut hasher);
+            hash_object(beside, &mut hasher);
             u128::from(hasher.finish())
         });
         Self(high << 64 | low)

@@ -23,6 +23,7 @@ use crate::job::{JobId, JobScope, ProgressCell};
 
 tokio::task_local! {
     static CONTEXT: Arc<JobContext>;
+    static CLIENT: Option<JobScope>;
 }
 
 /// A poll that takes longer than this holds a worker thread that others wait for.
@@ -134,9 +135,20 @@ pub(crate) fn current_host() -> Option<Host> {
     current()?.host.clone()
 }
 
-/// For whom the work runs that this code runs in.
+/// For whom the work runs that this code runs in; outside of any work, whose request is being served.
 pub(crate) fn current_scope() -> Option<JobScope> {
-    current()?.scope.clone()
+    match current() {
+        Some(work) => work.scope.clone(),
+        None => CLIENT.try_with(Clone::clone).ok().flatten(),
+    }
+}
+
+/// Serves a request of this client: jobs that are made meanwhile are its own.
+pub(crate) fn for_client<F: Future>(
+    client: Option<JobScope>,
+    handler: F,
+) -> impl Future<Output = F::Output> + use<F> {
+    CLIENT.scope(client, handler)
 }
 
 /// Says once what is wrong with a body that computes without an await: it holds up everybody else.

@@ -144,7 +144,8 @@ impl CallRequest {
         self: Arc<Self>,
         handler: F,
     ) -> impl Future<Output = F::Output> + use<F> {
-        REQUEST.scope(self, handler)
+        let client = self.scope.clone();
+        context::for_client(client, REQUEST.scope(self, handler))
     }
 
     /// What the record of the job begins with that this call becomes.

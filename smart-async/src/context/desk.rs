@@ -53,6 +53,8 @@ struct Slip {
     asked: bool,
     /// Nobody waits for an answer any more; whether one came all the same is for the record to say.
     closing: bool,
+    /// An answer that came past the record, which decides whether it is the first.
+    proposed: Option<Value>,
     /// What the record says of it.
     recorded: Option<QuestionStatus>,
 }
@@ -177,17 +179,28 @@ impl Desk {
         });
     }
 
-    /// An answer has come; the first one counts. Where the record has it already, it is not told again.
+    /// An answer has come, by way of the record or past it. The first one counts: where there is a record that has the
+    /// question, that decides which it is.
     pub(crate) fn answer(&self, key: &str, answer: Value, recorded: bool) {
         self.change(|papers| {
-            let Some(slip) = papers.slips.get_mut(key) else { return };
-            if slip.question.is_open() {
-                slip.question = slip.question.clone().answered(answer);
-            }
+            let Some(slip) = papers.slips.get_mut(key).filter(|slip| slip.question.is_open())
+            else {
+                return;
+            };
             if recorded {
                 slip.recorded = Some(QuestionStatus::Answered);
+            } else if slip.recorded.is_some() {
+                slip.proposed.get_or_insert(answer);
+                return;
             }
+            slip.question = slip.question.clone().answered(answer);
         });
+    }
+
+    /// Waits until nobody wants an answer to this question any more.
+    pub(crate) async fn closed(&self, key: &str) {
+        let is_closed = |slip: &Slip| slip.closing || !slip.question.is_open();
+        self.until(|papers| papers.slips.get(key).is_none_or(is_closed).then_some(())).await;
     }
 
     /// What has become of a question by now, which the record may say a moment later.
@@ -335,9 +348,37 @@ impl Desk {
         self.change(|papers| {
             if let Some(slip) = papers.slips.get_mut(key) {
                 slip.recorded = Some(status);
-                if status == QuestionStatus::GivenUp && slip.question.is_open() {
-                    slip.question.status = status;
+                match event {
+                    JobEvent::GiveUp(_) if slip.question.is_open() => slip.question.status = status,
+                    JobEvent::Answer(_, answer) if slip.question.is_open() => {
+                        slip.question = slip.question.clone().answered(answer.clone());
+                    }
+                    _ => {}
                 }
+            }
+        });
+    }
+
+    /// The record refused this, because it says something else of the question, or takes nothing any more.
+    pub(crate) fn refused(&self, event: &JobEvent, recorded: Option<&Question>) {
+        let (JobEvent::Ask(key, _) | JobEvent::Answer(key, _) | JobEvent::GiveUp(key)) = event
+        else {
+            return;
+        };
+        let Some(recorded) = recorded.filter(|recorded| !recorded.is_open()) else {
+            return self.told(event);
+        };
+        self.change(|papers| {
+            let Some(slip) = papers.slips.get_mut(key) else { return };
+            (slip.recorded, slip.proposed) = (Some(recorded.status), None);
+            match (&recorded.answer, recorded.status) {
+                _ if !slip.question.is_open() => {}
+                (Some(answer), QuestionStatus::Answered) => {
+                    slip.question = slip.question.clone().answered(answer.clone());
+                }
+                // Of a tool that keeps its answers off the disk: whoever gave it brings it here.
+                (None, QuestionStatus::Answered) => {}
+                _ => slip.question.status = QuestionStatus::GivenUp,
             }
         });
     }
@@ -351,7 +392,7 @@ impl Desk {
 impl Slip {
     fn of(question: &Question) -> Self {
         let question = question.clone();
-        Self { question, waiting: 0, asked: false, closing: false, recorded: None }
+        Self { question, waiting: 0, asked: false, closing: false, proposed: None, recorded: None }
     }
 
     fn close(&mut self) {
@@ -371,9 +412,10 @@ impl Slip {
             // Withdrawn before anybody heard of it.
             (None, QuestionStatus::GivenUp) => None,
             (None, _) => Some(JobEvent::Ask(key(), Box::new(self.question.clone()))),
-            (Some(QuestionStatus::Open), QuestionStatus::Open) if self.closing => {
-                Some(JobEvent::GiveUp(key()))
-            }
+            (Some(QuestionStatus::Open), QuestionStatus::Open) => match &self.proposed {
+                Some(answer) => Some(JobEvent::Answer(key(), answer.clone())),
+                None => self.closing.then(|| JobEvent::GiveUp(key())),
+            },
             (Some(QuestionStatus::Open), QuestionStatus::Answered) => {
                 let answer = self.question.answer.clone().unwrap_or_default();
                 Some(JobEvent::Answer(key(), answer))
@@ -445,6 +487,46 @@ mod tests {
         desk.learn(&BTreeMap::from([answered]));
         assert_eq!(desk.outcome("name").await, Some(json!("Ann")));
         assert_eq!(desk.news(), None);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_comes_past_the_record_waits_for_its_word() {
+        let desk = Desk::default();
+        for key in ["mine", "theirs"] {
+            desk.put(key, question());
+        }
+        assert_eq!(names(&desk), ["ask", "ask"]);
+        for key in ["mine", "theirs"] {
+            desk.answer(key, json!("past"), false);
+        }
+        let news = desk.news().unwrap();
+        assert_eq!(news, JobEvent::Answer("mine".into(), json!("past")));
+        desk.told(&news);
+        assert_eq!(desk.outcome("mine").await, Some(json!("past")));
+        let news = desk.news().unwrap();
+        desk.refused(&news, Some(&question().answered(json!("first"))));
+        assert_eq!(desk.outcome("theirs").await, Some(json!("first")));
+        assert_eq!(desk.news(), None);
+    }
+
+    #[tokio::test]
+    async fn what_the_record_refuses_is_told_once() {
+        let desk = Desk::default();
+        for key in ["name", "size"] {
+            desk.put(key, question());
+        }
+        assert_eq!(names(&desk), ["ask", "ask"]);
+        for key in ["name", "size"] {
+            desk.leave(key);
+        }
+        // The job is another's by now, and has both questions open.
+        let refused = std::iter::from_fn(|| {
+            let event = desk.news()?;
+            desk.refused(&event, Some(&question()));
+            Some(event.name())
+        });
+        assert_eq!(refused.take(9).collect::<Vec<_>>(), ["give_up", "give_up"]);
+        assert_eq!(desk.outcome("name").await, None);
     }
 
     #[tokio::test]

@@ -175,13 +175,13 @@ pub(super) fn awaited(questions: &BTreeMap<String, Question>, attempt: u32) -> b
 
 impl super::JobRecord {
     /// The questions that the job waits for, by key: those that may be answered now. None where it is not
-    /// [`InputRequired`](JobStatus::InputRequired).
+    /// [`InputRequired`](JobStatus::InputRequired), or is being stopped.
     pub fn open_questions(&self) -> impl Iterator<Item = (&str, &Question)> {
         let attempt = self.attempt;
         self.questions
             .iter()
             .filter(move |(_, question)| question.is_open() && question.attempt == attempt)
-            .filter(|_| self.status() == JobStatus::InputRequired)
+            .filter(|_| self.status() == JobStatus::InputRequired && !self.cancel_requested)
             .map(|(key, question)| (key.as_str(), question))
     }
 }

@@ -147,6 +147,8 @@ impl JobManager {
             && job.status() == JobStatus::InputRequired
             && question.expires_at <= clock::now();
         let status = match (question.status, self.live().get(id)) {
+            // Work that is being stopped waits for nothing.
+            (QuestionStatus::Open, _) if job.cancel_requested => QuestionStatus::GivenUp,
             (QuestionStatus::Open, Some(live)) => {
                 live.context.desk.status(&key).unwrap_or(QuestionStatus::Open)
             }
@@ -169,6 +171,10 @@ impl JobManager {
     pub(super) async fn tell_questions(&self, live: &LiveJob) -> bool {
         let desk = &live.context.desk;
         while let Some(event) = desk.news() {
+            let (JobEvent::Ask(key, _) | JobEvent::Answer(key, _) | JobEvent::GiveUp(key)) = &event
+            else {
+                return true;
+            };
             let change =
                 Change::new(event.clone(), clock::now()).owned_by(Some(self.store().owner()));
             let stored = self.inner.kept_back.keep(live.site(), live.id(), &change);
@@ -181,15 +187,7 @@ impl JobManager {
                 // It has ended, or an answer was faster.
                 Err(StoreError::Illegal { .. }) => {
                     let Ok(job) = self.store().get(live.id()).await else { return false };
-                    let questions = job.map(|job| job.questions.clone()).unwrap_or_default();
-                    if !live.redacts() {
-                        desk.learn(&questions);
-                    }
-                    desk.recorded(&questions);
-                    // Where it has not answered the question, there is nothing more to tell.
-                    if desk.news().as_ref() == Some(&event) {
-                        desk.told(&event);
-                    }
+                    desk.refused(&event, job.as_ref().and_then(|job| job.questions.get(key)));
                 }
                 Err(StoreError::NotFound(_)) => return false,
                 Err(error) => {

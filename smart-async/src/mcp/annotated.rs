@@ -8,6 +8,7 @@ use std::time::Duration;
 use rmcp::model::{CallToolRequestParams, CallToolResponse, ElicitationCapability};
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
+use serde_json::{Map, Value};
 use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 
@@ -38,23 +39,24 @@ impl<S: ServerHandler> JobServer<S> {
         mut context: RequestContext<RoleServer>,
         caller: Caller,
     ) -> Result<CallToolResponse, ErrorData> {
+        let wishes = match Wishes::take(annotated, request.arguments.as_mut()) {
+            Ok(wishes) => wishes,
+            Err(answer) => return Ok(answer.into()),
+        };
         let round = match request.request_state {
             Some(_) => Box::pin(Round::of(&mut request, self.access(&context))).await?,
             None => None,
         };
         let client = rounds_with(&context);
         let retry = client.as_ref().map(|_| digest(&request));
-        let wishes = match Wishes::take(annotated, request.arguments.as_mut()) {
-            Ok(wishes) => wishes,
-            Err(answer) => return Ok(answer.into()),
-        };
         let as_task = takes_tasks(&context);
         let patience = self.patience(&context);
         let mut listener = Listener::of(&context);
         let carrier = carrier(&context);
         let can_be_asked = can_be_asked(&context);
         let (server, scope) = (std::any::type_name::<S>(), self.opened.scope(&context));
-        let key = CallKey::new(server, &scope, &request.name, request.arguments.as_ref());
+        let key = CallKey::new(server, &scope, &request.name, request.arguments.as_ref())
+            .with(&beside_arguments(&request));
         let follower = Follower {
             caller: &caller,
             at_once: wishes.async_mode,
@@ -67,9 +69,9 @@ impl<S: ServerHandler> JobServer<S> {
             // Rare, and large: every call would carry it.
             return Box::pin(self.go_on(&mut listener, &round, follower)).await;
         }
-        // What answers a question is no new call.
+        // What answers a question is no new call, and the same as another that answers it so.
         let is_new = request.input_responses.is_none() && request.request_state.is_none();
-        if let Some(live) = self.manager.live().called(key).filter(|_| is_new)
+        if let Some(live) = self.manager.live().called(key)
             && follower.may_have(&live)
         {
             return Box::pin(self.follow(&mut listener, &live, follower)).await;
@@ -237,6 +239,9 @@ impl<S: ServerHandler> JobServer<S> {
         let progress = || live.as_ref()?.context.progress.read();
         let waited = followed(listener, progress, waiting).await;
         let failed = |error: Error| ErrorData::internal_error(error.to_string(), None);
+        if let (Err(_), Some(live)) = (&waited, attached) {
+            live.asked();
+        }
         let job = waited.map_err(failed)?.and_then(|waited| waited.jobs.into_iter().next());
         let Some(job) = job.filter(|_| !follower.caller.has_left()) else {
             if let Some(live) = attached {
@@ -248,13 +253,20 @@ impl<S: ServerHandler> JobServer<S> {
             let job = self.manager.status_with_result(job.id).await.map_err(failed)?;
             return outcome::of_record(&job).map(CallToolResponse::from);
         }
-        let happened =
-            format!("Task exceeded {} time budget; running in background.", budget::spoken(budget));
+        let happened = match job.open_questions().next() {
+            Some(_) => "Task runs in background.".to_owned(),
+            None => {
+                let budget = budget::spoken(budget);
+                format!("Task exceeded {budget} time budget; running in background.")
+            }
+        };
         let answer = self.ticket(&job, &happened, follower);
-        match (attached, &answer) {
-            (Some(live), CallToolResponse::InputRequired(_)) => live.asked(),
-            (Some(live), _) => live.delivered(),
-            (None, _) => {}
+        if let Some(live) = attached {
+            match &answer {
+                CallToolResponse::InputRequired(_) => live.asked(),
+                _ => live.delivered(),
+            }
+            self.manager.live().forget_undelivered(live);
         }
         Ok(answer)
     }
@@ -307,6 +319,19 @@ impl<S: ServerHandler> JobServer<S> {
             pause = (pause * 2).min(Duration::from_secs(1));
         }
     }
+}
+
+/// What a call says beside its arguments: answers, and a state that is its tool's own.
+fn beside_arguments(request: &CallToolRequestParams) -> Map<String, Value> {
+    let mut beside = Map::new();
+    if let Some(answers) = &request.input_responses {
+        beside
+            .extend(answers.iter().map(|(key, answer)| (format!("answer {key}"), answer.clone())));
+    }
+    if let Some(state) = &request.request_state {
+        beside.insert("state".to_owned(), state.as_str().into());
+    }
+    beside
 }
 
 /// What a client of 2026-07-28 or later can be asked, in a task or by a call that it makes again with the answer.

@@ -36,6 +36,9 @@ pub trait WithJobs: ServerHandler {
 impl<S: ServerHandler> WithJobs for S {}
 
 /// An MCP server with jobs: what [`with_jobs`](WithJobs::with_jobs) makes of a server. It is one itself.
+///
+/// Each connection needs a clone of its own: a factory for HTTP sessions returns `server.clone()`, and never shares one
+/// behind an `Arc`, since who waits and who is subscribed is known by connection. Clones share everything else.
 pub struct JobServer<S> {
     inner: Arc<S>,
     pub(super) manager: JobManager,

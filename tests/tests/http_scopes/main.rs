@@ -458,7 +458,7 @@ async fn who_comes_back_finds_the_work_and_no_other_does() {
 #[tokio::test]
 async fn work_that_is_begun_within_work_belongs_to_the_same_client() {
     let house = House::in_memory();
-    for tool in ["order_delivery", "order_polish"] {
+    for tool in ["order_delivery", "order_pickup", "order_polish"] {
         for mut caller in [house.caller(ALICE), house.session(None).await] {
             let answer = caller.call(tool, json!({})).await;
             let id = answer["content"][0]["text"].as_str().unwrap().to_owned();

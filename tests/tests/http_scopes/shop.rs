@@ -85,6 +85,12 @@ impl Shop {
         self.submit().await
     }
 
+    /// As `order_delivery`, but no annotated tool.
+    #[tool]
+    async fn order_pickup(&self) -> String {
+        self.submit().await
+    }
+
     /// As `order_delivery`, but no annotated tool: it calls an annotated function.
     #[tool]
     async fn order_polish(&self) -> String {

@@ -90,7 +90,7 @@ async fn ask_one(
         Ok(handle) => {
             let (work, can_withdraw) = (Arc::clone(work), asked.can_withdraw);
             observe::spawn(async move {
-                take_answer(&work.desk, handle, &key, &question, can_withdraw).await;
+                take_answer(&work, handle, &key, &question, can_withdraw).await;
             });
         }
         Err(error) => failed(&work.desk, &error),
@@ -99,16 +99,23 @@ async fn ask_one(
 
 /// Waits for what the caller answers, for as long as anybody wants to know.
 async fn take_answer(
-    desk: &Desk,
+    work: &JobContext,
     mut handle: RequestHandle<RoleServer>,
     key: &str,
     question: &Question,
     can_withdraw: bool,
 ) {
+    let desk = &work.desk;
+    let is_void = async {
+        tokio::select! {
+            () = desk.closed(key) => {}
+            () = work.cancellation.cancelled() => {}
+        }
+    };
     let answer = tokio::select! {
         biased;
         answer = &mut handle.rx => answer.unwrap_or(Err(ServiceError::TransportClosed)),
-        _ = desk.outcome(key) => {
+        () = is_void => {
             if can_withdraw {
                 withdraw(handle).await;
             }

@@ -26,6 +26,7 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 
 use super::JobServer;
 use crate::call::{CallRequest, Caller};
+use crate::context::for_client;
 use crate::mcp::resources::{self, Cursor};
 use crate::mcp::subscriptions;
 use crate::mcp::tasks;
@@ -49,7 +50,21 @@ fn or_nothing<T: Default>(answer: Result<T, ErrorData>) -> Result<T, ErrorData> 
     }
 }
 
-/// Methods that are the wrapped server's alone.
+/// Requests that are the wrapped server's alone; jobs that it makes meanwhile are the client's.
+macro_rules! pass_on_requests {
+    ($($method:ident($($argument:ident: $kind:ty),*; $context:ident) -> $answer:ty;)*) => {$(
+        fn $method(
+            &self,
+            $($argument: $kind,)*
+            $context: Context
+        ) -> impl Future<Output = Result<$answer, ErrorData>> + MaybeSendFuture + '_ {
+            let client = self.opened.scope(&$context).mark();
+            for_client(client, self.inner.$method($($argument,)* $context))
+        }
+    )*};
+}
+
+/// Notifications that are the wrapped server's alone.
 macro_rules! pass_on {
     ($($method:ident($($argument:ident: $kind:ty),*) -> $answer:ty;)*) => {$(
         fn $method(
@@ -67,20 +82,22 @@ type Notified = NotificationContext<RoleServer>;
 // A method that a later SDK adds would be answered by its default here, instead of by the wrapped server.
 #[deny(clippy::missing_trait_methods)]
 impl<S: ServerHandler> ServerHandler for JobServer<S> {
+    pass_on_requests! {
+        ping(; context) -> ();
+        complete(request: CompleteRequestParams; context) -> CompleteResult;
+        set_level(request: SetLevelRequestParams; context) -> ();
+        get_prompt(request: GetPromptRequestParams; context) -> GetPromptResponse;
+        list_prompts(request: Option<PaginatedRequestParams>; context) -> ListPromptsResult;
+        list_skills(request: Option<PaginatedRequestParams>; context) -> ListSkillsResult;
+        get_skill(request: GetSkillRequestParams; context) -> GetSkillResult;
+        read_resource_directory(request: ReadResourceDirectoryRequestParams; context) -> ReadResourceDirectoryResult;
+    }
+
     pass_on! {
-        ping(context: Context) -> Result<(), ErrorData>;
-        complete(request: CompleteRequestParams, context: Context) -> Result<CompleteResult, ErrorData>;
-        set_level(request: SetLevelRequestParams, context: Context) -> Result<(), ErrorData>;
-        get_prompt(request: GetPromptRequestParams, context: Context) -> Result<GetPromptResponse, ErrorData>;
-        list_prompts(request: Option<PaginatedRequestParams>, context: Context) -> Result<ListPromptsResult, ErrorData>;
         on_progress(notification: ProgressNotificationParam, context: Notified) -> ();
         on_initialized(context: Notified) -> ();
         on_roots_list_changed(context: Notified) -> ();
         on_custom_notification(notification: CustomNotification, context: Notified) -> ();
-        list_skills(request: Option<PaginatedRequestParams>, context: Context) -> Result<ListSkillsResult, ErrorData>;
-        get_skill(request: GetSkillRequestParams, context: Context) -> Result<GetSkillResult, ErrorData>;
-        read_resource_directory(request: ReadResourceDirectoryRequestParams, context: Context)
-            -> Result<ReadResourceDirectoryResult, ErrorData>;
     }
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
@@ -155,7 +172,8 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         context: Context,
     ) -> Result<ReadResourceResponse, ErrorData> {
         if !resources::is_of_job(&request.uri) {
-            return self.inner.read_resource(request, context).await;
+            let client = self.opened.scope(&context).mark();
+            return for_client(client, self.inner.read_resource(request, context)).await;
         }
         self.begin().await?;
         let follow_up = self.names.follow_up();
@@ -329,7 +347,10 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         // What the SDK could not read as the request that it names arrives here.
         match tasks::refuse_malformed(&request, &context) {
             Some(error) => Err(error),
-            None => self.inner.on_custom_request(request, context).await,
+            None => {
+                let client = self.opened.scope(&context).mark();
+                for_client(client, self.inner.on_custom_request(request, context)).await
+            }
         }
     }
 
