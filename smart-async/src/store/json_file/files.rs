@@ -1,7 +1,7 @@
 //! The folder on disk: its paths and modes, its lock, and the one way a file in it is replaced.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -206,18 +206,20 @@ impl Paths {
 }
 
 /// Waits for the lock of a file, but not for ever.
+///
+/// Who holds a lock of ours gives it back after a sync or so, and may want it again at once. So the pauses between two
+/// attempts are a part of the time that was waited, and never long: else they would be what the disk waits for.
 pub(super) fn wait_for_lock(file: File, path: &Path) -> Result<File, StoreError> {
     const PATIENCE: Duration = Duration::from_secs(5);
+    const SHORTEST: Duration = Duration::from_micros(20);
+    const LONGEST: Duration = Duration::from_micros(250);
     let failed = |error| StoreError::io("lock", path, error);
     let began = Instant::now();
-    // Others hold it for as long as a sync takes: a short pause at first, and longer ones for a stuck process.
-    let mut pause = Duration::from_micros(20);
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => {
-                std::thread::sleep(pause);
-                pause = (pause * 2).min(Duration::from_millis(5));
+                std::thread::sleep((began.elapsed() / 8).clamp(SHORTEST, LONGEST));
             }
             Err(TryLockError::WouldBlock) => return Err(failed(io::ErrorKind::TimedOut.into())),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
@@ -231,13 +233,44 @@ pub(super) fn open_lock(path: &Path) -> io::Result<File> {
 
 /// What tells a file from another one of the same name, for as long as it is held open.
 #[cfg(unix)]
-pub(super) fn identity(metadata: &fs::Metadata) -> (u64, u64) {
+pub(super) type Identity = (u64, u64);
+
+/// The identity of the file that this was asked of.
+#[cfg(unix)]
+pub(super) fn identity(metadata: &fs::Metadata) -> Identity {
     use std::os::unix::fs::MetadataExt;
     (metadata.dev(), metadata.ino())
 }
 
 /// What tells a file from another one of the same name: here its time of creation is all there is.
 #[cfg(not(unix))]
-pub(super) fn identity(metadata: &fs::Metadata) -> Option<std::time::SystemTime> {
+pub(super) type Identity = Option<std::time::SystemTime>;
+
+/// The identity of the file that this was asked of.
+#[cfg(not(unix))]
+pub(super) fn identity(metadata: &fs::Metadata) -> Identity {
     metadata.created().ok()
+}
+
+/// What a file holds from a position on, up to its end. Mostly that is next to nothing, and then this asks the system twice.
+pub(super) fn read_from(mut file: &File, position: u64) -> io::Result<Vec<u8>> {
+    #[cfg(unix)]
+    let (mut text, position) = {
+        use std::os::unix::fs::FileExt;
+        let (mut part, mut read) = ([0; 512], 0);
+        while let Some(rest) = part.get_mut(read..).filter(|rest| !rest.is_empty()) {
+            match file.read_at(rest, position + read as u64) {
+                Ok(0) => return Ok(part.get(..read).unwrap_or_default().to_vec()),
+                Ok(more) => read += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        (part.to_vec(), position + read as u64)
+    };
+    #[cfg(not(unix))]
+    let mut text = Vec::new();
+    file.seek(SeekFrom::Start(position))?;
+    file.read_to_end(&mut text)?;
+    Ok(text)
 }

@@ -4,7 +4,7 @@
 //! that says the same when it has grown long; who holds the old one notices by its inode.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::disk::Disk;
 use super::document::{Leftovers, Position};
-use super::files::{Paths, identity};
+use super::files::{Identity, Paths, identity, read_from};
 use super::lines::{self, Header};
 use super::replay::replay;
 use crate::store::StoreError;
@@ -35,11 +35,14 @@ pub(super) struct Journal {
     path: PathBuf,
     /// Held open: its inode is not given to another file, so that a journal that was replaced is told for certain.
     file: Arc<File>,
+    identity: Identity,
     id: Uuid,
     /// The journals that it took the place of, and says everything of.
     after: Vec<Uuid>,
     /// Up to where it was read: the end of a whole line.
     position: u64,
+    /// Whether something stood behind that which is no whole line, when it was read last.
+    is_torn: bool,
     /// How long it was when it was last shortened.
     shortest: u64,
     /// Where its first line ends.
@@ -94,14 +97,17 @@ impl Journal {
             Err(error) => return Ok(Found::Damaged(error)),
         };
         let position = first.len() as u64 + 1;
+        let identity = identity(&file.metadata().map_err(failed)?);
         let Header { journal: id, after, .. } = header;
         Ok(Found::Journal(Self {
             disk: paths.disk.clone(),
             path: path.clone(),
             file: Arc::new(file),
+            identity,
             id,
             after,
             position,
+            is_torn: false,
             shortest: 0,
             header: position,
             unread: Vec::new(),
@@ -138,7 +144,9 @@ impl Journal {
         }
         paths.replace(&paths.journal, &text)?;
         let file = File::options().read(true).append(true).open(&paths.journal);
-        let file = file.map_err(|error| StoreError::io("read", &paths.journal, error))?;
+        let failed = |error| StoreError::io("read", &paths.journal, error);
+        let file = file.map_err(failed)?;
+        let identity = identity(&file.metadata().map_err(failed)?);
         let length = text.len() as u64;
         let first =
             text.iter().position(|byte| *byte == b'\n').map_or(length, |end| end as u64 + 1);
@@ -147,9 +155,11 @@ impl Journal {
             disk: paths.disk.clone(),
             path,
             file: Arc::new(file),
+            identity,
             id: header.journal,
             after: header.after,
             position: length,
+            is_torn: false,
             shortest: length,
             header: first,
             unread,
@@ -185,14 +195,15 @@ impl Journal {
         self.position = self.header;
     }
 
+    /// Up to where it was read.
+    pub(super) const fn position(&self) -> u64 {
+        self.position
+    }
+
     /// Whether another journal stands in its place, or a part of it is gone.
     pub(super) fn is_replaced(&self) -> bool {
-        match (fs::metadata(&self.path), self.file.metadata()) {
-            (Ok(there), Ok(held)) => {
-                identity(&there) != identity(&held) || there.len() < self.position
-            }
-            _ => true,
-        }
+        !fs::metadata(&self.path)
+            .is_ok_and(|there| identity(&there) == self.identity && there.len() >= self.position)
     }
 
     /// Whether it has grown since it was read.
@@ -208,11 +219,9 @@ impl Journal {
         leftovers: &mut Leftovers,
     ) -> Result<bool, StoreError> {
         let failed = |error| StoreError::io("read", &self.path, error);
-        let mut text = Vec::new();
-        let mut reader = &*self.file;
-        reader.seek(SeekFrom::Start(self.position - 1)).map_err(failed)?;
-        reader.read_to_end(&mut text).map_err(failed)?;
+        let text = read_from(&self.file, self.position - 1).map_err(failed)?;
         let Some(text) = text.strip_prefix(b"\n") else { return Ok(false) };
+        self.is_torn = text.last().is_some_and(|byte| *byte != b'\n');
         let Some(end) = text.iter().rposition(|byte| *byte == b'\n') else { return Ok(true) };
         let whole = text.get(..end).unwrap_or_default();
         replay(whole, table, leftovers, &mut self.unread);
@@ -224,10 +233,11 @@ impl Journal {
     pub(super) fn batch(&self, changes: &Changes) -> Result<Batch, StoreError> {
         let text = lines::batch(changes)
             .map_err(|error| StoreError::io("render", &self.path, error.into()))?;
-        let failed = |error| StoreError::io("cut", &self.path, error);
-        if self.file.metadata().map_err(failed)?.len() > self.position {
+        if self.is_torn {
             // What follows the last whole line is of a writer that died: it was never acknowledged.
-            self.disk.cut(&self.file, self.position).map_err(failed)?;
+            self.disk
+                .cut(&self.file, self.position)
+                .map_err(|error| StoreError::io("cut", &self.path, error))?;
         }
         Ok(Batch {
             disk: self.disk.clone(),

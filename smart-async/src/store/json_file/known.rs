@@ -148,6 +148,9 @@ impl Known {
         } else {
             Some(then.before.unwrap_or(then.table))
         };
+        // Whoever put it there has just written it anew. To take it for a long one would have two processes shorten it in
+        // turn, at each change.
+        self.journal.put_off();
     }
 
     /// As [`catch_up`](Self::catch_up), for whoever is about to append, and so has the lock: afterwards there is a

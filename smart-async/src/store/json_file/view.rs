@@ -88,7 +88,11 @@ impl View {
     pub(super) fn behind(&self, merely_progress: bool) {
         let mut wishes = self.0.wishes();
         let since = if merely_progress { &mut wishes.progress } else { &mut wishes.state };
-        since.get_or_insert_with(Instant::now);
+        if since.is_some() {
+            // The thread knows by when it has to write. To wake it for each change would take a core from those who make them.
+            return;
+        }
+        *since = Some(Instant::now());
         drop(wishes);
         self.0.changed.notify_all();
     }

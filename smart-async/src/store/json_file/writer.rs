@@ -2,6 +2,7 @@
 //! as one batch, and acknowledges when the batch is synced.
 
 use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 use super::files::Paths;
 use super::journal::{Journal, NotAppended};
@@ -60,6 +61,29 @@ impl Writer {
     }
 }
 
+/// Other processes that write as often as this one does.
+#[derive(Debug, Default)]
+struct Others {
+    /// Since when the lock is held, where others had it since the last time.
+    held_since: Option<Instant>,
+}
+
+impl Others {
+    fn wrote(&mut self) {
+        self.held_since = Some(Instant::now());
+    }
+
+    /// Leaves the lock alone for long enough that whoever waits for it comes by. The next requests gather meanwhile, and
+    /// share a sync; whoever has the lock then does the same. Without that, one process would take the lock again and again
+    /// in the instant in which it is free.
+    fn go_first(self) {
+        const LONGEST: Duration = Duration::from_micros(500);
+        if let Some(since) = self.held_since {
+            std::thread::sleep((since.elapsed() / 8).min(LONGEST));
+        }
+    }
+}
+
 struct Thread {
     paths: Paths,
     /// The process whose unfinished jobs no other may lose.
@@ -75,13 +99,15 @@ impl Thread {
             let batch: Vec<_> =
                 std::iter::once(first).chain(inbox.try_iter()).take(BATCH).collect();
             let mut acknowledgements = Vec::with_capacity(batch.len());
-            let result = self.run(batch, &mut acknowledgements);
+            let mut others = Others::default();
+            let result = self.run(batch, &mut acknowledgements, &mut others);
             if let Err(error) = &result {
                 tracing::error!(%error, "failed to write the job store");
             }
             for acknowledge in acknowledgements {
                 acknowledge(result.clone());
             }
+            others.go_first();
         }
     }
 
@@ -90,13 +116,18 @@ impl Thread {
         &self,
         batch: Vec<Request>,
         acknowledgements: &mut Vec<Acknowledge>,
+        others: &mut Others,
     ) -> Result<(), StoreError> {
         let locked = self.paths.lock();
         let mut known = self.known.lock();
+        let read_to = known.journal.position();
         let ready = match &locked {
             Ok(_) => known.catch_up_to_append(&self.paths),
             Err(error) => Err(error.clone()),
         };
+        if known.journal.position() != read_to {
+            others.wrote();
+        }
         let before = known.before.take();
         if matches!(ready, Ok(true)) || before.is_some() {
             // Whoever removed the folder took the sign that this process lives along.

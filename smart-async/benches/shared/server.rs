@@ -1,0 +1,72 @@
+//! One trivial tool, plain and annotated, and clients of it.
+
+use rmcp::handler::server::router::tool::ToolRouter;
+use rmcp::handler::server::wrapper::Parameters;
+use rmcp::model::CallToolRequestParams;
+use rmcp::service::RunningService;
+use rmcp::{Json, RoleClient, ServerHandler, ServiceExt, tool, tool_handler, tool_router};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use smart_async::smart_async;
+
+/// The server. The SDK makes a router for each call unless it is kept, which would cost more than what is measured here.
+#[derive(Debug, Clone)]
+pub(crate) struct Adder {
+    tool_router: ToolRouter<Self>,
+}
+
+/// Two numbers.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(crate) struct Add {
+    a: i64,
+    b: i64,
+}
+
+/// Their sum.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Sum {
+    sum: i64,
+}
+
+#[tool_router]
+impl Adder {
+    pub(crate) fn new() -> Self {
+        Self { tool_router: Self::tool_router() }
+    }
+
+    /// Add two numbers.
+    #[tool]
+    async fn plain(&self, Parameters(Add { a, b }): Parameters<Add>) -> Json<Sum> {
+        Json(Sum { sum: a + b })
+    }
+
+    /// Add two numbers.
+    #[smart_async]
+    #[tool]
+    async fn annotated(&self, Parameters(Add { a, b }): Parameters<Add>) -> Json<Sum> {
+        Json(Sum { sum: a + b })
+    }
+}
+
+#[tool_handler(router = self.tool_router)]
+impl ServerHandler for Adder {}
+
+/// Serves `server` in this process, and connects to it.
+pub(crate) async fn connect<S: ServerHandler>(server: S) -> RunningService<RoleClient, ()> {
+    let (near, far) = tokio::io::duplex(1 << 20);
+    tokio::spawn(async move {
+        if let Ok(running) = server.serve(far).await {
+            let _ = running.waiting().await;
+        }
+    });
+    ().serve(near).await.unwrap()
+}
+
+/// Calls a tool that adds.
+pub(crate) async fn add(client: &rmcp::Peer<RoleClient>, tool: &'static str) {
+    let arguments = serde_json::json!({"a": 2, "b": 3});
+    let arguments = arguments.as_object().cloned().unwrap_or_default();
+    let request = CallToolRequestParams::new(tool).with_arguments(arguments);
+    let answer = client.call_tool(request).await.unwrap();
+    assert_eq!(answer.structured_content.unwrap()["sum"], 5);
+}
