@@ -37,13 +37,19 @@ fn main() {
     if arguments.get(1).is_some_and(|argument| argument == SERVE) {
         return serve(&arguments[2], arguments[3].parse().unwrap());
     }
-    for workers in [1, 2] {
-        bare_call(workers);
-        in_process(workers);
-        over_stdio(workers);
+    let parts: [(&str, fn(usize)); 3] =
+        [("bare", bare_call), ("pair", in_process), ("stdio", over_stdio)];
+    for (name, part) in parts {
+        if shared::is_asked_for(name) {
+            [1, 2].into_iter().for_each(part);
+        }
     }
-    allocations();
-    carried();
+    if shared::is_asked_for("allocations") {
+        allocations();
+    }
+    if shared::is_asked_for("carried") {
+        carried();
+    }
 }
 
 // --- The call alone ---------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@
 
 mod shared;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use shared::counting::{self, Counting};
 use shared::{figure, on_worker, runtime, stored, times};
@@ -43,6 +43,7 @@ fn ended_and_opened() {
         let store = JsonFileStore::open(&home).await.unwrap();
         // While the view is rewritten, its text is in memory too.
         stored::view_is_written(&home, opened).await;
+        settled().await;
         tell("ended.opened", before, jobs);
         store.close().await.unwrap();
     });
@@ -52,6 +53,7 @@ fn ended_here() {
     let jobs = times(20_000);
     on_worker(&runtime(2), async move {
         let store = MemoryStore::new();
+        settled().await;
         let before = counting::live_bytes();
         for number in 0..jobs {
             stored::life(number, &store).await;
@@ -103,6 +105,14 @@ async fn submit(manager: &JobManager, jobs: usize) {
     for _ in 0..jobs {
         waits.recv().await.unwrap();
     }
-    // The record of the start, and the pause of the view.
-    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    settled().await;
+}
+
+/// Waits until whatever was going on in the background has let go of its memory.
+async fn settled() {
+    let mut before = usize::MAX;
+    while counting::live_bytes().abs_diff(before) > 10_000 {
+        before = counting::live_bytes();
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+    }
 }

@@ -101,7 +101,7 @@ fn list_jobs_tool(bencher: Bencher<'_, '_>, jobs: usize) {
     static MANY: Served = LazyLock::new(|| serve(shared::times(100_000)));
     let client = if jobs == 1_000 { &FEW.0 } else { &MANY.0 };
     bencher.bench(|| {
-        let arguments = serde_json::json!({"status": "completed", "limit": 20});
+        let arguments = serde_json::json!({"status_filter": "completed", "limit": 20});
         let arguments = arguments.as_object().cloned().unwrap_or_default();
         let request =
             rmcp::model::CallToolRequestParams::new("list_jobs").with_arguments(arguments);
