@@ -114,7 +114,8 @@ async fn race<R: Send + 'static>(
     if let Some(job) = request.reruns.as_ref().filter(|job| job.tool == site.tool)
         && request.became.set(job.id).is_ok()
     {
-        return run_again(site, &request, job, context, spawn, conclude).await;
+        // What is rare is boxed, here and below: else each call would carry its size along.
+        return Box::pin(run_again(site, &request, job, context, spawn, conclude)).await;
     }
     if !request.answers.is_empty() {
         context.desk.give(request.answers.clone());
@@ -127,11 +128,12 @@ async fn race<R: Send + 'static>(
         return Reply::Failed(joined(site.tool));
     }
     if request.async_mode || site.always_job {
-        let manager = request.manager().await;
+        let manager = Box::pin(request.manager()).await;
         // Where nothing can be kept, `always_job` is an ordinary call; who asked for a job is told that there is none.
         if request.async_mode || manager.hands_out_ids() {
             context.desk.reach(Way::Job);
-            return as_job_at_once(site, &request, &manager, context, spawn, conclude).await;
+            let queued = as_job_at_once(site, &request, &manager, context, spawn, conclude);
+            return Box::pin(queued).await;
         }
     }
     let budget = budget::of(site, request.patience);

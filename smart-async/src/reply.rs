@@ -1,6 +1,7 @@
 //! What an annotated function returns: its own result, or the ticket of the job it became, or why neither.
 
 use std::fmt;
+use std::sync::{Arc, LazyLock};
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -113,6 +114,14 @@ pub(crate) struct FollowUp {
     pub(crate) result: Option<String>,
     /// `answer_job`, unless it is hidden.
     pub(crate) answer: Option<String>,
+}
+
+impl FollowUp {
+    /// The usual names, made once: most calls need none of them.
+    pub(crate) fn usual() -> Arc<Self> {
+        static USUAL: LazyLock<Arc<FollowUp>> = LazyLock::new(Arc::default);
+        Arc::clone(&USUAL)
+    }
 }
 
 impl Default for FollowUp {

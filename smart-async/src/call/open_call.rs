@@ -78,8 +78,9 @@ impl<R: Send + 'static> OpenCall<R> {
     /// Waits for the answer.
     pub(super) async fn answer(mut self, budget: Duration) -> Reply<R> {
         match self.wait(budget, true).await {
-            Woken::TimeOver => self.detach(Because::TimeOver(budget)).await,
-            Woken::Asks => self.detach(Because::Asks).await,
+            // Most calls never come here, and need not carry its size along.
+            Woken::TimeOver => Box::pin(self.detach(Because::TimeOver(budget))).await,
+            Woken::Asks => Box::pin(self.detach(Because::Asks)).await,
             woken => self.end(woken).await,
         }
     }
@@ -215,7 +216,7 @@ impl<R: Send + 'static> OpenCall<R> {
             Woken::Ended(ended) => {
                 self.body = None;
                 if let Some(adopting) = self.adopting.take() {
-                    self.take_back(async { adopting.await.ok()?.ok() }).await;
+                    Box::pin(self.take_back(async { adopting.await.ok()?.ok() })).await;
                 }
                 match ended {
                     Ok(result) => {
@@ -257,7 +258,7 @@ impl<R: Send + 'static> OpenCall<R> {
             }
             Woken::CallerLeft => {
                 tell("was left by its caller", elapsed);
-                self.caller_left().await;
+                Box::pin(self.caller_left()).await;
                 nobody_waits(tool)
             }
         };

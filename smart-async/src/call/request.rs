@@ -93,6 +93,16 @@ impl CallRequest {
 
     /// A request of which nothing is known but, perhaps, whose jobs it makes.
     pub(crate) fn unknown(manager: Option<JobManager>) -> Self {
+        Self::of(manager, Caller::default(), FollowUp::usual(), CancellationToken::new())
+    }
+
+    /// A request of this caller, who is told of jobs in these words and whose body is stopped by this token.
+    pub(crate) fn of(
+        manager: Option<JobManager>,
+        caller: Caller,
+        follow_up: Arc<FollowUp>,
+        body_token: CancellationToken,
+    ) -> Self {
         Self {
             manager,
             open: None,
@@ -107,9 +117,9 @@ impl CallRequest {
             shares: None,
             leads: OnceLock::new(),
             joins: OnceLock::new(),
-            caller: Caller::default(),
-            follow_up: Arc::default(),
-            body_token: CancellationToken::new(),
+            caller,
+            follow_up,
+            body_token,
             became: OnceLock::new(),
             followed: None,
             arguments: None,

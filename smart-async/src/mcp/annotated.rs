@@ -92,11 +92,13 @@ impl<S: ServerHandler> JobServer<S> {
             shares: is_new.then(|| request.name.clone()),
             followed: (listener.is_some() || can_be_asked.is_some()).then(SetOnce::new),
             carrier,
-            caller: caller.clone(),
-            follow_up: self.names.follow_up(),
-            body_token,
             arguments: annotated.rerun.then(|| request.arguments.clone().unwrap_or_default()),
-            ..CallRequest::unknown(Some(self.manager.clone()))
+            ..CallRequest::of(
+                Some(self.manager.clone()),
+                caller.clone(),
+                self.names.follow_up(),
+                body_token,
+            )
         });
         let asked = Asked::of(&context);
         // By reference from here on: whatever takes a future by value holds a copy of its size.
