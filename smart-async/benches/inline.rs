@@ -94,6 +94,12 @@ fn bare_call(workers: usize) {
         pair
     });
     pair.tell(&format!("inline.bare.{workers}"), "ns");
+    // From a thread that is no worker of the runtime, so that the body wakes another thread, as in a program's `main`.
+    let mut pair = Pair::default();
+    for _ in 0..times(100) {
+        pair.push(runtime.block_on(each(spawned_and_timed)), runtime.block_on(each(ours)));
+    }
+    pair.tell(&format!("inline.outside.{workers}"), "ns");
 }
 
 // --- Through a client -------------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ fn ended_and_opened() {
     on_worker(&runtime(2), async move { stored::leave(&home, jobs).await });
     let home = folder.path().to_owned();
     on_worker(&runtime(2), async move {
+        settled().await;
         let before = counting::live_bytes();
         let opened = SystemTime::now();
         let store = JsonFileStore::open(&home).await.unwrap();

@@ -93,43 +93,6 @@ fn list_newest_20(bencher: Bencher<'_, '_>, jobs: usize) {
     bencher.bench(|| RUNTIME.block_on(store.list(query.clone())).unwrap());
 }
 
-/// With the answer that a caller gets of it.
-#[divan::bench(args = [1_000, 100_000])]
-fn list_jobs_tool(bencher: Bencher<'_, '_>, jobs: usize) {
-    type Served = LazyLock<(Client, tempfile::TempDir)>;
-    static FEW: Served = LazyLock::new(|| serve(1_000));
-    static MANY: Served = LazyLock::new(|| serve(shared::times(100_000)));
-    let client = if jobs == 1_000 { &FEW.0 } else { &MANY.0 };
-    bencher.bench(|| {
-        let arguments = serde_json::json!({"status_filter": "completed", "limit": 20});
-        let arguments = arguments.as_object().cloned().unwrap_or_default();
-        let request =
-            rmcp::model::CallToolRequestParams::new("list_jobs").with_arguments(arguments);
-        let answer = RUNTIME.block_on(client.call_tool(request)).unwrap();
-        assert_ne!(answer.is_error, Some(true));
-        answer
-    });
-}
-
-type Client = rmcp::service::RunningService<rmcp::RoleClient, ()>;
-
-/// A client of a server over a folder of so many jobs; they are kept.
-fn serve(jobs: usize) -> (Client, tempfile::TempDir) {
-    use smart_async::WithJobs;
-    use smart_async::manager::Retention;
-
-    let folder = tempfile::tempdir().unwrap();
-    let client = RUNTIME.block_on(async {
-        stored::leave(folder.path(), jobs).await;
-        let keep =
-            Retention::new(Duration::from_secs(24 * 60 * 60), usize::MAX).max_bytes(u64::MAX);
-        let manager = JobManager::builder().folder(folder.path()).server(stored::SERVER);
-        let manager = manager.retention(keep).open().await.unwrap();
-        shared::server::connect(shared::server::Adder::new().with_jobs(manager)).await
-    });
-    (client, folder)
-}
-
 // --- The bare call ----------------------------------------------------------------------------------------------------
 
 #[smart_async]

@@ -11,12 +11,17 @@ mod shared;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use rmcp::RoleClient;
+use rmcp::model::CallToolRequestParams;
+use rmcp::service::RunningService;
 use serde_json::Value;
 use shared::disks::Watched;
 use shared::{Pair, stored, times};
+use smart_async::manager::Retention;
 use smart_async::store::{JobStore, JsonFileStore};
+use smart_async::{JobManager, WithJobs};
 
 fn main() {
     let jobs = times(100_000);
@@ -29,6 +34,7 @@ fn main() {
         std::hint::black_box(serde_json::from_slice::<Value>(&text).unwrap());
         began.elapsed().as_secs_f64()
     });
+    list(folder.path(), jobs);
     // As a crash leaves it that found the journal just before it was shortened, and no view.
     let folder = tempfile::tempdir().unwrap();
     shared::runtime(2).block_on(leave_full_journal(folder.path(), jobs));
@@ -41,6 +47,53 @@ fn main() {
         }
         began.elapsed().as_secs_f64()
     });
+}
+
+/// The newest 20 that completed, asked for by a client: what that takes longer than the most trivial call, as that is what
+/// the list and its answer cost. Few jobs and many in turn.
+fn list(many_jobs: &Path, jobs: usize) {
+    const FEW: usize = 1_000;
+    let few_jobs = tempfile::tempdir().unwrap();
+    let [few, many] = [few_jobs.path(), many_jobs].map(Path::to_owned);
+    shared::on_worker(&shared::runtime(2), async move {
+        stored::leave(&few, FEW).await;
+        let (few, many) = (serve(&few).await, serve(&many).await);
+        // The views are written after a start.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let [mut trivial, mut of_few, mut of_many] = [(); 3].map(|()| Vec::new());
+        for _ in 0..times(500) {
+            let began = Instant::now();
+            shared::server::add(&few, "plain").await;
+            trivial.push(shared::micros(began));
+            for (client, took) in [(&few, &mut of_few), (&many, &mut of_many)] {
+                let began = Instant::now();
+                newest_20(client).await;
+                took.push(shared::micros(began));
+            }
+        }
+        let trivial = shared::median(&trivial);
+        for (jobs, took) in [(FEW, of_few), (jobs, of_many)] {
+            shared::figure(&format!("list.{jobs}.answered"), shared::median(&took) - trivial, "us");
+        }
+    });
+}
+
+type Client = RunningService<RoleClient, ()>;
+
+async fn serve(folder: &Path) -> Client {
+    let keep = Retention::new(Duration::from_secs(24 * 60 * 60), usize::MAX).max_bytes(u64::MAX);
+    let manager = JobManager::builder().folder(folder).server(stored::SERVER).retention(keep);
+    let manager = manager.open().await.unwrap();
+    shared::server::connect(shared::server::Adder::new().with_jobs(manager)).await
+}
+
+async fn newest_20(client: &Client) {
+    let arguments = serde_json::json!({"status_filter": "completed", "limit": 20});
+    let arguments = arguments.as_object().cloned().unwrap_or_default();
+    let request = CallToolRequestParams::new("list_jobs").with_arguments(arguments);
+    let answer = client.call_tool(request).await.unwrap();
+    assert_ne!(answer.is_error, Some(true));
+    std::hint::black_box(answer);
 }
 
 /// Opens copies of the folder, as an open store changes it.

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use smart_async::JobManager;
@@ -11,6 +12,7 @@ use smart_async::job::{
     Change, JobEvent, JobId, JobOutput, JobQuery, JobRecord, JobStatus, OwnerId, Progress, Prune,
     Timestamp,
 };
+use smart_async::store::faults::{Operation, Verdict, Watcher};
 use smart_async::store::{JobStore, JsonFileStore, MemoryStore};
 use tempfile::TempDir;
 
@@ -470,4 +472,36 @@ async fn gives_up_its_jobs(store: &dyn JobStore) {
 
 async fn abandoned(store: &dyn JobStore) -> Vec<JobId> {
     store.abandoned("reactor".into()).await.unwrap().iter().map(|job| job.id).collect()
+}
+
+/// Counts how often a whole journal is put in place.
+#[derive(Debug, Default)]
+struct JournalsReplaced(AtomicUsize);
+
+impl Watcher for JournalsReplaced {
+    fn announce(&self, operation: Operation<'_>) -> Verdict {
+        if matches!(operation, Operation::Rename(_, to) if to.ends_with("journal.ndjson")) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+        Verdict::GoOn
+    }
+}
+
+#[tokio::test]
+async fn a_journal_that_another_process_has_shortened_is_not_shortened_again() {
+    const SHORT: u64 = 8 * 1024;
+    let folder = TempDir::new().unwrap();
+    let replaced = Arc::new(JournalsReplaced::default());
+    let open = || JsonFileStore::open_watched(folder.path(), replaced.clone(), SHORT);
+    let (first, second) = (open().await.unwrap(), open().await.unwrap());
+    // So many that a journal which says each of them once is a long one.
+    for number in 0..60 {
+        first.insert(job(&first, number)).await.unwrap();
+    }
+    for number in 0..60 {
+        completed(&first, number).await;
+        completed(&second, number).await;
+    }
+    let replaced = replaced.0.load(Ordering::SeqCst);
+    assert!((2..20).contains(&replaced), "360 changes had the journal replaced {replaced} times");
 }

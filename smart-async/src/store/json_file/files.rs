@@ -207,19 +207,19 @@ impl Paths {
 
 /// Waits for the lock of a file, but not for ever.
 ///
-/// Who holds a lock of ours gives it back after a sync or so, and may want it again at once. So the pauses between two
-/// attempts are a part of the time that was waited, and never long: else they would be what the disk waits for.
+/// Who holds a lock of ours gives it back after a sync or so. So the pause between two attempts is a short one, else it would
+/// be what the disk waits for; and it is the same for all, else those who came last would be let in first.
 pub(super) fn wait_for_lock(file: File, path: &Path) -> Result<File, StoreError> {
     const PATIENCE: Duration = Duration::from_secs(5);
-    const SHORTEST: Duration = Duration::from_micros(20);
-    const LONGEST: Duration = Duration::from_micros(250);
+    // The system adds some 50 µs to it.
+    const PAUSE: Duration = Duration::from_micros(20);
     let failed = |error| StoreError::io("lock", path, error);
     let began = Instant::now();
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => {
-                std::thread::sleep((began.elapsed() / 8).clamp(SHORTEST, LONGEST));
+                std::thread::sleep(PAUSE);
             }
             Err(TryLockError::WouldBlock) => return Err(failed(io::ErrorKind::TimedOut.into())),
             Err(TryLockError::Error(error)) => return Err(failed(error)),

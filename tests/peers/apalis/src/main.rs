@@ -41,7 +41,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     figure("peer.apalis.change", median(pushed[1_000..].to_vec()), "us");
 
     let (done, mut heard) = mpsc::unbounded_channel();
-    DONE.set(done)?;
+    DONE.set(done).map_err(|_| "somebody listens already")?;
     let mut sender = SqliteStorage::<u32>::new(&pool);
     let worker = WorkerBuilder::new("peer").backend(backend).build(add);
     let worker = tokio::spawn(async move { worker.run().await.map_err(|error| error.to_string()) });
