@@ -4,6 +4,7 @@
 //! The limits here are looser than what docs/performance.md promises. They catch what has become several times dearer.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::print_stderr,
@@ -142,7 +143,7 @@ fn writes(guard: &mut Guard) {
     .into_iter()
     .zip([("syncs", 1.0), ("writes", 1.0), ("bytes", 520.0)])
     .for_each(|(found, (what, limit))| {
-        guard.at_most(&format!("{what} of a change of state"), found, limit)
+        guard.at_most(&format!("{what} of a change of state"), found, limit);
     });
 }
 

@@ -2,6 +2,7 @@
 //! client; and the call alone, against `spawn` and `timeout`. With the allocations of a call.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "a bench ends where something is wrong, and says its figures"
@@ -37,11 +38,15 @@ fn main() {
     if arguments.get(1).is_some_and(|argument| argument == SERVE) {
         return serve(&arguments[2], arguments[3].parse().unwrap());
     }
-    let parts: [(&str, fn(usize)); 3] =
-        [("bare", bare_call), ("pair", in_process), ("stdio", over_stdio)];
-    for (name, part) in parts {
-        if shared::is_asked_for(name) {
-            [1, 2].into_iter().for_each(part);
+    for workers in [1, 2] {
+        if shared::is_asked_for("bare") {
+            bare_call(workers);
+        }
+        if shared::is_asked_for("pair") {
+            in_process(workers);
+        }
+        if shared::is_asked_for("stdio") {
+            over_stdio(workers);
         }
     }
     if shared::is_asked_for("allocations") {

@@ -2,6 +2,7 @@
 //! allocations.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "a bench ends where something is wrong"
