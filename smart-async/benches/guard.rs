@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
-use shared::counting::{self, Counting};
+use shared::counting::{self, Counting, settled};
 use shared::disks::{PlainFile, Watched, in_memory};
 use shared::{micros, on_worker, runtime, stored};
 use smart_async::job::{Change, JobEvent, JobQuery};
@@ -119,8 +119,8 @@ fn inline(guard: &mut Guard) {
     guard.at_most("an annotated call against spawn and timeout", ratio, 8.0);
 }
 
-/// What `call_annotated` asks for at most; a change that needs more should know that it does.
-const ALLOCATIONS_OF_A_CALL: f64 = 12.5;
+/// What an annotated call asks for at most; a change that needs more should know that it does.
+const ALLOCATIONS_OF_A_CALL: f64 = 8.5;
 
 fn writes(guard: &mut Guard) {
     const CHANGES: usize = 300;
@@ -215,11 +215,13 @@ fn many_jobs(guard: &mut Guard) {
                 opened = opened.min(micros(began));
                 store.close().await.unwrap();
             }
+            settled().await;
             let before = counting::live_bytes();
             let since = SystemTime::now();
             let store = JsonFileStore::open(&home).await.unwrap();
             stored::view_is_written(&home, since).await;
-            let bytes = (counting::live_bytes() - before) as f64 / jobs as f64;
+            settled().await;
+            let bytes = counting::live_bytes().saturating_sub(before) as f64 / jobs as f64;
             let mut query = JobQuery::default();
             (query.statuses, query.limit) = (vec![JobStatus::Completed], Some(20));
             let (mut listed, mut changed) = (f64::INFINITY, f64::INFINITY);

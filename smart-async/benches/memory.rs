@@ -9,9 +9,9 @@
 
 mod shared;
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use shared::counting::{self, Counting};
+use shared::counting::{self, Counting, settled};
 use shared::{figure, on_worker, runtime, stored, times};
 use smart_async::job::JobOutput;
 use smart_async::store::{JobStore, JsonFileStore, MemoryStore};
@@ -107,13 +107,4 @@ async fn submit(manager: &JobManager, jobs: usize) {
         waits.recv().await.unwrap();
     }
     settled().await;
-}
-
-/// Waits until whatever was going on in the background has let go of its memory.
-async fn settled() {
-    let mut before = usize::MAX;
-    while counting::live_bytes().abs_diff(before) > 10_000 {
-        before = counting::live_bytes();
-        tokio::time::sleep(Duration::from_millis(1500)).await;
-    }
 }

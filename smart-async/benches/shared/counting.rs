@@ -2,6 +2,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
@@ -17,6 +18,15 @@ pub(crate) fn live_bytes() -> usize {
 /// How often memory was asked for, growing what was there included.
 pub(crate) fn allocations() -> usize {
     ALLOCATIONS.load(Ordering::Relaxed)
+}
+
+/// Waits until whatever was going on in the background has let go of its memory.
+pub(crate) async fn settled() {
+    let mut before = usize::MAX;
+    while live_bytes().abs_diff(before) > 10_000 {
+        before = live_bytes();
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+    }
 }
 
 #[expect(unsafe_code, reason = "an allocator is made of it; each call is passed on as it came")]
