@@ -61,26 +61,31 @@ impl Writer {
     }
 }
 
-/// Other processes that write as often as this one does.
+/// Other processes that may want the lock.
 #[derive(Debug, Default)]
 struct Others {
-    /// Since when the lock is held, where others had it since the last time.
+    /// Since when the lock is held.
     held_since: Option<Instant>,
+    /// Whether others had it since the last time.
+    wrote: bool,
 }
 
 impl Others {
-    fn wrote(&mut self) {
-        self.held_since = Some(Instant::now());
-    }
-
-    /// Leaves the lock alone for long enough that whoever waits for it comes by. The next requests gather meanwhile, and
-    /// share a sync; whoever has the lock then does the same. Without that, one process would take the lock again and again
-    /// in the instant in which it is free.
+    /// Leaves the lock alone for long enough that whoever waits for it comes by; without that, one process would take it
+    /// again and again in the instant in which it is free. The next requests gather meanwhile, and share a sync.
+    ///
+    /// A lock that was held for long, on a slow disk or a busy machine, is left alone by a process that saw nobody else,
+    /// too: the others may not have had their turn because of that very process.
     fn go_first(self) {
-        const LONGEST: Duration = Duration::from_micros(500);
-        if let Some(since) = self.held_since {
-            std::thread::sleep((since.elapsed() / 8).min(LONGEST));
-        }
+        const LONG: Duration = Duration::from_millis(10);
+        const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+        let held = self.held_since.map(|since| since.elapsed()).unwrap_or_default();
+        let pause = match self.wrote {
+            true => held / 8,
+            false if held >= LONG => held / 16,
+            false => return,
+        };
+        std::thread::sleep(pause.min(LONGEST_PAUSE));
     }
 }
 
@@ -119,15 +124,14 @@ impl Thread {
         others: &mut Others,
     ) -> Result<(), StoreError> {
         let locked = self.paths.lock();
+        others.held_since = Some(Instant::now());
         let mut known = self.known.lock();
         let read_to = known.journal.position();
         let ready = match &locked {
             Ok(_) => known.catch_up_to_append(&self.paths),
             Err(error) => Err(error.clone()),
         };
-        if known.journal.position() != read_to {
-            others.wrote();
-        }
+        others.wrote = known.journal.position() != read_to;
         let before = known.before.take();
         if matches!(ready, Ok(true)) || before.is_some() {
             // Whoever removed the folder took the sign that this process lives along.
