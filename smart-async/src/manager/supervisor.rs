@@ -59,7 +59,8 @@ impl JobManager {
         };
         let mut refusal = refused(&live);
         if refusal.is_none() {
-            let Some(job) = self.record(&live, JobEvent::Start).await else {
+            // Boxed, here and below: a job that runs for an hour need not carry the size of what takes a moment.
+            let Some(job) = Box::pin(self.record(&live, JobEvent::Start)).await else {
                 // It ended by another hand before it began.
                 live.ends_with(&JobEvent::Cancel);
                 self.live().remove(&live);
@@ -72,7 +73,7 @@ impl JobManager {
             refusal = refused(&live);
         }
         match refusal {
-            Some(event) => self.conclude(&live, event).await,
+            Some(event) => Box::pin(self.conclude(&live, event)).await,
             None => {
                 // The limit is on the run, not on what came before it.
                 let deadline = deadline.and_then(|deadline| Instant::now().checked_add(deadline));
@@ -85,7 +86,7 @@ impl JobManager {
     /// Sees a running job through.
     pub(super) async fn supervise(self, live: Arc<LiveJob>, body: Body, deadline: Option<Instant>) {
         let event = self.watch(&live, body, deadline).await;
-        self.conclude(&live, event).await;
+        Box::pin(self.conclude(&live, event)).await;
     }
 
     /// Writes down how a live job ended, and lets go of it.
@@ -116,7 +117,7 @@ impl JobManager {
             let wanted = tokio::select! {
                 biased;
                 ended = body.ended() => break ended,
-                () = self.halted() => return self.halt(live, body, stop).await,
+                () = self.halted() => return Box::pin(self.halt(live, body, stop)).await,
                 () = live.cancel_requested.cancelled(), if stop.is_none() => Stop::Cancelled,
                 () = past(live, deadline), if stop.is_none() => Stop::Deadline,
                 () = at(abort_at) => {
@@ -258,14 +259,14 @@ pub(super) fn interrupted() -> JobFailure {
 /// Waits until the work has run for longer than it may.
 async fn past(live: &LiveJob, deadline: Option<Instant>) {
     match deadline {
-        Some(deadline) => live.context.desk.past(deadline).await,
+        Some(deadline) => Box::pin(live.context.desk.past(deadline)).await,
         None => std::future::pending().await,
     }
 }
 
 async fn at(moment: Option<Instant>) {
     match moment {
-        Some(moment) => sleep_until(moment).await,
+        Some(moment) => Box::pin(sleep_until(moment)).await,
         None => std::future::pending().await,
     }
 }

@@ -208,9 +208,10 @@ impl Paths {
 /// Waits for the lock of a file, but not for ever.
 ///
 /// Who holds a lock of ours gives it back after a sync or so. So the pause between two attempts is a short one, else it would
-/// be what the disk waits for; and it is the same for all, else those who came last would be let in first.
+/// be what the disk waits for; and it is the same for all, else those who came last would be let in first. A disk that others
+/// keep busy may hold a sync up for seconds, and several of those are no reason to fail.
 pub(super) fn wait_for_lock(file: File, path: &Path) -> Result<File, StoreError> {
-    const PATIENCE: Duration = Duration::from_secs(5);
+    const PATIENCE: Duration = Duration::from_secs(20);
     // The system adds some 50 µs to it.
     const PAUSE: Duration = Duration::from_micros(20);
     let failed = |error| StoreError::io("lock", path, error);
