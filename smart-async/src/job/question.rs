@@ -18,7 +18,11 @@ use super::{JobEvent, JobStatus, Timestamp};
 pub struct Question {
     /// What is asked, as the request of MCP that a client would get: its `method` and `params`. Absent where the tool keeps
     /// it off the disk (`redact`) and this process is not the one that asks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::document::present"
+    )]
     pub request: Option<Value>,
     /// When it was asked.
     #[serde(with = "super::document::time")]
@@ -32,7 +36,11 @@ pub struct Question {
     /// What became of it.
     pub status: QuestionStatus,
     /// What was answered, where that is known here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::document::present"
+    )]
     pub answer: Option<Value>,
     /// Fields of a later version, kept as they were read.
     #[serde(flatten)]
