@@ -45,7 +45,7 @@ impl Catalogue {
             return self.learn(&tool);
         }
         // A tool that is not there either is not remembered: any name can be called.
-        let tools = whole_list(server, context).await.unwrap_or_default();
+        let tools = Box::pin(whole_list(server, context)).await.unwrap_or_default();
         tools.iter().map(|tool| (tool, self.learn(tool))).find(|(tool, _)| tool.name == name)?.1
     }
 }

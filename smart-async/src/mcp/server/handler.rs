@@ -119,8 +119,8 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         let access = self.access(context.request_context());
-        let ours = subscriptions::tell(access, context.sink().clone());
-        let theirs = async {
+        let ours = Box::pin(subscriptions::tell(access, context.sink().clone()));
+        let theirs = Box::pin(async {
             match self.accepted_by_inner(context.requested()) {
                 Some(_) => self.inner.listen(context).await,
                 None => {
@@ -128,7 +128,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
                     Ok(())
                 }
             }
-        };
+        });
         tokio::select! {
             never = ours => match never {},
             ended = theirs => ended,
@@ -276,13 +276,15 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         if let Some(tool) = self.names.find(&request.name) {
             let arguments = request.arguments.unwrap_or_default();
             let (patience, follow_up) = (self.patience(&context), self.names.follow_up());
-            return Ok(tool
-                .call(&self.access(&context), &follow_up, patience, arguments)
-                .await
-                .into());
+            let access = self.access(&context);
+            let answer = Box::pin(tool.call(&access, &follow_up, patience, arguments)).await;
+            return Ok(answer.into());
         }
         match self.catalogue.look_up(&*self.inner, &request.name, &context).await {
-            Some(annotated) => self.call_annotated(annotated, request, context, caller).await,
+            // In a place of its own: the SDK moves the future of a request about, whatever is requested.
+            Some(annotated) => {
+                Box::pin(self.call_annotated(annotated, request, context, caller)).await
+            }
             None => {
                 let scope = self.opened.scope(&context).mark();
                 let unknown = CallRequest::unknown(Some(self.manager.clone()));
@@ -342,7 +344,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
     ) -> Result<CustomResult, ErrorData> {
         if request.method == subscriptions::LISTEN {
             self.begin().await?;
-            return subscriptions::listen_to_tasks(self, request, context).await;
+            return Box::pin(subscriptions::listen_to_tasks(self, request, context)).await;
         }
         // What the SDK could not read as the request that it names arrives here.
         match tasks::refuse_malformed(&request, &context) {
