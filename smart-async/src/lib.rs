@@ -40,7 +40,8 @@
 //! # }
 //! ```
 //!
-//! - For authors of tools: [`macro@smart_async`], [`progress()`], [`cancelled()`], [`current_job()`], [`carry()`].
+//! - For authors of tools: [`macro@smart_async`], [`progress()`], [`ask_for()`], [`cancelled()`], [`current_job()`],
+//!   [`carry()`].
 //! - For servers: [`WithJobs::with_jobs`], or [`job_tools()`] to merge by hand.
 //! - For clients that want to be told of their tasks: [`mod@transport`].
 //! - For servers over HTTP with more than one client: [`ClientIdentity`].

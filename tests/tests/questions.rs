@@ -509,6 +509,26 @@ mod a_call_made_again {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn is_answered_when_its_server_ends() {
+        let (mut wire, _inn, jobs) = inn(json!({"elicitation": {}})).await;
+        let asked = wire.call("check_out", json!({})).await;
+        let name = json!({"name": accept(json!({"name": "Ann"}))});
+        let asked = again(&mut wire, "check_out", &asked, name).await;
+        let params = json!({
+            "name": "check_out", "arguments": {},
+            "inputResponses": {"nights": accept(json!({"nights": 2}))},
+            "requestState": asked["result"]["requestState"]
+        });
+        let mut changes = jobs.subscribe();
+        let retry = wire.request("tools/call", params).await;
+        while changes.recv().await.unwrap().status != JobStatus::Running {}
+        let end = tokio::spawn(async move { jobs.shutdown().await });
+        let answer = tokio::time::timeout(LONG, wire.answer(retry)).await.unwrap();
+        assert_eq!(answer["result"]["isError"], true, "{answer}");
+        end.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn is_not_expected_of_a_client_that_cannot_be_asked() {
         for client in [json!({}), json!({"elicitation": {"url": {}}})] {
             let (mut wire, _inn, _jobs) = inn(client).await;

@@ -246,10 +246,14 @@ impl<S: ServerHandler> JobServer<S> {
         }
         let job = waited.map_err(failed)?.and_then(|waited| waited.jobs.into_iter().next());
         let Some(job) = job.filter(|_| !follower.caller.has_left()) else {
-            if let Some(live) = attached {
-                self.ticket_was_lost(live, follower.caller).await;
+            let left = follower.caller.has_left();
+            match attached {
+                Some(live) if left => self.ticket_was_lost(live, follower.caller).await,
+                Some(live) => live.asked(),
+                None => {}
             }
-            return Ok(in_band_error("the caller has left, or the server is ending", None).into());
+            let why = if left { "the caller has left" } else { "the server is ending" };
+            return Ok(in_band_error(why, None).into());
         };
         if job.status().is_terminal() {
             let job = self.manager.status_with_result(job.id).await.map_err(failed)?;
