@@ -141,7 +141,7 @@ type Client = Arc<RunningService<RoleClient, ()>>;
 /// The plain tool of a server without jobs, and the annotated one of a server with them, in turn.
 async fn compare(name: &str, plain: Client, ours: Client) {
     for at_once in [1, 64] {
-        let mut pair = Pair::default();
+        let (mut pair, mut by_hand) = (Pair::default(), Pair::default());
         for round in 0..times(150) {
             // Whoever goes first finds the caches cold.
             let (first, second) = if round % 2 == 0 {
@@ -152,8 +152,10 @@ async fn compare(name: &str, plain: Client, ours: Client) {
                 (calls(&plain, "plain", at_once).await, second)
             };
             pair.push(first, second);
+            by_hand.push(first, calls(&plain, "by_hand", at_once).await);
         }
         pair.tell(&format!("{name}.{at_once}"), "us");
+        figure(&format!("{name}.{at_once}.by_hand"), by_hand.ratio(), "x");
     }
 }
 

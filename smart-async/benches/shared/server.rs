@@ -1,5 +1,7 @@
 //! One trivial tool, plain and annotated, and clients of it.
 
+use std::time::Duration;
+
 use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::handler::server::wrapper::Parameters;
 use rmcp::model::CallToolRequestParams;
@@ -38,6 +40,13 @@ impl Adder {
     #[tool]
     async fn plain(&self, Parameters(Add { a, b }): Parameters<Add>) -> Json<Sum> {
         Json(Sum { sum: a + b })
+    }
+
+    /// Add two numbers: what one would write by hand, whose work is lost when its time is over.
+    #[tool]
+    async fn by_hand(&self, Parameters(Add { a, b }): Parameters<Add>) -> Json<Sum> {
+        let work = tokio::spawn(async move { Sum { sum: a + b } });
+        Json(tokio::time::timeout(Duration::from_secs(20), work).await.unwrap().unwrap())
     }
 
     /// Add two numbers.
