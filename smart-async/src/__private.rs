@@ -19,62 +19,74 @@ pub fn owned<S: Clone + Send + Sync + 'static>(receiver: &S) -> S {
 }
 
 /// Runs an async tool.
-pub async fn call_tool<R, F>(site: &'static CallSite, body: F) -> Reply<R>
+pub fn call_tool<R, F>(site: &'static CallSite, body: F) -> impl Future<Output = Reply<R>> + Send
 where
     R: IntoCallToolResult + Send + 'static,
     F: Future<Output = R> + Send + 'static,
 {
-    run(site, in_task(body), mcp::of_tool).await
+    run(site, in_task(body), mcp::of_tool)
 }
 
 /// Runs a blocking tool.
-pub async fn call_tool_blocking<R, F>(site: &'static CallSite, body: F) -> Reply<R>
+pub fn call_tool_blocking<R, F>(
+    site: &'static CallSite,
+    body: F,
+) -> impl Future<Output = Reply<R>> + Send
 where
     R: IntoCallToolResult + Send + 'static,
     F: FnOnce() -> R + Send + 'static,
 {
-    run(site, on_blocking_pool(body), mcp::of_tool).await
+    run(site, on_blocking_pool(body), mcp::of_tool)
 }
 
 /// Runs an async function that is no tool and returns a `Result`.
-pub async fn call_fallible<T, E, F>(site: &'static CallSite, body: F) -> Reply<Result<T, E>>
+pub fn call_fallible<T, E, F>(
+    site: &'static CallSite,
+    body: F,
+) -> impl Future<Output = Reply<Result<T, E>>> + Send
 where
     T: Serialize + Send + 'static,
     E: Display + Send + 'static,
     F: Future<Output = Result<T, E>> + Send + 'static,
 {
-    run(site, in_task(body), of_fallible).await
+    run(site, in_task(body), of_fallible)
 }
 
 /// Runs a blocking function that is no tool and returns a `Result`.
-pub async fn call_fallible_blocking<T, E, F>(
+pub fn call_fallible_blocking<T, E, F>(
     site: &'static CallSite,
     body: F,
-) -> Reply<Result<T, E>>
+) -> impl Future<Output = Reply<Result<T, E>>> + Send
 where
     T: Serialize + Send + 'static,
     E: Display + Send + 'static,
     F: FnOnce() -> Result<T, E> + Send + 'static,
 {
-    run(site, on_blocking_pool(body), of_fallible).await
+    run(site, on_blocking_pool(body), of_fallible)
 }
 
 /// Runs an async function that is no tool and returns its result as it is.
-pub async fn call_infallible<T, F>(site: &'static CallSite, body: F) -> Reply<T>
+pub fn call_infallible<T, F>(
+    site: &'static CallSite,
+    body: F,
+) -> impl Future<Output = Reply<T>> + Send
 where
     T: Serialize + Send + 'static,
     F: Future<Output = T> + Send + 'static,
 {
-    run(site, in_task(body), of_infallible).await
+    run(site, in_task(body), of_infallible)
 }
 
 /// Runs a blocking function that is no tool and returns its result as it is.
-pub async fn call_infallible_blocking<T, F>(site: &'static CallSite, body: F) -> Reply<T>
+pub fn call_infallible_blocking<T, F>(
+    site: &'static CallSite,
+    body: F,
+) -> impl Future<Output = Reply<T>> + Send
 where
     T: Serialize + Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    run(site, on_blocking_pool(body), of_infallible).await
+    run(site, on_blocking_pool(body), of_infallible)
 }
 
 fn of_infallible<T: Serialize>(result: T) -> Outcome {

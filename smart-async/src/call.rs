@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::field::{Empty, display};
+use tracing::instrument::WithSubscriber;
 use tracing::{Instrument, Span};
 
 pub(crate) use self::caller::Caller;
@@ -61,24 +62,32 @@ pub(crate) fn on_blocking_pool<R: Send + 'static>(
 }
 
 /// Runs an annotated function. `conclude` says what its result means to a job.
-pub(crate) async fn run<R: Send + 'static>(
+#[expect(clippy::manual_async_fn, reason = "an async fn holds its arguments twice")]
+pub(crate) fn run<R: Send + 'static>(
     site: &'static CallSite,
     spawn: impl Spawn<R>,
     conclude: fn(R) -> Outcome,
-) -> Reply<R> {
-    let request = CallRequest::current();
-    // The span is made where it is seen.
-    let seen = async move {
-        let span = tracing::debug_span!(
-            "call",
-            tool = site.tool,
-            job_id = Empty,
-            outcome = Empty,
-            elapsed_seconds = Empty
-        );
-        race(site, request, spawn, conclude).instrument(span).await
-    };
-    observe::watched(seen).await
+) -> impl Future<Output = Reply<R>> + Send {
+    async move {
+        match observe::destination() {
+            None => race(site, spawn, conclude).instrument(span(site)).await,
+            // Boxed, so that the usual case does not carry the unusual one's size along. The span is made where it is seen.
+            Some(dispatch) => {
+                let seen = async { race(site, spawn, conclude).instrument(span(site)).await };
+                Box::pin(seen.with_subscriber(dispatch)).await
+            }
+        }
+    }
+}
+
+fn span(site: &CallSite) -> Span {
+    tracing::debug_span!(
+        "call",
+        tool = site.tool,
+        job_id = Empty,
+        outcome = Empty,
+        elapsed_seconds = Empty
+    )
 }
 
 /// Says how a call went, in its span and in an event.
@@ -90,10 +99,10 @@ fn tell(outcome: &str, elapsed: Duration) {
 
 async fn race<R: Send + 'static>(
     site: &'static CallSite,
-    request: Arc<CallRequest>,
     spawn: impl Spawn<R>,
     conclude: fn(R) -> Outcome,
 ) -> Reply<R> {
+    let request = CallRequest::current();
     if request.caller.has_left() {
         return Reply::Failed(nobody_waits(site.tool));
     }
@@ -104,26 +113,14 @@ async fn race<R: Send + 'static>(
     if site.task_required && !request.takes_tasks && request.reruns.is_none() {
         return Reply::Failed(task_required(site.tool));
     }
-    let context = JobContext::new(
-        site.tool.into(),
-        request.body_token.clone(),
-        request.manager.as_ref().map(JobManager::host),
-    )
-    .with_scope(request.scope.clone());
     // A tool that calls another one of its kind makes a new call with that.
     if let Some(job) = request.reruns.as_ref().filter(|job| job.tool == site.tool)
         && request.became.set(job.id).is_ok()
     {
         // What is rare is boxed, here and below: else each call would carry its size along.
-        return Box::pin(run_again(site, &request, job, context, spawn, conclude)).await;
+        return Box::pin(run_again(site, &request, job, spawn, conclude)).await;
     }
-    if !request.answers.is_empty() {
-        context.desk.give(request.answers.clone());
-    }
-    if request.asks_caller {
-        context.desk.reach(Way::Caller);
-    }
-    let context = Arc::new(context);
+    let context = request.context(site);
     if request.joins_another(site, &context) {
         return Reply::Failed(joined(site.tool));
     }
@@ -189,12 +186,11 @@ async fn run_again<R: Send + 'static>(
     site: &'static CallSite,
     request: &Arc<CallRequest>,
     job: &JobRecord,
-    context: JobContext,
     spawn: impl Spawn<R>,
     conclude: fn(R) -> Outcome,
 ) -> Reply<R> {
     let manager = request.manager().await;
-    let context = context.with_id(job.id).with_attempt(job.attempt);
+    let context = request.new_context(site).with_id(job.id).with_attempt(job.attempt);
     context.desk.recall(&job.questions);
     let origin = request.origin(site);
     manager.resume(origin, context, move |context| Body::new(spawn(context, None), conclude));

@@ -1,5 +1,6 @@
 //! What makes two calls the same.
 
+use std::fmt::{self, Write};
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::LazyLock;
 
@@ -13,9 +14,6 @@ use crate::scope::Scope;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct CallKey(u128);
 
-static STATES: LazyLock<[RandomState; 2]> =
-    LazyLock::new(|| [RandomState::new(), RandomState::new()]);
-
 impl CallKey {
     pub(crate) fn new(
         server: &str,
@@ -23,16 +21,13 @@ impl CallKey {
         tool: &str,
         arguments: Option<&Map<String, Value>>,
     ) -> Self {
-        let [high, low] = STATES.each_ref().map(|state| {
-            let mut hasher = state.build_hasher();
-            (server, scope, tool).hash(&mut hasher);
+        Self::of(|hasher| {
+            (server, scope, tool).hash(hasher);
             // No arguments and empty arguments ask for the same.
             if let Some(arguments) = arguments.filter(|arguments| !arguments.is_empty()) {
-                hash_object(arguments, &mut hasher);
+                hash_object(arguments, hasher);
             }
-            u128::from(hasher.finish())
-        });
-        Self(high << 64 | low)
+        })
     }
 
     /// The key of the same call that says this beside its arguments.
@@ -40,13 +35,36 @@ impl CallKey {
         if beside.is_empty() {
             return self;
         }
+        Self::of(|hasher| {
+            self.hash(hasher);
+            hash_object(beside, hasher);
+        })
+    }
+
+    fn of(say: impl FnOnce(&mut Said)) -> Self {
+        static STATES: LazyLock<[RandomState; 2]> =
+            LazyLock::new(|| [RandomState::new(), RandomState::new()]);
+        let mut said = Said(Vec::with_capacity(256));
+        say(&mut said);
         let [high, low] = STATES.each_ref().map(|state| {
             let mut hasher = state.build_hasher();
-            self.hash(&mut hasher);
-            hash_object(beside, &mut hasher);
+            hasher.write(&said.0);
             u128::from(hasher.finish())
         });
         Self(high << 64 | low)
+    }
+}
+
+/// What is to be hashed, in one piece: hashing many small ones takes several times as long.
+struct Said(Vec<u8>);
+
+impl Hasher for Said {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        0
     }
 }
 
@@ -57,12 +75,11 @@ pub(crate) fn digest(tool: &str, arguments: Option<&Map<String, Value>>) -> Stri
     if let Some(arguments) = arguments.filter(|arguments| !arguments.is_empty()) {
         hash_object(arguments, &mut hasher);
     }
-    hasher
-        .0
-        .finalize()
-        .iter()
-        .take(16)
-        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    let mut text = String::with_capacity(32);
+    for byte in hasher.0.finalize().iter().take(16) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// A hasher without a secret, whose result is taken elsewhere.
@@ -80,13 +97,30 @@ impl Hasher for Stable {
 
 /// Hashes what the object says, whatever the order in which it says it.
 fn hash_object(object: &Map<String, Value>, hasher: &mut impl Hasher) {
-    let mut entries: Vec<_> = object.iter().collect();
-    entries.sort_unstable_by_key(|(name, _)| *name);
-    entries.len().hash(hasher);
-    for (name, value) in entries {
+    object.len().hash(hasher);
+    let each = |(name, value): (&String, &Value)| {
         name.hash(hasher);
         hash_value(value, hasher);
+    };
+    if object.keys().is_sorted() {
+        return object.iter().for_each(each);
     }
+    let mut entries: Vec<_> = object.iter().collect();
+    entries.sort_unstable_by_key(|(name, _)| *name);
+    entries.into_iter().for_each(each);
+}
+
+/// Hashes what would be written, as [`String`] hashes it.
+fn hash_text(value: &impl fmt::Display, hasher: &mut impl Hasher) {
+    struct Into<'a, H>(&'a mut H);
+    impl<H: Hasher> Write for Into<'_, H> {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0.write(text.as_bytes());
+            Ok(())
+        }
+    }
+    let _ = write!(Into(hasher), "{value}");
+    hasher.write_u8(0xff);
 }
 
 fn hash_value(value: &Value, hasher: &mut impl Hasher) {
@@ -94,7 +128,7 @@ fn hash_value(value: &Value, hasher: &mut impl Hasher) {
     match value {
         Value::Null => {}
         Value::Bool(value) => value.hash(hasher),
-        Value::Number(value) => value.to_string().hash(hasher),
+        Value::Number(value) => hash_text(value, hasher),
         Value::String(value) => value.hash(hasher),
         Value::Array(values) => {
             values.len().hash(hasher);

@@ -2,10 +2,12 @@
 //! task-local, so nothing has to be passed, and it can be carried into tasks that the body spawns itself.
 
 pub(crate) mod ask;
+mod cancellation;
 pub(crate) mod desk;
 pub(crate) mod reporter;
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -17,6 +19,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::cancellation::Cancellation;
 use self::desk::Desk;
 use self::reporter::ProgressReporter;
 use crate::job::{JobId, JobScope, ProgressCell};
@@ -32,11 +35,11 @@ const LONG_POLL: Duration = Duration::from_secs(1);
 /// One run of one body, from its spawn to its end; it is there before the run is a job, and if it never becomes one.
 #[derive(Debug)]
 pub(crate) struct JobContext {
-    pub(crate) tool: Arc<str>,
+    pub(crate) tool: Cow<'static, str>,
     pub(crate) began: Instant,
     pub(crate) progress: ProgressCell,
     /// Tells the body that it should stop.
-    pub(crate) cancellation: CancellationToken,
+    pub(crate) cancellation: Cancellation,
     pub(crate) desk: Desk,
     /// In whose house the work runs.
     host: Option<Host>,
@@ -50,15 +53,14 @@ pub(crate) struct JobContext {
 }
 
 impl JobContext {
-    /// `cancellation` is the token that the body sees, which its request may carry already.
-    pub(crate) fn new(tool: Arc<str>, cancellation: CancellationToken, host: Option<Host>) -> Self {
+    pub(crate) fn new(tool: impl Into<Cow<'static, str>>, host: Option<Host>) -> Self {
         Self {
             host,
             scope: None,
-            tool,
+            tool: tool.into(),
             began: Instant::now(),
             progress: ProgressCell::new(),
-            cancellation,
+            cancellation: Cancellation::default(),
             desk: Desk::default(),
             id: OnceLock::new(),
             attempt: 1,
@@ -74,6 +76,11 @@ impl JobContext {
     /// Uses an id that was made before.
     pub(crate) fn with_id(self, id: JobId) -> Self {
         Self { id: OnceLock::from(id), ..self }
+    }
+
+    /// The body is told to stop by this token, which its request carries already.
+    pub(crate) fn with_token(self, token: CancellationToken) -> Self {
+        Self { cancellation: token.into(), ..self }
     }
 
     /// The work is somebody's.
@@ -160,7 +167,7 @@ async fn warn_of_long_polls<F: Future>(body: F) -> F::Output {
         let polled: Poll<F::Output> = body.as_mut().poll(context);
         let took = began.elapsed();
         if took > LONG_POLL && !WARNED.swap(true, Ordering::Relaxed) {
-            let tool = CONTEXT.try_with(|context| Arc::clone(&context.tool)).unwrap_or_else(|_| "?".into());
+            let tool = CONTEXT.try_with(|context| context.tool.clone()).unwrap_or_default();
             tracing::warn!(
                 %tool, seconds = took.as_secs_f64(),
                 "the body held its thread without an await; annotate it with `blocking`, or use spawn_blocking in it"
@@ -225,7 +232,7 @@ impl CurrentJob {
 
     /// The token that is cancelled when this work is asked to stop, for code that takes one.
     pub fn cancellation_token(&self) -> CancellationToken {
-        self.0.cancellation.clone()
+        self.0.cancellation.token().clone()
     }
 
     /// Runs `future` as part of this work, wherever it is spawned.
@@ -284,7 +291,7 @@ mod tests {
     use crate::job::Progress;
 
     fn context() -> Arc<JobContext> {
-        Arc::new(JobContext::new("test".into(), CancellationToken::new(), None))
+        Arc::new(JobContext::new("test", None))
     }
 
     #[tokio::test]

@@ -64,6 +64,7 @@ mod call_site;
 mod clock;
 mod context;
 mod env_vars;
+mod head_start;
 mod hosts;
 pub mod job;
 pub mod manager;

@@ -213,7 +213,7 @@ impl JobManager {
     /// [`make_global`](Self::make_global) set, else one that is opened at the first call as by
     /// [`open_or_memory`](Self::open_or_memory).
     pub async fn global() -> Self {
-        GLOBAL.get_or_init(Self::open_or_memory).await.clone()
+        GLOBAL.get_or_init(|| Box::pin(Self::open_or_memory())).await.clone()
     }
 
     /// Makes this the [`global`](Self::global) manager.
@@ -267,7 +267,8 @@ impl JobManager {
 
     /// Waits until the jobs of an earlier life of this server are accounted for. Every method waits for it.
     pub(crate) async fn ready(&self) {
-        self.inner.recovered.get_or_init(|| recovery::recover(self)).await;
+        // Boxed: every method would carry its size along, and it is done once.
+        self.inner.recovered.get_or_init(|| Box::pin(recovery::recover(self))).await;
     }
 
     /// The store.

@@ -5,6 +5,7 @@ mod access;
 mod annotated;
 mod call_again;
 mod callers;
+mod capabilities;
 mod catalogue;
 mod clients;
 mod outcome;

@@ -25,23 +25,11 @@ static ON_STDERR: LazyLock<Option<Dispatch>> = LazyLock::new(|| {
 
 /// Where the events of what is started here have to go: to stderr, if somebody wants to see them and nobody else shows
 /// them; where they go already, if they do. `None` where nobody asked for anything.
-fn destination() -> Option<Dispatch> {
+pub(crate) fn destination() -> Option<Dispatch> {
     let on_stderr = ON_STDERR.as_ref()?;
     Some(get_default(|current| {
         if current.is::<NoSubscriber>() { on_stderr.clone() } else { current.clone() }
     }))
-}
-
-/// Runs `future` where its events are seen.
-pub(crate) async fn watched<F: Future + Send>(future: F) -> F::Output
-where
-    F::Output: Send,
-{
-    match destination() {
-        // Boxed, so that the usual case does not carry the unusual one's size along.
-        Some(dispatch) => Box::pin(future.with_subscriber(dispatch)).await,
-        None => future.await,
-    }
 }
 
 /// Makes of a future one whose events are seen, for whoever else spawns it.

@@ -1,8 +1,9 @@
 //! Whoever waits for the answer of a call, how they may leave, and what becomes of the work then.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 
 use crate::call_site::{CallSite, OnCancel, OnDisconnect};
@@ -11,13 +12,15 @@ use crate::call_site::{CallSite, OnCancel, OnDisconnect};
 /// at all: the SDK hands both over in one step.
 const REASON_GRACE: Duration = Duration::from_millis(250);
 
-/// Whoever waits for the answer of a call.
+/// Whoever waits for the answer of a call. By default it is somebody of whom nothing is known: who can only drop the call.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Caller {
+pub(crate) struct Caller(Option<Arc<Known>>);
+
+#[derive(Debug)]
+struct Known {
     left: CancellationToken,
     /// Why the caller cancelled, once it said so.
-    reason: Arc<OnceLock<Option<String>>>,
-    said: CancellationToken,
+    reason: SetOnce<Option<String>>,
 }
 
 /// How a caller left.
@@ -32,32 +35,35 @@ pub(crate) enum Departure {
 impl Caller {
     /// A caller that is gone when `left` is cancelled.
     pub(crate) fn new(left: CancellationToken) -> Self {
-        Self { left, ..Self::default() }
+        Self(Some(Arc::new(Known { left, reason: SetOnce::new() })))
     }
 
-    /// Takes the caller's notification that it cancels the request.
+    /// Takes the caller's notification that it cancels the request. The first one counts.
     pub(crate) fn cancels(&self, reason: Option<String>) {
-        if self.reason.set(reason).is_ok() {
-            self.said.cancel();
+        if let Some(known) = &self.0 {
+            let _ = known.reason.set(reason);
         }
     }
 
     pub(crate) fn has_left(&self) -> bool {
-        self.left.is_cancelled()
+        self.0.as_ref().is_some_and(|known| known.left.is_cancelled())
     }
 
     /// Waits until the caller leaves.
     pub(crate) async fn left(&self) {
-        self.left.cancelled().await;
+        match &self.0 {
+            Some(known) => known.left.cancelled().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Waits until the caller leaves, and a moment for why.
     pub(crate) async fn departure(&self) -> Departure {
-        self.left().await;
-        let _ = tokio::time::timeout(REASON_GRACE, self.said.cancelled()).await;
-        match self.reason.get() {
-            Some(reason) => Departure::Cancelled { reason: reason.clone() },
-            None => Departure::Disconnected,
+        let Some(known) = &self.0 else { return std::future::pending().await };
+        known.left.cancelled().await;
+        match tokio::time::timeout(REASON_GRACE, known.reason.wait()).await {
+            Ok(reason) => Departure::Cancelled { reason: reason.clone() },
+            Err(_) => Departure::Disconnected,
         }
     }
 }
@@ -99,8 +105,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_reason_that_comes_a_moment_later_counts() {
-        let (left, caller) = (CancellationToken::new(), Caller::default());
-        let caller = Caller { left: left.clone(), ..caller };
+        let left = CancellationToken::new();
+        let caller = Caller::new(left.clone());
         let other = caller.clone();
         left.cancel();
         let (departure, ()) = tokio::join!(caller.departure(), async {

@@ -1,6 +1,7 @@
 //! A call whose caller waits: the race of its body against its budget, its deadline, its caller's patience and the end
 //! of the server. Exactly one of them decides.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::budget;
 use crate::call_site::CallSite;
 use crate::context::JobContext;
 use crate::context::desk::Way;
+use crate::head_start::head_start;
 use crate::job::{JobStatus, Outcome};
 use crate::manager::{
     Adopted, Body, InlineCompletion, JobManager, Left, LiveJob, Running, Unfinished, panic_message,
@@ -77,18 +79,28 @@ impl<R: Send + 'static> OpenCall<R> {
 
     /// Waits for the answer.
     pub(super) async fn answer(mut self, budget: Duration) -> Reply<R> {
-        match self.wait(budget, true).await {
-            // Most calls never come here, and need not carry its size along.
+        if let Some(body) = &mut self.body
+            && let Some(ended) = head_start(Pin::new(body)).await
+        {
+            return self.ended(ended);
+        }
+        // Work of microseconds never comes here, and need not carry its size along.
+        Box::pin(self.answer_later(budget)).await
+    }
+
+    async fn answer_later(mut self, budget: Duration) -> Reply<R> {
+        match self.wait(self.context.began.checked_add(budget), true).await {
+            // Neither do most of the others come here.
             Woken::TimeOver => Box::pin(self.detach(Because::TimeOver(budget))).await,
             Woken::Asks => Box::pin(self.detach(Because::Asks)).await,
             woken => self.end(woken).await,
         }
     }
 
-    /// Waits for the body, but for `time` at most, and for nobody who is not there any more; where it `may_ask`, also until it
-    /// asks something that only a job can ask.
-    async fn wait(&mut self, time: Duration, may_ask: bool) -> Woken<R> {
-        let (deadline, over) = (self.deadline(), Instant::now().checked_add(time));
+    /// Waits for the body, but until `over` at most, and for nobody who is not there any more; where it `may_ask`, also until
+    /// it asks something that only a job can ask.
+    async fn wait(&mut self, over: Option<Instant>, may_ask: bool) -> Woken<R> {
+        let deadline = self.deadline();
         let Some(body) = self.body.as_mut() else { return Woken::Halted };
         tokio::select! {
             // The result is looked at first: when it is there, nothing else counts.
@@ -119,7 +131,7 @@ impl<R: Send + 'static> OpenCall<R> {
             );
         }
         loop {
-            let pause = if can_keep {
+            let again = if can_keep {
                 match self.adopt(&manager).await {
                     Adopting::Adopted(adopted) => {
                         return self.hand_over(&manager, adopted, because);
@@ -130,13 +142,13 @@ impl<R: Send + 'static> OpenCall<R> {
                             tool = self.site.tool, %error,
                             "a call was to become a job that could not be stored; waiting on, and trying again"
                         );
-                        backoff.next()
+                        Instant::now().checked_add(backoff.next())
                     }
                 }
             } else {
-                Duration::MAX
+                None
             };
-            match self.wait(pause, !can_keep).await {
+            match self.wait(again, !can_keep).await {
                 Woken::TimeOver => {}
                 Woken::Asks => self.context.desk.reach(Way::Nobody),
                 woken => return self.end(woken).await,
@@ -208,6 +220,36 @@ impl<R: Send + 'static> OpenCall<R> {
         })
     }
 
+    /// Answers a call whose body has ended.
+    fn ended(mut self, ended: Result<R, Unfinished>) -> Reply<R> {
+        self.body = None;
+        let tool = self.site.tool;
+        let elapsed = self.context.began.elapsed();
+        match ended {
+            Ok(result) => {
+                tell("answered inline", elapsed);
+                if let Some(target) = self.site.state {
+                    let completion = InlineCompletion::new(target, tool, self.context.id());
+                    let _ = self.request.completed.set(completion);
+                }
+                Reply::Inline(result)
+            }
+            Err(Unfinished::Panicked(panic)) => {
+                let message = format!("{tool} panicked: {}", panic_message(&*panic));
+                tell("panicked", elapsed);
+                // The caller is told; a log is read by others.
+                if self.site.redact {
+                    tracing::error!("{tool} panicked; what it said is not shown (redact)");
+                } else {
+                    tracing::error!("{message}");
+                }
+                Reply::Failed(CallError::new(CallErrorKind::Panic, tool, message))
+            }
+            // Only the end of the runtime aborts a body whose call is open.
+            Err(Unfinished::Aborted) => Reply::Failed(stopping(tool)),
+        }
+    }
+
     /// Answers a call that did not outlive its budget, or whose caller does not wait for it.
     async fn end(mut self, woken: Woken<R>) -> Reply<R> {
         let tool = self.site.tool;
@@ -218,29 +260,7 @@ impl<R: Send + 'static> OpenCall<R> {
                 if let Some(adopting) = self.adopting.take() {
                     Box::pin(self.take_back(async { adopting.await.ok()?.ok() })).await;
                 }
-                match ended {
-                    Ok(result) => {
-                        tell("answered inline", elapsed);
-                        if let Some(target) = self.site.state {
-                            let completion = InlineCompletion::new(target, tool, self.context.id());
-                            let _ = self.request.completed.set(completion);
-                        }
-                        return Reply::Inline(result);
-                    }
-                    Err(Unfinished::Panicked(panic)) => {
-                        let message = format!("{tool} panicked: {}", panic_message(&*panic));
-                        tell("panicked", elapsed);
-                        // The caller is told; a log is read by others.
-                        if self.site.redact {
-                            tracing::error!("{tool} panicked; what it said is not shown (redact)");
-                        } else {
-                            tracing::error!("{message}");
-                        }
-                        CallError::new(CallErrorKind::Panic, tool, message)
-                    }
-                    // Only the end of the runtime aborts a body whose call is open.
-                    Err(Unfinished::Aborted) => stopping(tool),
-                }
+                return self.ended(ended);
             }
             Woken::DeadlineOver => {
                 self.stop_body();

@@ -13,6 +13,7 @@ use super::caller::Caller;
 use crate::call_key::CallKey;
 use crate::call_site::CallSite;
 use crate::context::JobContext;
+use crate::context::desk::Way;
 use crate::hosts::Patience;
 use crate::job::{JobId, JobRecord, JobScope, Progress, Rerun};
 use crate::manager::{
@@ -58,8 +59,8 @@ pub(crate) struct CallRequest {
     pub(crate) caller: Caller,
     /// How to follow a job.
     pub(crate) follow_up: Arc<FollowUp>,
-    /// What tells the body to stop; its request carries the same token.
-    pub(crate) body_token: CancellationToken,
+    /// What tells the body to stop, where its request carries it too.
+    pub(crate) body_token: Option<CancellationToken>,
     /// The job that the call became, once it did.
     pub(crate) became: OnceLock<JobId>,
     /// The work that the call began, for a caller that follows it; filled only where one does.
@@ -93,16 +94,6 @@ impl CallRequest {
 
     /// A request of which nothing is known but, perhaps, whose jobs it makes.
     pub(crate) fn unknown(manager: Option<JobManager>) -> Self {
-        Self::of(manager, Caller::default(), FollowUp::usual(), CancellationToken::new())
-    }
-
-    /// A request of this caller, who is told of jobs in these words and whose body is stopped by this token.
-    pub(crate) fn of(
-        manager: Option<JobManager>,
-        caller: Caller,
-        follow_up: Arc<FollowUp>,
-        body_token: CancellationToken,
-    ) -> Self {
         Self {
             manager,
             open: None,
@@ -117,15 +108,37 @@ impl CallRequest {
             shares: None,
             leads: OnceLock::new(),
             joins: OnceLock::new(),
-            caller,
-            follow_up,
-            body_token,
+            caller: Caller::default(),
+            follow_up: FollowUp::usual(),
+            body_token: None,
             became: OnceLock::new(),
             followed: None,
             arguments: None,
             carrier: None,
             reruns: None,
             completed: OnceLock::new(),
+        }
+    }
+
+    /// The context that the body of this call runs in.
+    pub(super) fn context(&self, site: &'static CallSite) -> Arc<JobContext> {
+        let context = self.new_context(site);
+        if !self.answers.is_empty() {
+            context.desk.give(self.answers.clone());
+        }
+        if self.asks_caller {
+            context.desk.reach(Way::Caller);
+        }
+        Arc::new(context)
+    }
+
+    /// The same without what concerns the caller of an open call.
+    pub(super) fn new_context(&self, site: &'static CallSite) -> JobContext {
+        let host = self.manager.as_ref().map(JobManager::host);
+        let context = JobContext::new(site.tool, host).with_scope(self.scope.clone());
+        match &self.body_token {
+            Some(token) => context.with_token(token.clone()),
+            None => context,
         }
     }
 

@@ -5,8 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 use super::admission::Adoption;
 use super::body::Body;
 use super::{Error, JobManager};
@@ -133,13 +131,9 @@ impl JobManager {
     pub async fn submit(&self, request: JobRequest, work: impl Job) -> Result<JobId, Error> {
         let JobRequest { id, mut adoption } = request;
         adoption.scope = adoption.scope.or_else(context::current_scope);
-        let context = JobContext::new(
-            adoption.tool.as_str().into(),
-            CancellationToken::new(),
-            Some(self.host()),
-        )
-        .with_id(id)
-        .with_scope(adoption.scope.clone());
+        let context = JobContext::new(adoption.tool.clone(), Some(self.host()))
+            .with_id(id)
+            .with_scope(adoption.scope.clone());
         let start = |context: &Arc<JobContext>| {
             let current = CurrentJob::new(Arc::clone(context));
             Body::new(

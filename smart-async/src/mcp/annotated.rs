@@ -1,7 +1,6 @@
 //! A call of an annotated tool, from its arguments to its answer: as a new call, or as one that comes back to work that
 //! runs already.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,128 +11,140 @@ use serde_json::{Map, Value};
 use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 
+use super::capabilities::Client;
 use super::outcome;
 use super::peer_requests::carrier;
 use super::progress::{Listener, followed};
-use super::questions::{
-    Asked, Round, beside, can_be_asked, can_be_asked_all, digest, input_required,
-};
+use super::questions::{Asked, Round, beside, can_be_asked_all, digest, input_required};
 use super::server::JobServer;
-use super::tasks::{created, takes_tasks};
+use super::tasks::created;
 use super::tools::answer::in_band_error;
 use super::wishes::{Annotated, Wishes};
 use crate::budget;
 use crate::call::{CallRequest, Caller};
 use crate::call_key::CallKey;
 use crate::hosts::Patience;
-use crate::job::{JobRecord, kept};
+use crate::job::{JobId, JobRecord, kept};
 use crate::manager::{Error, InlineCompletion, Left, LiveJob, WaitFor};
 use crate::reply::JobTicket;
 use crate::{clock, observe};
 
 impl<S: ServerHandler> JobServer<S> {
-    pub(super) async fn call_annotated(
+    /// A call of an annotated tool. What is rare is boxed, and so is the tool itself: memory for a small future is cheap.
+    #[expect(clippy::manual_async_fn, reason = "an async fn holds its arguments twice")]
+    pub(super) fn call_annotated(
         &self,
         annotated: Annotated,
         mut request: CallToolRequestParams,
         mut context: RequestContext<RoleServer>,
         caller: Caller,
-    ) -> Result<CallToolResponse, ErrorData> {
-        let wishes = match Wishes::take(annotated, request.arguments.as_mut()) {
-            Ok(wishes) => wishes,
-            Err(answer) => return Ok(answer.into()),
-        };
-        let round = match request.request_state {
-            Some(_) => Box::pin(Round::of(&mut request, self.access(&context))).await?,
-            None => None,
-        };
-        let client = rounds_with(&context);
-        let retry = client.as_ref().map(|_| digest(&request));
-        let as_task = takes_tasks(&context);
-        let patience = self.patience(&context);
-        let mut listener = Listener::of(&context);
-        let carrier = carrier(&context);
-        let can_be_asked = can_be_asked(&context);
-        let (server, scope) = (std::any::type_name::<S>(), self.opened.scope(&context));
-        let key = CallKey::new(server, &scope, &request.name, request.arguments.as_ref())
-            .with(&beside_arguments(&request));
-        let follower = Follower {
-            caller: &caller,
-            at_once: wishes.async_mode,
-            as_task,
-            client: client.as_ref(),
-            retry: retry.as_deref(),
-            patience,
-        };
-        if let Some(round) = round {
-            // Rare, and large: every call would carry it.
-            return Box::pin(self.go_on(&mut listener, &round, follower)).await;
-        }
-        // What answers a question is no new call, and the same as another that answers it so.
-        let is_new = request.input_responses.is_none() && request.request_state.is_none();
-        if let Some(live) = self.manager.live().called(key)
-            && follower.may_have(&live)
-        {
-            return Box::pin(self.follow(&mut listener, &live, follower)).await;
-        }
-        // The request's own token fires when the answer goes out; the body's has to outlive the ticket.
-        let body_token = CancellationToken::new();
-        context.ct = body_token.clone();
-        let call = Arc::new(CallRequest {
-            open: Some(self.manager.open_call()),
-            async_mode: wishes.async_mode,
-            takes_tasks: as_task,
-            answers: request.input_responses.clone().unwrap_or_default(),
-            asks_caller: can_be_asked.is_some(),
-            patience,
-            label: wishes.label,
-            scope: scope.mark(),
-            key: Some(key),
-            shares: is_new.then(|| request.name.clone()),
-            followed: (listener.is_some() || can_be_asked.is_some()).then(SetOnce::new),
-            carrier,
-            arguments: annotated.rerun.then(|| request.arguments.clone().unwrap_or_default()),
-            ..CallRequest::of(
-                Some(self.manager.clone()),
-                caller.clone(),
-                self.names.follow_up(),
-                body_token,
-            )
-        });
-        let asked = Asked::of(&context);
-        // By reference from here on: whatever takes a future by value holds a copy of its size.
-        let answer = pin!(Arc::clone(&call).serve(self.inner().call_tool(request, context)));
-        let answer = pin!(beside(can_be_asked, &call, asked, answer));
-        let answer = followed(&mut listener, || call.progress(), answer).await;
-        if let Some(live) = call.joins.get() {
-            return Box::pin(self.follow(&mut listener, live, follower)).await;
-        }
-        let leads = call.leads.get();
-        if let Some(lead) = leads.filter(|_| call.became.get().is_none()) {
-            lead.answered(&outcome::of_answer(&answer));
-        }
-        if let Some(completion) = call.completed.get() {
-            self.hydrate_inline(completion, &answer).await;
-        }
-        if let Some(live) = call.became.get().and_then(|id| self.manager.live().get(*id)) {
-            if caller.has_left() {
-                // Who leads is counted from the beginning; of work that is being stopped nothing is left to say.
-                if leads.is_some() || live.attached() {
-                    self.ticket_was_lost(&live, &caller).await;
+    ) -> impl Future<Output = Result<CallToolResponse, ErrorData>> + Send {
+        async move {
+            let wishes = match Wishes::take(annotated, request.arguments.as_mut()) {
+                Ok(wishes) => wishes,
+                Err(answer) => return Ok(answer.into()),
+            };
+            let client = Client::of(&context);
+            let retry = client.can_be_asked_in_rounds().map(|_| digest(&request));
+            let mut listener = Listener::of(&context);
+            let follower = Follower {
+                caller: &caller,
+                at_once: wishes.async_mode,
+                as_task: client.takes_tasks(),
+                client: client.can_be_asked_in_rounds(),
+                retry: retry.as_deref(),
+                patience: self.patience(&context),
+            };
+            if request.request_state.is_some()
+                && let Some(round) =
+                    Box::pin(Round::of(&mut request, self.access(&context))).await?
+            {
+                return Box::pin(self.go_on(&mut listener, &round, follower)).await;
+            }
+            let (key, scope) = {
+                let (server, scope) = (std::any::type_name::<S>(), self.opened.scope(&context));
+                let key = CallKey::new(server, &scope, &request.name, request.arguments.as_ref());
+                (key.with(&beside_arguments(&request)), scope.mark())
+            };
+            if let Some(live) = self.manager.live().called(key)
+                && follower.may_have(&live)
+            {
+                return Box::pin(self.follow(&mut listener, &live, follower)).await;
+            }
+            // The request's own token fires when the answer goes out; the body's has to outlive the ticket.
+            let body_token = CancellationToken::new();
+            context.ct = body_token.clone();
+            // What answers a question is no new call, and the same as another that answers it so.
+            let is_new = request.input_responses.is_none() && request.request_state.is_none();
+            let asked = client.can_be_asked().map(|can| Box::new(Asked::of(can, &context)));
+            let call = Arc::new(CallRequest {
+                open: Some(self.manager.open_call()),
+                async_mode: wishes.async_mode,
+                takes_tasks: follower.as_task,
+                answers: request.input_responses.clone().unwrap_or_default(),
+                asks_caller: asked.is_some(),
+                patience: follower.patience,
+                label: wishes.label,
+                scope,
+                key: Some(key),
+                shares: is_new.then(|| request.name.clone()),
+                followed: (listener.is_some() || asked.is_some()).then(SetOnce::new),
+                carrier: carrier(&client, &context),
+                arguments: annotated.rerun.then(|| request.arguments.clone().unwrap_or_default()),
+                caller: caller.clone(),
+                follow_up: self.names.follow_up(),
+                body_token: Some(body_token),
+                ..CallRequest::unknown(Some(self.manager.clone()))
+            });
+            let tool = Box::pin(Arc::clone(&call).serve(self.inner().call_tool(request, context)));
+            let progress = || call.progress();
+            let answer = match asked {
+                None => followed(&mut listener, progress, tool).await,
+                Some(asked) => {
+                    let asking = Box::pin(beside(&asked, &call, tool));
+                    followed(&mut listener, progress, asking).await
                 }
-            } else if leads.is_some() {
+            };
+            if let Some(live) = call.joins.get() {
+                return Box::pin(self.follow(&mut listener, live, follower)).await;
+            }
+            let leads = call.leads.get();
+            if let Some(lead) = leads.filter(|_| call.became.get().is_none()) {
+                lead.answered(&outcome::of_answer(&answer));
+            }
+            if let Some(completion) = call.completed.get() {
+                Box::pin(self.hydrate_inline(completion, &answer)).await;
+            }
+            match call.became.get() {
+                Some(id) => Box::pin(self.became_job(*id, &call, follower, answer)).await,
+                None => answer,
+            }
+        }
+    }
+
+    /// The answer of a call that became a job: its ticket, or what this client takes in place of one.
+    async fn became_job(
+        &self,
+        id: JobId,
+        call: &CallRequest,
+        follower: Follower<'_>,
+        answer: Result<CallToolResponse, ErrorData>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        if let Some(live) = self.manager.live().get(id) {
+            let leads = call.leads.get().is_some();
+            if follower.caller.has_left() {
+                // Who leads is counted from the beginning; of work that is being stopped nothing is left to say.
+                if leads || live.attached() {
+                    self.ticket_was_lost(&live, follower.caller).await;
+                }
+            } else if leads {
                 live.delivered();
             }
         }
-        match call.became.get() {
-            Some(id) if answer.is_ok() => {
-                // Where the store cannot be read, the ticket says the same.
-                let job = self.manager.status(*id).await.ok();
-                let better = job.and_then(|job| self.beyond_ticket(&job, follower));
-                better.map_or(answer, Ok)
-            }
-            _ => answer,
-        }
+        // Where the store cannot be read, the ticket says the same.
+        let job = self.manager.status(id).await.ok().filter(|_| answer.is_ok());
+        let better = job.and_then(|job| self.beyond_ticket(&job, follower));
+        better.map_or(answer, Ok)
     }
 
     /// What this client is answered in place of a ticket: a task, or what the work asks.
@@ -190,7 +201,7 @@ impl<S: ServerHandler> JobServer<S> {
     /// Answers a call as the same one that runs already, and starts no second run. The caller counts as one who waits.
     async fn follow(
         &self,
-        listener: &mut Option<Listener>,
+        listener: &mut Option<Box<Listener>>,
         live: &Arc<LiveJob>,
         follower: Follower<'_>,
     ) -> Result<CallToolResponse, ErrorData> {
@@ -218,7 +229,7 @@ impl<S: ServerHandler> JobServer<S> {
     /// next question or, after the caller's own budget, to its ticket. The work may run in another process.
     async fn go_on(
         &self,
-        listener: &mut Option<Listener>,
+        listener: &mut Option<Box<Listener>>,
         round: &Round,
         follower: Follower<'_>,
     ) -> Result<CallToolResponse, ErrorData> {
@@ -338,12 +349,6 @@ fn beside_arguments(request: &CallToolRequestParams) -> Map<String, Value> {
         beside.insert("state".to_owned(), state.as_str().into());
     }
     beside
-}
-
-/// What a client of 2026-07-28 or later can be asked, in a task or by a call that it makes again with the answer.
-fn rounds_with(context: &RequestContext<RoleServer>) -> Option<ElicitationCapability> {
-    let speaks = context.protocol_version().is_some_and(|version| !version.has_initialize());
-    context.client_capabilities().filter(|_| speaks)?.elicitation
 }
 
 /// A caller that gets the work of the same call, and what it wishes.

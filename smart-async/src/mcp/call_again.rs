@@ -70,7 +70,7 @@ impl<S: ServerHandler> CallsAgain for CallAgain<S> {
             let call = Arc::new(CallRequest {
                 scope: job.scope.clone(),
                 key: Some(key),
-                body_token,
+                body_token: Some(body_token),
                 reruns: Some(Arc::clone(&job)),
                 ..CallRequest::unknown(Some(manager))
             });

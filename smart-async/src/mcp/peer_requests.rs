@@ -15,20 +15,13 @@ use rmcp::model::CallToolResult;
 use rmcp::service::RequestContext;
 use rmcp::task_manager::{TaskManager, TaskOptions};
 
+use super::capabilities::Client;
 use super::clients::came_over_http;
 use crate::manager::{Carrier, Stop};
 
 /// How the body of this call has to be spawned, where a plain spawn would cut it off from its client.
-pub(super) fn carrier(context: &RequestContext<RoleServer>) -> Option<Carrier> {
-    (came_over_http(context) && may_be_asked(context)).then_some(as_part_of_the_request)
-}
-
-/// Whether a server may send requests to this client, and the client said that it answers any.
-fn may_be_asked(context: &RequestContext<RoleServer>) -> bool {
-    context.protocol_version().is_none_or(|version| version.has_initialize())
-        && context.client_capabilities().is_some_and(|client| {
-            client.elicitation.is_some() || client.sampling.is_some() || client.roots.is_some()
-        })
+pub(super) fn carrier(client: &Client, context: &RequestContext<RoleServer>) -> Option<Carrier> {
+    (came_over_http(context) && client.takes_requests()).then_some(as_part_of_the_request)
 }
 
 fn as_part_of_the_request(work: Pin<Box<dyn Future<Output = ()> + Send>>) -> Stop {

@@ -1,7 +1,7 @@
 //! `notifications/progress` for the caller of an open call that asked for them: four a second at most, each further than the
 //! one before, and none once the call is answered.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use rmcp::RoleServer;
@@ -9,6 +9,7 @@ use rmcp::model::{ProgressNotificationParam, ProgressToken};
 use rmcp::service::{Peer, RequestContext};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use crate::head_start::head_start;
 use crate::job::Progress;
 
 /// How often a caller is told of progress at most, and within what time.
@@ -26,10 +27,10 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// The caller of this request, if it wants to be told.
-    pub(super) fn of(context: &RequestContext<RoleServer>) -> Option<Self> {
+    /// The caller of this request, if it wants to be told. Boxed, as it waits in the future of every call.
+    pub(super) fn of(context: &RequestContext<RoleServer>) -> Option<Box<Self>> {
         let token = context.meta.get_progress_token()?;
-        Some(Self { peer: context.peer.clone(), token, told: None })
+        Some(Box::new(Self { peer: context.peer.clone(), token, told: None }))
     }
 
     /// Waits for the answer of an open call, and tells the caller how far it has come meanwhile.
@@ -39,6 +40,18 @@ impl Listener {
         call: F,
     ) -> F::Output {
         let mut call = pin!(call);
+        match head_start(call.as_mut()).await {
+            Some(answer) => answer,
+            // In a place of its own: work of microseconds need not carry its size along.
+            None => Box::pin(self.tell_until(progress, call)).await,
+        }
+    }
+
+    async fn tell_until<F: Future>(
+        &mut self,
+        progress: impl Fn() -> Option<Progress>,
+        mut call: Pin<&mut F>,
+    ) -> F::Output {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -81,7 +94,7 @@ impl Listener {
 
 /// Waits for the answer of an open call, and tells the caller how far it has come, where it wants to be told.
 pub(super) async fn followed<F: Future>(
-    listener: &mut Option<Listener>,
+    listener: &mut Option<Box<Listener>>,
     progress: impl Fn() -> Option<Progress>,
     call: F,
 ) -> F::Output {

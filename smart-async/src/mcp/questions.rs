@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-pub(super) use self::caller::{Asked, beside, can_be_asked};
+pub(super) use self::caller::{Asked, beside};
 pub(super) use self::rounds::{
     Round, answer_all, can_be_asked_all, digest, input_required, open_requests,
 };

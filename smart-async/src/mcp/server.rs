@@ -15,6 +15,7 @@ use tokio::sync::OnceCell;
 use super::access::Access;
 use super::call_again::CallAgain;
 use super::callers::Callers;
+use super::capabilities::patience;
 use super::catalogue::Catalogue;
 use super::clients::Opened;
 use super::schema::describes_object;
@@ -122,7 +123,7 @@ impl<S: ServerHandler> JobServer<S> {
 
     /// How long the host that made this request bears to wait, where that is known.
     pub(super) fn patience(&self, context: &RequestContext<RoleServer>) -> Option<Patience> {
-        self.hosts.patience(&context.client_info()?.name)
+        patience(&self.hosts, context)
     }
 
     /// The jobs, as far as they are there for whoever makes this request.

@@ -23,13 +23,6 @@ use crate::job::{FailureKind, JobFailure, JobId, JobRecord, JobState, JobStatus,
 use crate::manager::{Error, JobManager, why_gone};
 use crate::observe;
 
-/// Whether the client of this request can be answered with a task: it declared the extension, for this request, and speaks
-/// a protocol that has it. Some declare it in the era before and cannot read a task then.
-pub(super) fn takes_tasks(context: &RequestContext<RoleServer>) -> bool {
-    context.protocol_version().is_some_and(|version| !version.has_initialize())
-        && context.client_capabilities().is_some_and(|client| client.supports_tasks())
-}
-
 /// The answer to a call that became a job. The job is on disk by then.
 pub(super) fn created(manager: &JobManager, job: &JobRecord) -> CreateTaskResult {
     CreateTaskResult::new(task(manager, job))

@@ -21,6 +21,7 @@ use serde_json::{Map, Value, json};
 use self::arguments::Arguments;
 pub(super) use self::names::JobToolNames;
 use super::access::Access;
+use super::capabilities::patience;
 use super::clients::scope_of_request;
 use crate::hosts::{Hosts, Patience};
 use crate::manager::JobManager;
@@ -158,8 +159,7 @@ pub fn job_tools<S: Send + Sync + 'static>() -> ToolRouter<S> {
     for tool in JobTool::ALL {
         router.add_route(ToolRoute::new_dyn(tool.definition(""), move |context| {
             let arguments = context.arguments.unwrap_or_default();
-            let client = context.request_context.client_info();
-            let patience = client.and_then(|client| Hosts::default().patience(&client.name));
+            let patience = patience(&Hosts::default(), &context.request_context);
             let scope = scope_of_request(&context.request_context);
             Box::pin(async move {
                 let manager = JobManager::global().await;

@@ -16,72 +16,57 @@ use crate::job::Question;
 use crate::mcp::clients::came_over_http;
 use crate::observe;
 
-/// What the caller can be asked while its call is open, where it can.
-pub(in crate::mcp) fn can_be_asked(
-    context: &RequestContext<RoleServer>,
-) -> Option<ElicitationCapability> {
-    let asks = context.protocol_version().is_none_or(|version| version.has_initialize());
-    context.client_capabilities().filter(|_| asks)?.elicitation
-}
-
 /// Waits for the answer of an open call, and puts what its body asks to the caller meanwhile. What the caller has not answered
 /// by then it may still answer: the question goes on as the job's.
 pub(in crate::mcp) async fn beside<F: Future>(
-    can: Option<ElicitationCapability>,
+    asked: &Asked<'_>,
     call: &CallRequest,
-    asked: Asked,
     answer: F,
 ) -> F::Output {
-    let Some(can) = can else { return answer.await };
-    // In a place of its own: calls of clients that cannot be asked do not carry it.
-    let mut asking = Box::pin(async {
-        let work = call.work().await;
-        ask_all(work, &can, &asked).await;
-    });
     let mut answer = pin!(answer);
     tokio::select! {
         biased;
         answer = &mut answer => return answer,
-        () = &mut asking => {}
+        () = async { ask_all(call.work().await, asked).await } => {}
     }
     answer.await
 }
 
-/// The client of an open call.
-pub(in crate::mcp) struct Asked {
+/// The client of an open call, and what it can be asked.
+pub(in crate::mcp) struct Asked<'a> {
+    can: &'a ElicitationCapability,
     peer: Peer<RoleServer>,
     /// Whether it can be told that a question is void. In a session over HTTP the SDK would send that to another stream.
     can_withdraw: bool,
 }
 
-impl Asked {
-    pub(in crate::mcp) fn of(context: &RequestContext<RoleServer>) -> Self {
-        Self { peer: context.peer.clone(), can_withdraw: !came_over_http(context) }
+impl<'a> Asked<'a> {
+    pub(in crate::mcp) fn of(
+        can: &'a ElicitationCapability,
+        context: &RequestContext<RoleServer>,
+    ) -> Self {
+        Self { can, peer: context.peer.clone(), can_withdraw: !came_over_http(context) }
     }
 }
 
 /// Asks whatever the body asks, for as long as the call is open.
-async fn ask_all(work: &Arc<JobContext>, can: &ElicitationCapability, asked: &Asked) {
+async fn ask_all(work: &Arc<JobContext>, asked: &Asked<'_>) {
     let mut known = Vec::new();
     loop {
         for (key, question) in work.desk.for_caller(&known).await {
             known.push(key.clone());
-            ask_one(work, can, asked, key, question).await;
+            ask_one(work, asked, key, question).await;
         }
     }
 }
 
 /// Asks one question; the answer is waited for elsewhere. Where the caller cannot be asked after all, it becomes a matter of a
 /// job.
-async fn ask_one(
-    work: &Arc<JobContext>,
-    can: &ElicitationCapability,
-    asked: &Asked,
-    key: String,
-    question: Question,
-) {
+async fn ask_one(work: &Arc<JobContext>, asked: &Asked<'_>, key: String, question: Question) {
     let elicitation = match request(&question) {
-        Some(InputRequest::Elicitation(elicitation)) if can_ask(can, &question) => elicitation,
+        Some(InputRequest::Elicitation(elicitation)) if can_ask(asked.can, &question) => {
+            elicitation
+        }
         _ => return work.desk.reach(Way::Job),
     };
     let request = ServerRequest::ElicitRequest(elicitation);

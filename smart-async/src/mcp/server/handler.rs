@@ -79,6 +79,7 @@ macro_rules! pass_on {
 type Context = RequestContext<RoleServer>;
 type Notified = NotificationContext<RoleServer>;
 
+// What is large is boxed throughout: the SDK moves the future of a request about, in the size of the largest one.
 // A method that a later SDK adds would be answered by its default here, instead of by the wrapped server.
 #[deny(clippy::missing_trait_methods)]
 impl<S: ServerHandler> ServerHandler for JobServer<S> {
@@ -144,11 +145,11 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         let access = self.access(&context);
         let cursor = request.as_ref().and_then(|request| request.cursor.as_deref());
         if let Some(after) = cursor.and_then(Cursor::parse) {
-            return resources::page(&access, Some(after)).await;
+            return Box::pin(resources::page(&access, Some(after))).await;
         }
         let mut list = or_nothing(self.inner.list_resources(request, context).await)?;
         if list.next_cursor.is_none() {
-            resources::append_jobs(&access, &mut list).await?;
+            Box::pin(resources::append_jobs(&access, &mut list)).await?;
         }
         Ok(list)
     }
@@ -177,7 +178,8 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         }
         self.begin().await?;
         let follow_up = self.names.follow_up();
-        Ok(resources::read(&self.access(&context), &follow_up, &request.uri).await?.into())
+        let access = self.access(&context);
+        Ok(Box::pin(resources::read(&access, &follow_up, &request.uri)).await?.into())
     }
 
     async fn subscribe(
@@ -189,7 +191,8 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
             return self.inner.subscribe(request, context).await;
         }
         self.begin().await?;
-        let found = resources::find(&self.access(&context), &request.uri).await?;
+        let access = self.access(&context);
+        let found = Box::pin(resources::find(&access, &request.uri)).await?;
         self.subscriptions.subscribe(&self.manager, &context.peer, request.uri, found);
         Ok(())
     }
@@ -281,7 +284,6 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
             return Ok(answer.into());
         }
         match self.catalogue.look_up(&*self.inner, &request.name, &context).await {
-            // In a place of its own: the SDK moves the future of a request about, whatever is requested.
             Some(annotated) => {
                 Box::pin(self.call_annotated(annotated, request, context, caller)).await
             }
@@ -289,7 +291,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
                 let scope = self.opened.scope(&context).mark();
                 let unknown = CallRequest::unknown(Some(self.manager.clone()));
                 let call = Arc::new(CallRequest { scope, ..unknown });
-                call.serve(self.inner.call_tool(request, context)).await
+                Box::pin(call.serve(self.inner.call_tool(request, context))).await
             }
         }
     }
@@ -300,7 +302,8 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         context: Context,
     ) -> Result<GetTaskResult, ErrorData> {
         self.begin().await?;
-        match tasks::get(&self.access(&context), &request.task_id).await {
+        let access = self.access(&context);
+        match Box::pin(tasks::get(&access, &request.task_id)).await {
             Err(error) if self.may_be_inner_task(&error) => {
                 self.inner.get_task(request, context).await
             }
@@ -315,7 +318,8 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
     ) -> Result<(), ErrorData> {
         self.begin().await?;
         let access = self.access(&context);
-        match tasks::update(&access, &request.task_id, &request.input_responses).await {
+        let updating = tasks::update(&access, &request.task_id, &request.input_responses);
+        match Box::pin(updating).await {
             Err(error) if self.may_be_inner_task(&error) => {
                 self.inner.update_task(request, context).await
             }
@@ -329,7 +333,8 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         context: Context,
     ) -> Result<(), ErrorData> {
         self.begin().await?;
-        match tasks::cancel(&self.access(&context), &request.task_id).await {
+        let access = self.access(&context);
+        match Box::pin(tasks::cancel(&access, &request.task_id)).await {
             Err(error) if self.may_be_inner_task(&error) => {
                 self.inner.cancel_task(request, context).await
             }

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::others::Others;
 use crate::manager::Following;
 use crate::mcp::access::Access;
+use crate::mcp::capabilities::Client;
 use crate::mcp::server::JobServer;
 use crate::mcp::tasks;
 
@@ -42,7 +43,7 @@ pub(in crate::mcp) async fn listen_to_tasks<S: ServerHandler>(
     if context.protocol_version().is_none_or(|version| version.has_initialize()) {
         return Err(ErrorData::method_not_found::<SubscriptionsListenRequestMethod>());
     }
-    if !tasks::takes_tasks(&context) {
+    if !Client::of(&context).takes_tasks() {
         return Err(tasks::needs_tasks());
     }
     let wanted = wanted(request)?;
