@@ -14,6 +14,7 @@ mod index;
 mod json_file;
 mod kept;
 mod memory;
+mod small;
 mod table;
 
 use std::fmt;

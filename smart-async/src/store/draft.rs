@@ -104,9 +104,9 @@ impl<'a> Draft<'a> {
     /// Brings the unfinished jobs of `owner` along from another table, where this one lacks them: nobody else may remove
     /// those, so they were lost with a file.
     pub(super) fn bring_along(&mut self, before: &Table, owner: OwnerId) {
-        for job in before.live(None) {
+        for job in before.live(None).filter_map(Kept::record) {
             if job.owner == Some(owner) && !self.has(job.id) {
-                self.changes.insert(job.id, Some(Arc::clone(job)));
+                self.changes.insert(job.id, Some(job));
             }
         }
     }

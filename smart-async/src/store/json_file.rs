@@ -34,6 +34,7 @@ use self::state::{Peek, States};
 use self::view::{Pace, View};
 use self::writer::{Errands, Writer};
 use super::draft::Draft;
+use super::kept::Kept;
 use super::table::Table;
 use super::{Clock, HydratedState, JobStore, Pruned, StoreError, StoreFuture};
 use crate::job::{
@@ -298,7 +299,7 @@ impl JobStore for JsonFileStore {
     fn abandoned(&self, server: String) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
         let unfinished = self.read(move |table| table.unfinished(&server));
         Box::pin(async {
-            let unfinished = unfinished.await?;
+            let unfinished: Vec<_> = unfinished.await?.iter().filter_map(Kept::record).collect();
             if unfinished.is_empty() {
                 return Ok(unfinished);
             }

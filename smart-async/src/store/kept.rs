@@ -1,9 +1,11 @@
-//! A job as a table keeps it. A live one is kept as it is, because it changes and is looked at often. An ended one never
-//! changes: it is kept as its JSON text, which takes a third of the room, is what every file wants of it, and reads back in
-//! a microsecond or two.
+//! A job as a table keeps it. A record is large, as it has room for whatever a job may have, and most have little of that. So
+//! a live one of the usual kind, which changes and is looked at often, is kept in a small form (`small`), of which its record
+//! is made at each look, in a fraction of a microsecond. An ended one never changes: it is kept as its JSON text, which is
+//! what every file wants of it, and reads back in a microsecond or two.
 
 use std::sync::Arc;
 
+use super::small::Small;
 use crate::job::{
     Ended, JobId, JobQuery, JobRecord, JobScope, JobStatus, MalformedRecord, Size, Timestamp,
 };
@@ -47,16 +49,24 @@ struct Marks {
 }
 
 enum Form {
-    Record(Arc<JobRecord>),
+    Held(Box<Held>),
     /// It has no line break, and was read back when it was taken in.
     Text(Box<str>),
+}
+
+/// What is not kept as its text.
+enum Held {
+    /// A live one of the usual kind.
+    Live(Small),
+    /// Any other.
+    Whole(Arc<JobRecord>),
 }
 
 /// Results and tags may be secrets.
 impl std::fmt::Debug for Form {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Record(_) => "Record",
+            Self::Held(_) => "Held",
             Self::Text(_) => "Text",
         })
     }
@@ -69,7 +79,10 @@ impl Kept {
         let length = text.as_ref().map_or(0, String::len);
         let form = match text.filter(|text| stands_for(text, &job)) {
             Some(text) => Form::Text(text.into_boxed_str()),
-            None => Form::Record(Arc::clone(&job)),
+            None => Form::Held(Box::new(match Small::of(&job) {
+                Some(small) => Held::Live(small),
+                None => Held::Whole(Arc::clone(&job)),
+            })),
         };
         Self::in_form(&job, kind, form, length)
     }
@@ -154,27 +167,51 @@ impl Kept {
         })
     }
 
-    /// The record, if it has not ended.
-    pub(super) fn live(&self) -> Option<&Arc<JobRecord>> {
-        match &self.0.form {
-            Form::Record(job) if !self.0.status.is_terminal() => Some(job),
-            _ => None,
-        }
+    /// Where the job stands, if it has not ended, and whether somebody wants it stopped.
+    pub(super) fn live(&self) -> Option<(JobStatus, bool)> {
+        let cancel_requested = match &self.0.form {
+            Form::Text(_) => return None,
+            Form::Held(held) => match &**held {
+                Held::Live(small) => small.cancel_requested,
+                Held::Whole(job) => job.cancel_requested,
+            },
+        };
+        (!self.0.status.is_terminal()).then_some((self.0.status, cancel_requested))
     }
 
     /// The record.
     pub(super) fn record(&self) -> Option<Arc<JobRecord>> {
-        match &self.0.form {
-            Form::Record(job) => Some(Arc::clone(job)),
-            // It was read before it was taken in, so it can be read.
-            Form::Text(text) => match JobRecord::from_text(text) {
-                Ok(job) => Some(Arc::new(job)),
-                Err(error) => {
-                    tracing::error!(job_id = %self.0.id, %error, "failed to read a record again");
-                    None
-                }
-            },
+        let text = match &self.0.form {
+            Form::Text(text) => text,
+            Form::Held(held) => {
+                return Some(match &**held {
+                    Held::Live(small) => Arc::new(self.live_record(small)),
+                    Held::Whole(job) => Arc::clone(job),
+                });
+            }
+        };
+        // It was read before it was taken in, so it can be read.
+        match JobRecord::from_text(text) {
+            Ok(job) => Some(Arc::new(job)),
+            Err(error) => {
+                tracing::error!(job_id = %self.0.id, %error, "failed to read a record again");
+                None
+            }
         }
+    }
+
+    fn live_record(&self, small: &Small) -> JobRecord {
+        let Entry { id, kind, created_at, marks, .. } = &*self.0;
+        let mut job = JobRecord::pending(*id, &*kind.tool, &*kind.server, *created_at);
+        if let Some(marks) = marks.as_deref() {
+            if let Some(label) = &marks.label {
+                job.label = label.as_ref().into();
+            }
+            job.session = marks.session.as_deref().map(Into::into);
+            job.scope.clone_from(&marks.scope);
+        }
+        small.fill(&mut job);
+        job
     }
 
     /// Whether what the job ended with lies in a file of its own.
@@ -184,12 +221,9 @@ impl Kept {
 
     /// Whether the job meets every condition of a query.
     pub(super) fn meets(&self, query: &JobQuery) -> bool {
-        let Entry { kind, status, marks, form, .. } = &*self.0;
+        let Entry { kind, status, marks, .. } = &*self.0;
         // Every condition is named here, so that a new one cannot be forgotten.
         let JobQuery { server, statuses, label, tag, session, scope, limit: _ } = query;
-        if let Form::Record(job) = form {
-            return query.matches(job);
-        }
         let marks = marks.as_deref();
         let own_label = marks.and_then(|marks| marks.label.as_deref()).unwrap_or(&kind.tool);
         let own_session = marks.and_then(|marks| marks.session.as_deref());
@@ -206,7 +240,10 @@ impl Kept {
     /// Writes the record as JSON, in one line.
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         match &self.0.form {
-            Form::Record(job) => serde_json::to_writer(out, &**job),
+            Form::Held(held) => match &**held {
+                Held::Live(small) => serde_json::to_writer(out, &self.live_record(small)),
+                Held::Whole(job) => serde_json::to_writer(out, &**job),
+            },
             Form::Text(text) => {
                 out.extend_from_slice(text.as_bytes());
                 Ok(())
@@ -219,4 +256,67 @@ impl Kept {
 /// than a millisecond, as a program may give them to its records, are not.)
 fn stands_for(text: &str, job: &JobRecord) -> bool {
     text.len() <= LONGEST_TEXT && JobRecord::from_text(text).is_ok_and(|back| back == *job)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::job::{
+        Change, JobEvent, OwnerId, Progress, Question, Rerun, ResultKept, StateTarget,
+    };
+
+    fn at(nanosecond: u32) -> Timestamp {
+        Timestamp::from_timestamp(7, nanosecond).unwrap()
+    }
+
+    /// Whether it is kept in the small form. It comes back in any case.
+    fn is_small(job: &JobRecord) -> bool {
+        let kind = Kind { server: job.server.as_str().into(), tool: job.tool.as_str().into() };
+        let kept = Kept::new(Arc::new(job.clone()), Arc::new(kind));
+        assert!(*kept.record().unwrap() == *job, "{}", job.to_json());
+        let mut text = Vec::new();
+        kept.write(&mut text).unwrap();
+        assert_eq!(text, serde_json::to_vec(job).unwrap());
+        assert_eq!(kept.live(), Some((job.status(), job.cancel_requested)));
+        matches!(&kept.0.form, Form::Held(held) if matches!(**held, Held::Live(_)))
+    }
+
+    #[test]
+    fn a_live_record_comes_back_to_the_last_field() {
+        let plain = JobRecord::pending(JobId::new(), "simulate", "reactor", at(1));
+        let progress = Progress { percentage: Some(7.0), ..Progress::default() };
+        let question = Question::new(json!({"method": "x"}), at(4), at(5));
+        let map = |key: &str| [(key.to_owned(), json!(1))].into_iter().collect();
+        let usual = JobRecord {
+            label: "the night's run".into(),
+            progress: Some(progress),
+            cancel_requested: true,
+            attempt: 3,
+            session: Some("evening".into()),
+            scope: Some(JobScope::of_identity("alice")),
+            owner: Some(OwnerId::new()),
+            ..plain.clone()
+        };
+        for job in [plain, usual.clone()] {
+            assert!(is_small(&job));
+            let running = job.apply(Change::new(JobEvent::Start, at(2))).unwrap();
+            assert!(is_small(&running));
+            let ask = JobEvent::Ask("name".into(), Box::new(question.clone()));
+            assert!(!is_small(&running.apply(Change::new(ask, at(3))).unwrap()));
+        }
+        let tags = [("colour".to_owned(), "red".to_owned())].into();
+        let rerun = Some(Rerun::new(map("days"), 2));
+        let state_target = Some(StateTarget::new("latest", "/a"));
+        for job in [
+            JobRecord { tags, ..usual.clone() },
+            JobRecord { rerun, ..usual.clone() },
+            JobRecord { state_target, ..usual.clone() },
+            JobRecord { unknown_fields: map("shoe_size"), ..usual.clone() },
+            JobRecord { result_kept: ResultKept::InMemory, ..usual },
+        ] {
+            assert!(!is_small(&job));
+        }
+    }
 }

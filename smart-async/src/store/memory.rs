@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::draft::Draft;
+use super::kept::Kept;
 use super::table::Table;
 use super::{Clock, HydratedState, JobStore, Pruned, StoreError, StoreFuture};
 use crate::job::{Change, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune, StateName};
@@ -87,7 +88,8 @@ impl JobStore for MemoryStore {
     fn abandoned(&self, server: String) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
         let unfinished = self.table().unfinished(&server);
         let closed = self.closed.load(Ordering::SeqCst);
-        let others = unfinished.into_iter().filter(|job| closed || job.owner != Some(self.owner));
+        let unfinished = unfinished.iter().filter_map(Kept::record);
+        let others = unfinished.filter(|job| closed || job.owner != Some(self.owner));
         ready(Ok(others.collect()))
     }
 

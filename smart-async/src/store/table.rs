@@ -173,12 +173,12 @@ impl Table {
     }
 
     /// The jobs that have not ended, of one server or of all.
-    pub(super) fn live(&self, server: Option<&str>) -> impl Iterator<Item = &Arc<JobRecord>> {
-        self.index.live(server).filter_map(Kept::live)
+    pub(super) fn live(&self, server: Option<&str>) -> impl Iterator<Item = &Kept> {
+        self.index.live(server)
     }
 
-    /// The jobs of `server` that have not ended.
-    pub(super) fn unfinished(&self, server: &str) -> Vec<Arc<JobRecord>> {
+    /// The jobs of `server` that have not ended. They are to be read where nobody waits for the table.
+    pub(super) fn unfinished(&self, server: &str) -> Vec<Kept> {
         self.live(Some(server)).cloned().collect()
     }
 

@@ -230,8 +230,6 @@ impl Thread {
 fn is_merely_progress(changes: &Changes, before: &Table) -> bool {
     changes.iter().all(|(id, change)| {
         let both = change.as_ref().zip(before.find(*id).and_then(Kept::live));
-        both.is_some_and(|(now, before)| {
-            now.status() == before.status() && now.cancel_requested == before.cancel_requested
-        })
+        both.is_some_and(|(now, before)| (now.status(), now.cancel_requested) == before)
     })
 }
