@@ -13,6 +13,7 @@ mod hydration;
 mod kept_back;
 mod lead;
 mod live;
+mod news;
 mod open_calls;
 mod questions;
 mod readers;
@@ -25,6 +26,7 @@ mod state;
 mod supervisor;
 mod termination;
 mod wait;
+mod watch;
 mod work;
 
 use std::fmt;
@@ -433,6 +435,10 @@ impl JobManager {
 
     pub(crate) fn is_stopping(&self) -> bool {
         self.inner.stopping.is_cancelled()
+    }
+
+    fn is_halted(&self) -> bool {
+        self.inner.halted.is_cancelled()
     }
 
     pub(crate) async fn halted(&self) {

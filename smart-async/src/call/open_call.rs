@@ -345,7 +345,7 @@ impl<R: Send + 'static> OpenCall<R> {
                 context.desk.reach(Way::Nobody);
             }
             let live = live.unwrap_or_else(|| manager.take_in(&adoption, &context));
-            manager.keep(adoption, live, body, adopting).await;
+            manager.keep(adoption, live, body, adopting);
         });
     }
 

@@ -3,9 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
 
+use futures_util::task::AtomicWaker;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -15,11 +18,14 @@ use crate::job::{JobEvent, Question, QuestionStatus};
 /// The questions of one run.
 #[derive(Default)]
 pub(crate) struct Desk {
-    papers: Mutex<Papers>,
+    /// There once something is asked, or may not be: most work asks nothing.
+    papers: Mutex<Option<Box<Papers>>>,
     /// Wakes those who wait for any change.
     changed: Notify,
-    /// Wakes the one who takes the news to the record.
-    news: Notify,
+    /// Something has changed that the record may lack.
+    has_changed: AtomicBool,
+    /// Wakes the one who watches over the work, and takes the news to the record.
+    supervisor: AtomicWaker,
 }
 
 #[derive(Default)]
@@ -33,6 +39,15 @@ struct Papers {
     /// Since when it waits, while it does.
     waits_since: Option<Instant>,
 }
+
+/// The papers of work that has asked nothing.
+static NONE: Papers = Papers {
+    slips: BTreeMap::new(),
+    given: BTreeMap::new(),
+    way: Way::Job,
+    waited: Duration::ZERO,
+    waits_since: None,
+};
 
 /// How those are reached who can answer.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -92,20 +107,27 @@ impl Papers {
 }
 
 impl Desk {
-    fn papers(&self) -> MutexGuard<'_, Papers> {
+    fn papers(&self) -> MutexGuard<'_, Option<Box<Papers>>> {
         self.papers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at what there is.
+    fn look<T>(&self, look: impl FnOnce(&Papers) -> T) -> T {
+        look(self.papers().as_deref().unwrap_or(&NONE))
     }
 
     /// Changes something, and tells everybody who waits for a change.
     fn change<T>(&self, change: impl FnOnce(&mut Papers) -> T) -> T {
         let answer = {
             let mut papers = self.papers();
-            let answer = change(&mut papers);
+            let papers = papers.get_or_insert_default();
+            let answer = change(papers);
             papers.note_time();
             answer
         };
         self.changed.notify_waiters();
-        self.news.notify_one();
+        self.has_changed.store(true, Ordering::Release);
+        self.supervisor.wake();
         answer
     }
 
@@ -114,7 +136,7 @@ impl Desk {
         loop {
             // Waits from here on: a change that comes after the look is not missed.
             let changed = self.changed.notified();
-            if let Some(found) = look(&self.papers()) {
+            if let Some(found) = self.look(&look) {
                 return found;
             }
             changed.await;
@@ -205,24 +227,30 @@ impl Desk {
 
     /// What has become of a question by now, which the record may say a moment later.
     pub(crate) fn status(&self, key: &str) -> Option<QuestionStatus> {
-        let papers = self.papers();
-        let slip = papers.slips.get(key)?;
-        Some(if slip.closing && slip.question.is_open() {
-            QuestionStatus::GivenUp
-        } else {
-            slip.question.status
+        self.look(|papers| {
+            let slip = papers.slips.get(key)?;
+            Some(if slip.closing && slip.question.is_open() {
+                QuestionStatus::GivenUp
+            } else {
+                slip.question.status
+            })
         })
     }
 
     /// What the body waits for.
     pub(crate) fn open(&self) -> BTreeMap<String, Question> {
-        let papers = self.papers();
-        let open = papers.slips.iter().filter(|(_, slip)| slip.asked && slip.question.is_open());
-        open.map(|(key, slip)| (key.clone(), slip.question.clone())).collect()
+        self.look(|papers| {
+            let is_open = |slip: &Slip| slip.asked && slip.question.is_open();
+            let open = papers.slips.iter().filter(|(_, slip)| is_open(slip));
+            open.map(|(key, slip)| (key.clone(), slip.question.clone())).collect()
+        })
     }
 
     /// Says how those are reached who can answer, from now on.
     pub(crate) fn reach(&self, way: Way) {
+        if way == self.look(|papers| papers.way) {
+            return;
+        }
         self.change(|papers| {
             papers.way = way;
             if way == Way::Nobody {
@@ -234,7 +262,7 @@ impl Desk {
     }
 
     pub(crate) fn reaches_nobody(&self) -> bool {
-        self.papers().way == Way::Nobody
+        self.look(|papers| papers.way) == Way::Nobody
     }
 
     /// Waits until there is a question that only a job can ask.
@@ -259,23 +287,24 @@ impl Desk {
         .await
     }
 
-    /// Waits until work has run for longer than it may, that had to end by `deadline` when it began: the clock stands still
-    /// while it waits for an answer.
+    /// When work has run for as long as it may, that had to end by `deadline` when it began: the clock stands still while it
+    /// waits for an answer, and nobody knows when then.
+    pub(crate) fn due(&self, deadline: Instant) -> Option<Instant> {
+        self.look(|papers| match papers.waits_since {
+            Some(_) => None,
+            None => deadline.checked_add(papers.waited),
+        })
+    }
+
+    /// Waits until work has run for longer than it may, that had to end by `deadline` when it began.
     pub(crate) async fn past(&self, deadline: Instant) {
         loop {
             let changed = self.changed.notified();
-            let over = {
-                let papers = self.papers();
-                match papers.waits_since {
-                    Some(_) => None,
-                    None => deadline.checked_add(papers.waited),
-                }
-            };
-            match over {
-                Some(over) => tokio::select! {
+            match self.due(deadline) {
+                Some(due) => tokio::select! {
                     biased;
                     () = changed => {}
-                    () = sleep_until(over) => return,
+                    () = sleep_until(due) => return,
                 },
                 None => changed.await,
             }
@@ -284,11 +313,16 @@ impl Desk {
 
     /// Answers that come with the call: what the body asks under their keys is answered at once, where they fit.
     pub(crate) fn give(&self, answers: BTreeMap<String, Value>) {
-        self.papers().given = answers;
+        if !answers.is_empty() {
+            self.papers().get_or_insert_default().given = answers;
+        }
     }
 
     /// What an earlier run of the work asked, as the record has it.
     pub(crate) fn recall(&self, questions: &BTreeMap<String, Question>) {
+        if questions.is_empty() {
+            return;
+        }
         self.change(|papers| {
             papers.slips.extend(questions.iter().map(|(key, question)| {
                 let (question, recorded) = (question.clone(), Some(question.status));
@@ -299,8 +333,7 @@ impl Desk {
 
     /// Takes in what the record says: answers that came by another process.
     pub(crate) fn learn(&self, questions: &BTreeMap<String, Question>) {
-        let news: Vec<_> = {
-            let papers = self.papers();
+        let news: Vec<_> = self.look(|papers| {
             let is_news =
                 |key: &String| papers.slips.get(key).is_some_and(|slip| slip.question.is_open());
             questions
@@ -310,7 +343,7 @@ impl Desk {
                 })
                 .filter_map(|(key, question)| Some((key.clone(), question.answer.clone()?)))
                 .collect()
-        };
+        });
         for (key, answer) in news {
             self.answer(&key, answer, true);
         }
@@ -318,13 +351,15 @@ impl Desk {
 
     /// The questions as they stand.
     pub(crate) fn questions(&self) -> BTreeMap<String, Question> {
-        let papers = self.papers();
-        papers.slips.iter().map(|(key, slip)| (key.clone(), slip.question.clone())).collect()
+        self.look(|papers| {
+            papers.slips.iter().map(|(key, slip)| (key.clone(), slip.question.clone())).collect()
+        })
     }
 
     /// The record has these questions.
     pub(crate) fn recorded(&self, questions: &BTreeMap<String, Question>) {
         let mut papers = self.papers();
+        let Some(papers) = papers.as_deref_mut() else { return };
         for (key, question) in questions {
             if let Some(slip) = papers.slips.get_mut(key) {
                 slip.recorded = Some(question.status);
@@ -334,7 +369,7 @@ impl Desk {
 
     /// The next thing that the record does not say yet.
     pub(crate) fn news(&self) -> Option<JobEvent> {
-        self.papers().slips.iter().find_map(|(key, slip)| slip.news(key))
+        self.look(|papers| papers.slips.iter().find_map(|(key, slip)| slip.news(key)))
     }
 
     /// The record says so now, or never will.
@@ -383,9 +418,24 @@ impl Desk {
         });
     }
 
-    /// Waits until something has changed since this was asked last, which the record may lack. For one who waits only.
-    pub(crate) async fn has_changed(&self) {
-        self.news.notified().await;
+    /// Whether something has changed since this was asked last, which the record may lack.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.has_changed.swap(false, Ordering::AcqRel)
+    }
+
+    /// Wakes this one from now on where something changes. For the one who watches over the work.
+    pub(crate) fn watch(&self, supervisor: &Waker) {
+        self.supervisor.register(supervisor);
+    }
+
+    /// Nobody watches any more.
+    pub(crate) fn unwatch(&self) {
+        self.supervisor.take();
+    }
+
+    /// Wakes the one who watches over the work, whatever the reason.
+    pub(crate) fn wake_supervisor(&self) {
+        self.supervisor.wake();
     }
 }
 

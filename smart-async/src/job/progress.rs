@@ -150,6 +150,11 @@ impl ProgressCell {
         self.dirty.swap(false, Ordering::AcqRel).then(|| self.read()).flatten()
     }
 
+    /// Whether there was a report since the news were taken last.
+    pub(crate) fn has_news(&self) -> bool {
+        self.dirty.load(Ordering::Acquire)
+    }
+
     /// Says that the news taken last did not reach the store.
     pub(crate) fn put_back(&self) {
         self.dirty.store(true, Ordering::Release);

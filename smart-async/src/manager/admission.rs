@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tracing::Instrument;
 
 use super::body::Body;
 use super::kept_back::{progress_for_the_store, questions_for_the_store};
@@ -122,9 +121,7 @@ impl Adopted {
     pub(crate) fn supervise(mut self, body: Body) {
         if let Some(live) = self.live.take() {
             self.manager.live().insert(&live);
-            let (span, deadline) = (live.span(), live.deadline(self.deadline));
-            let supervision = self.manager.clone().supervise(live, body, deadline);
-            observe::spawn(supervision.instrument(span));
+            self.manager.supervise(live, body, self.deadline, None);
         }
     }
 }
@@ -264,8 +261,7 @@ impl JobManager {
             let live = adoption.live(context);
             manager.live().insert(&live);
             manager.announce(&record);
-            let span = live.span();
-            observe::spawn(manager.launch(live, start, adoption.deadline).instrument(span));
+            manager.launch(live, start, adoption.deadline);
             Ok(record)
         });
         written.await.unwrap_or(Err(Error::Stopping))
@@ -281,27 +277,19 @@ impl JobManager {
 
     /// Keeps work whose caller has left. Where its record cannot be written, the work goes on, its result waits in
     /// memory for the caller's return, and the record is tried again and again.
-    pub(crate) async fn keep(
-        self,
+    pub(crate) fn keep(
+        &self,
         adoption: Adoption,
         live: Arc<LiveJob>,
         body: Body,
         adopting: Option<JoinHandle<Result<Adopted, StoreError>>>,
     ) {
-        let recording = {
-            let (manager, adoption, live) = (self.clone(), adoption.clone(), Arc::clone(&live));
+        let deadline = adoption.deadline;
+        let recorded = {
+            let (manager, live) = (self.clone(), Arc::clone(&live));
             observe::spawn(async move { manager.record_at_last(&adoption, &live, adopting).await })
         };
-        let span = live.span();
-        let keeping = async {
-            let event = self.watch(&live, body, live.deadline(adoption.deadline)).await;
-            live.ends_with(&event);
-            if recording.await.unwrap_or(false) {
-                self.record(&live, event).await;
-            }
-            self.live().remove(&live);
-        };
-        keeping.instrument(span).await;
+        self.supervise(live, body, deadline, Some(recorded));
     }
 
     /// Writes the record of kept work, however long that takes; not where the manager ends first.

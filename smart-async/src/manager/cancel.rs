@@ -68,7 +68,7 @@ impl JobManager {
 
     /// Has a job of this process stopped, without waiting for that.
     pub(crate) fn request_cancel(&self, live: &LiveJob) {
-        live.cancel_requested.cancel();
+        live.request_cancel();
         live.touch();
     }
 

@@ -1,13 +1,12 @@
 //! The jobs that this process runs: what only it knows of them.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::sync::futures::OwnedNotified;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tracing::Span;
 use tracing::field::Empty;
 
@@ -24,18 +23,22 @@ pub(crate) struct Origin {
     pub(crate) key: Option<CallKey>,
 }
 
-/// Work that is a job of this process, or is about to become one.
+/// Work that is a job of this process, or is about to become one. There may be many of them, so it is kept small.
 #[derive(Debug)]
 pub(crate) struct LiveJob {
     pub(crate) context: Arc<JobContext>,
+    /// Wakes those who wait for the next change of the record, and for the end.
+    changed: Notify,
+    /// How often the record has changed.
+    changes: AtomicU32,
     /// Set when somebody wants the job stopped.
-    pub(super) cancel_requested: CancellationToken,
-    /// Wakes those who wait for the next change of the record.
-    changed: Arc<Notify>,
+    cancel_requested: AtomicBool,
+    /// Set while its body is watched over.
+    watched: AtomicBool,
+    /// Set while its news are exchanged with the record.
+    exchanging: AtomicBool,
     /// How it ended, from that moment on: the record may say so later, while the store fails.
     ending: Mutex<Option<Arc<JobEvent>>>,
-    /// Wakes those who wait for that.
-    ended: Notify,
     origin: Option<Origin>,
     delivery: Mutex<Delivery>,
 }
@@ -43,7 +46,7 @@ pub(crate) struct LiveJob {
 /// Who waits for the answer of a call that was made again, and whether one of them has got it.
 #[derive(Debug, Default)]
 struct Delivery {
-    waiting: usize,
+    waiting: u32,
     delivered: bool,
     /// The last one left, and the work is being stopped: nobody can join it any more.
     closed: bool,
@@ -65,10 +68,12 @@ impl LiveJob {
     pub(super) fn new(context: Arc<JobContext>, origin: Option<Origin>) -> Arc<Self> {
         Arc::new(Self {
             context,
-            cancel_requested: CancellationToken::new(),
-            changed: Arc::default(),
+            changed: Notify::new(),
+            changes: AtomicU32::new(0),
+            cancel_requested: AtomicBool::new(false),
+            watched: AtomicBool::new(false),
+            exchanging: AtomicBool::new(false),
             ending: Mutex::default(),
-            ended: Notify::new(),
             origin,
             delivery: Mutex::default(),
         })
@@ -118,7 +123,7 @@ impl LiveJob {
     /// Somebody makes the same call, and waits for its answer from now on. No, where the work is being stopped.
     pub(crate) fn attached(&self) -> bool {
         let mut delivery = self.delivery();
-        let open = !delivery.closed && !self.cancel_requested.is_cancelled();
+        let open = !delivery.closed && !self.is_to_be_cancelled();
         if open {
             delivery.waiting += 1;
         }
@@ -155,14 +160,51 @@ impl LiveJob {
         if keep { Left::Kept } else { Left::Closed }
     }
 
+    /// Has the job stopped.
+    pub(super) fn request_cancel(&self) {
+        self.cancel_requested.store(true, Ordering::Release);
+        self.context.desk.wake_supervisor();
+    }
+
+    /// Whether somebody wants the job stopped.
+    pub(super) fn is_to_be_cancelled(&self) -> bool {
+        self.cancel_requested.load(Ordering::Acquire)
+    }
+
+    /// Whether its body is watched over just now.
+    pub(super) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Acquire)
+    }
+
+    /// Says that its news are being exchanged, until the guard is dropped; `None` where they are already.
+    pub(super) fn exchanges(self: &Arc<Self>) -> Option<Exchanging> {
+        let free = !self.exchanging.swap(true, Ordering::AcqRel);
+        free.then(|| Exchanging(Arc::clone(self)))
+    }
+
     /// Wakes those who wait for a change.
     pub(super) fn touch(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
         self.changed.notify_waiters();
+    }
+
+    /// Waits for the next change, from this call on and not only from the first poll on.
+    fn next_change(self: Arc<Self>) -> impl Future<Output = ()> + Send + 'static {
+        let seen = self.changes.load(Ordering::Acquire);
+        async move {
+            loop {
+                let changed = self.changed.notified();
+                if self.changes.load(Ordering::Acquire) != seen {
+                    return;
+                }
+                changed.await;
+            }
+        }
     }
 
     pub(super) fn ends_with(&self, event: &JobEvent) {
         *self.how_it_ended() = Some(Arc::new(event.clone()));
-        self.ended.notify_waiters();
+        self.changed.notify_waiters();
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -177,7 +219,7 @@ impl LiveJob {
     pub(crate) async fn ending(&self) -> Arc<JobEvent> {
         loop {
             // Waits from here on: an end that comes after the look is not missed.
-            let ended = self.ended.notified();
+            let ended = self.changed.notified();
             if let Some(event) = self.how_it_ended().clone() {
                 return event;
             }
@@ -186,10 +228,47 @@ impl LiveJob {
     }
 }
 
+/// A job whose body is watched over, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Watched(Arc<LiveJob>);
+
+impl Watched {
+    pub(super) const fn job(&self) -> &Arc<LiveJob> {
+        &self.0
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.0.watched.store(false, Ordering::Release);
+        self.0.context.desk.unwatch();
+    }
+}
+
+/// A job whose news are exchanged with the record, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Exchanging(Arc<LiveJob>);
+
+impl Exchanging {
+    pub(super) const fn job(&self) -> &Arc<LiveJob> {
+        &self.0
+    }
+}
+
+impl Drop for Exchanging {
+    fn drop(&mut self) {
+        self.0.exchanging.store(false, Ordering::Release);
+    }
+}
+
 /// The live jobs by id; and by what was called, those that the same call gets: the ones whose ticket never reached a
 /// caller, and the ones that calls share, these from the beginning of the call on.
 #[derive(Debug, Default)]
-pub(crate) struct LiveJobs(Mutex<Jobs>);
+pub(crate) struct LiveJobs {
+    jobs: Mutex<Jobs>,
+    /// Whether somebody looks from time to time for what is new of those that are watched over.
+    ticks: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct Jobs {
@@ -199,7 +278,45 @@ struct Jobs {
 
 impl LiveJobs {
     fn jobs(&self) -> MutexGuard<'_, Jobs> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that the body of a job is watched over from now on.
+    pub(super) fn watch(&self, job: Arc<LiveJob>) -> Watched {
+        // Under the lock: whoever finds nobody watched over stops looking, and does not miss this one.
+        let _jobs = self.jobs();
+        job.watched.store(true, Ordering::Release);
+        Watched(job)
+    }
+
+    /// The jobs whose bodies are watched over. Where there is none, nobody looks any more.
+    pub(super) fn watched(&self) -> Vec<Arc<LiveJob>> {
+        let jobs = self.jobs();
+        let watched: Vec<_> =
+            jobs.by_id.values().filter(|job| job.is_watched()).map(Arc::clone).collect();
+        if watched.is_empty() {
+            self.ticks.store(false, Ordering::Release);
+        }
+        watched
+    }
+
+    /// Whether somebody has to begin to look, who is from now on said to do so.
+    pub(super) fn begins_to_tick(&self) -> bool {
+        !self.ticks.load(Ordering::Acquire) && !self.ticks.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whoever looked is gone, with the runtime that it ran on. Those who watch over a body see to it that another one looks.
+    pub(super) fn ticks_no_more(&self) {
+        self.ticks.store(false, Ordering::Release);
+        self.wake_supervisors();
+    }
+
+    /// Wakes those who watch over a body: something has changed for all of them.
+    pub(super) fn wake_supervisors(&self) {
+        let jobs: Vec<_> = self.jobs().by_id.values().map(Arc::clone).collect();
+        for job in jobs {
+            job.context.desk.wake_supervisor();
+        }
     }
 
     pub(super) fn insert(&self, job: &Arc<LiveJob>) {
@@ -218,8 +335,8 @@ impl LiveJobs {
 
     /// Waits for the next change of a live job, from this call on and not only from the first poll on. That the job is let
     /// go of is one: it is told of after the job was removed, so whoever finds it here is told.
-    pub(super) fn next_change(&self, id: JobId) -> Option<OwnedNotified> {
-        self.jobs().by_id.get(&id).map(|job| Arc::clone(&job.changed).notified_owned())
+    pub(super) fn next_change(&self, id: JobId) -> Option<impl Future<Output = ()> + Send + use<>> {
+        self.jobs().by_id.get(&id).map(|job| Arc::clone(job).next_change())
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use futures_util::FutureExt;
-use tracing::Instrument;
 
 use super::JobManager;
 use super::admission::Origin;
@@ -206,8 +205,6 @@ impl JobManager {
             live.delivered();
             self.live().share(&live);
         }
-        let span = live.span();
-        let deadline = origin.site.deadline;
-        observe::spawn(self.clone().launch(live, start, deadline).instrument(span));
+        self.launch(live, start, origin.site.deadline);
     }
 }

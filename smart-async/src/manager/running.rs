@@ -10,7 +10,7 @@ use std::thread;
 
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::JoinHandle;
 
 /// Spawns work as a part of the request that is being served, and returns what stops it.
 pub(crate) type Carrier = fn(Pin<Box<dyn Future<Output = ()> + Send>>) -> Stop;
@@ -29,13 +29,6 @@ pub(crate) enum Unfinished {
     Panicked(Box<dyn Any + Send>),
     /// It was dropped where it stood.
     Aborted,
-}
-
-/// Stops a body where it stands.
-#[derive(Clone)]
-pub(crate) enum Abort {
-    Spawned(AbortHandle),
-    Carried(Stop),
 }
 
 impl<R: Send + 'static> Running<R> {
@@ -62,19 +55,11 @@ impl<R> Running<R> {
         }
     }
 
-    pub(crate) fn abort_handle(&self) -> Abort {
-        match self {
-            Self::Spawned(body) => Abort::Spawned(body.abort_handle()),
-            Self::Carried(_, stop) => Abort::Carried(Arc::clone(stop)),
-        }
-    }
-}
-
-impl Abort {
+    /// Stops the body where it stands.
     pub(crate) fn abort(&self) {
         match self {
-            Self::Spawned(handle) => handle.abort(),
-            Self::Carried(stop) => stop(),
+            Self::Spawned(body) => body.abort(),
+            Self::Carried(_, stop) => stop(),
         }
     }
 }
@@ -127,7 +112,7 @@ mod tests {
         assert_eq!(panic.downcast_ref::<&str>(), Some(&"the saw is broken"));
         let running = Running::carried(carrier, std::future::pending::<()>());
         assert!(!running.is_finished());
-        running.abort_handle().abort();
+        running.abort();
         assert!(matches!(running.await, Err(Unfinished::Aborted)));
     }
 

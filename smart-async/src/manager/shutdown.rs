@@ -32,6 +32,7 @@ impl JobManager {
         let _ = drained.await;
         // From here on each job's own task writes down that it was interrupted, and all of them do at once.
         self.inner.halted.cancel();
+        self.live().wake_supervisors();
         let written = timeout(LAST_WORDS, async {
             self.until_nobody_works().await;
             self.store().close().await

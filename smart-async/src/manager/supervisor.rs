@@ -1,92 +1,162 @@
-//! One task for each job of this process, from its start to its end: the one place where a job is started, the one
-//! that takes its progress to the store, stops it when it has to stop, and writes down how it ended.
+//! One task for each job of this process, from its start to its end: the one place where a job is started and stopped, and
+//! where it is written down how it ended. What is new of it meanwhile is taken to the store by `news`.
+//!
+//! A job may run for hours beside thousands of others, so its task is small for as long as it only watches over a body (see
+//! `watch`). What comes before that and after it has a box of its own.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
-use tracing::Span;
+use tokio::time::Instant;
+use tracing::{Instrument, Span};
 
 use super::JobManager;
 use super::body::{Body, Ended};
-use super::kept_back::progress_for_the_store;
 use super::live::LiveJob;
+use super::watch::{Seen, Stop, Watch};
 use crate::backoff::Backoff;
 use crate::context::JobContext;
 use crate::job::{Change, FailureKind, JobEvent, JobFailure, JobRecord};
-use crate::store::StoreError;
 use crate::{clock, observe};
 
-/// How often a job's progress goes to the store, so that others see it as of that long ago at most, and how often its
-/// record is looked at for another process's wish to stop it.
-const TICK: Duration = Duration::from_millis(250);
-
-/// Why a body has been told to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stop {
-    Cancelled,
-    Deadline,
+/// A job of this process, as its task sees it through.
+struct Supervision {
+    manager: JobManager,
+    stage: Stage,
+    /// Whether its record was written, where that began with the work.
+    recorded: Option<JoinHandle<bool>>,
 }
 
-impl Stop {
-    /// How the job ends that was stopped.
-    fn ending(self) -> JobEvent {
-        match self {
-            Self::Cancelled => JobEvent::Cancel,
-            Self::Deadline => JobEvent::Fail(JobFailure::new(
-                FailureKind::Deadline,
-                "the work ran longer than its deadline and was stopped",
-            )),
+enum Stage {
+    /// The work is about to begin; where it does not, that is the end.
+    Begins(Pin<Box<dyn Future<Output = Option<Watch>> + Send>>),
+    Runs(Watch),
+    /// It is written down how it ended.
+    Ends(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Over,
+}
+
+impl Future for Supervision {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Self { manager, stage, recorded } = &mut *self;
+        loop {
+            let next = match stage {
+                Stage::Begins(begins) => {
+                    ready!(begins.as_mut().poll(context)).map_or(Stage::Over, Stage::Runs)
+                }
+                Stage::Runs(watch) => {
+                    let ended = ready!(watch.poll(manager, context));
+                    let Stage::Runs(watch) = std::mem::replace(stage, Stage::Over) else {
+                        continue;
+                    };
+                    let (manager, recorded) = (manager.clone(), recorded.take());
+                    Stage::Ends(Box::pin(async move {
+                        manager.end(watch, ended, recorded).await;
+                    }))
+                }
+                Stage::Ends(ends) => {
+                    ready!(ends.as_mut().poll(context));
+                    Stage::Over
+                }
+                Stage::Over => return Poll::Ready(()),
+            };
+            *stage = next;
         }
     }
 }
 
 impl JobManager {
     /// Starts a job that is `pending`, and sees it through.
-    pub(super) async fn launch(
-        self,
+    pub(super) fn launch(
+        &self,
         live: Arc<LiveJob>,
-        start: impl FnOnce(&Arc<JobContext>) -> Body + Send,
+        start: impl FnOnce(&Arc<JobContext>) -> Body + Send + 'static,
         deadline: Option<Duration>,
     ) {
-        let refused = |live: &LiveJob| {
-            if live.cancel_requested.is_cancelled() {
+        let (manager, span) = (self.clone(), live.span());
+        let begins = async move {
+            manager.begin(&live).await?;
+            // The limit is on the run, not on what came before it.
+            let deadline = deadline.and_then(|deadline| Instant::now().checked_add(deadline));
+            let body = start(&live.context);
+            Some(Watch::new(manager.live().watch(live), body, deadline))
+        };
+        self.see_through(Stage::Begins(Box::pin(begins)), None, span);
+    }
+
+    /// Sees a running job through. Where its record is being written only now, `recorded` says whether it was.
+    pub(super) fn supervise(
+        &self,
+        live: Arc<LiveJob>,
+        body: Body,
+        deadline: Option<Duration>,
+        recorded: Option<JoinHandle<bool>>,
+    ) {
+        let (span, deadline) = (live.span(), live.deadline(deadline));
+        let watch = Watch::new(self.live().watch(live), body, deadline);
+        self.see_through(Stage::Runs(watch), recorded, span);
+    }
+
+    fn see_through(&self, stage: Stage, recorded: Option<JoinHandle<bool>>, span: Span) {
+        let supervision = Supervision { manager: self.clone(), stage, recorded };
+        observe::spawn(supervision.instrument(span));
+    }
+
+    /// Writes down that a job begins. Where it does not, it has ended by then.
+    async fn begin(&self, live: &LiveJob) -> Option<()> {
+        let refused = || {
+            if live.is_to_be_cancelled() {
                 Some(JobEvent::Cancel)
             } else {
                 self.is_stopping().then(Self::interruption)
             }
         };
-        let mut refusal = refused(&live);
+        let mut refusal = refused();
         if refusal.is_none() {
-            // Boxed, here and below: a job that runs for an hour need not carry the size of what takes a moment.
-            let Some(job) = Box::pin(self.record(&live, JobEvent::Start)).await else {
+            let Some(job) = self.record(live, JobEvent::Start).await else {
                 // It ended by another hand before it began.
                 live.ends_with(&JobEvent::Cancel);
-                self.live().remove(&live);
-                return;
+                self.live().remove(live);
+                return None;
             };
             if job.cancel_requested {
-                live.cancel_requested.cancel();
+                live.request_cancel();
             }
             // Writing may have taken its time.
-            refusal = refused(&live);
+            refusal = refused();
         }
         match refusal {
-            Some(event) => Box::pin(self.conclude(&live, event)).await,
-            None => {
-                // The limit is on the run, not on what came before it.
-                let deadline = deadline.and_then(|deadline| Instant::now().checked_add(deadline));
-                let body = start(&live.context);
-                self.supervise(live, body, deadline).await;
+            Some(event) => {
+                self.conclude(live, event).await;
+                None
             }
+            None => Some(()),
         }
     }
 
-    /// Sees a running job through.
-    pub(super) async fn supervise(self, live: Arc<LiveJob>, body: Body, deadline: Option<Instant>) {
-        let event = self.watch(&live, body, deadline).await;
-        Box::pin(self.conclude(&live, event)).await;
+    /// Sees to the end of a job whose body is watched over no more.
+    async fn end(&self, watch: Watch, ended: Option<Ended>, recorded: Option<JoinHandle<bool>>) {
+        let (live, stop, seen) = watch.end(ended);
+        let event = match (stop, seen) {
+            (stop, Seen::Halted(body)) => self.halt(&live, body, stop).await,
+            // Whoever asked for the stop decided how it ends, whatever the body made of its last moments.
+            (Some(stop), Seen::Ended(_)) => stop.ending(),
+            (None, Seen::Ended(Ended::Concluded(Ok(output)))) => JobEvent::Complete(output),
+            (None, Seen::Ended(Ended::Concluded(Err(failure)))) => JobEvent::Fail(failure),
+            // Only the end of the runtime aborts a body that nobody told to stop.
+            (None, Seen::Ended(Ended::Aborted)) => Self::interruption(),
+        };
+        let Some(recorded) = recorded else { return self.conclude(&live, event).await };
+        live.ends_with(&event);
+        if recorded.await.unwrap_or(false) {
+            self.record(&live, event).await;
+        }
+        self.live().remove(&live);
     }
 
     /// Writes down how a live job ended, and lets go of it.
@@ -100,74 +170,21 @@ impl JobManager {
         self.live().remove(live);
     }
 
-    /// Watches over a body until it has ended, and says how; stops it when it has to stop.
-    pub(super) async fn watch(
-        &self,
-        live: &Arc<LiveJob>,
-        mut body: Body,
-        deadline: Option<Instant>,
-    ) -> JobEvent {
-        let mut tick = interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        tick.reset(); // The record that was just written needs no news.
-        let mut news: Option<JoinHandle<()>> = None;
-        let mut stop: Option<Stop> = None;
-        let mut abort_at = None;
-        let ended = loop {
-            let wanted = tokio::select! {
-                biased;
-                ended = body.ended() => break ended,
-                () = self.halted() => return Box::pin(self.halt(live, body, stop)).await,
-                () = live.cancel_requested.cancelled(), if stop.is_none() => Stop::Cancelled,
-                () = past(live, deadline), if stop.is_none() => Stop::Deadline,
-                () = at(abort_at) => {
-                    body.abort();
-                    abort_at = None;
-                    continue;
-                }
-                () = async {
-                    tokio::select! {
-                        _ = tick.tick() => {}
-                        () = live.context.desk.has_changed() => {}
-                    }
-                } => {
-                    // In a task of its own: a store that hangs must not keep the job from being stopped.
-                    if news.as_ref().is_none_or(JoinHandle::is_finished) {
-                        let (manager, live) = (self.clone(), Arc::clone(live));
-                        news = Some(observe::spawn(async move { manager.exchange_news(&live).await }));
-                    }
-                    continue;
-                }
-            };
-            stop = Some(wanted);
-            abort_at = Instant::now().checked_add(self.cancel_grace());
-            live.context.cancellation.cancel();
-        };
-        match (stop, ended) {
-            // Whoever asked for the stop decided how it ends, whatever the body made of its last moments.
-            (Some(stop), _) => stop.ending(),
-            (None, Ended::Concluded(Ok(output))) => JobEvent::Complete(output),
-            (None, Ended::Concluded(Err(failure))) => JobEvent::Fail(failure),
-            // Only the end of the runtime aborts a body that nobody told to stop.
-            (None, Ended::Aborted) => Self::interruption(),
-        }
-    }
-
     /// Stops a body because the manager ends, and says how its job ends. The body's end is not waited for: the process is
     /// about to end as well. But a job is `cancelled` only once its work has stopped, and work that may run again must not
     /// run twice at the same time: until it has stopped, nobody is told, and if it never does, the end of the process tells.
-    async fn halt(&self, live: &LiveJob, mut body: Body, stop: Option<Stop>) -> JobEvent {
+    async fn halt(&self, live: &LiveJob, body: Body, stop: Option<Stop>) -> JobEvent {
         live.context.cancellation.cancel();
         body.abort();
         if stop == Some(Stop::Deadline) {
             return Stop::Deadline.ending();
         }
-        if live.cancel_requested.is_cancelled() {
-            body.ended().await;
+        if live.is_to_be_cancelled() {
+            body.await;
             return JobEvent::Cancel;
         }
         if live.site().is_some_and(|site| site.max_reruns > 0)
-            && let Ended::Concluded(Ok(output)) = body.ended().await
+            && let Ended::Concluded(Ok(output)) = body.await
         {
             return JobEvent::Complete(output);
         }
@@ -175,7 +192,7 @@ impl JobManager {
     }
 
     /// Writes down what happened to a live job, and tries until it is written; `None` where it cannot be any more.
-    pub(super) async fn record(&self, live: &LiveJob, event: JobEvent) -> Option<Arc<JobRecord>> {
+    async fn record(&self, live: &LiveJob, event: JobEvent) -> Option<Arc<JobRecord>> {
         // Where another process has taken the job on, what happens here is none of its business.
         let mut change = Change::new(event, clock::now())
             .with_progress(live.context.progress.read())
@@ -213,60 +230,9 @@ impl JobManager {
             }
         }
     }
-
-    /// Takes the body's progress to the store, and what others wish of the job from there.
-    async fn exchange_news(&self, live: &LiveJob) {
-        // What could not be told is told at the next tick.
-        self.tell_questions(live).await;
-        let stored = if let Some(progress) = live.context.progress.take_news() {
-            let progress = match live.site() {
-                Some(site) => progress_for_the_store(site, progress),
-                None => progress,
-            };
-            let change = Change::new(JobEvent::Progress, clock::now())
-                .with_progress(Some(progress))
-                .owned_by(Some(self.store().owner()));
-            self.note(self.store().update(live.id(), change).await).map(Some)
-        } else {
-            self.store().get(live.id()).await
-        };
-        match stored {
-            Ok(Some(job)) => {
-                if job.cancel_requested {
-                    live.cancel_requested.cancel();
-                }
-                if !live.redacts() {
-                    live.context.desk.learn(&job.questions);
-                }
-            }
-            // It has ended meanwhile.
-            Ok(None) | Err(StoreError::Illegal { .. }) => {}
-            // Its record is still to be written, or is gone.
-            Err(StoreError::NotFound(_)) => live.context.progress.put_back(),
-            Err(error) => {
-                live.context.progress.put_back();
-                tracing::warn!(job_id = %live.id(), %error, "failed to store a job's progress");
-            }
-        }
-    }
 }
 
 /// The failure of a job whose process ends before its work does.
 pub(super) fn interrupted() -> JobFailure {
     JobFailure::new(FailureKind::Interrupted, "the server stopped before the work ended")
-}
-
-/// Waits until the work has run for longer than it may.
-async fn past(live: &LiveJob, deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => Box::pin(live.context.desk.past(deadline)).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn at(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => Box::pin(sleep_until(moment)).await,
-        None => std::future::pending().await,
-    }
 }
