@@ -4,23 +4,20 @@
 pub(crate) mod ask;
 mod cancellation;
 pub(crate) mod desk;
+mod long_polls;
 pub(crate) mod reporter;
 
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
-use std::future::poll_fn;
-use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::Poll;
-use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::cancellation::Cancellation;
 use self::desk::Desk;
+use self::long_polls::Watched;
 use self::reporter::ProgressReporter;
 use crate::job::{JobId, JobScope, ProgressCell};
 
@@ -28,9 +25,6 @@ tokio::task_local! {
     static CONTEXT: Arc<JobContext>;
     static CLIENT: Option<JobScope>;
 }
-
-/// A poll that takes longer than this holds a worker thread that others wait for.
-const LONG_POLL: Duration = Duration::from_secs(1);
 
 /// One run of one body, from its spawn to its end; it is there before the run is a job, and if it never becomes one.
 #[derive(Debug)]
@@ -103,7 +97,7 @@ impl JobContext {
         self: &Arc<Self>,
         body: F,
     ) -> impl Future<Output = F::Output> + use<F> {
-        CONTEXT.scope(Arc::clone(self), warn_of_long_polls(body))
+        CONTEXT.scope(Arc::clone(self), Watched::new(body))
     }
 
     /// Runs a blocking body in this context.
@@ -156,26 +150,6 @@ pub(crate) fn for_client<F: Future>(
     handler: F,
 ) -> impl Future<Output = F::Output> + use<F> {
     CLIENT.scope(client, handler)
-}
-
-/// Says once what is wrong with a body that computes without an await: it holds up everybody else.
-async fn warn_of_long_polls<F: Future>(body: F) -> F::Output {
-    static WARNED: AtomicBool = AtomicBool::new(false);
-    let mut body = pin!(body);
-    poll_fn(|context| {
-        let began = std::time::Instant::now();
-        let polled: Poll<F::Output> = body.as_mut().poll(context);
-        let took = began.elapsed();
-        if took > LONG_POLL && !WARNED.swap(true, Ordering::Relaxed) {
-            let tool = CONTEXT.try_with(|context| context.tool.clone()).unwrap_or_default();
-            tracing::warn!(
-                %tool, seconds = took.as_secs_f64(),
-                "the body held its thread without an await; annotate it with `blocking`, or use spawn_blocking in it"
-            );
-        }
-        polled
-    })
-    .await
 }
 
 /// The call or job that the code asking runs in, if it runs in one. Cheap to clone, and usable from any thread.
@@ -286,6 +260,8 @@ pub async fn cancelled() {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::reporter::{create_progress_callback, progress};
     use super::*;
     use crate::job::Progress;

@@ -147,12 +147,13 @@ impl JobManager {
 }
 
 async fn run(work: impl Job, current: CurrentJob) -> Outcome {
+    // Boxed, here and below: the work is not moved, and what is there for a moment takes no room for as long as it runs.
     let mut execution = Box::pin(work.execute(current.clone()));
+    let mut told = Box::pin(current.cancelled());
     tokio::select! {
         biased;
         outcome = &mut execution => return outcome,
-        () = current.cancelled() => {}
+        () = &mut told => {}
     }
-    let (outcome, ()) = tokio::join!(execution, work.cancel());
-    outcome
+    Box::pin(async { tokio::join!(execution, work.cancel()).0 }).await
 }
