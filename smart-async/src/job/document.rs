@@ -257,7 +257,10 @@ impl TryFrom<JobDocument> for JobRecord {
 
 /// Times as RFC 3339 in UTC with milliseconds, the form every reader takes. Read with any offset and precision.
 pub(super) mod time {
-    use chrono::{DateTime, Utc};
+    use std::fmt;
+
+    use serde::de::value::StrDeserializer;
+    use serde::de::{self, Visitor};
     use serde::{Deserialize, Deserializer, Serializer};
 
     use super::Timestamp;
@@ -273,7 +276,24 @@ pub(super) mod time {
     pub(in crate::job) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Timestamp, D::Error> {
-        DateTime::<Utc>::deserialize(deserializer)
+        deserializer.deserialize_str(Written)
+    }
+
+    struct Written;
+
+    impl Visitor<'_> for Written {
+        type Value = Timestamp;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an RFC 3339 formatted date and time string")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Timestamp, E> {
+            match clock::from_own_form(text) {
+                Some(time) => Ok(time),
+                None => Timestamp::deserialize(StrDeserializer::new(text)),
+            }
+        }
     }
 
     pub(super) mod option {
@@ -294,7 +314,10 @@ pub(super) mod time {
         pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
             deserializer: D,
         ) -> Result<Option<Timestamp>, D::Error> {
-            Option::deserialize(deserializer)
+            #[derive(Deserialize)]
+            #[serde(transparent)]
+            struct Time(#[serde(deserialize_with = "super::deserialize")] Timestamp);
+            Ok(Option::<Time>::deserialize(deserializer)?.map(|Time(time)| time))
         }
     }
 }
