@@ -224,6 +224,12 @@ fn many_jobs(guard: &mut Guard) {
             let bytes = counting::live_bytes().saturating_sub(before) as f64 / jobs as f64;
             let mut query = JobQuery::default();
             (query.statuses, query.limit) = (vec![JobStatus::Completed], Some(20));
+            let mut allocations = usize::MAX;
+            for _ in 0..10 {
+                let before = counting::allocations();
+                store.list_in_short(query.clone()).await.unwrap();
+                allocations = allocations.min(counting::allocations() - before);
+            }
             let (mut listed, mut changed) = (f64::INFINITY, f64::INFINITY);
             for number in 0..300 {
                 let began = Instant::now();
@@ -235,11 +241,13 @@ fn many_jobs(guard: &mut Guard) {
                 changed = changed.min(micros(began));
             }
             store.close().await.unwrap();
-            Found { parsed, opened, listed, changed, bytes }
+            Found { parsed, opened, allocations: allocations as f64, listed, changed, bytes }
         })
     });
     guard.at_most("opening 50,000 jobs against parsing the file", many.opened / many.parsed, 3.0);
     guard.at_most("a page of 20 of 50,000 jobs against one of 100", many.listed / few.listed, 3.0);
+    // Two texts for each job, and what a query takes; with the records read there were some seven for each.
+    guard.at_most("allocations of a page of 20 in short", many.allocations, 60.0);
     guard.at_most(
         "a change among 50,000 jobs against one among 100",
         many.changed / few.changed,
@@ -252,6 +260,8 @@ fn many_jobs(guard: &mut Guard) {
 struct Found {
     parsed: f64,
     opened: f64,
+    /// Of a page in short.
+    allocations: f64,
     listed: f64,
     changed: f64,
     bytes: f64,

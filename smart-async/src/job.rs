@@ -17,6 +17,7 @@ mod scope;
 mod state;
 mod state_name;
 mod state_target;
+mod summary;
 mod transition;
 
 pub use failure::{FailureKind, JobFailure};
@@ -24,7 +25,7 @@ pub use id::{JobId, MalformedJobId, OwnerId};
 pub use outcome::{JobOutput, Outcome};
 pub use payload::ResultKept;
 pub use progress::{Progress, ProgressTotal, ProgressValue};
-pub use query::{JobPage, JobQuery, Prune};
+pub use query::{JobPage, JobQuery, Prune, ShortPage};
 pub use question::{Question, QuestionStatus};
 pub use record::{JobRecord, MalformedRecord};
 pub use rerun::Rerun;
@@ -32,6 +33,7 @@ pub use scope::JobScope;
 pub use state::{JobState, JobStatus, Timestamp};
 pub use state_name::{InvalidStateName, StateName};
 pub use state_target::StateTarget;
+pub use summary::{JobSummary, Listed};
 pub use transition::{Change, IllegalTransition, JobEvent};
 
 pub(crate) use outcome::kept;

@@ -28,8 +28,8 @@ pub use json_file::JsonFileStore;
 pub use memory::MemoryStore;
 
 use crate::job::{
-    Change, IllegalTransition, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune, StateName,
-    Timestamp,
+    Change, IllegalTransition, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune, ShortPage,
+    StateName, Timestamp,
 };
 
 /// What a store's methods return: a boxed future, so that `dyn JobStore` can be had.
@@ -78,6 +78,13 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
 
     /// The jobs that `query` asks for, newest first.
     fn list(&self, query: JobQuery) -> StoreFuture<'_, JobPage>;
+
+    /// What [`list`](Self::list) finds, in short: a store that has a summary sooner than a record need not make the record
+    /// for it.
+    fn list_in_short(&self, query: JobQuery) -> StoreFuture<'_, ShortPage> {
+        let page = self.list(query);
+        Box::pin(async { Ok(page.await?.into()) })
+    }
 
     /// Removes the ended jobs that `prune` names.
     fn prune(&self, prune: Prune) -> StoreFuture<'_, Pruned>;

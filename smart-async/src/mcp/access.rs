@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::job::{JobId, JobPage, JobQuery, JobRecord, Prune};
+use crate::job::{JobId, JobPage, JobQuery, JobRecord, JobSummary, Prune};
 use crate::manager::{AnswerError, Cancelled, Error, JobManager, WaitFor, Waited};
 use crate::scope::{Lists, Scope};
 use crate::store::Pruned;
@@ -84,11 +84,30 @@ impl Access {
 
     /// As [`JobManager::list`], of this server's jobs.
     pub(super) async fn list(&self, query: JobQuery) -> Result<JobPage, Error> {
+        match self.own(query) {
+            Some(query) => self.manager.list(query).await,
+            None => Ok(JobPage::default()),
+        }
+    }
+
+    /// As [`list`](Self::list), in short; and how many there are.
+    pub(super) async fn list_in_short(
+        &self,
+        query: JobQuery,
+    ) -> Result<(Vec<JobSummary>, usize), Error> {
+        match self.own(query) {
+            Some(query) => self.manager.list_in_short(query).await,
+            None => Ok(Default::default()),
+        }
+    }
+
+    /// The query for jobs of this server that are this client's; `None` where it finds none.
+    fn own(&self, query: JobQuery) -> Option<JobQuery> {
         let query = JobQuery { server: Some(self.manager.server().to_owned()), ..query };
         match self.scope.lists() {
-            Lists::All => self.manager.list(query).await,
-            Lists::Of(scope) => self.manager.list(JobQuery { scope: Some(scope), ..query }).await,
-            Lists::Nothing => Ok(JobPage::default()),
+            Lists::All => Some(query),
+            Lists::Of(scope) => Some(JobQuery { scope: Some(scope), ..query }),
+            Lists::Nothing => None,
         }
     }
 

@@ -99,6 +99,11 @@ impl JobTool {
         }
     }
 
+    /// Whether a call of it may take as long as its client bears.
+    pub(super) const fn waits(self) -> bool {
+        matches!(self, Self::Wait)
+    }
+
     /// The tool as `tools/list` shows it.
     pub(super) fn definition(self, prefix: &str) -> Tool {
         let Definition { name, title, description, arguments, required, mut answer, changes } =

@@ -97,6 +97,7 @@ macro_rules! __conformance_rules {
             jobs_are_listed_newest_first_and_counted_before_the_limit
             jobs_of_the_same_age_keep_their_order
             a_limit_of_zero_lists_nothing_and_counts
+            a_list_in_short_says_what_the_list_says
             a_query_finds_by_everything_it_names
             conditions_of_a_query_hold_together
             a_list_for_one_client_counts_no_others_jobs

@@ -38,7 +38,8 @@ use super::kept::Kept;
 use super::table::Table;
 use super::{Clock, HydratedState, JobStore, Pruned, StoreError, StoreFuture};
 use crate::job::{
-    Change, JobId, JobPage, JobQuery, JobRecord, OwnerId, Payload, Prune, ResultKept, StateName,
+    Change, JobId, JobPage, JobQuery, JobRecord, OwnerId, Payload, Prune, ResultKept, ShortPage,
+    StateName,
 };
 use crate::observe;
 
@@ -280,6 +281,11 @@ impl JobStore for JsonFileStore {
     fn list(&self, query: JobQuery) -> StoreFuture<'_, JobPage> {
         let page = self.read(move |table| table.list(&query));
         Box::pin(async { Ok(page.await?.read()) })
+    }
+
+    fn list_in_short(&self, query: JobQuery) -> StoreFuture<'_, ShortPage> {
+        let page = self.read(move |table| table.list(&query));
+        Box::pin(async { Ok(page.await?.in_short()) })
     }
 
     fn prune(&self, prune: Prune) -> StoreFuture<'_, Pruned> {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::small::Small;
 use crate::job::{
-    Ended, JobId, JobQuery, JobRecord, JobScope, JobStatus, MalformedRecord, Size, Timestamp,
+    Ended, JobId, JobQuery, JobRecord, JobScope, JobStatus, JobSummary, Listed, MalformedRecord,
+    Size, Timestamp,
 };
 
 /// A longer text is not kept in place of its record: reading it again at each look would cost more than the room is worth.
@@ -34,9 +35,46 @@ struct Entry {
     completed_at: Option<Timestamp>,
     /// How many bytes the record of an ended job takes; it is not counted as long as it changes.
     ended_bytes: u64,
+    shown: Shown,
     /// What few jobs have: most keep their tool's name as label, and are not marked.
     marks: Option<Box<Marks>>,
     form: Form,
+}
+
+/// What a list shows of a job that is known by nothing else here. It takes no room of its own: it fits into a gap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// The job was updated last when it ended, and no percentage is known.
+    Ended,
+    /// The same, and the percentage is so many tenths, as progress that was reported has it.
+    EndedAt(u16),
+    /// Its record has to be read.
+    InRecord,
+}
+
+impl Shown {
+    fn of(job: &JobRecord) -> Self {
+        if job.state.completed_at() != Some(job.updated_at) {
+            return Self::InRecord;
+        }
+        match job.progress.as_ref().and_then(|progress| progress.percentage) {
+            None => Self::Ended,
+            Some(percentage) => {
+                // What is out of bounds is cut, and so is another number than it was.
+                let tenths = (percentage * 10.0).round() as u16;
+                if in_tenths(tenths).to_bits() == percentage.to_bits() {
+                    Self::EndedAt(tenths)
+                } else {
+                    Self::InRecord
+                }
+            }
+        }
+    }
+}
+
+/// As [`Progress`](crate::job::Progress) rounds it, to the last bit.
+fn in_tenths(tenths: u16) -> f64 {
+    f64::from(tenths) / 10.0
 }
 
 #[derive(Debug)]
@@ -124,6 +162,7 @@ impl Kept {
             created_at: job.created_at,
             completed_at: job.state.completed_at(),
             ended_bytes: if job.status().is_terminal() { job.stored_with(length) } else { 0 },
+            shown: Shown::of(job),
             marks: marked.then(|| Box::new(Marks { label, session, scope, tagged })),
             form,
         }))
@@ -214,6 +253,25 @@ impl Kept {
         job
     }
 
+    /// What a list shows of the job.
+    pub(super) fn listed(&self) -> Option<Listed> {
+        let Entry { id, kind, status, completed_at, shown, marks, form, .. } = &*self.0;
+        let percentage = match (form, shown) {
+            (Form::Text(_), Shown::Ended) => None,
+            (Form::Text(_), Shown::EndedAt(tenths)) => Some(in_tenths(*tenths)),
+            _ => return self.record().map(Listed::Record),
+        };
+        let label = marks.as_deref().and_then(|marks| marks.label.as_deref());
+        Some(Listed::Ended(JobSummary {
+            id: *id,
+            tool: kind.tool.as_ref().to_owned(),
+            label: label.unwrap_or(&kind.tool).to_owned(),
+            status: *status,
+            percentage,
+            updated_at: (*completed_at)?,
+        }))
+    }
+
     /// Whether what the job ended with lies in a file of its own.
     pub(super) fn has_result_file(&self) -> bool {
         self.0.status.is_terminal() && self.record().is_some_and(|job| job.result_kept.is_in_file())
@@ -260,7 +318,7 @@ fn stands_for(text: &str, job: &JobRecord) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::job::{
@@ -318,5 +376,65 @@ mod tests {
         ] {
             assert!(!is_small(&job));
         }
+    }
+
+    fn ended() -> Value {
+        let moment = "2026-11-21T17:43:44.572Z";
+        json!({
+            "id": "8c6f2a0e-3f4b-4b7e-9d0a-2f1c5e6d7a8b", "label": "simulate", "tool": "simulate", "server": "reactor",
+            "status": "completed", "created_at": moment, "started_at": moment, "updated_at": moment,
+            "completed_at": moment, "result": 3
+        })
+    }
+
+    fn kept(job: &Value) -> Kept {
+        let kind = |job: &JobRecord| {
+            Arc::new(Kind { server: job.server.as_str().into(), tool: job.tool.as_str().into() })
+        };
+        Kept::read(&job.to_string(), kind).unwrap()
+    }
+
+    #[test]
+    fn an_ended_job_is_listed_as_its_record_says_and_its_text_is_seldom_read() {
+        let percentage =
+            |percentage: Value| json!({"progress": {"current": 1, "percentage": percentage}});
+        for (changed, is_read) in [
+            (json!({}), false),
+            (json!({"label": "the first", "status": "cancelled"}), false),
+            (json!({"status": "failed", "error": "no", "tags": {"a": "b"}}), false),
+            (percentage(Value::Null), false),
+            (percentage(json!(0.0)), false),
+            (percentage(json!(33.3)), false),
+            (percentage(json!(100)), false),
+            (percentage(json!(6553.5)), false),
+            (percentage(json!(33.33)), true),
+            (percentage(json!(-0.0)), true),
+            (percentage(json!(-1)), true),
+            (percentage(json!(6553.6)), true),
+            (percentage(json!(1e300)), true),
+            (json!({"updated_at": "2026-11-21T17:43:44.573Z"}), true),
+        ] {
+            let mut job = ended();
+            job.as_object_mut().unwrap().extend(changed.as_object().unwrap().clone());
+            let kept = kept(&job);
+            assert!(matches!(kept.0.form, Form::Text(_)));
+            let (listed, record) = (kept.listed().unwrap(), kept.record().unwrap());
+            assert_eq!(listed.record().is_some(), is_read, "{job}");
+            assert_eq!(JobSummary::from(listed), JobSummary::from(&*record), "{job}");
+        }
+        // Each percentage that progress can have.
+        for thousandths in 0..=1000 {
+            let mut job = ended();
+            let progress = crate::job::Progress::new(f64::from(thousandths), Some(1000.0), None);
+            job["progress"] = serde_json::to_value(progress).unwrap();
+            assert!(kept(&job).listed().unwrap().record().is_none(), "{job}");
+        }
+    }
+
+    #[test]
+    fn a_live_job_is_listed_with_its_whole_record() {
+        let mut job = ended();
+        job["status"] = "running".into();
+        assert!(kept(&job).listed().unwrap().record().is_some());
     }
 }

@@ -8,7 +8,9 @@ use super::draft::Draft;
 use super::kept::Kept;
 use super::table::Table;
 use super::{Clock, HydratedState, JobStore, Pruned, StoreError, StoreFuture};
-use crate::job::{Change, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune, StateName};
+use crate::job::{
+    Change, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune, ShortPage, StateName,
+};
 
 /// Keeps job records in memory. Nothing outlives the process, and nobody else sees them.
 #[derive(Debug)]
@@ -74,6 +76,11 @@ impl JobStore for MemoryStore {
     fn list(&self, query: JobQuery) -> StoreFuture<'_, JobPage> {
         let page = self.table().list(&query);
         ready(Ok(page.read()))
+    }
+
+    fn list_in_short(&self, query: JobQuery) -> StoreFuture<'_, ShortPage> {
+        let page = self.table().list(&query);
+        ready(Ok(page.in_short()))
     }
 
     fn prune(&self, prune: Prune) -> StoreFuture<'_, Pruned> {

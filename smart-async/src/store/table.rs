@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::index::Index;
 use super::kept::{Kept, Kind};
-use crate::job::{JobId, JobPage, JobQuery, JobRecord, JobScope, MalformedRecord, Prune};
+use crate::job::{
+    JobId, JobPage, JobQuery, JobRecord, JobScope, MalformedRecord, Prune, ShortPage,
+};
 
 /// What becomes of jobs: their new record, or nothing where they are removed.
 pub(super) type Changes = BTreeMap<JobId, Option<Arc<JobRecord>>>;
@@ -212,5 +214,10 @@ impl KeptPage {
     pub(super) fn read(self) -> JobPage {
         let Self { jobs, total } = self;
         JobPage::new(jobs.iter().filter_map(Kept::record).collect(), total)
+    }
+
+    pub(super) fn in_short(self) -> ShortPage {
+        let Self { jobs, total } = self;
+        ShortPage::new(jobs.iter().filter_map(Kept::listed).collect(), total)
     }
 }

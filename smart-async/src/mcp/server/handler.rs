@@ -278,7 +278,8 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         self.begin().await?;
         if let Some(tool) = self.names.find(&request.name) {
             let arguments = request.arguments.unwrap_or_default();
-            let (patience, follow_up) = (self.patience(&context), self.names.follow_up());
+            let patience = if tool.waits() { self.patience(&context) } else { None };
+            let follow_up = self.names.follow_up();
             let access = self.access(&context);
             let answer = Box::pin(tool.call(&access, &follow_up, patience, arguments)).await;
             return Ok(answer.into());

@@ -1,14 +1,13 @@
 //! `list_jobs`: the jobs of this server, newest first, in short.
 
 use rmcp::model::CallToolResult;
-use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::answer::{answer, failed};
 use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
 use crate::clock;
-use crate::job::{JobId, JobQuery, JobRecord, JobStatus};
+use crate::job::{JobQuery, JobSummary};
 use crate::mcp::access::Access;
 
 pub(super) const NAME: &str = "list_jobs";
@@ -50,34 +49,26 @@ pub(super) async fn call(access: &Access, mut arguments: Arguments) -> Taken<Cal
         ..JobQuery::default()
     };
     arguments.finish("status_filter, limit, label, tag, session")?;
-    let page = access.list(query).await.map_err(|error| failed(&error))?;
-    let jobs: Vec<_> = page.jobs.iter().map(|job| Row::from(&**job)).collect();
-    Ok(answer(json!({"jobs": jobs, "total": page.total})))
+    let (jobs, total) = access.list_in_short(query).await.map_err(|error| failed(&error))?;
+    let mut fields = Map::new();
+    fields.insert("jobs".to_owned(), jobs.into_iter().map(row).collect());
+    fields.insert("total".to_owned(), total.into());
+    Ok(answer(fields.into()))
 }
 
-/// A job in short.
-#[derive(Serialize)]
-struct Row<'a> {
-    id: JobId,
-    tool: &'a str,
-    label: &'a str,
-    status: JobStatus,
-    terminal: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    percentage: Option<f64>,
-    updated_at: String,
-}
-
-impl<'a> From<&'a JobRecord> for Row<'a> {
-    fn from(job: &'a JobRecord) -> Self {
-        Self {
-            id: job.id,
-            tool: &job.tool,
-            label: &job.label,
-            status: job.status(),
-            terminal: job.status().is_terminal(),
-            percentage: job.progress.as_ref().and_then(|progress| progress.percentage),
-            updated_at: clock::rfc3339(job.updated_at),
-        }
+/// A job in short. It is made field by field: through a type that is serialized, a page would cost twice as much.
+fn row(job: JobSummary) -> Value {
+    let JobSummary { id, tool, label, status, percentage, updated_at } = job;
+    let mut row = Map::new();
+    let mut say = |name: &str, value: Value| row.insert(name.to_owned(), value);
+    say("id", id.to_string().into());
+    say("tool", tool.into());
+    say("label", label.into());
+    say("status", status.as_str().into());
+    say("terminal", status.is_terminal().into());
+    if let Some(percentage) = percentage {
+        say("percentage", percentage.into());
     }
+    say("updated_at", clock::rfc3339(updated_at).into());
+    Value::Object(row)
 }
