@@ -1,10 +1,12 @@
-//! One trivial tool, plain and annotated, and clients of it.
+//! One trivial tool, plain and annotated, one that answers with what it is given, and clients of them.
+
+use std::sync::Mutex;
 
 use std::time::Duration;
 
 use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::handler::server::wrapper::Parameters;
-use rmcp::model::CallToolRequestParams;
+use rmcp::model::{CallToolRequestParams, CallToolResult};
 use rmcp::service::RunningService;
 use rmcp::{Json, RoleClient, ServerHandler, ServiceExt, tool, tool_handler, tool_router};
 use schemars::JsonSchema;
@@ -55,7 +57,16 @@ impl Adder {
     async fn annotated(&self, Parameters(Add { a, b }): Parameters<Add>) -> Json<Sum> {
         Json(Sum { sum: a + b })
     }
+
+    /// Give the answer that was made beforehand.
+    #[tool]
+    async fn ready(&self) -> CallToolResult {
+        READY.lock().unwrap().pop().unwrap()
+    }
 }
+
+/// Answers for the tool that has its answer ready, one for each call of it.
+pub(crate) static READY: Mutex<Vec<CallToolResult>> = Mutex::new(Vec::new());
 
 #[tool_handler(router = self.tool_router)]
 impl ServerHandler for Adder {}
