@@ -9,7 +9,9 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use smart_async::job::{Change, JobEvent, JobId, JobOutput, JobQuery, JobRecord, Prune, Timestamp};
+use smart_async::job::{
+    Change, JobEvent, JobId, JobOutput, JobQuery, JobRecord, JobStatus, Prune, Timestamp,
+};
 use smart_async::store::{JobStore, JsonFileStore, StoreError};
 use smart_async_tests::crash::Dice;
 use smart_async_tests::disk::{
@@ -224,6 +226,131 @@ impl Patient {
         }
         let found = self.store.list(JobQuery::default()).await.expect("jobs can be listed");
         self.promises.check(&found.jobs);
+    }
+}
+
+/// Two processes over a folder. The first has appended a job, and its disk is to fail at the sync.
+struct Shared {
+    folder: TempDir,
+    first: JsonFileStore,
+    recorder: Arc<Recorder>,
+    second: JsonFileStore,
+    job: JobRecord,
+}
+
+impl Shared {
+    /// Opens both, the second with a journal that it shortens when it is longer than this.
+    async fn open(short: u64) -> Self {
+        let folder = scratch();
+        let recorder = Recorder::without_tape();
+        let open = JsonFileStore::open_watched(folder.path(), recorder.clone(), u64::MAX);
+        let first = open.await.expect("a store opens");
+        let healthy = Recorder::without_tape();
+        let open = JsonFileStore::open_watched(folder.path(), healthy, short);
+        let second = open.await.expect("a store opens");
+        let job = new_job(&mut Dice::new(7), &first, 0);
+        Self { folder, first, recorder, second, job }
+    }
+
+    /// The first one appends the job, `others` do something before it is synced, and the sync fails.
+    async fn append(
+        &self,
+        failures: usize,
+        others: impl AsyncFnOnce(&JsonFileStore, JobId),
+    ) -> Result<Arc<JobRecord>, StoreError> {
+        self.recorder.hold(1);
+        let answer = self.first.insert(self.job.clone());
+        self.recorder.held();
+        others(&self.second, self.job.id).await;
+        self.recorder.fail_where_it_is_held(failures);
+        let answer = answer.await;
+        self.recorder.go_on();
+        answer
+    }
+
+    /// Both, and whoever comes later, find the job, and it is `status`; and both can go on.
+    async fn check(self, status: Option<JobStatus>) {
+        let Self { folder, first, second, job, .. } = self;
+        let mut dice = Dice::new(8);
+        for store in [&first, &second] {
+            // Whoever could not take away what it has refused reads on when it can write again.
+            let next = new_job(&mut dice, store, 1);
+            store.insert(next).await.expect("its disk works");
+            let found = store.get(job.id).await.expect("jobs can be read");
+            assert_eq!(found.map(|job| job.status()), status);
+        }
+        first.close().await.expect("a store closes");
+        second.close().await.expect("a store closes");
+        let later = JsonFileStore::open(folder.path()).await.expect("a store opens again");
+        let found = later.get(job.id).await.expect("jobs can be read");
+        assert_eq!(found.map(|job| job.status()), status);
+    }
+}
+
+fn start() -> Change {
+    Change::new(JobEvent::Start, Timestamp::UNIX_EPOCH)
+}
+
+#[tokio::test]
+async fn what_nobody_built_upon_is_taken_away_when_its_sync_fails() {
+    let shared = Shared::open(u64::MAX).await;
+    let answer = shared.append(1, async |_, _| {}).await;
+    assert!(answer.expect_err("the disk fails").is_transient());
+    shared.check(None).await;
+}
+
+#[tokio::test]
+async fn what_another_process_built_upon_stays_and_is_acknowledged_though_its_sync_failed() {
+    let shared = Shared::open(u64::MAX).await;
+    let build = async |store: &JsonFileStore, id| {
+        store.update(id, start()).await.expect("its disk works");
+    };
+    let answer = shared.append(1, build).await.expect("it is made durable in another way");
+    assert_eq!(*answer, shared.job);
+    shared.check(Some(JobStatus::Running)).await;
+}
+
+#[tokio::test]
+async fn what_another_process_refused_something_for_stays_though_its_sync_failed() {
+    let shared = Shared::open(u64::MAX).await;
+    let job = shared.job.clone();
+    let refuse = async |store: &JsonFileStore, _| {
+        let again = store.insert(job).await.expect_err("it is there");
+        assert!(matches!(again, StoreError::Duplicate(_)));
+    };
+    shared.append(1, refuse).await.expect("it is made durable in another way");
+    shared.check(Some(JobStatus::Pending)).await;
+}
+
+#[tokio::test]
+async fn what_stands_in_a_shortened_journal_is_acknowledged_though_its_sync_failed() {
+    let shared = Shared::open(1).await;
+    let shorten = async |store: &JsonFileStore, _| {
+        for number in 0..20 {
+            let job = new_job(&mut Dice::new(100 + number), store, 1);
+            let id = store.insert(job).await.expect("its disk works").id;
+            store.withdraw(id).await.expect("its disk works");
+        }
+    };
+    let journal = shared.folder.path().join("meta/journal.ndjson");
+    let header = || fs::read_to_string(&journal).unwrap().lines().next().unwrap().to_owned();
+    let before = header();
+    shared.append(1, shorten).await.expect("it stands in the new journal");
+    assert_ne!(before, header(), "the journal was shortened");
+    shared.check(Some(JobStatus::Pending)).await;
+}
+
+/// Where all else fails, too: what was acknowledged stays.
+#[tokio::test]
+async fn what_another_process_acknowledged_stays_though_the_disk_goes_on_failing() {
+    for failures in 2..12 {
+        let shared = Shared::open(u64::MAX).await;
+        let build = async |store: &JsonFileStore, id| {
+            store.update(id, start()).await.expect("its disk works");
+        };
+        let answer = shared.append(failures, build).await;
+        assert!(answer.expect_err("the disk fails").is_transient());
+        shared.check(Some(JobStatus::Running)).await;
     }
 }
 

@@ -12,6 +12,7 @@ mod files;
 mod journal;
 mod known;
 mod lines;
+mod lock;
 mod owners;
 mod replay;
 mod results;

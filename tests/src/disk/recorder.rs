@@ -217,6 +217,16 @@ impl Recorder {
         self.set(Plan::Hold { after });
     }
 
+    /// Has the process die at the operation that is held.
+    pub fn die_where_it_is_held(&self) {
+        self.set(Plan::Dead);
+    }
+
+    /// Has the operation that is held fail, and those after it until there have been so many failures.
+    pub fn fail_where_it_is_held(&self, failures: usize) {
+        self.set(Plan::Fail { after: 0, written: 0, failures });
+    }
+
     /// Waits until an operation is held.
     pub fn held(&self) {
         let waited =
@@ -262,6 +272,14 @@ impl Watcher for Recorder {
     fn announce(&self, operation: Operation<'_>) -> Verdict {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         let mut plan = self.plan();
+        if *plan == (Plan::Hold { after: 0 }) {
+            *plan = Plan::Held;
+            self.changed.notify_all();
+            plan = self
+                .changed
+                .wait_while(plan, |plan| *plan == Plan::Held)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
         match *plan {
             Plan::Dead => {
                 drop(plan);
@@ -288,14 +306,6 @@ impl Watcher for Recorder {
                     more => Plan::Fail { after: 0, written: 0, failures: more - 1 },
                 };
                 return Verdict::Fail { written };
-            }
-            Plan::Hold { after: 0 } => {
-                *plan = Plan::Held;
-                self.changed.notify_all();
-                plan = self
-                    .changed
-                    .wait_while(plan, |plan| *plan == Plan::Held)
-                    .unwrap_or_else(PoisonError::into_inner);
             }
             Plan::Kill { ref mut after, .. }
             | Plan::Fail { ref mut after, .. }

@@ -195,10 +195,10 @@ impl Player {
     /// Something happens.
     async fn act(&mut self) {
         let life = self.below(2);
-        let what = self.below(24);
+        let what = self.below(28);
         // A dead process may lie there for a while, and the other one goes on.
         for needed in [life, 1 - life] {
-            let both = matches!(what, 17 | 19);
+            let both = matches!(what, 17 | 19 | 22..26);
             if (needed == life || both) && self.stores[&needed].recorder.is_dead() {
                 self.replace(needed).await;
             }
@@ -223,6 +223,7 @@ impl Player {
             18 => self.end_again(life).await,
             19 => self.shorten_the_journal_unseen(life).await,
             20 | 21 => self.end_with_a_large_result(life).await,
+            22..26 => self.build_upon_what_is_not_synced(life).await,
             _ => self.close(life).await,
         }
         for life in [0, 1] {
@@ -468,6 +469,65 @@ impl Player {
         self.rewrite_view(1 - life).await;
         recorder.go_on();
         self.answers(vec![sent], recorder).await;
+    }
+
+    /// One process has appended and not synced, and the other one builds upon that. What it acknowledges, or refuses, rests on
+    /// what the first one may never sync.
+    async fn build_upon_what_is_not_synced(&mut self, life: usize) {
+        let (first, second) = (self.life(life), self.life(1 - life));
+        first.recorder.hold(1);
+        let sent = self.send_any(&first.store);
+        first.recorder.held();
+        // Some batches keep the lock until they are synced.
+        if self.lock_is_free() {
+            let Sent::Change(ends, _) = &sent else { unreachable!("a change was sent") };
+            if ends.status().is_terminal() && self.dice.once_in(2) {
+                let ends = Arc::clone(ends);
+                self.end_what_has_ended(&second, ends).await;
+            }
+            for _ in 0..self.below(3) {
+                match self.below(8) {
+                    0 => self.prune(1 - life).await,
+                    1 => self.withdraw(1 - life).await,
+                    2 => self.end_with_a_large_result(1 - life).await,
+                    _ => self.change(1 - life).await,
+                }
+                if second.recorder.is_dead() {
+                    break;
+                }
+            }
+        }
+        if self.dice.once_in(3) {
+            first.recorder.die_where_it_is_held();
+        } else {
+            first.recorder.go_on();
+        }
+        let Sent::Change(next, answer) = sent else { unreachable!("a change was sent") };
+        match answer.await {
+            // What the other one has made of it since was acknowledged later, in the order of the journal.
+            Ok(_) if self.jobs.get(&next.id) != Some(&next) => {}
+            Ok(record) => {
+                assert!(record == next, "the answer is the record after the change");
+                self.tape.note(Event::Acknowledged(next));
+            }
+            Err(error) => only_of_the_dead(&error, &first.recorder),
+        }
+    }
+
+    /// A second end is refused; so the first one stands from then on, whoever was to sync it.
+    async fn end_what_has_ended(&mut self, life: &Life, ended: Arc<JobRecord>) {
+        let end = Change::new(JobEvent::Complete(JobOutput::new("late")), at(0));
+        match life.store.update(ended.id, end).await {
+            Err(StoreError::Illegal { .. }) => self.tape.note(Event::Acknowledged(ended)),
+            Err(error) => only_of_the_dead(&error, &life.recorder),
+            Ok(_) => panic!("{} ended twice", ended.id),
+        }
+    }
+
+    /// Whether nobody has the lock under which the journal is appended to.
+    fn lock_is_free(&self) -> bool {
+        let lock = self.root.path().join(&self.home).join("meta/journal.lock");
+        File::open(lock).is_ok_and(|lock| lock.try_lock().is_ok())
     }
 
     /// A job is removed and the journal shortened, before the other process has seen that; and who does it may die before

@@ -119,6 +119,11 @@ impl Paths {
         wait_for_lock(file.map_err(failed)?, &self.lock)
     }
 
+    /// Where the folder's lock lies.
+    pub(super) fn lock_path(&self) -> &Path {
+        &self.lock
+    }
+
     /// Tries out whether locks work here: on some network file systems they say yes to everybody.
     pub(super) fn try_locks_out(&self) -> Result<(), StoreError> {
         let held = self.lock()?;
@@ -207,25 +212,42 @@ impl Paths {
 
 /// Waits for the lock of a file, but not for ever.
 ///
-/// Who holds a lock of ours gives it back after a sync or so. So the pause between two attempts is a short one, else it would
-/// be what the disk waits for; and it is the same for all, else those who came last would be let in first. A disk that others
-/// keep busy may hold a sync up for seconds, and several of those are no reason to fail.
+/// Mostly who holds a lock of ours gives it back within a few microseconds, which is less than a pause takes; at times, after
+/// a sync or so. So the first attempts follow one another, each after whoever else wants the core. The pause between the later
+/// ones is a short one, else it would be what the disk waits for; and it is the same for all, else those who came last would
+/// be let in first. A disk that others keep busy may hold a sync up for seconds, and several of those are no reason to fail.
 pub(super) fn wait_for_lock(file: File, path: &Path) -> Result<File, StoreError> {
     const PATIENCE: Duration = Duration::from_secs(20);
+    const SOON: Duration = Duration::from_micros(50);
     // The system adds some 50 µs to it.
     const PAUSE: Duration = Duration::from_micros(20);
     let failed = |error| StoreError::io("lock", path, error);
-    let began = Instant::now();
+    let mut began = None;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => {
-                std::thread::sleep(PAUSE);
-            }
-            Err(TryLockError::WouldBlock) => return Err(failed(io::ErrorKind::TimedOut.into())),
+            Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
+        match began.get_or_insert_with(Instant::now).elapsed() {
+            waited if waited < SOON => std::thread::yield_now(),
+            waited if waited < PATIENCE => std::thread::sleep(PAUSE),
+            _ => return Err(failed(io::ErrorKind::TimedOut.into())),
+        }
     }
+}
+
+/// Whether a file that is held open still has a name.
+#[cfg(unix)]
+pub(super) fn has_name(file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
+}
+
+/// Whether a file that is held open still has a name: here that is not known.
+#[cfg(not(unix))]
+pub(super) const fn has_name(_: &File) -> bool {
+    false
 }
 
 pub(super) fn open_lock(path: &Path) -> io::Result<File> {

@@ -41,6 +41,8 @@ pub(super) struct Journal {
     after: Vec<Uuid>,
     /// Up to where it was read: the end of a whole line.
     position: u64,
+    /// Up to where this process has made it durable. What lies between is of others, who may not have synced it yet.
+    synced: u64,
     /// Whether something stood behind that which is no whole line, when it was read last.
     is_torn: bool,
     /// How long it was when it was last shortened.
@@ -107,6 +109,7 @@ impl Journal {
             id,
             after,
             position,
+            synced: 0,
             is_torn: false,
             shortest: 0,
             header: position,
@@ -159,6 +162,7 @@ impl Journal {
             id: header.journal,
             after: header.after,
             position: length,
+            synced: length,
             is_torn: false,
             shortest: length,
             header: first,
@@ -198,6 +202,11 @@ impl Journal {
     /// Up to where it was read.
     pub(super) const fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Whether something was read that this process has not made durable.
+    pub(super) const fn has_unsynced(&self) -> bool {
+        self.synced < self.position
     }
 
     /// Whether another journal stands in its place, or a part of it is gone.
@@ -248,8 +257,14 @@ impl Journal {
         })
     }
 
-    /// Takes note of a batch that was appended.
+    /// Takes note of a batch that was appended and synced.
     pub(super) const fn appended(&mut self, end: u64) {
+        self.position = end;
+        self.synced = end;
+    }
+
+    /// Passes over what stands up to there.
+    pub(super) const fn pass_over(&mut self, end: u64) {
         self.position = end;
     }
 
@@ -263,9 +278,39 @@ impl Journal {
         self.disk.sync(&self.file).map_err(|error| StoreError::io("sync", &self.path, error))
     }
 
-    /// Whether it is so long that it should be shortened, where one of up to `short` bytes never is.
-    pub(super) const fn is_long(&self, short: u64) -> bool {
-        self.position > short && self.position > self.shortest.saturating_mul(SLACK)
+    /// As [`sync`](Self::sync), and remembers it.
+    pub(super) fn settle(&mut self) -> Result<(), StoreError> {
+        self.sync()?;
+        self.synced = self.position;
+        Ok(())
+    }
+
+    /// Whether it is so long, with a batch that is about to be appended, that it should be shortened; one of up to `short`
+    /// bytes never is.
+    pub(super) const fn is_long_with(&self, batch: &Batch, short: u64) -> bool {
+        let length = batch.end();
+        length > short && length > self.shortest.saturating_mul(SLACK)
+    }
+
+    /// Whether all of a batch of this journal, or of one that this continues, stands in it.
+    pub(super) fn says(&self, batch: &Batch, of: &Self) -> Result<bool, StoreError> {
+        if self.id != of.id {
+            return Ok(self.continues(of));
+        }
+        let text = read_from(&self.file, batch.start)
+            .map_err(|error| StoreError::io("read", &self.path, error))?;
+        Ok(text.starts_with(&batch.text))
+    }
+
+    /// Whether both are the same file.
+    pub(super) fn is_same_file(&self, other: &Self) -> bool {
+        self.identity == other.identity
+    }
+
+    /// Whether a batch is the last that stands in it.
+    pub(super) fn ends_with(&self, batch: &Batch) -> bool {
+        !self.is_replaced()
+            && self.file.metadata().is_ok_and(|metadata| metadata.len() == batch.end())
     }
 }
 
@@ -288,22 +333,48 @@ pub(super) struct NotAppended {
 }
 
 impl Batch {
-    /// Appends the changes and syncs them, and returns where they end. Needs the lock.
+    /// Where it ends.
+    pub(super) const fn end(&self) -> u64 {
+        self.start + self.text.len() as u64
+    }
+
+    /// Appends the changes, without syncing them. Needs the lock.
     ///
     /// Where that fails, what was written is taken away again: a change that was refused must not come back.
-    pub(super) fn append(self) -> Result<u64, NotAppended> {
-        let end = self.start + self.text.len() as u64;
-        let append = || {
-            self.disk.write(&self.file, &self.text)?;
-            self.disk.sync(&self.file)
-        };
-        let Err(error) = append() else { return Ok(end) };
+    pub(super) fn write(&self) -> Result<(), NotAppended> {
+        self.disk.write(&self.file, &self.text).map_err(|error| self.take_away(error))
+    }
+
+    /// Syncs them, and whatever else stands in the journal by now. Needs no lock.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.disk.sync(&self.file)
+    }
+
+    /// Appends the changes and syncs them. Needs the lock.
+    ///
+    /// Where that fails, what was written is taken away again.
+    pub(super) fn append(&self) -> Result<(), NotAppended> {
+        self.write()?;
+        self.sync().map_err(|error| self.take_away(error))
+    }
+
+    /// Takes away what was written, for this reason. Needs the lock, and nothing behind it.
+    pub(super) fn take_away(&self, error: io::Error) -> NotAppended {
         let taken_away =
             self.disk.cut(&self.file, self.start).and_then(|()| self.disk.sync(&self.file));
         let spoilt_to = taken_away.err().map(|error| {
             tracing::error!(%error, "failed to take away what could not be written to the journal");
-            self.file.metadata().map_or(end, |metadata| metadata.len())
+            self.file.metadata().map_or(self.end(), |metadata| metadata.len())
         });
-        Err(NotAppended { error: StoreError::io("append to", self.path, error), spoilt_to })
+        NotAppended { error: self.failed(error), spoilt_to }
+    }
+
+    /// Leaves what was written where it stands, for this reason: others have appended behind it.
+    pub(super) fn leave(&self, error: io::Error) -> NotAppended {
+        NotAppended { error: self.failed(error), spoilt_to: Some(self.end()) }
+    }
+
+    fn failed(&self, error: io::Error) -> StoreError {
+        StoreError::io("append to", &self.path, error)
     }
 }

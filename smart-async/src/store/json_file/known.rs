@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::document::{self, Leftovers, Parsed};
 use super::files::Paths;
-use super::journal::{Found, Journal};
+use super::journal::{Batch, Found, Journal};
+use super::lock::Held;
 use crate::job::JobId;
 use crate::store::StoreError;
 use crate::store::kept::Kept;
@@ -79,7 +80,7 @@ impl Known {
     /// Makes what others left as durable as what is acknowledged from now on. Needs the lock.
     fn settle(&mut self, paths: &Paths) -> Result<(), StoreError> {
         if self.unsettled {
-            self.journal.sync()?;
+            self.journal.settle()?;
             paths.sync_folder_of(&paths.journal)?;
             self.unsettled = false;
         }
@@ -141,7 +142,7 @@ impl Known {
 
     /// Goes over to another journal. What was known before is remembered where the other does not continue this one: what
     /// a continued journal lacks has been removed.
-    fn replace(&mut self, now: Self) {
+    pub(super) fn replace(&mut self, now: Self) {
         let then = std::mem::replace(self, now);
         self.before = if self.journal.continues(&then.journal) {
             then.before
@@ -154,18 +155,25 @@ impl Known {
     }
 
     /// As [`catch_up`](Self::catch_up), for whoever is about to append, and so has the lock: afterwards there is a
-    /// journal, and all of it is known. Says whether it is another journal than before.
-    pub(super) fn catch_up_to_append(&mut self, paths: &Paths) -> Result<bool, StoreError> {
+    /// journal, and all of it is known.
+    pub(super) fn catch_up_to_append(
+        &mut self,
+        paths: &Paths,
+        held: &Held<'_>,
+    ) -> Result<CaughtUp, StoreError> {
         if let Some(end) = self.spoilt_to {
             // What others appended after it counts.
-            self.journal.appended(end);
+            self.journal.pass_over(end);
         }
         // Also where the journal was replaced or removed: it is held open, and was appended to until then.
         let read_on = self.journal.read_on(&mut self.table, &mut self.leftovers);
         let replaced = self.journal.is_replaced();
         if !replaced && self.spoilt_to.is_none() && matches!(read_on, Ok(true)) {
             self.settle(paths)?;
-            return Ok(false);
+            return Ok(CaughtUp::SameJournal);
+        }
+        if !held.is_new() {
+            return Ok(CaughtUp::NotYet);
         }
         match Journal::open(paths)? {
             // Where what others appended after it could not be read, the refused change comes back rather than that
@@ -175,7 +183,7 @@ impl Known {
                 let mut now = Self::load(journal, View::default())?;
                 now.settle(paths)?;
                 self.replace(now);
-                return Ok(true);
+                return Ok(CaughtUp::AnotherJournal);
             }
             Found::Damaged(error) => {
                 let aside = paths.set_aside(&paths.journal)?;
@@ -188,8 +196,41 @@ impl Known {
         self.journal =
             Journal::create(paths, self.table.jobs(), &self.leftovers, Some(&self.journal))?;
         (self.spoilt_to, self.unsettled) = (None, false);
-        Ok(true)
+        Ok(CaughtUp::AnotherJournal)
     }
+
+    /// What there is, with a batch that this process has appended to `journal` and could not sync, and that others may have
+    /// built upon: all of it made durable in another way. Needs the lock. `None`, where the batch is not there any more.
+    pub(super) fn rescue(
+        paths: &Paths,
+        journal: &Journal,
+        batch: &Batch,
+    ) -> Result<Option<Self>, StoreError> {
+        let Found::Journal(found) = Journal::open(paths)? else { return Ok(None) };
+        if !found.says(batch, journal)? {
+            return Ok(None);
+        }
+        let in_doubt = found.is_same_file(journal);
+        let mut now = Self::load(found, View::default())?;
+        if in_doubt {
+            // After a sync that failed nobody can tell what of the file is on disk; another sync may say that all is well.
+            now.journal =
+                Journal::create(paths, now.table.jobs(), &now.leftovers, Some(&now.journal))?;
+            now.unsettled = false;
+        } else {
+            now.settle(paths)?;
+        }
+        Ok(Some(now))
+    }
+}
+
+/// What whoever is about to append has caught up with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CaughtUp {
+    SameJournal,
+    AnotherJournal,
+    /// Nothing: another journal is there, perhaps in another folder. That is for whoever holds the lock that is there now.
+    NotYet,
 }
 
 /// What a `jobs.json` says.

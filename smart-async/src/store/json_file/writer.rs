@@ -1,12 +1,14 @@
 //! The one thread of a process that appends to the journal. It gathers what callers hand it while it was busy, does that
 //! as one batch, and acknowledges when the batch is synced.
 
+use std::io;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use super::files::Paths;
-use super::journal::{Journal, NotAppended};
-use super::known::Shared;
+use super::journal::{Batch, Journal, NotAppended};
+use super::known::{CaughtUp, Known, Shared};
+use super::lock::{FolderLock, Held};
 use super::owners::Owners;
 use super::results::{NewResult, Results, doomed};
 use super::view::View;
@@ -66,6 +68,8 @@ impl Writer {
 struct Others {
     /// Since when the lock is held.
     held_since: Option<Instant>,
+    /// Since when it is free again, where it was given back before the sync.
+    free_since: Option<Instant>,
     /// Whether others had it since the last time.
     wrote: bool,
 }
@@ -79,13 +83,19 @@ impl Others {
     fn go_first(self) {
         const LONG: Duration = Duration::from_millis(10);
         const LONGEST_PAUSE: Duration = Duration::from_millis(20);
-        let held = self.held_since.map(|since| since.elapsed()).unwrap_or_default();
-        let pause = match self.wrote {
+        let Self { held_since: Some(held_since), free_since, wrote } = self else { return };
+        let now = Instant::now();
+        let held = free_since.unwrap_or(now) - held_since;
+        let pause = match wrote {
             true => held / 8,
             false if held >= LONG => held / 16,
             false => return,
         };
-        std::thread::sleep(pause.min(LONGEST_PAUSE));
+        let had = free_since.map(|since| now - since).unwrap_or_default();
+        if let Some(rest) = pause.min(LONGEST_PAUSE).checked_sub(had).filter(|rest| !rest.is_zero())
+        {
+            std::thread::sleep(rest);
+        }
     }
 }
 
@@ -100,12 +110,11 @@ struct Thread {
 
 impl Thread {
     fn serve(self, inbox: &mpsc::Receiver<Request>) {
+        let mut lock = FolderLock::new(self.paths.clone());
         while let Ok(first) = inbox.recv() {
-            let batch: Vec<_> =
-                std::iter::once(first).chain(inbox.try_iter()).take(BATCH).collect();
-            let mut acknowledgements = Vec::with_capacity(batch.len());
+            let mut acknowledgements = Vec::new();
             let mut others = Others::default();
-            let result = self.run(batch, &mut acknowledgements, &mut others);
+            let result = self.run(&mut lock, first, inbox, &mut acknowledgements, &mut others);
             if let Err(error) = &result {
                 tracing::error!(%error, "failed to write the job store");
             }
@@ -116,24 +125,33 @@ impl Thread {
         }
     }
 
-    /// Does a batch as a whole: all of it is acknowledged, or none.
+    /// Does what is asked for, up to a batch, as a whole: all of it is acknowledged, or none.
     fn run(
         &self,
-        batch: Vec<Request>,
+        lock: &mut FolderLock,
+        first: Request,
+        inbox: &mpsc::Receiver<Request>,
         acknowledgements: &mut Vec<Acknowledge>,
         others: &mut Others,
     ) -> Result<(), StoreError> {
-        let locked = self.paths.lock();
+        let mut held = lock.take();
         others.held_since = Some(Instant::now());
         let mut known = self.known.lock();
         let read_to = known.journal.position();
-        let ready = match &locked {
-            Ok(_) => known.catch_up_to_append(&self.paths),
+        let catch_up = |known: &mut Known, held: &Result<Held<'_>, StoreError>| match held {
+            Ok(held) => known.catch_up_to_append(&self.paths, held),
             Err(error) => Err(error.clone()),
         };
+        let mut ready = catch_up(&mut known, &held);
+        if matches!(ready, Ok(CaughtUp::NotYet)) {
+            drop((known, held));
+            held = lock.take_anew();
+            known = self.known.lock();
+            ready = catch_up(&mut known, &held);
+        }
         others.wrote = known.journal.position() != read_to;
         let before = known.before.take();
-        if matches!(ready, Ok(true)) || before.is_some() {
+        if matches!(ready, Ok(CaughtUp::AnotherJournal)) || before.is_some() {
             // Whoever removed the folder took the sign that this process lives along.
             self.owners.hold_on();
         }
@@ -142,57 +160,138 @@ impl Thread {
             draft.bring_along(before, self.owners.own());
         }
         let mut errands = Errands::default();
-        acknowledgements.extend(batch.into_iter().map(|request| request(&mut draft, &mut errands)));
+        // What came while the lock was waited for shares the sync.
+        let batch = std::iter::once(first).chain(inbox.try_iter()).take(BATCH);
+        acknowledgements.extend(batch.map(|request| request(&mut draft, &mut errands)));
         let changes = draft.into_changes();
         if let Err(error) = ready {
             known.before = before;
             return Err(error);
         }
-        if changes.is_empty() {
+        // An answer that rests on what others may not have synced yet is given when that is synced; and those see by what is
+        // appended that their changes may not be taken away any more.
+        if changes.is_empty() && !known.journal.has_unsynced() {
             drop(known);
             self.clear_away(&errands);
             return Ok(());
         }
-        let merely_progress = is_merely_progress(&changes, &known.table);
         let doomed = doomed(&changes, &known.table);
-        let appending = match known.journal.batch(&changes) {
-            Ok(appending) => appending,
+        let batch = match known.journal.batch(&changes) {
+            Ok(batch) => batch,
             Err(error) => {
                 known.before = before;
                 return Err(error);
             }
         };
+        let long = known.journal.is_long_with(&batch, self.paths.short_journal);
         // From here on others read what was there before, without waiting for the disk.
         known.appending = true;
         drop(known);
+        let whole = long
+            || before.is_some()
+            || !errands.arrived.is_empty()
+            || !doomed.is_empty()
+            || errands.clear_away;
+        if !whole {
+            // It touches the journal alone. So others may append while it is synced: their sync makes what stands before
+            // theirs durable as well.
+            if let Err(refused) = batch.write() {
+                return Err(self.refuse(refused));
+            }
+            drop(held);
+            others.free_since = Some(Instant::now());
+            return self.sync(lock, &batch, changes);
+        }
         // A record that names a file is not appended before the file is there for good.
         let appended = match self.results.place(std::mem::take(&mut errands.arrived), &changes) {
-            Ok(placed) => appending.append().map_err(|refused| (refused, placed)),
+            Ok(placed) => batch.append().map_err(|refused| (refused, placed)),
             Err(error) => Err((NotAppended { error, spoilt_to: None }, Vec::new())),
         };
-        let mut known = self.known.lock();
-        known.appending = false;
-        match appended {
-            Ok(end) => known.journal.appended(end),
-            Err((NotAppended { error, spoilt_to }, placed)) => {
-                if spoilt_to.is_none() {
-                    self.results.remove(&placed);
-                }
-                known.spoilt_to = spoilt_to;
-                known.before = before;
-                return Err(error);
+        if let Err((refused, placed)) = appended {
+            if refused.spoilt_to.is_none() {
+                self.results.remove(&placed);
             }
+            self.known.lock().before = before;
+            return Err(self.refuse(refused));
         }
-        known.table.commit(changes);
-        let long = known.journal.is_long(self.paths.short_journal);
-        drop(known);
+        self.commit(&batch, changes);
         self.results.remove(&doomed);
         self.clear_away(&errands);
-        self.view.behind(merely_progress);
         if long {
             self.shorten();
         }
+        drop(held);
         Ok(())
+    }
+
+    /// Syncs a batch that was appended, while others may have the lock.
+    fn sync(
+        &self,
+        lock: &mut FolderLock,
+        batch: &Batch,
+        changes: Changes,
+    ) -> Result<(), StoreError> {
+        match batch.sync() {
+            Ok(()) => {
+                self.commit(batch, changes);
+                Ok(())
+            }
+            Err(error) => self.save_or_take_away(lock, batch, error),
+        }
+    }
+
+    /// A batch was appended, and could not be synced, while others had the lock. What nobody has appended behind is taken away
+    /// again. Else others may have built upon it, or have told somebody what it says: then it is made durable in another way.
+    /// Where that fails as well, it is refused, though it stands.
+    fn save_or_take_away(
+        &self,
+        lock: &mut FolderLock,
+        batch: &Batch,
+        error: io::Error,
+    ) -> Result<(), StoreError> {
+        let journal = self.known.lock().journal.clone();
+        let rescued = match lock.take_anew() {
+            Ok(_held) if journal.ends_with(batch) => {
+                return Err(self.refuse(batch.take_away(error)));
+            }
+            Ok(_held) => Known::rescue(&self.paths, &journal, batch),
+            Err(error) => Err(error),
+        };
+        match rescued {
+            Ok(Some(now)) => {
+                tracing::warn!(%error, "failed to sync the journal; all that is known was written anew");
+                self.known.lock().replace(now);
+                self.view.behind(false);
+                return Ok(());
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(%error, "failed to save what could not be synced, and others have built upon");
+            }
+        }
+        Err(self.refuse(batch.leave(error)))
+    }
+
+    /// Takes over what is on disk now.
+    fn commit(&self, batch: &Batch, changes: Changes) {
+        let mut known = self.known.lock();
+        known.appending = false;
+        known.journal.appended(batch.end());
+        let merely_progress = is_merely_progress(&changes, &known.table);
+        let is_news = !changes.is_empty();
+        known.table.commit(changes);
+        drop(known);
+        if is_news {
+            self.view.behind(merely_progress);
+        }
+    }
+
+    /// Takes note that a batch was not appended.
+    fn refuse(&self, refused: NotAppended) -> StoreError {
+        let mut known = self.known.lock();
+        known.appending = false;
+        known.spoilt_to = refused.spoilt_to;
+        refused.error
     }
 
     /// Removes what no job names, where a request of the batch asked for that. Needs the lock.
