@@ -36,13 +36,16 @@ impl<'a> Draft<'a> {
         self.changes.get(&id).map_or_else(|| self.table.find(id).is_some(), Option::is_some)
     }
 
-    fn put(&mut self, job: JobRecord) -> Arc<JobRecord> {
-        let job = Arc::new(job);
+    fn put(&mut self, job: Arc<JobRecord>) -> Arc<JobRecord> {
         self.changes.insert(job.id, Some(Arc::clone(&job)));
         job
     }
 
-    pub(super) fn insert(&mut self, job: JobRecord) -> Result<Arc<JobRecord>, StoreError> {
+    pub(super) fn insert(
+        &mut self,
+        job: impl Into<Arc<JobRecord>>,
+    ) -> Result<Arc<JobRecord>, StoreError> {
+        let job = job.into();
         if self.has(job.id) { Err(StoreError::Duplicate(job.id)) } else { Ok(self.put(job)) }
     }
 
@@ -53,7 +56,7 @@ impl<'a> Draft<'a> {
     ) -> Result<Arc<JobRecord>, StoreError> {
         let job = self.find(id).ok_or(StoreError::NotFound(id))?;
         let next = job.apply(change).map_err(|source| StoreError::Illegal { id, source })?;
-        Ok(self.put(next))
+        Ok(self.put(Arc::new(next)))
     }
 
     pub(super) fn prune(&mut self, prune: &Prune) -> Pruned {

@@ -65,7 +65,10 @@ fn line(text: &mut Vec<u8>, name: &str, value: &impl Serialize) -> Result<(), se
 
 /// A batch of changes as it is appended. It begins with a newline, so that a line that a crash tore cannot spoil it.
 pub(super) fn batch(changes: &Changes) -> Result<Vec<u8>, serde_json::Error> {
-    let mut text = vec![b'\n'];
+    /// What most lines take at most.
+    const LINE: usize = 512;
+    let mut text = Vec::with_capacity(1 + changes.len() * LINE);
+    text.push(b'\n');
     let mut removed = Vec::new();
     for (id, change) in changes {
         match change {
