@@ -425,7 +425,7 @@ mod tests {
         // Each percentage that progress can have.
         for thousandths in 0..=1000 {
             let mut job = ended();
-            let progress = crate::job::Progress::new(f64::from(thousandths), Some(1000.0), None);
+            let progress = Progress::new(f64::from(thousandths), Some(1000.0), None);
             job["progress"] = serde_json::to_value(progress).unwrap();
             assert!(kept(&job).listed().unwrap().record().is_none(), "{job}");
         }
