@@ -34,8 +34,13 @@ fn resolve(site: &CallSite, host: Option<Patience>, lookup: Lookup<'_>) -> Durat
 
 /// A budget as the ticket names it: seconds with one decimal, or more where it is shorter than that.
 pub(crate) fn spoken(budget: Duration) -> String {
+    const TENTH: u32 = 100_000_000;
     if budget >= Duration::from_millis(100) {
-        format!("{:.1}s", budget.as_secs_f64())
+        match (budget.as_secs(), budget.subsec_nanos()) {
+            // The same, in a tenth of the time.
+            (seconds, nanos) if nanos % TENTH == 0 => format!("{seconds}.{}s", nanos / TENTH),
+            _ => format!("{:.1}s", budget.as_secs_f64()),
+        }
     } else {
         format!("{}ms", budget.as_secs_f64() * 1000.0)
     }
@@ -110,6 +115,11 @@ mod tests {
     fn a_budget_is_spoken_in_seconds() {
         assert_eq!(spoken(Duration::from_secs(20)), "20.0s");
         assert_eq!(spoken(Duration::from_millis(1500)), "1.5s");
+        assert_eq!(spoken(Duration::from_millis(2160)), "2.2s");
+        for tenths in 1..1000 {
+            let budget = Duration::from_millis(tenths * 100);
+            assert_eq!(spoken(budget), format!("{:.1}s", budget.as_secs_f64()));
+        }
         assert_eq!(spoken(Duration::from_millis(50)), "50ms");
     }
 }

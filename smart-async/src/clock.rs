@@ -4,7 +4,7 @@ mod own_form;
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 
-pub(crate) use self::own_form::read as from_own_form;
+pub(crate) use self::own_form::{read as from_own_form, write as in_own_form};
 
 /// A moment on the wall clock, in UTC. Durations are never computed from two of these while a job runs:
 /// the wall clock may jump.
@@ -38,7 +38,10 @@ const END_OF_TIME: Timestamp = match DateTime::from_timestamp(253_402_300_799, 0
 
 /// A moment as files and answers spell it: RFC 3339, UTC, milliseconds.
 pub(crate) fn rfc3339(time: Timestamp) -> String {
-    own_form::write(time).unwrap_or_else(|| time.to_rfc3339_opts(SecondsFormat::Millis, true))
+    match in_own_form(time) {
+        Some(text) => text.as_str().to_owned(),
+        None => time.to_rfc3339_opts(SecondsFormat::Millis, true),
+    }
 }
 
 #[cfg(test)]

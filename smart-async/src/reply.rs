@@ -74,9 +74,11 @@ impl JobTicket {
         follow_up: &FollowUp,
         poll_after_seconds: u64,
     ) -> Self {
-        let next =
-            follow_up.next(&[job_id]).map(|next| format!(" Next: {next}")).unwrap_or_default();
-        let message = format!("{happened} Do not call {tool} again.{next}");
+        let mut message = String::with_capacity(TICKET);
+        message.extend([happened, " Do not call ", tool, " again."]);
+        if let Some(next) = follow_up.next(&[job_id]) {
+            message.extend([" Next: ", &next]);
+        }
         Self { job_id, status, terminal: status.is_terminal(), message, poll_after_seconds }
     }
 
@@ -100,6 +102,8 @@ impl JobTicket {
     }
 }
 
+/// What the message of a ticket takes usually, in bytes.
+const TICKET: usize = 256;
 /// The longest question that a ticket quotes, in bytes.
 const QUESTION: usize = 300;
 
@@ -140,8 +144,12 @@ impl FollowUp {
     /// The call that follows these jobs, where there is a tool for that.
     pub(crate) fn next(&self, ids: &[JobId]) -> Option<String> {
         match (&self.wait, &self.status, ids) {
-            (Some(wait), _, _) => Some(format!("{wait} {}", json!({"job_ids": ids}))),
-            (None, Some(status), [id, ..]) => Some(format!("{status} {}", json!({"job_id": id}))),
+            // Written as it is: an id has nothing that JSON would spell otherwise, and there may be many tickets at once.
+            (Some(wait), _, _) => {
+                let ids: Vec<_> = ids.iter().map(|id| format!("\"{id}\"")).collect();
+                Some([wait, " {\"job_ids\":[", &ids.join(","), "]}"].concat())
+            }
+            (None, Some(status), [id, ..]) => Some(format!("{status} {{\"job_id\":\"{id}\"}}")),
             _ => None,
         }
     }

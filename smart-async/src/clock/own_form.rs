@@ -18,8 +18,17 @@ const MINUTE: Range<usize> = 14..16;
 const SECOND: Range<usize> = 17..19;
 const MILLIS: Range<usize> = 20..23;
 
+/// A moment as text.
+pub(crate) struct Written([u8; FORM.len()]);
+
+impl Written {
+    pub(crate) fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
 /// Writes a moment, where the form can spell it.
-pub(super) fn write(time: Timestamp) -> Option<String> {
+pub(crate) fn write(time: Timestamp) -> Option<Written> {
     let time = time.naive_utc();
     let year = u32::try_from(time.year()).ok().filter(|year| *year <= 9999)?;
     // A leap second has more than there are in one.
@@ -40,7 +49,7 @@ pub(super) fn write(time: Timestamp) -> Option<String> {
             left /= 10;
         }
     }
-    str::from_utf8(&text).ok().map(str::to_owned)
+    Some(Written(text))
 }
 
 /// Reads a moment in this form, and in no other.
@@ -75,6 +84,10 @@ mod tests {
         text.parse().ok()
     }
 
+    fn written(time: Timestamp) -> Option<String> {
+        write(time).map(|text| text.as_str().to_owned())
+    }
+
     fn written_in_full(time: Timestamp) -> String {
         time.to_rfc3339_opts(SecondsFormat::Millis, true)
     }
@@ -88,7 +101,7 @@ mod tests {
             for millis in [moment, -(moment % 62_167_219_200_000)] {
                 let time = Timestamp::from_timestamp_millis(millis).unwrap();
                 let text = written_in_full(time);
-                assert_eq!(write(time).as_ref(), Some(&text));
+                assert_eq!(written(time).as_ref(), Some(&text));
                 assert_eq!(read(&text), Some(time), "{text}");
                 assert_eq!(in_full(&text), Some(time), "{text}");
             }
@@ -132,14 +145,14 @@ mod tests {
     #[test]
     fn a_moment_is_written_to_the_millisecond() {
         let fine = Timestamp::from_timestamp(1_800_000_000, 999_999_999).unwrap();
-        assert_eq!(write(fine), Some(written_in_full(fine)));
+        assert_eq!(written(fine), Some(written_in_full(fine)));
     }
 
     #[test]
     fn moments_that_have_no_such_form_are_left_to_others() {
         let leap = Timestamp::from_timestamp(1_483_228_799, 1_500_000_000).unwrap();
         for time in [Timestamp::MIN_UTC, Timestamp::MAX_UTC, leap] {
-            assert_eq!(write(time), None, "{time}");
+            assert_eq!(written(time), None, "{time}");
         }
     }
 }

@@ -3,6 +3,7 @@
 //! The names here are promises. A field may be added; one that stands is never renamed, and never means
 //! another thing.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -14,11 +15,11 @@ use super::{
 };
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct JobDocument {
+pub(super) struct JobDocument<'a> {
     id: JobId,
-    label: String,
-    tool: String,
-    server: String,
+    label: Cow<'a, str>,
+    tool: Cow<'a, str>,
+    server: Cow<'a, str>,
     status: JobStatus,
     /// For readers: follows from `status`, and is not read back.
     #[serde(default)]
@@ -102,13 +103,13 @@ pub(super) fn present<'de, D: serde::Deserializer<'de>>(
     Value::deserialize(deserializer).map(Some)
 }
 
-impl From<&JobRecord> for JobDocument {
-    fn from(record: &JobRecord) -> Self {
+impl<'a> From<&'a JobRecord> for JobDocument<'a> {
+    fn from(record: &'a JobRecord) -> Self {
         let mut document = Self {
             id: record.id,
-            label: record.label.clone(),
-            tool: record.tool.clone(),
-            server: record.server.clone(),
+            label: record.label.as_str().into(),
+            tool: record.tool.as_str().into(),
+            server: record.server.as_str().into(),
             status: record.status(),
             terminal: record.status().is_terminal(),
             created_at: record.created_at,
@@ -173,10 +174,10 @@ impl From<&JobRecord> for JobDocument {
     }
 }
 
-impl TryFrom<JobDocument> for JobRecord {
+impl TryFrom<JobDocument<'_>> for JobRecord {
     type Error = MalformedRecord;
 
-    fn try_from(document: JobDocument) -> Result<Self, MalformedRecord> {
+    fn try_from(document: JobDocument<'_>) -> Result<Self, MalformedRecord> {
         let status = document.status;
         let needed = |field: &str, value: Option<Timestamp>| {
             value.ok_or_else(|| MalformedRecord {
@@ -229,9 +230,9 @@ impl TryFrom<JobDocument> for JobRecord {
         let state_target = document.state_field.map(|field| StateTarget { field, pointer });
         Ok(Self {
             id: document.id,
-            label: document.label,
-            tool: document.tool,
-            server: document.server,
+            label: document.label.into_owned(),
+            tool: document.tool.into_owned(),
+            server: document.server.into_owned(),
             state,
             result_kept,
             created_at: document.created_at,
@@ -270,7 +271,10 @@ pub(super) mod time {
         time: &Timestamp,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&clock::rfc3339(*time))
+        match clock::in_own_form(*time) {
+            Some(text) => serializer.serialize_str(text.as_str()),
+            None => serializer.serialize_str(&clock::rfc3339(*time)),
+        }
     }
 
     pub(in crate::job) fn deserialize<'de, D: Deserializer<'de>>(

@@ -254,7 +254,7 @@ impl JobRecord {
     /// # Errors
     /// [`MalformedRecord`], saying which field is missing or wrong.
     pub fn from_json(value: Value) -> Result<Self, MalformedRecord> {
-        let document: JobDocument = serde_json::from_value(value)
+        let document: JobDocument<'_> = serde_json::from_value(value)
             .map_err(|error| MalformedRecord { reason: error.to_string() })?;
         document.try_into()
     }
@@ -264,7 +264,7 @@ impl JobRecord {
     /// # Errors
     /// [`MalformedRecord`], as [`from_json`](Self::from_json).
     pub(crate) fn from_text(text: &str) -> Result<Self, MalformedRecord> {
-        match serde_json::from_str::<JobDocument>(text) {
+        match serde_json::from_str::<JobDocument<'_>>(text) {
             Ok(document) => document.try_into(),
             // A field that is there twice counts as it does everywhere in JSON: the last one.
             Err(error) => match serde_json::from_str(text) {

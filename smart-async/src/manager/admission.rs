@@ -18,7 +18,7 @@ use super::supervisor::interrupted;
 use super::{Error, JobManager, OpenCallGuard};
 use crate::backoff::Backoff;
 use crate::context::JobContext;
-use crate::job::{Change, JobEvent, JobId, JobRecord, JobScope, Rerun, StateTarget};
+use crate::job::{JobEvent, JobId, JobRecord, JobScope, JobState, Rerun, StateTarget};
 use crate::store::StoreError;
 use crate::{clock, observe};
 
@@ -90,16 +90,17 @@ impl Adoption {
 
     /// The record of work that runs already: it is `running` since the work began.
     fn running_record(&self, manager: &JobManager, context: &JobContext) -> JobRecord {
-        let record = self.record(manager, context.id());
-        let progress = context.progress.read().map(|progress| match self.origin {
+        let mut record = self.record(manager, context.id());
+        record.progress = context.progress.read().map(|progress| match self.origin {
             Some(origin) => progress_for_the_store(origin.site, progress),
             None => progress,
         });
-        let started = Change::new(JobEvent::Start, clock::ago(context.began.elapsed()))
-            .with_progress(progress);
-        // A new record can always start.
-        let mut record = record.apply(started).unwrap_or(record);
-        record.updated_at = record.created_at;
+        // Work that is new can always start.
+        if let Ok(state) =
+            JobState::Pending.apply(JobEvent::Start, clock::ago(context.began.elapsed()))
+        {
+            record.state = state;
+        }
         let questions = context.desk.questions();
         record.with_questions(match self.origin {
             Some(origin) => questions_for_the_store(origin.site, questions),

@@ -1,10 +1,11 @@
 //! The jobs that this process runs: what only it knows of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::{self, Handle};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::Span;
@@ -33,8 +34,8 @@ pub(crate) struct LiveJob {
     changes: AtomicU32,
     /// Set when somebody wants the job stopped.
     cancel_requested: AtomicBool,
-    /// Set while its body is watched over.
-    watched: AtomicBool,
+    /// The runtime that its body is watched over on, while it is.
+    watched_on: Mutex<Option<runtime::Id>>,
     /// Set while its news are exchanged with the record.
     exchanging: AtomicBool,
     /// How it ended, from that moment on: the record may say so later, while the store fails.
@@ -71,7 +72,7 @@ impl LiveJob {
             changed: Notify::new(),
             changes: AtomicU32::new(0),
             cancel_requested: AtomicBool::new(false),
-            watched: AtomicBool::new(false),
+            watched_on: Mutex::default(),
             exchanging: AtomicBool::new(false),
             ending: Mutex::default(),
             origin,
@@ -171,9 +172,13 @@ impl LiveJob {
         self.cancel_requested.load(Ordering::Acquire)
     }
 
+    fn watched_on(&self) -> MutexGuard<'_, Option<runtime::Id>> {
+        self.watched_on.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether its body is watched over just now.
     pub(super) fn is_watched(&self) -> bool {
-        self.watched.load(Ordering::Acquire)
+        self.watched_on().is_some()
     }
 
     /// Says that its news are being exchanged, until the guard is dropped; `None` where they are already.
@@ -240,7 +245,7 @@ impl Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        self.0.watched.store(false, Ordering::Release);
+        *self.0.watched_on() = None;
         self.0.context.desk.unwatch();
     }
 }
@@ -266,14 +271,14 @@ impl Drop for Exchanging {
 #[derive(Debug, Default)]
 pub(crate) struct LiveJobs {
     jobs: Mutex<Jobs>,
-    /// Whether somebody looks from time to time for what is new of those that are watched over.
-    ticks: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Jobs {
     by_id: HashMap<JobId, Arc<LiveJob>>,
     by_call: HashMap<CallKey, Arc<LiveJob>>,
+    /// The runtimes on which somebody looks from time to time for what is new of those that are watched over there.
+    ticking: HashSet<runtime::Id>,
 }
 
 impl LiveJobs {
@@ -281,33 +286,33 @@ impl LiveJobs {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that the body of a job is watched over from now on.
+    /// Says that the body of a job is watched over from now on, on the runtime that this is called on.
     pub(super) fn watch(&self, job: Arc<LiveJob>) -> Watched {
         // Under the lock: whoever finds nobody watched over stops looking, and does not miss this one.
         let _jobs = self.jobs();
-        job.watched.store(true, Ordering::Release);
+        *job.watched_on() = Handle::try_current().ok().map(|runtime| runtime.id());
         Watched(job)
     }
 
-    /// The jobs whose bodies are watched over. Where there is none, nobody looks any more.
-    pub(super) fn watched(&self) -> Vec<Arc<LiveJob>> {
-        let jobs = self.jobs();
-        let watched: Vec<_> =
-            jobs.by_id.values().filter(|job| job.is_watched()).map(Arc::clone).collect();
+    /// The jobs whose bodies are watched over on this runtime. Where there is none, nobody looks there any more.
+    pub(super) fn watched(&self, runtime: runtime::Id) -> Vec<Arc<LiveJob>> {
+        let mut jobs = self.jobs();
+        let is_there = |job: &&Arc<LiveJob>| *job.watched_on() == Some(runtime);
+        let watched: Vec<_> = jobs.by_id.values().filter(is_there).map(Arc::clone).collect();
         if watched.is_empty() {
-            self.ticks.store(false, Ordering::Release);
+            jobs.ticking.remove(&runtime);
         }
         watched
     }
 
-    /// Whether somebody has to begin to look, who is from now on said to do so.
-    pub(super) fn begins_to_tick(&self) -> bool {
-        !self.ticks.load(Ordering::Acquire) && !self.ticks.swap(true, Ordering::AcqRel)
+    /// Whether somebody has to begin to look on this runtime, who is from now on said to do so.
+    pub(super) fn begins_to_tick(&self, runtime: runtime::Id) -> bool {
+        self.jobs().ticking.insert(runtime)
     }
 
-    /// Whoever looked is gone, with the runtime that it ran on. Those who watch over a body see to it that another one looks.
-    pub(super) fn ticks_no_more(&self) {
-        self.ticks.store(false, Ordering::Release);
+    /// Whoever looked on this runtime is gone. Those who watch over a body see to it that another one looks.
+    pub(super) fn ticks_no_more(&self, runtime: runtime::Id) {
+        self.jobs().ticking.remove(&runtime);
         self.wake_supervisors();
     }
 
@@ -324,7 +329,12 @@ impl LiveJobs {
     }
 
     pub(super) fn remove(&self, job: &LiveJob) {
-        self.jobs().by_id.remove(&job.id());
+        let mut jobs = self.jobs();
+        // Where it was removed from the store already, another one may have its id by now.
+        if jobs.by_id.get(&job.id()).is_some_and(|known| std::ptr::eq(&**known, job)) {
+            jobs.by_id.remove(&job.id());
+        }
+        drop(jobs);
         self.forget(job);
         job.touch();
     }

@@ -1,11 +1,14 @@
 //! The news of live jobs: what their work says goes to the store, and what others wish of them comes from there. One task looks
-//! after all of them, as long as there are some: a timer for each would cost memory, and wake as many tasks.
+//! after all of them that run on the same runtime, as long as there are some: a timer for each would cost memory, and wake as
+//! many tasks. A runtime that stands still holds up its own jobs alone.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
+use tokio::runtime::{self, Handle};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::kept_back::progress_for_the_store;
 use super::live::LiveJob;
@@ -18,9 +21,14 @@ use crate::{clock, observe};
 /// record is looked at for another process's wish to stop it.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Whoever looks for what is new, on a runtime that may end before the manager does.
+/// How many records are looked at together, and how long one is waited for: a store that hangs must not keep others' wishes.
+const LOOKS: usize = 64;
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
+
+/// Whoever looks for what is new on a runtime, which may end before the manager does.
 struct Ticking {
     manager: WeakManager,
+    runtime: runtime::Id,
     is_needed: bool,
 }
 
@@ -29,7 +37,7 @@ impl Drop for Ticking {
         if self.is_needed
             && let Some(manager) = self.manager.upgrade()
         {
-            manager.live().ticks_no_more();
+            manager.live().ticks_no_more(self.runtime);
         }
     }
 }
@@ -42,7 +50,7 @@ impl Ticking {
         loop {
             ticks.tick().await;
             let Some(manager) = self.manager.upgrade() else { break };
-            let jobs = manager.live().watched();
+            let jobs = manager.live().watched(self.runtime);
             if jobs.is_empty() {
                 break;
             }
@@ -50,7 +58,7 @@ impl Ticking {
             for job in new {
                 manager.exchange(&job);
             }
-            // In a task of its own, one job after the other: a store that hangs must not keep the news of all.
+            // In a task of its own: a store that hangs must not keep the news.
             if look.as_ref().is_none_or(JoinHandle::is_finished) {
                 look = Some(observe::spawn(async move { manager.look_at(quiet).await }));
             }
@@ -64,10 +72,11 @@ fn has_news(job: &LiveJob) -> bool {
 }
 
 impl JobManager {
-    /// Sees to it that somebody looks from time to time for what is new of the jobs that are watched over.
+    /// Sees to it that somebody looks from time to time for what is new of the jobs that are watched over on this runtime.
     pub(super) fn keep_ticking(&self) {
-        if self.live().begins_to_tick() {
-            let ticking = Ticking { manager: self.downgrade(), is_needed: true };
+        let runtime = Handle::current().id();
+        if self.live().begins_to_tick(runtime) {
+            let ticking = Ticking { manager: self.downgrade(), runtime, is_needed: true };
             observe::spawn(ticking.run());
         }
     }
@@ -112,15 +121,22 @@ impl JobManager {
 
     /// Looks at the records of jobs that have nothing to say, for what others wish of them.
     async fn look_at(&self, jobs: Vec<Arc<LiveJob>>) {
-        for job in jobs.iter().filter(|job| job.is_watched()) {
-            match self.store().get(job.id()).await {
-                Ok(Some(record)) => learn(job, &record),
-                Ok(None) => {}
-                Err(error) => {
+        let look = async |job: Arc<LiveJob>| {
+            if !job.is_watched() {
+                return;
+            }
+            match timeout(LONGEST_LOOK, self.store().get(job.id())).await {
+                Ok(Ok(Some(record))) => learn(&job, &record),
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => {
                     tracing::warn!(job_id = %job.id(), %error, "failed to look at a job's record");
                 }
+                Err(_) => {
+                    tracing::warn!(job_id = %job.id(), "the store does not show a job's record");
+                }
             }
-        }
+        };
+        stream::iter(jobs).for_each_concurrent(LOOKS, look).await;
     }
 }
 
@@ -176,7 +192,7 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), reached).await.unwrap();
+        timeout(Duration::from_secs(10), reached).await.unwrap();
     }
 
     #[test]
@@ -194,19 +210,45 @@ mod tests {
         second.block_on(stored(&manager, late, 2.0));
     }
 
+    #[test]
+    fn a_runtime_that_stands_still_holds_up_its_own_jobs_alone() {
+        let manager = JobManager::in_memory();
+        let still = Builder::new_current_thread().enable_all().build().unwrap();
+        let (early, step) = stepping(&manager, &still);
+        step.notify_one();
+        still.block_on(stored(&manager, early, 1.0));
+        // From here on nobody drives it.
+        let driven = runtime();
+        let (late, step) = stepping(&manager, &driven);
+        step.notify_one();
+        driven.block_on(stored(&manager, late, 1.0));
+        driven.block_on(async {
+            let wish = Change::new(JobEvent::RequestCancel, clock::now());
+            manager.store().update(late, wish).await.unwrap();
+            let stopped = async {
+                while manager.live().get(late).is_some() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            timeout(Duration::from_secs(10), stopped).await.unwrap();
+        });
+        drop(still);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn nobody_looks_where_nothing_runs() {
         let manager = JobManager::in_memory();
         for _ in 0..2 {
             let work = job_fn(async |_| pending().await);
             let id = manager.submit(JobRequest::new("wait"), work).await.unwrap();
-            while manager.live().watched().is_empty() {
+            while !manager.live().get(id).is_some_and(|job| job.is_watched()) {
                 tokio::task::yield_now().await;
             }
             let _ = manager.cancel(id).await.unwrap();
             tokio::time::sleep(2 * TICK).await;
-            assert!(manager.live().begins_to_tick(), "the one who looked has left");
-            manager.live().ticks_no_more();
+            let runtime = Handle::current().id();
+            assert!(manager.live().begins_to_tick(runtime), "the one who looked has left");
+            manager.live().ticks_no_more(runtime);
         }
     }
 }
