@@ -9,13 +9,14 @@ use crate::call::{in_task, on_blocking_pool, run};
 pub use crate::call_site::{CallSite, OnCancel, OnDisconnect};
 use crate::job::{JobFailure, JobOutput, Outcome};
 use crate::mcp;
+use crate::receiver::Owned;
 use crate::reply::Reply;
 
 pub use crate::mcp::{marked, marker, output_schema, rerun_marked, rerun_marker, widened_schema};
 
-/// What a method's work takes along of its receiver: a clone, since the work outlives the call.
-pub fn owned<S: Clone + Send + Sync + 'static>(receiver: &S) -> S {
-    receiver.clone()
+/// What a method's work takes along of its receiver, since the work outlives the call: the wrapped server itself, or a clone.
+pub fn owned<S: Clone + Send + Sync + 'static>(receiver: &S) -> Owned<S> {
+    Owned::of(receiver)
 }
 
 /// Runs an async tool.

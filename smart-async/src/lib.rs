@@ -70,6 +70,7 @@ pub mod job;
 pub mod manager;
 mod mcp;
 mod observe;
+mod receiver;
 mod reply;
 mod scope;
 pub mod store;

@@ -19,6 +19,7 @@ use crate::job::{JobId, JobRecord, JobScope, Progress, Rerun};
 use crate::manager::{
     Adoption, Carrier, InlineCompletion, JobManager, Lead, LiveJob, OpenCallGuard, Origin,
 };
+use crate::receiver::Server;
 use crate::reply::FollowUp;
 use crate::{context, observe};
 
@@ -28,6 +29,8 @@ tokio::task_local! {
 
 /// The request of a call.
 pub(crate) struct CallRequest {
+    /// The server that is called, where it is shared; so its methods need not be called on a clone.
+    pub(crate) server: Option<Server>,
     /// The manager; without one, the global one is used where one is needed.
     pub(crate) manager: Option<JobManager>,
     /// Counts the call among those that the server's end waits for.
@@ -92,9 +95,15 @@ impl CallRequest {
         })
     }
 
+    /// The server that the current request calls, where it is shared.
+    pub(crate) fn server() -> Option<Server> {
+        REQUEST.try_with(|request| request.server.clone()).ok().flatten()
+    }
+
     /// A request of which nothing is known but, perhaps, whose jobs it makes.
     pub(crate) fn unknown(manager: Option<JobManager>) -> Self {
         Self {
+            server: None,
             manager,
             open: None,
             async_mode: false,

@@ -78,6 +78,7 @@ impl<S: ServerHandler> JobServer<S> {
             let is_new = request.input_responses.is_none() && request.request_state.is_none();
             let asked = client.can_be_asked().map(|can| Box::new(Asked::of(can, &context)));
             let call = Arc::new(CallRequest {
+                server: Some(self.shared()),
                 open: Some(self.manager.open_call()),
                 async_mode: wishes.async_mode,
                 takes_tasks: follower.as_task,

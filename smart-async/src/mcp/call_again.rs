@@ -72,6 +72,7 @@ impl<S: ServerHandler> CallsAgain for CallAgain<S> {
                 key: Some(key),
                 body_token: Some(body_token),
                 reruns: Some(Arc::clone(&job)),
+                server: Some(Arc::<S>::clone(&self.inner)),
                 ..CallRequest::unknown(Some(manager))
             });
             let answer = Arc::clone(&call).serve(self.inner.call_tool(request, context)).await;

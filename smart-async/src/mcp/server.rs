@@ -24,6 +24,7 @@ use super::tools::{JobTool, JobToolNames};
 use super::wishes::with_job_arguments;
 use crate::hosts::{Hosts, Patience};
 use crate::manager::JobManager;
+use crate::receiver::Server;
 
 /// Gives every MCP server `with_jobs`.
 pub trait WithJobs: ServerHandler {
@@ -134,6 +135,11 @@ impl<S: ServerHandler> JobServer<S> {
     /// The wrapped server.
     pub fn inner(&self) -> &S {
         &self.inner
+    }
+
+    /// The wrapped server, as its methods may keep it.
+    pub(super) fn shared(&self) -> Server {
+        Arc::<S>::clone(&self.inner)
     }
 
     /// The manager.

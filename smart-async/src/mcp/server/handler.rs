@@ -291,7 +291,8 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
             None => {
                 let scope = self.opened.scope(&context).mark();
                 let unknown = CallRequest::unknown(Some(self.manager.clone()));
-                let call = Arc::new(CallRequest { scope, ..unknown });
+                let server = Some(self.shared());
+                let call = Arc::new(CallRequest { scope, server, ..unknown });
                 Box::pin(call.serve(self.inner.call_tool(request, context))).await
             }
         }
