@@ -50,7 +50,7 @@ use proc_macro::TokenStream;
 /// - On any other `async fn`, or on a plain `fn` with the key `blocking`. The result must be `Serialize`. A function whose
 ///   return type is called `Result` may fail, and its error must be `Display`; any other cannot.
 ///
-/// A method takes `&self`, and its type is `Clone + Send + Sync + 'static`: the work gets a clone. Its body moves to a
+/// A method takes `&self`, and its type is `Clone + Send + Sync + 'static`: the work keeps it, or a clone. Its body moves to a
 /// hidden method of the same `impl`, so it must be an inherent one. Documentation, `deprecated`, `cfg` and `tool` stay on
 /// the method that others see; what is allowed or expected of lints counts for both; all other attributes, such as those
 /// that trace, go where the body goes. The body of a function without a receiver stays in its place, and so do all of its
