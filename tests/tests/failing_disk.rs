@@ -323,6 +323,21 @@ async fn what_another_process_refused_something_for_stays_though_its_sync_failed
 }
 
 #[tokio::test]
+async fn what_a_process_that_opened_meanwhile_refused_something_for_stays_though_its_sync_failed() {
+    let shared = Shared::open(u64::MAX).await;
+    let (folder, job) = (shared.folder.path(), shared.job.clone());
+    // It has synced the journal when it opened, which keeps nobody from cutting it.
+    let refuse = async |_: &JsonFileStore, _| {
+        let third = JsonFileStore::open(folder).await.expect("a store opens");
+        let again = third.insert(job).await.expect_err("it is there");
+        assert!(matches!(again, StoreError::Duplicate(_)));
+        third.close().await.expect("a store closes");
+    };
+    shared.append(1, refuse).await.expect("it is made durable in another way");
+    shared.check(Some(JobStatus::Pending)).await;
+}
+
+#[tokio::test]
 async fn what_stands_in_a_shortened_journal_is_acknowledged_though_its_sync_failed() {
     let shared = Shared::open(1).await;
     let shorten = async |store: &JsonFileStore, _| {

@@ -41,7 +41,8 @@ pub(super) struct Journal {
     after: Vec<Uuid>,
     /// Up to where it was read: the end of a whole line.
     position: u64,
-    /// Up to where this process has made it durable. What lies between is of others, who may not have synced it yet.
+    /// Up to where it ends with what this process has appended and synced. What lies between is of others, who may not have
+    /// synced it yet, and may take it away as long as nothing stands behind it.
     synced: u64,
     /// Whether something stood behind that which is no whole line, when it was read last.
     is_torn: bool,
@@ -204,7 +205,7 @@ impl Journal {
         self.position
     }
 
-    /// Whether something was read that this process has not made durable.
+    /// Whether something was read behind which this process has appended and synced nothing.
     pub(super) const fn has_unsynced(&self) -> bool {
         self.synced < self.position
     }
@@ -276,13 +277,6 @@ impl Journal {
     /// Makes what a killed process has left as durable as what is acknowledged from now on.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         self.disk.sync(&self.file).map_err(|error| StoreError::io("sync", &self.path, error))
-    }
-
-    /// As [`sync`](Self::sync), and remembers it.
-    pub(super) fn settle(&mut self) -> Result<(), StoreError> {
-        self.sync()?;
-        self.synced = self.position;
-        Ok(())
     }
 
     /// Whether it is so long, with a batch that is about to be appended, that it should be shortened; one of up to `short`

@@ -78,9 +78,11 @@ impl Known {
     }
 
     /// Makes what others left as durable as what is acknowledged from now on. Needs the lock.
+    ///
+    /// That keeps nobody from taking away what it could not sync itself: an answer needs something appended behind it.
     fn settle(&mut self, paths: &Paths) -> Result<(), StoreError> {
         if self.unsettled {
-            self.journal.settle()?;
+            self.journal.sync()?;
             paths.sync_folder_of(&paths.journal)?;
             self.unsettled = false;
         }
