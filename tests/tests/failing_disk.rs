@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use smart_async::job::{
     Change, JobEvent, JobId, JobOutput, JobQuery, JobRecord, JobStatus, Prune, Timestamp,
 };
-use smart_async::store::{JobStore, JsonFileStore, StoreError};
+use smart_async::store::{JobStore, JsonFileStore, StoreError, StoreFuture};
 use smart_async_tests::crash::Dice;
 use smart_async_tests::disk::{
     Event, Promises, Recorder, check_opened, new_job, next_change, scratch,
@@ -258,8 +258,30 @@ impl Shared {
         failures: usize,
         others: impl AsyncFnOnce(&JsonFileStore, JobId),
     ) -> Result<Arc<JobRecord>, StoreError> {
+        let insert = |store| JobStore::insert(store, self.job.clone());
+        self.send(insert, failures, others).await
+    }
+
+    /// The first one ends the job, which runs, `others` do something before that is synced, and the sync fails.
+    async fn complete(
+        &self,
+        failures: usize,
+        others: impl AsyncFnOnce(&JsonFileStore, JobId),
+    ) -> Result<Arc<JobRecord>, StoreError> {
+        self.first.insert(self.job.clone()).await.expect("the disk works");
+        self.first.update(self.job.id, start()).await.expect("the disk works");
+        let complete = |store| JobStore::update(store, self.job.id, end("the first one's"));
+        self.send(complete, failures, others).await
+    }
+
+    async fn send<'a>(
+        &'a self,
+        request: impl FnOnce(&'a JsonFileStore) -> StoreFuture<'a, Arc<JobRecord>>,
+        failures: usize,
+        others: impl AsyncFnOnce(&JsonFileStore, JobId),
+    ) -> Result<Arc<JobRecord>, StoreError> {
         self.recorder.hold(1);
-        let answer = self.first.insert(self.job.clone());
+        let answer = request(&self.first);
         self.recorder.held();
         others(&self.second, self.job.id).await;
         self.recorder.fail_where_it_is_held(failures);
@@ -289,6 +311,17 @@ impl Shared {
 
 fn start() -> Change {
     Change::new(JobEvent::Start, Timestamp::UNIX_EPOCH)
+}
+
+fn end(result: &str) -> Change {
+    Change::new(JobEvent::Complete(JobOutput::new(result)), Timestamp::UNIX_EPOCH)
+}
+
+/// Another process finds the job ended, and says so to somebody.
+async fn is_refused_a_second_end(store: &JsonFileStore, id: JobId) {
+    let refused = store.update(id, end("the second one's")).await.expect_err("a second end");
+    let StoreError::Illegal { source, .. } = refused else { panic!("{refused}") };
+    assert_eq!(source.status, JobStatus::Completed);
 }
 
 #[tokio::test]
@@ -366,6 +399,39 @@ async fn what_another_process_acknowledged_stays_though_the_disk_goes_on_failing
         let answer = shared.append(failures, build).await;
         assert!(answer.expect_err("the disk fails").is_transient());
         shared.check(Some(JobStatus::Running)).await;
+    }
+}
+
+/// Whoever was refused a second end was told that there is a first one.
+#[tokio::test]
+async fn an_end_that_another_process_has_acknowledged_by_a_refusal_is_not_undone() {
+    for failures in 1..12 {
+        let shared = Shared::open(u64::MAX).await;
+        let answer = shared.complete(failures, is_refused_a_second_end).await;
+        assert_eq!(answer.is_ok(), failures == 1, "one failure is made good");
+        let found = shared.second.get(shared.job.id).await.expect("jobs can be read");
+        assert_eq!(found.map(|job| job.status()), Some(JobStatus::Completed));
+        shared.check(Some(JobStatus::Completed)).await;
+    }
+}
+
+/// The sync fails, and then it cannot be cut off.
+#[tokio::test]
+async fn what_could_not_be_taken_away_stands_once_another_process_has_built_upon_it() {
+    let shared = Shared::open(u64::MAX).await;
+    let answer = shared.complete(2, async |_, _| {}).await;
+    assert!(answer.expect_err("the disk fails").is_transient());
+    is_refused_a_second_end(&shared.second, shared.job.id).await;
+    shared.check(Some(JobStatus::Completed)).await;
+}
+
+#[tokio::test]
+async fn what_could_not_be_taken_away_is_gone_where_nobody_has_built_upon_it() {
+    for failures in 2..4 {
+        let shared = Shared::open(u64::MAX).await;
+        let answer = shared.append(failures, async |_, _| {}).await;
+        assert!(answer.expect_err("the disk fails").is_transient());
+        shared.check(None).await;
     }
 }
 

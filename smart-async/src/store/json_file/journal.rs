@@ -264,9 +264,14 @@ impl Journal {
         self.synced = end;
     }
 
-    /// Passes over what stands up to there.
-    pub(super) const fn pass_over(&mut self, end: u64) {
-        self.position = end;
+    /// Whether what was read is followed by what a batch has left, and nothing else.
+    pub(super) fn ends_with_left(&self, left: &Left) -> Result<bool, StoreError> {
+        if self.position != left.start {
+            return Ok(false);
+        }
+        let text = read_from(&self.file, left.start)
+            .map_err(|error| StoreError::io("read", &self.path, error))?;
+        Ok(text == left.text)
     }
 
     /// Gives up shortening it until it is several times as long again.
@@ -322,8 +327,15 @@ pub(super) struct Batch {
 #[derive(Debug)]
 pub(super) struct NotAppended {
     pub(super) error: StoreError,
-    /// Up to where the file holds what was refused and could not be taken away.
-    pub(super) spoilt_to: Option<u64>,
+    /// What of it stands in the file, where it was not taken away for certain.
+    pub(super) left: Option<Left>,
+}
+
+/// What a batch that was refused has left in the file.
+#[derive(Debug)]
+pub(super) struct Left {
+    start: u64,
+    text: Vec<u8>,
 }
 
 impl Batch {
@@ -356,16 +368,24 @@ impl Batch {
     pub(super) fn take_away(&self, error: io::Error) -> NotAppended {
         let taken_away =
             self.disk.cut(&self.file, self.start).and_then(|()| self.disk.sync(&self.file));
-        let spoilt_to = taken_away.err().map(|error| {
+        let left = taken_away.err().map(|error| {
             tracing::error!(%error, "failed to take away what could not be written to the journal");
-            self.file.metadata().map_or(self.end(), |metadata| metadata.len())
+            let end = self.file.metadata().map_or(self.end(), |metadata| metadata.len());
+            self.left(end.saturating_sub(self.start))
         });
-        NotAppended { error: self.failed(error), spoilt_to }
+        NotAppended { error: self.failed(error), left }
     }
 
-    /// Leaves what was written where it stands, for this reason: others have appended behind it.
+    /// Leaves what was written where it stands, for this reason: others may have appended behind it.
     pub(super) fn leave(&self, error: io::Error) -> NotAppended {
-        NotAppended { error: self.failed(error), spoilt_to: Some(self.end()) }
+        NotAppended { error: self.failed(error), left: Some(self.left(u64::MAX)) }
+    }
+
+    /// So many bytes of it.
+    fn left(&self, bytes: u64) -> Left {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let text = self.text.get(..bytes).unwrap_or(&self.text).to_vec();
+        Left { start: self.start, text }
     }
 
     fn failed(&self, error: io::Error) -> StoreError {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::document::{self, Leftovers, Parsed};
 use super::files::Paths;
-use super::journal::{Batch, Found, Journal};
+use super::journal::{Batch, Found, Journal, Left};
 use super::lock::Held;
 use crate::job::JobId;
 use crate::store::StoreError;
@@ -33,9 +33,9 @@ pub(super) struct Known {
     pub(super) journal: Journal,
     /// The writer of this process is appending what is not to be seen before it is synced.
     pub(super) appending: bool,
-    /// Up to where the journal holds what was refused and could not be taken away: it is to be replaced before it is
-    /// read on.
-    pub(super) spoilt_to: Option<u64>,
+    /// The journal may hold what was refused: it is not read on before it is known whether anybody has built upon that,
+    /// and is replaced then.
+    pub(super) left: Option<Left>,
     /// Another process put this journal in place, and may have died before it was there for good: that has to be seen to
     /// before anything is appended.
     pub(super) unsettled: bool,
@@ -73,8 +73,8 @@ impl Known {
 
     /// What was read of a journal that somebody else wrote.
     const fn of(table: Table, leftovers: Leftovers, journal: Journal) -> Self {
-        let (appending, spoilt_to, unsettled, before) = (false, None, true, None);
-        Self { table, leftovers, journal, appending, spoilt_to, unsettled, before }
+        let (appending, left, unsettled, before) = (false, None, true, None);
+        Self { table, leftovers, journal, appending, left, unsettled, before }
     }
 
     /// Makes what others left as durable as what is acknowledged from now on. Needs the lock.
@@ -121,14 +121,14 @@ impl Known {
     /// Whether another process has written since.
     pub(super) fn is_behind(&self) -> bool {
         !self.appending
-            && self.spoilt_to.is_none()
+            && self.left.is_none()
             && (self.journal.has_grown() || self.journal.is_replaced())
     }
 
     /// Takes in what other processes have written. A journal that is gone or damaged changes nothing of what is known;
     /// the next writer sees to it.
     pub(super) fn catch_up(&mut self, paths: &Paths) -> Result<(), StoreError> {
-        if self.appending || self.spoilt_to.is_some() {
+        if self.appending || self.left.is_some() {
             return Ok(());
         }
         if !self.journal.is_replaced()
@@ -163,14 +163,19 @@ impl Known {
         paths: &Paths,
         held: &Held<'_>,
     ) -> Result<CaughtUp, StoreError> {
-        if let Some(end) = self.spoilt_to {
-            // What others appended after it counts.
-            self.journal.pass_over(end);
-        }
+        // What was refused counts for nothing where it is the last that stands there. Where others have appended behind it,
+        // they knew of it, and may have told somebody what it says: then it stands.
+        let is_void = match &self.left {
+            Some(left) => self.journal.ends_with_left(left),
+            None => Ok(false),
+        };
         // Also where the journal was replaced or removed: it is held open, and was appended to until then.
-        let read_on = self.journal.read_on(&mut self.table, &mut self.leftovers);
+        let read_on = match is_void {
+            Ok(false) => self.journal.read_on(&mut self.table, &mut self.leftovers),
+            decided => decided,
+        };
         let replaced = self.journal.is_replaced();
-        if !replaced && self.spoilt_to.is_none() && matches!(read_on, Ok(true)) {
+        if !replaced && self.left.is_none() && matches!(read_on, Ok(true)) {
             self.settle(paths)?;
             return Ok(CaughtUp::SameJournal);
         }
@@ -197,7 +202,7 @@ impl Known {
         }
         self.journal =
             Journal::create(paths, self.table.jobs(), &self.leftovers, Some(&self.journal))?;
-        (self.spoilt_to, self.unsettled) = (None, false);
+        (self.left, self.unsettled) = (None, false);
         Ok(CaughtUp::AnotherJournal)
     }
 

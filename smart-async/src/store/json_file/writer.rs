@@ -205,10 +205,10 @@ impl Thread {
         // A record that names a file is not appended before the file is there for good.
         let appended = match self.results.place(std::mem::take(&mut errands.arrived), &changes) {
             Ok(placed) => batch.append().map_err(|refused| (refused, placed)),
-            Err(error) => Err((NotAppended { error, spoilt_to: None }, Vec::new())),
+            Err(error) => Err((NotAppended { error, left: None }, Vec::new())),
         };
         if let Err((refused, placed)) = appended {
-            if refused.spoilt_to.is_none() {
+            if refused.left.is_none() {
                 self.results.remove(&placed);
             }
             self.known.lock().before = before;
@@ -290,7 +290,7 @@ impl Thread {
     fn refuse(&self, refused: NotAppended) -> StoreError {
         let mut known = self.known.lock();
         known.appending = false;
-        known.spoilt_to = refused.spoilt_to;
+        known.left = refused.left;
         refused.error
     }
 
