@@ -10,6 +10,7 @@ mod cancel;
 mod follow;
 mod history;
 mod hydration;
+mod in_doubt;
 mod kept_back;
 mod lead;
 mod live;

@@ -21,6 +21,8 @@ struct Moods {
     broken: AtomicBool,
     states_broken: AtomicBool,
     failures: AtomicUsize,
+    /// Updates of this name are made, and said to have failed.
+    doubtful: Mutex<Option<&'static str>>,
     /// Inserts wait for this, once they are done.
     slow: Option<Gate>,
     /// The next state that is put waits for this, before anything is done.
@@ -49,6 +51,7 @@ impl MoodyStore {
             broken: AtomicBool::new(false),
             states_broken: AtomicBool::new(false),
             failures: AtomicUsize::new(0),
+            doubtful: Mutex::default(),
             slow,
             held_state: Mutex::default(),
         }))
@@ -57,6 +60,15 @@ impl MoodyStore {
     /// Fails every write from now on, or none.
     pub fn set_broken(&self, broken: bool) {
         self.0.broken.store(broken, Ordering::SeqCst);
+    }
+
+    /// Makes the next update of this name, and says that it has failed.
+    pub fn doubt_next(&self, event: &'static str) {
+        *self.doubtful() = Some(event);
+    }
+
+    fn doubtful(&self) -> MutexGuard<'_, Option<&'static str>> {
+        self.0.doubtful.lock().expect("nobody panics while holding it")
     }
 
     /// Fails to put states from now on, or does not; other writes work all the same.
@@ -113,7 +125,10 @@ impl JobStore for MoodyStore {
     fn update(&self, id: JobId, change: Change) -> StoreFuture<'_, Arc<JobRecord>> {
         Box::pin(async move {
             self.check()?;
-            self.0.inner.update(id, change).await
+            let in_doubt = self.doubtful().take_if(|name| *name == change.event.name()).is_some();
+            let updated = self.0.inner.update(id, change).await?;
+            self.fail_if(in_doubt)?;
+            Ok(updated)
         })
     }
 

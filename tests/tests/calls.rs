@@ -479,6 +479,18 @@ async fn work_that_ends_while_its_record_is_written_answers_inline_and_leaves_no
 }
 
 #[tokio::test(start_paused = true)]
+async fn work_whose_start_was_in_doubt_is_begun_once_and_ends() {
+    let store = MoodyStore::working();
+    let bench = bench_with(JobManager::builder().with_store(store.clone())).await;
+    store.doubt_next("start");
+    let arguments = json!({"what": "a wheel", "async_mode": true});
+    let id = bench.client.job("make", arguments).await;
+    bench.workshop.gate.open();
+    assert_eq!(bench.wait(&id).await["result"], json!({"made": "a wheel"}));
+    assert_eq!(store.failures(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_terminal_state_survives_a_store_that_fails_for_a_while() {
     let store = MoodyStore::working();
     let bench = bench_with(JobManager::builder().with_store(store.clone())).await;

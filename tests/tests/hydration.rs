@@ -272,6 +272,22 @@ async fn a_store_that_fails_holds_nobody_up_and_is_tried_again() {
     assert!(store.failures() >= 2);
 }
 
+/// The store says that the end failed, and has taken it all the same.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_was_in_doubt_is_announced_and_fills_its_state() {
+    let store = MoodyStore::working();
+    let bench =
+        bench_with(JobManager::builder().server("observatory").with_store(store.clone())).await;
+    let id = bench.client.job("forecast", sunny()).await;
+    let mut changes = bench.jobs.subscribe();
+    store.doubt_next("complete");
+    bench.gate.open();
+    while changes.recv().await.unwrap().status != JobStatus::Completed {}
+    assert_eq!(standing(&bench.jobs).await, Some(sunny()));
+    assert_eq!(bench.ended(&id).await["status"], "completed");
+    assert_eq!(store.failures(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn of_two_completions_the_later_one_stands_though_it_is_put_first() {
     let store = MoodyStore::working();

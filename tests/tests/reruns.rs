@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use smart_async::job::{FailureKind, JobRecord, JobState, JobStatus};
 use smart_async::manager::{Cancelled, Retention, WaitFor};
+use smart_async::store::JsonFileStore;
 use smart_async::{JobId, JobManager, WithJobs, smart_async};
-use smart_async_tests::{Client, Gate, Life};
+use smart_async_tests::{Client, Gate, Life, MoodyStore};
 use tempfile::TempDir;
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -211,6 +212,21 @@ async fn an_interrupted_call_runs_again_from_its_arguments_under_its_id() {
     assert_eq!((job.status(), job.attempt), (JobStatus::Completed, 2));
     let result = client.ask("job_result", json!({"job_id": id})).await;
     assert_eq!(result["result"], json!({"flour": "rye"}));
+}
+
+#[tokio::test]
+async fn who_took_a_job_on_though_the_store_said_otherwise_runs_it_once() {
+    let (folder, mill) = (TempDir::new().unwrap(), Mill::new());
+    let id = left_behind(&folder, &mill, "grind", json!({"what": "rye"})).await;
+    let store = MoodyStore::over(JsonFileStore::open(folder.path()).await.unwrap());
+    store.doubt_next("claim");
+    let jobs = JobManager::builder().with_store(store.clone());
+    let _client = Client::connect(mill.clone().with_jobs(jobs.clone())).await;
+    mill.gate.arrived(2).await;
+    mill.gate.open();
+    let job = ended(&jobs, id).await;
+    assert_eq!((job.status(), job.attempt), (JobStatus::Completed, 2));
+    assert_eq!((mill.runs().len(), store.failures()), (2, 1));
 }
 
 #[tokio::test]

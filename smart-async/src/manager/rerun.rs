@@ -14,7 +14,7 @@ use super::body::{Body, panic_message};
 use super::live::LiveJob;
 use crate::backoff::Backoff;
 use crate::context::JobContext;
-use crate::job::{Change, FailureKind, JobEvent, JobFailure, JobRecord};
+use crate::job::{Change, FailureKind, JobEvent, JobFailure, JobId, JobRecord, JobStatus};
 use crate::store::StoreError;
 use crate::{clock, observe};
 
@@ -129,15 +129,7 @@ impl JobManager {
 
     /// Makes this process the owner of a job that waits, and has its work run again.
     async fn take_on(&self, server: Arc<dyn CallsAgain>, job: &JobRecord) {
-        let claim = Change::new(JobEvent::Claim(self.store().owner()), clock::now());
-        let job = match self.store().update(job.id, claim).await {
-            Ok(job) => job,
-            // Somebody else was faster.
-            Err(StoreError::Illegal { .. } | StoreError::NotFound(_)) => return,
-            Err(error) => {
-                return tracing::error!(job_id = %job.id, %error, "failed to take on a job that waits to run again");
-            }
-        };
+        let Some(job) = self.claim(job.id).await else { return };
         tracing::info!(job_id = %job.id, tool = %job.tool, attempt = job.attempt, "running a job again after the end of its server");
         let (manager, open) = (self.clone(), self.open_call());
         observe::spawn(async move {
@@ -157,6 +149,35 @@ impl JobManager {
                 manager.give_up(&job, refusal).await;
             }
         });
+    }
+
+    /// Makes this process the owner of a job that waits, and tries until that is known: a claim that failed may stand all
+    /// the same, and nobody else takes on what has an owner that lives.
+    async fn claim(&self, id: JobId) -> Option<Arc<JobRecord>> {
+        let owner = self.store().owner();
+        let claim = Change::new(JobEvent::Claim(owner), clock::now());
+        let mut backoff = Backoff::default();
+        let mut in_doubt = false;
+        loop {
+            match self.store().update(id, claim.clone()).await {
+                Ok(job) => return Some(job),
+                Err(StoreError::Illegal { .. }) if in_doubt => {
+                    let job = self.store().get(id).await.ok().flatten()?;
+                    let waits = job.status() == JobStatus::Pending && job.owner == Some(owner);
+                    return (waits && self.live().get(id).is_none()).then_some(job);
+                }
+                // Somebody else was faster.
+                Err(StoreError::Illegal { .. } | StoreError::NotFound(_)) => return None,
+                Err(error) => {
+                    tracing::error!(job_id = %id, %error, "failed to take on a job that waits to run again");
+                    let again = error.is_transient() && self.pause(&mut backoff).await.is_ok();
+                    if !again || self.is_stopping() {
+                        return None;
+                    }
+                    in_doubt = true;
+                }
+            }
+        }
     }
 
     /// The work of a job that was taken on could not be begun.

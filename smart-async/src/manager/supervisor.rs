@@ -20,6 +20,7 @@ use super::watch::{Seen, Stop, Watch};
 use crate::backoff::Backoff;
 use crate::context::JobContext;
 use crate::job::{Change, FailureKind, JobEvent, JobFailure, JobRecord};
+use crate::store::StoreError;
 use crate::{clock, observe};
 
 /// A job of this process, as its task sees it through.
@@ -203,9 +204,15 @@ impl JobManager {
         let kept_back = &self.inner.kept_back;
         let stored = kept_back.keep(live.site(), live.id(), &change);
         let mut backoff = Backoff::default();
-        let mut last = false;
+        let (mut last, mut in_doubt) = (false, false);
         loop {
-            match self.note(self.store().update(live.id(), stored.clone()).await) {
+            let answer = match self.note(self.store().update(live.id(), stored.clone()).await) {
+                Err(error @ StoreError::Illegal { .. }) if in_doubt => {
+                    self.made_already(live.id(), &stored).await.ok_or(error)
+                }
+                answer => answer,
+            };
+            match answer {
                 Ok(job) => {
                     let elapsed_seconds = live.context.began.elapsed().as_secs_f64();
                     Span::current()
@@ -219,6 +226,7 @@ impl JobManager {
                 }
                 Err(error) if error.is_transient() && !last => {
                     tracing::error!(job_id = %live.id(), %error, "a job's change could not be stored; trying again");
+                    in_doubt = true;
                     last = self.pause(&mut backoff).await.is_err();
                 }
                 Err(error) => {
