@@ -237,16 +237,16 @@ pub(super) fn wait_for_lock(file: File, path: &Path) -> Result<File, StoreError>
     }
 }
 
-/// Whether a file that is held open still has a name.
+/// Whether a file that is held open is the one that stands at `path`.
 #[cfg(unix)]
-pub(super) fn has_name(file: &File) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
+pub(super) fn stands_at(file: &File, path: &Path) -> bool {
+    let both = file.metadata().and_then(|held| Ok((held, fs::metadata(path)?)));
+    both.is_ok_and(|(held, there)| identity(&held) == identity(&there))
 }
 
-/// Whether a file that is held open still has a name: here that is not known.
+/// Whether a file that is held open is the one that stands at a path: here that is not known for certain.
 #[cfg(not(unix))]
-pub(super) const fn has_name(_: &File) -> bool {
+pub(super) const fn stands_at(_: &File, _: &Path) -> bool {
     false
 }
 

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 
-use super::files::{Paths, has_name, wait_for_lock};
+use super::files::{Paths, stands_at, wait_for_lock};
 use crate::store::StoreError;
 
 /// The lock, while nobody here has it.
@@ -25,11 +25,12 @@ impl FolderLock {
         Self { paths, file: None }
     }
 
-    /// Waits for the lock. Where the file was removed since it was opened, another one is what others lock.
+    /// Waits for the lock. Where the file was removed since it was opened, or its folder was moved away, another one is what
+    /// others lock.
     pub(super) fn take(&mut self) -> Result<Held<'_>, StoreError> {
         if let Some(file) = self.file.take() {
             let file = wait_for_lock(file, self.paths.lock_path())?;
-            if has_name(&file) {
+            if stands_at(&file, self.paths.lock_path()) {
                 self.file = Some(file);
                 return Ok(Held { lock: self, is_new: false });
             }
@@ -58,5 +59,29 @@ impl Drop for Held<'_> {
             // Closing it gives the lock back, too.
             self.lock.file = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::disk::Disk;
+    use super::*;
+
+    #[test]
+    #[cfg_attr(not(unix), ignore = "the file is opened anew each time")]
+    fn a_file_is_kept_open_for_as_long_as_it_is_the_one_that_others_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::prepare(folder.path(), Disk::default()).unwrap();
+        let path = paths.lock_path().to_owned();
+        let mut lock = FolderLock::new(paths);
+        assert!(lock.take().unwrap().is_new());
+        assert!(!lock.take().unwrap().is_new());
+        fs::rename(&path, path.with_extension("aside")).unwrap();
+        assert!(lock.take().unwrap().is_new(), "nobody else locks one of another name");
+        fs::rename(&path, path.with_extension("aside")).unwrap();
+        fs::write(&path, "").unwrap();
+        assert!(lock.take().unwrap().is_new(), "another one stands there");
     }
 }
