@@ -6,12 +6,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::sync::Arc;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use smart_async::job::{
     Change, JobEvent, JobId, JobOutput, JobQuery, JobRecord, JobStatus, Prune, Timestamp,
 };
+use smart_async::store::faults::{Operation, Verdict, Watcher};
 use smart_async::store::{JobStore, JsonFileStore, StoreError, StoreFuture};
 use smart_async_tests::crash::Dice;
 use smart_async_tests::disk::{
@@ -433,6 +437,50 @@ async fn what_could_not_be_taken_away_is_gone_where_nobody_has_built_upon_it() {
         assert!(answer.expect_err("the disk fails").is_transient());
         shared.check(None).await;
     }
+}
+
+/// The handles over which the journal was synced.
+#[derive(Debug, Default)]
+struct Handles(Mutex<Vec<(u64, RawFd)>>);
+
+impl Watcher for Handles {
+    fn announce(&self, operation: Operation<'_>) -> Verdict {
+        if let Operation::Sync(file) = operation {
+            let inode = file.metadata().expect("an open file").ino();
+            self.0.lock().unwrap().push((inode, file.as_raw_fd()));
+        }
+        Verdict::GoOn
+    }
+}
+
+impl Handles {
+    fn of(&self, path: &Path) -> Vec<RawFd> {
+        let inode = fs::metadata(path).unwrap().ino();
+        let mut synced = std::mem::take(&mut *self.0.lock().unwrap());
+        synced.retain(|(file, _)| *file == inode);
+        synced.into_iter().map(|(_, handle)| handle).collect()
+    }
+}
+
+/// The system says once for each handle that it could not write something. Whoever appends has to hear of it.
+#[tokio::test]
+async fn the_view_hears_of_failures_over_a_handle_of_its_own() {
+    let folder = scratch();
+    let handles = Arc::<Handles>::default();
+    let open = JsonFileStore::open_watched(folder.path(), handles.clone(), u64::MAX);
+    let store = open.await.expect("a store opens");
+    let journal = folder.path().join("meta/journal.ndjson");
+    handles.of(&journal);
+    store.insert(new_job(&mut Dice::new(9), &store, 0)).await.expect("its disk works");
+    let writers = handles.of(&journal);
+    assert_eq!(writers.len(), 1);
+    for _ in 0..2 {
+        assert!(store.rewrite_view().await.expect("its disk works"));
+        let views = handles.of(&journal);
+        assert_eq!(views.len(), 1);
+        assert_ne!(views, writers);
+    }
+    store.close().await.expect("a store closes");
 }
 
 /// Has the disk fail at every operation, in every way.

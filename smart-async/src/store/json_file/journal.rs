@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use uuid::Uuid;
 
@@ -35,6 +35,8 @@ pub(super) struct Journal {
     path: PathBuf,
     /// Held open: its inode is not given to another file, so that a journal that was replaced is told for certain.
     file: Arc<File>,
+    /// The handle of whoever writes the view, opened when it is first needed.
+    beside: Arc<OnceLock<File>>,
     identity: Identity,
     id: Uuid,
     /// The journals that it took the place of, and says everything of.
@@ -106,6 +108,7 @@ impl Journal {
             disk: paths.disk.clone(),
             path: path.clone(),
             file: Arc::new(file),
+            beside: Arc::default(),
             identity,
             id,
             after,
@@ -159,6 +162,7 @@ impl Journal {
             disk: paths.disk.clone(),
             path,
             file: Arc::new(file),
+            beside: Arc::default(),
             identity,
             id: header.journal,
             after: header.after,
@@ -282,6 +286,24 @@ impl Journal {
     /// Makes what a killed process has left as durable as what is acknowledged from now on.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         self.disk.sync(&self.file).map_err(|error| StoreError::io("sync", &self.path, error))
+    }
+
+    /// As [`sync`](Self::sync), beside whoever appends: over another handle, as the system says once for each handle that it
+    /// could not write something. What is said here must not be missing there.
+    pub(super) fn sync_beside(&self) -> Result<(), StoreError> {
+        let failed = |error| StoreError::io("sync", &self.path, error);
+        if self.beside.get().is_none() {
+            match File::options().read(true).append(true).open(&self.path) {
+                Ok(file) if identity(&file.metadata().map_err(failed)?) == self.identity => {
+                    let _ = self.beside.set(file);
+                }
+                // Whoever put another one there has synced all that this one says.
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        self.disk.sync(self.beside.get().unwrap_or(&self.file)).map_err(failed)
     }
 
     /// Whether it is so long, with a batch that is about to be appended, that it should be shortened; one of up to `short`

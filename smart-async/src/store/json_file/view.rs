@@ -198,7 +198,7 @@ impl Thread {
         };
         // Another process may have appended what was read, and not synced it. A view that survived a power loss without it
         // would hide what is appended in its place.
-        journal.sync()?;
+        journal.sync_beside()?;
         let position = journal.position_for_view();
         let text = document::render(position, jobs.iter(), &leftovers)
             .map_err(|error| StoreError::io("render", &self.paths.jobs, error.into()))?;
