@@ -272,7 +272,8 @@ impl JobStore for JsonFileStore {
                 Err(error) => {
                     // It may have been pruned meanwhile, and its file with it.
                     let now = self.get(id).await?;
-                    if now.as_ref().is_some_and(|now| is_in_file(now)) {
+                    let stands = now.as_ref().is_some_and(|now| is_in_file(now));
+                    if stands && !self.known.lock().is_at_rest() {
                         tracing::error!(job_id = %id, %error, "failed to read the result of a job");
                     }
                     Ok(now)

@@ -118,17 +118,20 @@ impl Known {
             || entries.iter().any(|entry| entry.to_string().contains(&id))
     }
 
+    /// Whether nothing is read on just now, so that what others have written is not known.
+    pub(super) const fn is_at_rest(&self) -> bool {
+        self.appending || self.left.is_some()
+    }
+
     /// Whether another process has written since.
     pub(super) fn is_behind(&self) -> bool {
-        !self.appending
-            && self.left.is_none()
-            && (self.journal.has_grown() || self.journal.is_replaced())
+        !self.is_at_rest() && (self.journal.has_grown() || self.journal.is_replaced())
     }
 
     /// Takes in what other processes have written. A journal that is gone or damaged changes nothing of what is known;
     /// the next writer sees to it.
     pub(super) fn catch_up(&mut self, paths: &Paths) -> Result<(), StoreError> {
-        if self.appending || self.left.is_some() {
+        if self.is_at_rest() {
             return Ok(());
         }
         if !self.journal.is_replaced()
