@@ -18,7 +18,9 @@ use super::supervisor::interrupted;
 use super::{Error, JobManager, OpenCallGuard};
 use crate::backoff::Backoff;
 use crate::context::JobContext;
-use crate::job::{JobEvent, JobId, JobRecord, JobScope, JobState, Rerun, StateTarget};
+use crate::job::{
+    Change, JobEvent, JobId, JobRecord, JobScope, JobState, OwnerId, Rerun, StateTarget,
+};
 use crate::store::StoreError;
 use crate::{clock, observe};
 
@@ -214,6 +216,15 @@ impl JobManager {
     /// Takes back what an attempt that failed may have written all the same, unless another of that id has taken its
     /// place since.
     async fn withdraw_attempt(self, attempt: JobRecord, open: OpenCallGuard) {
+        // What a store could not take away, it decides upon with its next change, and shows only then. So one is asked for that
+        // is refused in any case.
+        let refused =
+            Change::new(JobEvent::Progress, attempt.updated_at).owned_by(Some(OwnerId::new()));
+        let mut backoff = Backoff::default();
+        while let Err(error) = self.store().update(attempt.id, refused.clone()).await
+            && error.is_transient()
+            && self.pause(&mut backoff).await.is_ok()
+        {}
         let stands = self.store().get(attempt.id).await;
         if stands.is_ok_and(|job| job.is_some_and(|job| *job == attempt)) {
             self.withdraw(attempt.id, open).await;
