@@ -11,14 +11,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use smart_async::job::{
     Change, JobEvent, JobId, JobOutput, JobQuery, JobRecord, JobStatus, Prune, Timestamp,
 };
 use smart_async::store::faults::{Operation, Verdict, Watcher};
 use smart_async::store::{JobStore, JsonFileStore, StoreError, StoreFuture};
-use smart_async::{JobManager, JobRequest, job_fn};
 use smart_async_tests::crash::Dice;
 use smart_async_tests::disk::{
     Event, Promises, Recorder, check_opened, new_job, next_change, scratch,
@@ -439,31 +437,6 @@ async fn what_could_not_be_taken_away_is_gone_where_nobody_has_built_upon_it() {
         assert!(answer.expect_err("the disk fails").is_transient());
         shared.check(None).await;
     }
-}
-
-/// Its caller was told that there is no job.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_was_refused_and_stands_is_taken_back() {
-    let Shared { folder: _folder, first, recorder, second, .. } = Shared::open(u64::MAX).await;
-    let jobs = JobManager::builder().with_store(first);
-    let id = JobId::new();
-    recorder.hold(1);
-    let submitted = tokio::spawn({
-        let jobs = jobs.clone();
-        let work = job_fn(async |_| Ok(JobOutput::new("made")));
-        async move { jobs.submit(JobRequest::new("make").id(id), work).await }
-    });
-    recorder.held();
-    second.insert(new_job(&mut Dice::new(8), &second, 0)).await.expect("its disk works");
-    assert!(second.get(id).await.expect("jobs can be read").is_some());
-    recorder.fail_where_it_is_held(2);
-    assert!(submitted.await.unwrap().is_err());
-    let withdrawn = async {
-        while second.get(id).await.expect("jobs can be read").is_some() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), withdrawn).await.expect("it is taken back");
 }
 
 /// The handles over which the journal was synced.
