@@ -23,6 +23,9 @@ struct Moods {
     failures: AtomicUsize,
     /// Updates of this name are made, and said to have failed.
     doubtful: Mutex<Option<&'static str>>,
+    /// The next insert is made, said to have failed, and shown only from the next update on.
+    hides: AtomicBool,
+    hidden: AtomicBool,
     /// Inserts wait for this, once they are done.
     slow: Option<Gate>,
     /// The next state that is put waits for this, before anything is done.
@@ -52,6 +55,8 @@ impl MoodyStore {
             states_broken: AtomicBool::new(false),
             failures: AtomicUsize::new(0),
             doubtful: Mutex::default(),
+            hides: AtomicBool::new(false),
+            hidden: AtomicBool::new(false),
             slow,
             held_state: Mutex::default(),
         }))
@@ -65,6 +70,12 @@ impl MoodyStore {
     /// Makes the next update of this name, and says that it has failed.
     pub fn doubt_next(&self, event: &'static str) {
         *self.doubtful() = Some(event);
+    }
+
+    /// Makes the next insert, says that it has failed, and shows it only once an update was asked for: as a store does that
+    /// could neither make it durable nor take it away.
+    pub fn hide_next_insert(&self) {
+        self.0.hides.store(true, Ordering::SeqCst);
     }
 
     fn doubtful(&self) -> MutexGuard<'_, Option<&'static str>> {
@@ -114,6 +125,9 @@ impl JobStore for MoodyStore {
         Box::pin(async {
             self.check()?;
             let inserted = self.0.inner.insert(job).await?;
+            let hides = self.0.hides.swap(false, Ordering::SeqCst);
+            self.0.hidden.store(hides, Ordering::SeqCst);
+            self.fail_if(hides)?;
             if let Some(slow) = &self.0.slow {
                 slow.arrive();
                 slow.opened().await;
@@ -125,6 +139,7 @@ impl JobStore for MoodyStore {
     fn update(&self, id: JobId, change: Change) -> StoreFuture<'_, Arc<JobRecord>> {
         Box::pin(async move {
             self.check()?;
+            self.0.hidden.store(false, Ordering::SeqCst);
             let in_doubt = self.doubtful().take_if(|name| *name == change.event.name()).is_some();
             let updated = self.0.inner.update(id, change).await?;
             self.fail_if(in_doubt)?;
@@ -133,6 +148,9 @@ impl JobStore for MoodyStore {
     }
 
     fn get(&self, id: JobId) -> StoreFuture<'_, Option<Arc<JobRecord>>> {
+        if self.0.hidden.load(Ordering::SeqCst) {
+            return Box::pin(async { Ok(None) });
+        }
         self.0.inner.get(id)
     }
 

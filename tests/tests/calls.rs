@@ -460,6 +460,24 @@ async fn async_mode_without_a_store_starts_nothing() {
     assert_eq!((bench.workshop.begun(), store.count().await), (0, 0));
 }
 
+/// Its caller was told that there is none, also where the store shows it only later.
+#[tokio::test(start_paused = true)]
+async fn a_job_that_was_refused_and_stands_all_the_same_is_taken_back() {
+    let store = MoodyStore::working();
+    let bench = bench_with(JobManager::builder().with_store(store.clone())).await;
+    store.hide_next_insert();
+    let result = bench.client.call("make", json!({"async_mode": true})).await;
+    assert_eq!(result.structured_content.unwrap()["error_kind"], "not_durable");
+    let taken_back = async {
+        while store.count().await > 0 {
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+    };
+    let hour = std::time::Duration::from_secs(3600);
+    tokio::time::timeout(hour, taken_back).await.expect("it is taken back");
+    assert_eq!(bench.workshop.begun(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn work_that_ends_while_its_record_is_written_answers_inline_and_leaves_no_job() {
     let (insert, store) = {

@@ -1,6 +1,8 @@
 //! The questions of one run of a body, as its process has them: what the body waits for, and what has become of it. The
 //! record of a job says the same, a moment later; the supervisor takes the news from one to the other.
 
+mod slip;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +15,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use self::slip::Slip;
 use crate::job::{JobEvent, Question, QuestionStatus};
 
 /// The questions of one run.
@@ -59,19 +62,6 @@ pub(crate) enum Way {
     Caller,
     /// Nobody is.
     Nobody,
-}
-
-struct Slip {
-    question: Question,
-    /// How many in the body wait for it. A question that nobody in this run has asked yet is one of an earlier run.
-    waiting: usize,
-    asked: bool,
-    /// Nobody waits for an answer any more; whether one came all the same is for the record to say.
-    closing: bool,
-    /// An answer that came past the record, which decides whether it is the first.
-    proposed: Option<Value>,
-    /// What the record says of it.
-    recorded: Option<QuestionStatus>,
 }
 
 /// What a body that asks is told at once.
@@ -436,43 +426,6 @@ impl Desk {
     /// Wakes the one who watches over the work, whatever the reason.
     pub(crate) fn wake_supervisor(&self) {
         self.supervisor.wake();
-    }
-}
-
-impl Slip {
-    fn of(question: &Question) -> Self {
-        let question = question.clone();
-        Self { question, waiting: 0, asked: false, closing: false, proposed: None, recorded: None }
-    }
-
-    fn close(&mut self) {
-        if self.recorded == Some(QuestionStatus::Open) {
-            self.closing = true;
-        } else if self.question.is_open() {
-            self.question.status = QuestionStatus::GivenUp;
-        }
-    }
-
-    fn news(&self, key: &str) -> Option<JobEvent> {
-        let key = || key.to_owned();
-        if !self.asked {
-            return None;
-        }
-        match (self.recorded, self.question.status) {
-            // Withdrawn before anybody heard of it.
-            (None, QuestionStatus::GivenUp) => None,
-            (None, _) => Some(JobEvent::Ask(key(), Box::new(self.question.clone()))),
-            (Some(QuestionStatus::Open), QuestionStatus::Open) => match &self.proposed {
-                Some(answer) => Some(JobEvent::Answer(key(), answer.clone())),
-                None => self.closing.then(|| JobEvent::GiveUp(key())),
-            },
-            (Some(QuestionStatus::Open), QuestionStatus::Answered) => {
-                let answer = self.question.answer.clone().unwrap_or_default();
-                Some(JobEvent::Answer(key(), answer))
-            }
-            (Some(QuestionStatus::Open), QuestionStatus::GivenUp) => Some(JobEvent::GiveUp(key())),
-            _ => None,
-        }
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! A change is acknowledged when it is appended to `meta/journal.ndjson` and synced. One thread per process appends: it
 //! gathers what callers hand it, and for each batch takes the folder's lock, reads what other processes appended since,
-//! applies the batch, appends it, gives the lock back and syncs once. So nothing is acknowledged that is not on disk, no process loses
-//! another's update, and a change costs the same with a hundred thousand jobs as with ten. Another thread rewrites
-//! `meta/jobs.json` in its own time, whole. `docs/durability.md` says what that promises.
+//! applies the batch, appends it, gives the lock back and syncs once. So nothing is acknowledged that is not on disk, no
+//! process loses another's update, and a change costs the same with a hundred thousand jobs as with ten. Another thread
+//! rewrites `meta/jobs.json` in its own time, whole. `docs/durability.md` says what that promises.
 
 mod disk;
 mod document;
