@@ -287,6 +287,8 @@ fn the_same_seed_gives_the_same_operations() {
         (steps, sizes)
     };
     let runtime = runtime();
-    let first = shape(runtime.block_on(record(7, ACTIONS)));
-    assert_eq!(first, shape(runtime.block_on(record(7, ACTIONS))));
+    for seed in 1..50 {
+        let first = shape(runtime.block_on(record(seed, ACTIONS)));
+        assert_eq!(first, shape(runtime.block_on(record(seed, ACTIONS))), "seed {seed}");
+    }
 }

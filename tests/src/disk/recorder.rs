@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
@@ -124,6 +125,14 @@ enum Plan {
     Dead,
 }
 
+/// Where the writer waits before it shortens the journal: what it has acknowledged before is to be written down first.
+#[derive(Debug, Default)]
+struct Gate {
+    is_open: bool,
+    has_arrived: bool,
+    waker: Option<Waker>,
+}
+
 /// Watches one store.
 #[derive(Debug)]
 pub struct Recorder {
@@ -135,6 +144,8 @@ pub struct Recorder {
     /// The last thread of a dead process is gone.
     buried: Mutex<bool>,
     burial: Condvar,
+    gate: Mutex<Gate>,
+    opened: Condvar,
 }
 
 impl Recorder {
@@ -157,6 +168,8 @@ impl Recorder {
             seen: Mutex::default(),
             buried: Mutex::default(),
             burial: Condvar::new(),
+            gate: Mutex::default(),
+            opened: Condvar::new(),
         })
     }
 
@@ -260,6 +273,49 @@ impl Recorder {
         assert!(!late, "a dead process lives on");
     }
 
+    fn gate(&self) -> MutexGuard<'_, Gate> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the writer waits to shorten the journal. All that it has acknowledged has been answered then. If not yet, the
+    /// task is woken when it does.
+    pub fn is_about_to_shorten(&self, waker: &Waker) -> bool {
+        let mut gate = self.gate();
+        gate.waker = Some(waker.clone());
+        gate.has_arrived
+    }
+
+    /// Lets the writer shorten the journal, where it waits for that.
+    pub fn shorten(&self) {
+        self.gate().has_arrived = false;
+        self.opened.notify_all();
+    }
+
+    /// Whether the writer may shorten the journal without waiting.
+    pub fn let_shorten(&self, freely: bool) {
+        self.gate().is_open = freely;
+        self.shorten();
+    }
+
+    fn wait_before_shortening(&self, operation: Operation<'_>) {
+        let Operation::Remove(path) = operation else { return };
+        if self.tape.is_none()
+            || !path.ends_with("journal.ndjson.new")
+            || thread::current().name() != Some("smart-async-journal")
+        {
+            return;
+        }
+        let mut gate = self.gate();
+        if gate.is_open {
+            return;
+        }
+        gate.has_arrived = true;
+        gate.waker.take().into_iter().for_each(Waker::wake);
+        let waited = self.opened.wait_timeout_while(gate, STUCK, |gate| gate.has_arrived);
+        let late = waited.unwrap_or_else(PoisonError::into_inner).1.timed_out();
+        assert!(!late, "nobody lets the journal be shortened");
+    }
+
     fn partly(&self, operation: Operation<'_>, written: usize) -> usize {
         let Operation::Write(file, bytes) = operation else { return 0 };
         let written = written % (bytes.len() + 1);
@@ -270,6 +326,7 @@ impl Recorder {
 
 impl Watcher for Recorder {
     fn announce(&self, operation: Operation<'_>) -> Verdict {
+        self.wait_before_shortening(operation);
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         let mut plan = self.plan();
         if *plan == (Plan::Hold { after: 0 }) {

@@ -304,25 +304,47 @@ impl Player {
         Sent::Change(next, Box::pin(async { Ok(whole(store, sent.await?).await) }))
     }
 
-    /// Waits for the answers, and takes them in when the last is there: so the order is the same each time.
+    /// Waits for the answers, and takes them in when the last is there, or the writer waits to shorten the journal: so the
+    /// order is the same each time.
     async fn answers(&mut self, sent: Vec<Sent<'_>>, recorder: &Recorder) {
         let mut events = Vec::new();
+        let are_several = sent.len() > 1;
         for sent in sent {
-            match sent {
-                Sent::Change(expected, answer) => match answer.await {
-                    Ok(record) => {
-                        assert!(record == expected, "the answer is the record after the change");
-                        events.push(Event::Acknowledged(expected));
-                    }
-                    Err(error) => only_of_the_dead(&error, recorder),
-                },
-                Sent::Withdrawal(id, answer) => match answer.await {
-                    Ok(()) => events.push(Event::Removed(id)),
-                    Err(error) => only_of_the_dead(&error, recorder),
-                },
+            let mut answer = match sent {
+                Sent::Change(expected, answer) => Box::pin(async move {
+                    let record = answer.await?;
+                    assert!(record == expected, "the answer is the record after the change");
+                    Ok(Event::Acknowledged(expected))
+                }) as StoreFuture<'_, Event>,
+                Sent::Withdrawal(id, answer) => {
+                    Box::pin(async move { answer.await.map(|()| Event::Removed(id)) })
+                }
+            };
+            let answer = poll_fn(|context| {
+                let is_about_to_shorten = recorder.is_about_to_shorten(context.waker());
+                let answer = answer.as_mut().poll(context);
+                // Whoever is not answered yet is in the next batch. Of one alone that is its way back.
+                if is_about_to_shorten && are_several && answer.is_pending() {
+                    events.drain(..).for_each(|event| self.tape.note(event));
+                    recorder.shorten();
+                }
+                answer
+            });
+            match answer.await {
+                Ok(event) => events.push(event),
+                Err(error) => only_of_the_dead(&error, recorder),
             }
         }
         events.into_iter().for_each(|event| self.tape.note(event));
+        self.settle(recorder);
+    }
+
+    /// Waits until the journal is shortened, where the writer is about to do that: it keeps the lock from the answer on.
+    fn settle(&self, recorder: &Recorder) {
+        recorder.let_shorten(true);
+        let lock = self.root.path().join(&self.home).join("meta/journal.lock");
+        File::open(lock).and_then(|lock| lock.lock()).expect("a lock");
+        recorder.let_shorten(false);
     }
 
     /// A job that has not ended.
@@ -405,6 +427,7 @@ impl Player {
             }
             Err(error) => only_of_the_dead(&error, recorder),
         }
+        self.settle(recorder);
     }
 
     /// An end whose result goes into a file of its own.
@@ -435,6 +458,7 @@ impl Player {
             Err(error) => only_of_the_dead(&error, recorder),
             Ok(_) => panic!("{id} ended twice"),
         }
+        self.settle(recorder);
     }
 
     async fn rewrite_view(&mut self, life: usize) {
@@ -512,6 +536,7 @@ impl Player {
             }
             Err(error) => only_of_the_dead(&error, &first.recorder),
         }
+        self.settle(&first.recorder);
     }
 
     /// A second end is refused; so the first one stands from then on, whoever was to sync it.
@@ -522,6 +547,7 @@ impl Player {
             Err(error) => only_of_the_dead(&error, &life.recorder),
             Ok(_) => panic!("{} ended twice", ended.id),
         }
+        self.settle(&life.recorder);
     }
 
     /// Whether nobody has the lock under which the journal is appended to.

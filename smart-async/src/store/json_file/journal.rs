@@ -22,6 +22,8 @@ use crate::store::table::{Changes, Jobs, Table};
 pub(super) const SHORT: u64 = 4 * 1024 * 1024;
 /// It is shortened when it is so many times as long as it has to be.
 const SLACK: u64 = 3;
+/// When it is so many times as long as that, it is shortened even though somebody waits for the next batch.
+const PATIENCE: u64 = 2;
 
 /// How many journals a journal names that came before it.
 const LINEAGE: usize = 100;
@@ -54,6 +56,16 @@ pub(super) struct Journal {
     header: u64,
     /// Lines that could not be read, which are kept when the journal is shortened.
     unread: Vec<Vec<u8>>,
+}
+
+/// How long a journal is for what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Length {
+    Fine,
+    /// To be shortened when nobody waits.
+    Long,
+    /// To be shortened now.
+    TooLong,
 }
 
 /// What opening found.
@@ -306,11 +318,14 @@ impl Journal {
         self.disk.sync(self.beside.get().unwrap_or(&self.file)).map_err(failed)
     }
 
-    /// Whether it is so long, with a batch that is about to be appended, that it should be shortened; one of up to `short`
-    /// bytes never is.
-    pub(super) const fn is_long_with(&self, batch: &Batch, short: u64) -> bool {
-        let length = batch.end();
-        length > short && length > self.shortest.saturating_mul(SLACK)
+    /// How long it is with a batch that is about to be appended; one of up to `short` bytes is never long.
+    pub(super) fn length_with(&self, batch: &Batch, short: u64) -> Length {
+        let longest = self.shortest.saturating_mul(SLACK).max(short);
+        match batch.end() {
+            end if end > longest.saturating_mul(PATIENCE) => Length::TooLong,
+            end if end > longest => Length::Long,
+            _ => Length::Fine,
+        }
     }
 
     /// Whether all of a batch of this journal, or of one that this continues, stands in it.

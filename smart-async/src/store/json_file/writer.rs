@@ -1,12 +1,12 @@
 //! The one thread of a process that appends to the journal. It gathers what callers hand it while it was busy, does that
-//! as one batch, and acknowledges when the batch is synced.
+//! as one batch, and acknowledges when the batch is synced. A journal that has grown long is shortened when nobody waits.
 
 use std::io;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use super::files::Paths;
-use super::journal::{Batch, Journal, NotAppended};
+use super::journal::{Batch, Journal, Length, NotAppended};
 use super::known::{CaughtUp, Known, Shared};
 use super::lock::{FolderLock, Held};
 use super::owners::Owners;
@@ -34,6 +34,44 @@ pub(super) struct Errands {
 /// How many requests share one sync.
 const BATCH: usize = 4096;
 
+/// What callers hand in.
+struct Inbox {
+    requests: mpsc::Receiver<Request>,
+    /// The next one, where it was looked whether there is one.
+    next: Option<Request>,
+}
+
+impl Inbox {
+    /// Waits for the next one. None, where nobody can hand in any more.
+    fn wait(&mut self) -> Option<Request> {
+        self.next.take().or_else(|| self.requests.recv().ok())
+    }
+
+    /// Those that are there now.
+    fn ready(&mut self) -> impl Iterator<Item = Request> {
+        self.next.take().into_iter().chain(self.requests.try_iter())
+    }
+
+    fn is_empty(&mut self) -> bool {
+        if self.next.is_none() {
+            self.next = self.requests.try_recv().ok();
+        }
+        self.next.is_none()
+    }
+}
+
+/// Those who wait for a batch.
+#[derive(Default)]
+struct Waiting(Vec<Acknowledge>);
+
+impl Waiting {
+    fn tell(&mut self, result: &Result<(), StoreError>) {
+        for acknowledge in self.0.drain(..) {
+            acknowledge(result.clone());
+        }
+    }
+}
+
 /// The handle to the thread. Dropping it lets the thread finish what was handed in, and end.
 #[derive(Debug, Clone)]
 pub(super) struct Writer(mpsc::Sender<Request>);
@@ -47,14 +85,15 @@ impl Writer {
         known: Shared,
         view: Arc<View>,
     ) -> Result<Self, StoreError> {
-        let (requests, inbox) = mpsc::channel();
+        let (sender, requests) = mpsc::channel();
+        let inbox = Inbox { requests, next: None };
         let journal = paths.journal.clone();
         let thread = Thread { paths, owners, results, known, view };
         std::thread::Builder::new()
             .name("smart-async-journal".to_owned())
-            .spawn(observe::carried(move || thread.serve(&inbox)))
+            .spawn(observe::carried(move || thread.serve(inbox)))
             .map_err(|error| StoreError::io("start the writer of", journal, error))?;
-        Ok(Self(requests))
+        Ok(Self(sender))
     }
 
     pub(super) fn send(&self, request: Request) {
@@ -109,18 +148,16 @@ struct Thread {
 }
 
 impl Thread {
-    fn serve(self, inbox: &mpsc::Receiver<Request>) {
+    fn serve(self, mut inbox: Inbox) {
         let mut lock = FolderLock::new(self.paths.clone());
-        while let Ok(first) = inbox.recv() {
-            let mut acknowledgements = Vec::new();
+        while let Some(first) = inbox.wait() {
+            let mut waiting = Waiting::default();
             let mut others = Others::default();
-            let result = self.run(&mut lock, first, inbox, &mut acknowledgements, &mut others);
+            let result = self.run(&mut lock, first, &mut inbox, &mut waiting, &mut others);
             if let Err(error) = &result {
                 tracing::error!(%error, "failed to write the job store");
             }
-            for acknowledge in acknowledgements {
-                acknowledge(result.clone());
-            }
+            waiting.tell(&result);
             others.go_first();
         }
     }
@@ -130,8 +167,8 @@ impl Thread {
         &self,
         lock: &mut FolderLock,
         first: Request,
-        inbox: &mpsc::Receiver<Request>,
-        acknowledgements: &mut Vec<Acknowledge>,
+        inbox: &mut Inbox,
+        waiting: &mut Waiting,
         others: &mut Others,
     ) -> Result<(), StoreError> {
         let mut held = lock.take();
@@ -161,8 +198,8 @@ impl Thread {
         }
         let mut errands = Errands::default();
         // What came while the lock was waited for shares the sync.
-        let batch = std::iter::once(first).chain(inbox.try_iter()).take(BATCH);
-        acknowledgements.extend(batch.map(|request| request(&mut draft, &mut errands)));
+        let batch = std::iter::once(first).chain(inbox.ready()).take(BATCH);
+        waiting.0.extend(batch.map(|request| request(&mut draft, &mut errands)));
         let changes = draft.into_changes();
         if let Err(error) = ready {
             known.before = before;
@@ -183,11 +220,15 @@ impl Thread {
                 return Err(error);
             }
         };
-        let long = known.journal.is_long_with(&batch, self.paths.short_journal);
+        // Where nothing changes somebody asks, or closes the store: the view that is written then tells of this journal.
+        let length = match changes.is_empty() {
+            true => Length::Fine,
+            false => known.journal.length_with(&batch, self.paths.short_journal),
+        };
         // From here on others read what was there before, without waiting for the disk.
         known.appending = true;
         drop(known);
-        let whole = long
+        let whole = length != Length::Fine
             || before.is_some()
             || !errands.arrived.is_empty()
             || !doomed.is_empty()
@@ -217,7 +258,9 @@ impl Thread {
         self.commit(&batch, changes);
         self.results.remove(&doomed);
         self.clear_away(&errands);
-        if long {
+        // All of it is on disk: nobody waits for a shorter journal, nor do those that came meanwhile, within reason.
+        waiting.tell(&Ok(()));
+        if length == Length::TooLong || (length == Length::Long && inbox.is_empty()) {
             self.shorten();
         }
         drop(held);
