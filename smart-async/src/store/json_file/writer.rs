@@ -225,10 +225,15 @@ impl Thread {
             true => Length::Fine,
             false => known.journal.length_with(&batch, self.paths.short_journal),
         };
+        let shortens = |inbox: &mut Inbox| match length {
+            Length::Fine => false,
+            Length::Long => inbox.is_empty(),
+            Length::TooLong => true,
+        };
         // From here on others read what was there before, without waiting for the disk.
         known.appending = true;
         drop(known);
-        let whole = length != Length::Fine
+        let whole = shortens(inbox)
             || before.is_some()
             || !errands.arrived.is_empty()
             || !doomed.is_empty()
@@ -260,7 +265,7 @@ impl Thread {
         self.clear_away(&errands);
         // All of it is on disk: nobody waits for a shorter journal, nor do those that came meanwhile, within reason.
         waiting.tell(&Ok(()));
-        if length == Length::TooLong || (length == Length::Long && inbox.is_empty()) {
+        if shortens(inbox) {
             self.shorten();
         }
         drop(held);
