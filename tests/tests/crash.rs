@@ -114,14 +114,14 @@ impl Story {
         rest(found) == rest(record)
     }
 
-    /// Whether the job has to be accounted for, now that its process is dead.
-    fn is_left_behind(&self) -> bool {
+    /// Whether the job has to be accounted for by one of the living, now that its process is dead.
+    fn is_left_behind(&self, living: &BTreeMap<Life, Worker>) -> bool {
         let Some(last) = self.last() else { return false };
         let ends = |record: &Value| record["terminal"] == true;
         let ended = self.acknowledged(last).is_some_and(ends);
-        // Its end may be on disk, though nobody was told.
+        // Its end may be on disk, though nobody was told: its process, or one that accounted for it, died first.
         let may_have_ended = self.tried.range(last + 1..).any(|(_, tried)| {
-            tried.iter().any(|(life, record)| *life == self.life && ends(record))
+            tried.iter().any(|(life, record)| !living.contains_key(life) && ends(record))
         });
         self.removal == Removal::No && !ended && !may_have_ended
     }
@@ -359,7 +359,8 @@ impl Harness {
     fn wait_until_the_dead_are_accounted_for(&mut self) {
         let is_left_behind = |harness: &Self| {
             let dead = |story: &&Story| !harness.workers.contains_key(&story.life);
-            harness.stories.values().filter(dead).any(Story::is_left_behind)
+            let mut dead = harness.stories.values().filter(dead);
+            dead.any(|story| story.is_left_behind(&harness.workers))
         };
         let began = Instant::now();
         while is_left_behind(self) {
