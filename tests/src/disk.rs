@@ -7,12 +7,19 @@ mod promises;
 mod recorder;
 mod workload;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 pub use model::{Crash, Image, Model, Step};
 pub use promises::{Event, Promises, check_opened, check_results, check_view};
 pub use recorder::{Recorder, Tape};
 pub use workload::{SHORT, Trace, new_job, next_change, record, record_recovery};
+
+/// Waits until nobody shortens the journal of the folder: the writer that does keeps the lock from its answers on.
+pub fn settle(home: &Path) {
+    let lock = File::open(home.join("meta/journal.lock"));
+    lock.and_then(|lock| lock.lock()).expect("a lock");
+}
 
 /// A folder for a test that makes many files: in memory, where the system has such a place.
 pub fn scratch() -> tempfile::TempDir {

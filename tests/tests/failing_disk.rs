@@ -19,7 +19,7 @@ use smart_async::store::faults::{Operation, Verdict, Watcher};
 use smart_async::store::{JobStore, JsonFileStore, StoreError, StoreFuture};
 use smart_async_tests::crash::Dice;
 use smart_async_tests::disk::{
-    Event, Promises, Recorder, check_opened, new_job, next_change, scratch,
+    Event, Promises, Recorder, check_opened, new_job, next_change, scratch, settle,
 };
 use tempfile::TempDir;
 
@@ -118,6 +118,7 @@ impl Patient {
                 self.change(Some(change), next).await;
             }
         }
+        settle(self.folder.path());
         // The process itself shows nothing that was refused.
         let found = check_opened(&self.store, &self.promises).await;
         if self.other.is_none() {

@@ -350,7 +350,11 @@ impl JobStore for JsonFileStore {
     fn close(&self) -> StoreFuture<'_, ()> {
         Box::pin(async {
             // The writer works in order: when it answers this, all that was handed in before is on disk.
-            let written = self.write(|_| Ok(())).await;
+            let close = |_: &mut Draft<'_>, errands: &mut Errands| {
+                errands.closes = true;
+                Ok(())
+            };
+            let written = self.write_with_errands(close).await;
             let _ = spawn_blocking(self.view.close()).await;
             self.owners.release();
             written

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use super::model::{Image, Model};
 use super::promises::{Event, Promises, everything, whole};
 use super::recorder::{Recorder, Tape};
-use super::scratch;
+use super::{scratch, settle};
 use crate::crash::Dice;
 
 /// A journal is shortened already when it is longer than this.
@@ -339,11 +339,10 @@ impl Player {
         self.settle(recorder);
     }
 
-    /// Waits until the journal is shortened, where the writer is about to do that: it keeps the lock from the answer on.
+    /// Waits until the journal is shortened, where the writer is about to do that.
     fn settle(&self, recorder: &Recorder) {
         recorder.let_shorten(true);
-        let lock = self.root.path().join(&self.home).join("meta/journal.lock");
-        File::open(lock).and_then(|lock| lock.lock()).expect("a lock");
+        settle(&self.root.path().join(&self.home));
         recorder.let_shorten(false);
     }
 

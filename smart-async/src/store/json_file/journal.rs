@@ -52,6 +52,8 @@ pub(super) struct Journal {
     is_torn: bool,
     /// How long it was when it was last shortened.
     shortest: u64,
+    /// Up to this length it is not shortened while somebody may be waiting.
+    patient_until: u64,
     /// Where its first line ends.
     header: u64,
     /// Lines that could not be read, which are kept when the journal is shortened.
@@ -128,6 +130,7 @@ impl Journal {
             synced: 0,
             is_torn: false,
             shortest: 0,
+            patient_until: 0,
             header: position,
             unread: Vec::new(),
         }))
@@ -182,6 +185,7 @@ impl Journal {
             synced: length,
             is_torn: false,
             shortest: length,
+            patient_until: 0,
             header: first,
             unread,
         })
@@ -295,6 +299,11 @@ impl Journal {
         self.shortest = self.position;
     }
 
+    /// Gives up shortening it until it has grown by an eighth: the lock was kept for that, and others came by meanwhile.
+    pub(super) const fn put_off_a_little(&mut self) {
+        self.patient_until = self.position + self.position / 8;
+    }
+
     /// Makes what a killed process has left as durable as what is acknowledged from now on.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         self.disk.sync(&self.file).map_err(|error| StoreError::io("sync", &self.path, error))
@@ -323,7 +332,7 @@ impl Journal {
         let longest = self.shortest.saturating_mul(SLACK).max(short);
         match batch.end() {
             end if end > longest.saturating_mul(PATIENCE) => Length::TooLong,
-            end if end > longest => Length::Long,
+            end if end > longest.max(self.patient_until) => Length::Long,
             _ => Length::Fine,
         }
     }

@@ -29,6 +29,8 @@ pub(super) struct Errands {
     pub(super) arrived: Vec<NewResult>,
     /// Whether to look for result files that no job names.
     pub(super) clear_away: bool,
+    /// Whether the store is being closed: the view that is written then tells of the journal as it is.
+    pub(super) closes: bool,
 }
 
 /// How many requests share one sync.
@@ -220,8 +222,7 @@ impl Thread {
                 return Err(error);
             }
         };
-        // Where nothing changes somebody asks, or closes the store: the view that is written then tells of this journal.
-        let length = match changes.is_empty() {
+        let length = match errands.closes {
             true => Length::Fine,
             false => known.journal.length_with(&batch, self.paths.short_journal),
         };
@@ -267,6 +268,8 @@ impl Thread {
         waiting.tell(&Ok(()));
         if shortens(inbox) {
             self.shorten();
+        } else if length == Length::Long {
+            self.known.lock().journal.put_off_a_little();
         }
         drop(held);
         Ok(())
@@ -355,6 +358,10 @@ impl Thread {
     fn shorten(&self) {
         let (jobs, leftovers, journal) = {
             let mut known = self.known.lock();
+            if known.journal.is_replaced() {
+                // Whoever moved the folder away took the lock along: others may have begun another journal.
+                return;
+            }
             known.appending = true;
             (known.table.jobs().clone(), known.leftovers.clone(), known.journal.clone())
         };
