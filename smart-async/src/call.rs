@@ -171,9 +171,12 @@ async fn as_job_at_once<R: Send + 'static>(
         }
         Err(Error::Stopping) => Reply::Failed(stopping(site.tool)),
         Err(error) => {
+            let way_out = match site.always_job {
+                true => "Call it again later.",
+                false => "Call it again without async_mode to wait for its result, or later.",
+            };
             let message = format!(
-                "{}: no job could be made of it, and the work was not started: {error}. Call it again without \
-                 async_mode to wait for its result, or later.",
+                "{}: no job could be made of it, and the work was not started: {error}. {way_out}",
                 site.tool
             );
             Reply::Failed(CallError::new(CallErrorKind::NotDurable, site.tool, message))

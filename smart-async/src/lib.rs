@@ -1,6 +1,6 @@
 //! Long-running work for MCP servers: one attribute turns a slow tool into a job that survives the caller.
 //!
-//! An MCP host gives up on a tool call after half a minute or so, and the work is lost. A tool annotated with
+//! MCP hosts give up on a tool call, many of them after a minute, and the work is lost. A tool annotated with
 //! [`#[smart_async]`](macro@smart_async) answers as ever while it is quick. When its budget is over (20 seconds unless
 //! set), the same work goes on as a *job*: it is on disk, the caller gets a ticket with the job's id, and follows it with
 //! tools that are there already.
@@ -49,7 +49,12 @@
 //! - For other places to keep jobs in: [`store::JobStore`].
 //!
 //! Jobs are on disk before their ids are handed out, and a terminal state never changes. Their *records* survive the end
-//! of the server; the work itself does not: what still runs then is `failed`, `interrupted`.
+//! of the server; the work itself does not: what still runs then is `failed`, `interrupted`, or is called again from its
+//! arguments where the tool says `restart = "rerun"`.
+//!
+//! Features, none of them on unless asked for: `http`, for subscriptions to tasks over Streamable HTTP
+//! (`transport::HttpTaskSubscriptions`; a server over HTTP needs none), and `conformance`, the rules of every store as tests
+//! for one of your own (`store::conformance`).
 
 // Lets the macro's paths, which begin with `::smart_async`, be used in this crate's own tests.
 extern crate self as smart_async;

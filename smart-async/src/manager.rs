@@ -213,8 +213,8 @@ impl JobManager {
     }
 
     /// The manager that annotated functions use where no [`JobServer`](crate::JobServer) brings one: the one that
-    /// [`make_global`](Self::make_global) set, else one that is opened at the first call as by
-    /// [`open_or_memory`](Self::open_or_memory).
+    /// [`make_global`](Self::make_global) set, else one that is opened when it is first needed (a call that ends within its
+    /// budget needs none), as by [`open_or_memory`](Self::open_or_memory).
     pub async fn global() -> Self {
         GLOBAL.get_or_init(|| Box::pin(Self::open_or_memory())).await.clone()
     }

@@ -43,7 +43,8 @@ pub type Clock = fn() -> Timestamp;
 /// The rules, for whoever writes one:
 ///
 /// - When a method that changes something returns `Ok`, the change survives whatever the store promises to survive.
-///   When it returns an error, nothing has changed.
+///   When it returns an error, nothing has changed; where a store cannot be sure of that (its disk failed twice), its
+///   documentation says what may stand.
 /// - Every change goes through [`JobRecord::apply`] on the newest record, under the store's own lock: two changes at
 ///   once are applied one after the other, and the second sees the first.
 /// - A record that has ended never changes again, and only [`prune`](Self::prune) removes it.

@@ -449,14 +449,22 @@ async fn a_result_whose_caller_left_while_the_store_failed_waits_in_memory() {
     assert_eq!(bench.only_job_ended().await["status"], "completed");
 }
 
+/// Who asked for a job is told of the way without one; whose tool always makes one has none but to come later.
 #[tokio::test(start_paused = true)]
-async fn async_mode_without_a_store_starts_nothing() {
+async fn a_job_at_once_without_a_store_starts_nothing() {
     let store = MoodyStore::working();
     let bench = bench_with(JobManager::builder().with_store(store.clone())).await;
     store.set_broken(true);
-    let result = bench.client.call("make", json!({"async_mode": true})).await;
-    let structured = result.structured_content.unwrap();
-    assert_eq!(structured["error_kind"], "not_durable");
+    for (tool, way_out) in [
+        ("make", "Call it again without async_mode to wait for its result, or later."),
+        ("make_later", "Call it again later."),
+    ] {
+        let result = bench.client.call(tool, json!({"async_mode": tool == "make"})).await;
+        let structured = result.structured_content.unwrap();
+        assert_eq!(structured["error_kind"], "not_durable");
+        let said = structured["error"].as_str().unwrap();
+        assert!(said.ends_with(way_out), "{said}");
+    }
     assert_eq!((bench.workshop.begun(), store.count().await), (0, 0));
 }
 

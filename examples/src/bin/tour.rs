@@ -12,6 +12,10 @@ use smart_async_examples::server::serve_stdio;
 use smart_async_examples::tour::screen::{Screen, spoken};
 use smart_async_examples::tour::session::{Answer, SERVE, Session};
 
+/// What a server with jobs has beside its own tools.
+const JOB_TOOLS: [&str; 7] =
+    ["job_status", "wait_job", "job_result", "answer_job", "list_jobs", "cancel_job", "prune_jobs"];
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -66,11 +70,8 @@ impl Tour {
     async fn tools(&self) -> Result<()> {
         let tools = self.session()?.tools().await?;
         let (job_tools, own): (Vec<_>, Vec<_>) =
-            tools.iter().map(String::as_str).partition(|tool| {
-                ["job_status", "wait_job", "job_result", "list_jobs", "cancel_job", "prune_jobs"]
-                    .contains(tool)
-            });
-        ensure!(job_tools.len() == 6, "the job tools are not all there: {tools:?}");
+            tools.iter().map(String::as_str).partition(|tool| JOB_TOOLS.contains(tool));
+        ensure!(job_tools.len() == JOB_TOOLS.len(), "the job tools are not all there: {tools:?}");
         self.screen.say(&format!("Its own tools: {}.", own.join(", ")))?;
         self.screen.say(&format!("Tools that smart-async adds: {}.", job_tools.join(", ")))
     }
