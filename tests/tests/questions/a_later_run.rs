@@ -1,0 +1,78 @@
+use std::path::Path;
+
+use super::*;
+
+async fn open(folder: &Path) -> JobManager {
+    JobManager::builder().folder(folder).server("inn").open().await.unwrap()
+}
+
+/// A job that waits for an answer when its process dies, after these were given.
+async fn left_behind(folder: &Path, inn: &Inn, tool: &'static str, given: Value) -> JobId {
+    let life = Life::new();
+    let (folder, inn) = (folder.to_owned(), inn.clone());
+    let id = life
+        .run(async move {
+            let jobs = open(&folder).await;
+            let client = Client::connect(inn.with_jobs(jobs.clone())).await;
+            let id = client.job(tool, json!({})).await;
+            for (key, content) in given.as_object().unwrap() {
+                let answer = json!({"job_id": id, "key": key, "content": content});
+                client.ask("answer_job", answer).await;
+                let id = id.parse().unwrap();
+                jobs.wait(&[id], WaitFor::any(), LONG).await.unwrap();
+            }
+            id
+        })
+        .await;
+    life.dies().await;
+    id.parse().unwrap()
+}
+
+async fn asks(jobs: &JobManager, id: JobId) -> Vec<String> {
+    let waited = jobs.wait(&[id], WaitFor::any(), LONG).await.unwrap();
+    waited.jobs[0].open_questions().map(|(key, _)| key.to_owned()).collect()
+}
+
+#[tokio::test]
+async fn asks_again_what_was_open() {
+    let (folder, inn) = (tempfile::tempdir().unwrap(), Inn::new());
+    let id = left_behind(folder.path(), &inn, "greet", json!({})).await;
+    let jobs = open(folder.path()).await;
+    let server = inn.clone().with_jobs(jobs.clone());
+    assert_eq!(asks(&jobs, id).await, ["name"]);
+    assert_eq!(inn.gate.count(), 2);
+    jobs.answer(id, "name", accept(json!({"name": "Ann"}))).await.unwrap();
+    jobs.wait(&[id], WaitFor::all(), LONG).await.unwrap();
+    assert_eq!(jobs.result(id).await.unwrap().result, "Hello, Ann!");
+    drop(server);
+}
+
+#[tokio::test]
+async fn has_the_answers_that_an_earlier_one_was_given() {
+    let (folder, inn) = (tempfile::tempdir().unwrap(), Inn::new());
+    let given = json!({"name": {"name": "Ann"}});
+    let id = left_behind(folder.path(), &inn, "check_out", given).await;
+    let jobs = open(folder.path()).await;
+    let server = inn.clone().with_jobs(jobs.clone());
+    assert_eq!(asks(&jobs, id).await, ["nights"]);
+    inn.gate.open();
+    jobs.answer(id, "nights", accept(json!({"nights": 2}))).await.unwrap();
+    jobs.wait(&[id], WaitFor::all(), LONG).await.unwrap();
+    assert_eq!(jobs.result(id).await.unwrap().result, "Ann, 2 nights");
+    drop(server);
+}
+
+#[tokio::test]
+async fn has_the_answer_that_came_while_nobody_ran_the_work() {
+    let (folder, inn) = (tempfile::tempdir().unwrap(), Inn::new());
+    let id = left_behind(folder.path(), &inn, "greet", json!({})).await;
+    let jobs = open(folder.path()).await;
+    assert_eq!(jobs.status(id).await.unwrap().status(), JobStatus::Pending);
+    jobs.answer(id, "name", accept(json!({"name": "Ann"}))).await.unwrap();
+    assert_eq!(jobs.status(id).await.unwrap().status(), JobStatus::Pending);
+    let server = inn.clone().with_jobs(jobs.clone());
+    jobs.wait(&[id], WaitFor::all(), LONG).await.unwrap();
+    assert_eq!(jobs.result(id).await.unwrap().result, "Hello, Ann!");
+    assert_eq!(inn.gate.count(), 2, "the second run was not asked");
+    drop(server);
+}
