@@ -7,6 +7,7 @@ mod admission;
 mod body;
 mod builder;
 mod cancel;
+mod error;
 mod follow;
 mod history;
 mod hydration;
@@ -18,6 +19,7 @@ mod news;
 mod open_calls;
 mod questions;
 mod readers;
+mod records;
 mod recovery;
 mod rerun;
 mod retention;
@@ -42,6 +44,7 @@ pub(crate) use self::body::{Body, panic_message};
 use self::builder::Settings;
 pub use self::builder::{JobManagerBuilder, OpenError, Retention};
 pub use self::cancel::Cancelled;
+pub use self::error::Error;
 pub(crate) use self::follow::Following;
 use self::history::History;
 pub(crate) use self::hydration::InlineCompletion;
@@ -54,6 +57,7 @@ use self::open_calls::OpenCalls;
 pub use self::questions::AnswerError;
 use self::readers::Readers;
 pub(crate) use self::readers::Reading;
+pub(crate) use self::records::why_gone;
 use self::rerun::Servers;
 pub(crate) use self::rerun::{Answer, CallsAgain, Has};
 pub(crate) use self::running::{Carrier, Running, Stop, Unfinished};
@@ -61,11 +65,8 @@ pub use self::state::{State, StateError};
 pub use self::wait::{WaitFor, Waited};
 pub use self::work::{Job, JobRequest, job_fn};
 use crate::context::{self, Host};
-use crate::job::{
-    JobEvent, JobFailure, JobId, JobOutput, JobPage, JobQuery, JobRecord, JobState, JobStatus,
-    JobSummary, Listed, Prune, ResultKept,
-};
-use crate::store::{JobStore, Pruned, StoreError};
+use crate::job::{JobEvent, JobId, JobRecord, JobStatus};
+use crate::store::{JobStore, StoreError};
 use crate::{clock, observe};
 
 /// Runs jobs and knows about them. Cheap to clone; all clones are the same manager.
@@ -111,68 +112,6 @@ pub struct JobChange {
     pub id: JobId,
     /// Its status from now on.
     pub status: JobStatus,
-}
-
-/// Why the manager could not do what it was asked.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// There is no such job; it never was, or it was pruned.
-    #[error("Job {0} not found")]
-    NotFound(JobId),
-    /// The job has ended, so that there is nothing to stop.
-    #[error("Job {id} is already {status}")]
-    AlreadyEnded {
-        /// The job.
-        id: JobId,
-        /// How it ended.
-        status: JobStatus,
-    },
-    /// The job has not ended, so that there is no result.
-    #[error("Job {id} is {status} and has no result yet")]
-    NotEnded {
-        /// The job.
-        id: JobId,
-        /// Where it stands.
-        status: JobStatus,
-    },
-    /// The job ended without a result.
-    #[error("Job {id} ended without a result: {failure}")]
-    Failed {
-        /// The job.
-        id: JobId,
-        /// Why.
-        failure: Box<JobFailure>,
-    },
-    /// The job was cancelled.
-    #[error("Job {0} was cancelled")]
-    Cancelled(JobId),
-    /// The job completed, and its result cannot be had here.
-    #[error("Job {id} completed, but {reason}")]
-    ResultGone {
-        /// The job.
-        id: JobId,
-        /// Why.
-        reason: &'static str,
-    },
-    /// The manager has been shut down, or is about to be.
-    #[error("the server is ending and takes no new work")]
-    Stopping,
-    /// Jobs are kept in memory in place of a disk that failed, so that no job can be promised.
-    #[error("jobs cannot be kept on disk at the moment: {0}")]
-    NotDurable(String),
-    /// The store failed.
-    #[error(transparent)]
-    Store(StoreError),
-}
-
-impl From<StoreError> for Error {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::NotFound(id) => Self::NotFound(id),
-            other => Self::Store(other),
-        }
-    }
 }
 
 /// How the manager is.
@@ -288,123 +227,6 @@ impl JobManager {
         }
     }
 
-    /// Where a job stands, with its progress of this moment. A large result may be left out of it: then
-    /// [`JobRecord::result_kept`] says so, and [`status_with_result`](Self::status_with_result) has it.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], or [`Error::Store`].
-    pub async fn status(&self, id: JobId) -> Result<Arc<JobRecord>, Error> {
-        self.ready().await;
-        let mut job = self.inner.store.get(id).await?.ok_or(Error::NotFound(id))?;
-        if self.may_be_abandoned(&job) && recovery::account_for_abandoned(self).await.contains(&id)
-        {
-            job = self.inner.store.get(id).await?.ok_or(Error::NotFound(id))?;
-        }
-        Ok(self.as_of_now(job))
-    }
-
-    /// As [`status`](Self::status), with what the job ended with, however large that is. Where
-    /// [`JobRecord::result_kept`] says of this one that it is elsewhere, it cannot be had here.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], or [`Error::Store`].
-    pub async fn status_with_result(&self, id: JobId) -> Result<Arc<JobRecord>, Error> {
-        let _reading = self.reading(&[id]);
-        let job = self.status(id).await?;
-        if !job.result_kept.is_in_file() {
-            return Ok(job);
-        }
-        let job = self.inner.store.get_with_result(id).await?.ok_or(Error::NotFound(id))?;
-        Ok(self.as_of_now(job))
-    }
-
-    /// The result of a job that completed.
-    ///
-    /// # Errors
-    /// [`Error::NotEnded`], [`Error::Failed`] or [`Error::Cancelled`] where it has none; [`Error::ResultGone`] where it
-    /// cannot be had here; [`Error::NotFound`]; [`Error::Store`].
-    pub async fn result(&self, id: JobId) -> Result<JobOutput, Error> {
-        let job = self.status_with_result(id).await?;
-        match &job.state {
-            JobState::Completed { output, .. } => match why_gone(&job) {
-                None => Ok(output.clone()),
-                Some(reason) => Err(Error::ResultGone { id, reason }),
-            },
-            JobState::Failed { failure, .. } => {
-                Err(Error::Failed { id, failure: Box::new(failure.clone()) })
-            }
-            JobState::Cancelled { .. } => Err(Error::Cancelled(id)),
-            JobState::Pending | JobState::Running { .. } | JobState::InputRequired { .. } => {
-                Err(Error::NotEnded { id, status: job.status() })
-            }
-        }
-    }
-
-    /// The jobs that `query` asks for, newest first: of every server over the same folder, unless it names one.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn list(&self, query: JobQuery) -> Result<JobPage, Error> {
-        self.ready().await;
-        let mut page = self.inner.store.list(query.clone()).await?;
-        if page.jobs.iter().any(|job| self.may_be_abandoned(job))
-            && !recovery::account_for_abandoned(self).await.is_empty()
-        {
-            page = self.inner.store.list(query).await?;
-        }
-        for job in &mut page.jobs {
-            *job = self.as_of_now(Arc::clone(job));
-        }
-        Ok(page)
-    }
-
-    /// As [`list`](Self::list), in short.
-    pub(crate) async fn list_in_short(
-        &self,
-        query: JobQuery,
-    ) -> Result<(Vec<JobSummary>, usize), Error> {
-        self.ready().await;
-        let mut page = self.inner.store.list_in_short(query.clone()).await?;
-        if page.jobs.iter().filter_map(Listed::record).any(|job| self.may_be_abandoned(job))
-            && !recovery::account_for_abandoned(self).await.is_empty()
-        {
-            page = self.inner.store.list_in_short(query).await?;
-        }
-        let jobs = page.jobs.into_iter().map(|job| match job {
-            Listed::Record(job) => JobSummary::from(&*self.as_of_now(job)),
-            // What is kept back of an end is nothing that a list shows.
-            Listed::Ended(summary) => summary,
-        });
-        Ok((jobs.collect(), page.total))
-    }
-
-    /// Removes ended jobs: of every server over the same folder, unless `prune` names one. Never touches a live job, nor
-    /// one that somebody in this process waits for or reads just now.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn prune(&self, prune: Prune) -> Result<Pruned, Error> {
-        self.ready().await;
-        Ok(self.prune_unread(prune).await?)
-    }
-
-    /// Prunes, but spares those that somebody in this process is about to read.
-    async fn prune_unread(&self, mut prune: Prune) -> Result<Pruned, StoreError> {
-        prune.spare.extend(self.inner.readers.jobs());
-        let pruned = self.inner.store.prune(prune).await?;
-        self.forget_the_gone().await;
-        Ok(pruned)
-    }
-
-    /// Forgets what was kept back of jobs that are gone, whoever removed them.
-    async fn forget_the_gone(&self) {
-        for id in self.inner.kept_back.jobs() {
-            if matches!(self.inner.store.get(id).await, Ok(None)) {
-                self.inner.kept_back.forget(id);
-            }
-        }
-    }
-
     /// Keeps these jobs from being pruned by this process, until the guard is dropped.
     pub(crate) fn reading(&self, ids: &[JobId]) -> Reading {
         self.inner.readers.enter(ids)
@@ -474,13 +296,6 @@ impl JobManager {
         self.inner.settings.retention
     }
 
-    /// Whether a job of this server seems to run elsewhere. Whoever comes across one whose owner is dead accounts for it.
-    fn may_be_abandoned(&self, job: &JobRecord) -> bool {
-        !job.status().is_terminal()
-            && job.server == self.server()
-            && job.owner != Some(self.inner.store.owner())
-    }
-
     /// Remembers whether the store takes what it is given, for `health`.
     fn note<T>(&self, write: Result<T, StoreError>) -> Result<T, StoreError> {
         let trouble = match &write {
@@ -491,20 +306,6 @@ impl JobManager {
         };
         *self.inner.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
         write
-    }
-
-    /// The record with the progress that the body has made by now, if it runs here, or with what was kept back of its
-    /// end, if it ran here. The record itself is not touched.
-    fn as_of_now(&self, job: Arc<JobRecord>) -> Arc<JobRecord> {
-        if job.status().is_terminal() {
-            return self.inner.kept_back.put_back(job);
-        }
-        let Some(live) = self.inner.live.get(job.id) else { return job };
-        let job = questions::with_questions_of(&live, job);
-        match live.context.progress.read() {
-            Some(progress) => Arc::new(JobRecord { progress: Some(progress), ..(*job).clone() }),
-            None => job,
-        }
     }
 
     /// Tells everybody that a job's record has changed.
@@ -535,19 +336,6 @@ impl JobManager {
     /// A reference that does not keep the manager alive.
     pub(crate) fn downgrade(&self) -> WeakManager {
         WeakManager(Arc::downgrade(&self.inner))
-    }
-}
-
-/// Why the result of a job that completed cannot be had, where it cannot.
-pub(crate) fn why_gone(job: &JobRecord) -> Option<&'static str> {
-    match job.result_kept {
-        _ if job.status() != JobStatus::Completed => None,
-        ResultKept::InRecord => None,
-        ResultKept::InFile { .. } => Some("the file with its result is missing or damaged"),
-        ResultKept::InMemory => Some(
-            "the result was not kept on disk (store_result = false or redact), and the server that had it has ended or \
-             is another one",
-        ),
     }
 }
 
