@@ -2,6 +2,7 @@
 //! what a crash at any point may leave of it ([`Model`]), and the promises are checked on what is left ([`Promises`]).
 //! [`record`] is the workload that is cut.
 
+mod jobs;
 mod model;
 mod promises;
 mod recorder;
@@ -10,10 +11,11 @@ mod workload;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+pub use jobs::{new_job, next_change};
 pub use model::{Crash, Image, Model, Step};
 pub use promises::{Event, Promises, check_opened, check_results, check_view};
 pub use recorder::{Recorder, Tape};
-pub use workload::{SHORT, Trace, new_job, next_change, record, record_recovery};
+pub use workload::{SHORT, Trace, record, record_recovery};
 
 /// Waits until nobody shortens the journal of the folder: the writer that does keeps the lock from its answers on.
 pub fn settle(home: &Path) {

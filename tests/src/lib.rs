@@ -8,6 +8,7 @@ pub mod disk;
 mod library;
 mod life;
 mod moody_store;
+mod snapshot;
 mod wire;
 mod workshop;
 

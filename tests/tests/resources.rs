@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use smart_async::job::{FailureKind, JobFailure, JobOutput, JobRecord};
 use smart_async::manager::WaitFor;
 use smart_async::{JobId, JobManager, JobRequest, WithJobs, job_fn};
-use smart_async_tests::{BOOK, Client, Library, Wire, Workshop};
+use smart_async_tests::{BOOK, Client, Library, Wire, Workshop, assert_answer};
 
 const LONG: Duration = Duration::from_secs(3600);
 const METHOD_NOT_FOUND: i64 = -32601;
@@ -54,16 +54,6 @@ async fn read(wire: &mut Wire, uri: &str) -> Vec<Value> {
 fn uris(list: &Value) -> Vec<String> {
     let resources = list["resources"].as_array().unwrap();
     resources.iter().map(|resource| resource["uri"].as_str().unwrap().to_owned()).collect()
-}
-
-macro_rules! assert_answer {
-    ($answer:expr) => {
-        let answer = &$answer;
-        insta::with_settings!({filters => vec![
-            (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[id]"),
-            (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+(Z|\+00:00)", "[time]"),
-        ]}, { insta::assert_json_snapshot!(answer) });
-    };
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use smart_async::job::{JobOutput, Outcome};
 use smart_async::manager::WaitFor;
 use smart_async::{JobId, JobManager, JobRequest, WithJobs, job_fn};
-use smart_async_tests::{Client, Workshop};
+use smart_async_tests::{Client, Workshop, assert_answer};
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -32,18 +32,6 @@ async fn ended(jobs: &JobManager, outcome: Outcome) -> JobId {
     let id = jobs.submit(JobRequest::new("bake").label("bread"), work).await.unwrap();
     jobs.wait(&[id], WaitFor::any(), LONG).await.unwrap();
     id
-}
-
-/// Ids, times and lengths of time differ from run to run.
-macro_rules! assert_answer {
-    ($answer:expr) => {
-        let answer = &$answer;
-        insta::with_settings!({filters => vec![
-            (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[id]"),
-            (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "[time]"),
-            (r#""(elapsed|usual|waited)_seconds": [0-9.]+"#, "\"${1}_seconds\": \"[seconds]\""),
-        ]}, { insta::assert_json_snapshot!(answer) });
-    };
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use smart_async::job::{Change, JobEvent, JobStatus, Timestamp};
 use smart_async::manager::{AnswerError, WaitFor};
 use smart_async::{AskError, JobId, JobManager, WithJobs, ask_for, smart_async};
-use smart_async_tests::{Client, Gate, Life, Wire};
+use smart_async_tests::{Client, Gate, Life, Wire, assert_answer};
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -130,17 +130,6 @@ fn accept(content: Value) -> Value {
 
 fn text(answer: &Value) -> &str {
     answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}"))
-}
-
-/// What a call with a question in it is answered with, as a snapshot shows it.
-macro_rules! assert_answer {
-    ($answer:expr) => {
-        let answer = &$answer;
-        insta::with_settings!({filters => vec![
-            (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[id]"),
-            (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "[time]"),
-        ]}, { insta::assert_json_snapshot!(answer) });
-    };
 }
 
 mod a_call_made_again;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use smart_async::job::{Change, FailureKind, JobEvent, JobFailure, JobRecord, OwnerId};
 use smart_async::manager::{Retention, WaitFor};
 use smart_async::{CallErrorKind, JobId, JobManager, NotInline, WithJobs};
-use smart_async_tests::{Client, TASKS, Wire, Workshop};
+use smart_async_tests::{Client, TASKS, Wire, Workshop, assert_answer};
 
 const LONG: Duration = Duration::from_secs(3600);
 const MISSING_REQUIRED_CLIENT_CAPABILITY: i64 = -32021;
@@ -36,17 +36,6 @@ async fn ended_task(tool: &str, arguments: Value) -> Value {
     wire.get_task(&task).await
 }
 
-macro_rules! assert_task {
-    ($task:expr) => {
-        let task = &$task;
-        insta::with_settings!({filters => vec![
-            (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[id]"),
-            (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "[time]"),
-            (r#""ttlMs": \d+"#, "\"ttlMs\": \"[ms]\""),
-        ]}, { insta::assert_json_snapshot!(task) });
-    };
-}
-
 #[tokio::test(start_paused = true)]
 async fn the_server_declares_the_extension_in_both_eras() {
     let server = || Workshop::new().with_jobs(JobManager::in_memory());
@@ -72,7 +61,7 @@ async fn a_call_within_its_budget_answers_as_ever() {
 async fn a_call_that_outlives_its_budget_becomes_a_task_with_the_jobs_id() {
     let (mut wire, _workshop, jobs) = workshop().await;
     let task = wire.task("make", json!({"what": "a chair"})).await;
-    assert_task!(task);
+    assert_answer!(task);
     let job = jobs.status(id(&task).parse().unwrap()).await.unwrap();
     assert_eq!(job.tool, "make");
 }
@@ -208,29 +197,29 @@ async fn an_unknown_or_malformed_task_id_is_an_invalid_parameter() {
 async fn a_working_task_tells_its_progress_and_when_to_ask_again() {
     let (mut wire, _workshop, _jobs) = workshop().await;
     let task = wire.task("make", json!({})).await;
-    assert_task!(wire.get_task(&id(&task)).await);
+    assert_answer!(wire.get_task(&id(&task)).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_completed_task_carries_the_very_result() {
     let task = ended_task("make", json!({"what": "a chair"})).await;
     assert_eq!(task["result"]["structuredContent"], json!({"made": "a chair"}));
-    assert_task!(task);
+    assert_answer!(task);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_tools_error_result_is_a_completed_task() {
-    assert_task!(ended_task("fail_politely", json!({})).await);
+    assert_answer!(ended_task("fail_politely", json!({})).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_is_a_completed_task_as_it_is_a_result_inline() {
-    assert_task!(ended_task("panic", json!({})).await);
+    assert_answer!(ended_task("panic", json!({})).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_protocol_error_is_a_failed_task() {
-    assert_task!(ended_task("fail", json!({})).await);
+    assert_answer!(ended_task("fail", json!({})).await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -242,7 +231,7 @@ async fn an_interrupted_job_is_a_failed_task() {
     let failure = JobFailure::new(FailureKind::Interrupted, "its server ended");
     let change = Change::new(JobEvent::Interrupt(failure), chrono_now());
     jobs.store().update(lost, change).await.unwrap();
-    assert_task!(wire.get_task(&lost.to_string()).await);
+    assert_answer!(wire.get_task(&lost.to_string()).await);
 }
 
 fn chrono_now() -> smart_async::job::Timestamp {
@@ -258,7 +247,7 @@ async fn cancelling_is_acknowledged_at_once_and_the_task_ends_as_cancelled() {
     assert_eq!(answer["result"], json!({"resultType": "complete"}));
     assert!(before.elapsed() < Duration::from_secs(1), "the grace is not waited for");
     ended(&jobs, &task).await;
-    assert_task!(wire.get_task(&task).await);
+    assert_answer!(wire.get_task(&task).await);
     workshop.over.arrived(1).await;
 }
 

@@ -1,0 +1,53 @@
+//! Jobs, and what may happen to them, as the dice say.
+
+use std::sync::Arc;
+
+use smart_async::job::{
+    Change, JobEvent, JobFailure, JobId, JobOutput, JobRecord, Progress, Timestamp,
+};
+use smart_async::store::JobStore;
+
+use crate::crash::Dice;
+
+/// A new job, the same for the same dice but for its owner.
+pub fn new_job(dice: &mut Dice, owner: &dyn JobStore, second: i64) -> JobRecord {
+    let (high, low) = (dice.next(), dice.next());
+    let id = format!(
+        "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
+        high >> 32,
+        high >> 16 & 0xffff,
+        high & 0xfff,
+        low >> 52,
+        low & 0xffff_ffff_ffff
+    );
+    let id: JobId = id.parse().expect("an id");
+    let mut job = JobRecord::pending(id, "simulate", "reactor", at(second));
+    job.owner = Some(owner.owner());
+    // Few sizes, so that a record often takes exactly the place of another that was lost.
+    job.label = "x".repeat([1, 40, 400][dice.below(3) as usize]);
+    job
+}
+
+pub fn at(second: i64) -> Timestamp {
+    Timestamp::from_timestamp(1_800_000_000 + second, 0).expect("a moment of our days")
+}
+
+/// Something that may happen to the job, and what it is then.
+pub fn next_change(dice: &mut Dice, job: &JobRecord, second: i64) -> (Change, Arc<JobRecord>) {
+    loop {
+        let text = "y".repeat([0, 40, 400][dice.below(3) as usize]);
+        let event = match dice.below(10) {
+            0..3 => JobEvent::Start,
+            3..6 => JobEvent::Progress,
+            6 => JobEvent::RequestCancel,
+            7 => JobEvent::Complete(JobOutput::new(text)),
+            8 => JobEvent::Fail(JobFailure::error(text)),
+            _ => JobEvent::Cancel,
+        };
+        let progress = Progress::new(second as f64, None, None);
+        let change = Change::new(event, at(second)).with_progress(Some(progress));
+        if let Ok(next) = job.apply(change.clone()) {
+            return (change, Arc::new(next));
+        }
+    }
+}
