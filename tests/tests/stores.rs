@@ -208,6 +208,38 @@ async fn a_journal_that_grows_long_is_shortened_and_others_follow() {
     assert_eq!(after_a_crash(folder.path(), id).await.unwrap().status(), JobStatus::Cancelled);
 }
 
+/// The answer is there while the shortening has not begun, and so is the job.
+#[cfg(unix)]
+#[tokio::test]
+async fn nobody_waits_for_a_shorter_journal() {
+    use std::time::Duration;
+
+    use smart_async_tests::disk::{Recorder, settle};
+    use tokio::time::timeout;
+
+    let folder = TempDir::new().unwrap();
+    let recorder = Recorder::without_tape();
+    let store = JsonFileStore::open_watched(folder.path(), recorder.clone(), 1).await.unwrap();
+    let first_line = || {
+        fs::read_to_string(journal(folder.path()))
+            .map(|text| text.lines().next().map(str::to_owned))
+    };
+    let before = first_line().unwrap();
+    let mut long = job(&store, 0);
+    long.label = "x".repeat(2000);
+    // The batch is written and synced before that.
+    recorder.hold(2);
+    let inserted = timeout(Duration::from_secs(60), store.insert(long.clone())).await;
+    assert!(*inserted.expect("it waits for nothing else").unwrap() == long);
+    recorder.held();
+    assert_eq!(first_line().unwrap(), before);
+    assert!(store.get(long.id).await.unwrap().is_some());
+    recorder.go_on();
+    settle(folder.path());
+    assert_ne!(first_line().unwrap(), before, "another journal stands in its place");
+    assert!(*after_a_crash(folder.path(), long.id).await.unwrap() == long);
+}
+
 #[tokio::test]
 async fn a_folder_of_the_first_version_is_taken_over() {
     let folder = TempDir::new().unwrap();

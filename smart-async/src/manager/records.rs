@@ -119,7 +119,7 @@ impl JobManager {
     }
 
     /// Forgets what was kept back of jobs that are gone, whoever removed them.
-    pub(super) async fn forget_the_gone(&self) {
+    async fn forget_the_gone(&self) {
         for id in self.inner.kept_back.jobs() {
             if matches!(self.inner.store.get(id).await, Ok(None)) {
                 self.inner.kept_back.forget(id);
@@ -128,7 +128,7 @@ impl JobManager {
     }
 
     /// Whether a job of this server seems to run elsewhere. Whoever comes across one whose owner is dead accounts for it.
-    pub(super) fn may_be_abandoned(&self, job: &JobRecord) -> bool {
+    fn may_be_abandoned(&self, job: &JobRecord) -> bool {
         !job.status().is_terminal()
             && job.server == self.server()
             && job.owner != Some(self.inner.store.owner())

@@ -59,7 +59,7 @@ impl JsonFileStore {
     ///
     /// So that the order of the operations is the same each time, `jobs.json` is rewritten only when
     /// [`rewrite_view`](Self::rewrite_view) asks for it, and at the end. The journal is shortened already where it is
-    /// longer than `short` bytes.
+    /// longer than `short` bytes; that comes after the answers of the batch before it, while `meta/journal.lock` is still held.
     ///
     /// # Errors
     /// As [`open`](Self::open); also [`StoreError::Io`] where the watcher lets an operation fail.

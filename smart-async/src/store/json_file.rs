@@ -47,7 +47,8 @@ use crate::observe;
 /// Keeps job records in a folder, by default `~/.job_mcp`; several processes may share it.
 ///
 /// The folder is made with mode 0700 and its files with 0600. A file that cannot be understood is set aside beside
-/// itself, with the time in its name, and never overwritten; one of a later version is left alone.
+/// itself, with the time in its name, and never overwritten; one of a later version is left alone. What holds where its
+/// disk fails, once or twice, stands in `docs/durability.md`.
 #[derive(Debug)]
 pub struct JsonFileStore {
     home: PathBuf,

@@ -6,12 +6,16 @@ async fn inn(client: Value) -> (Wire, Inn, JobManager) {
     (wire, inn, jobs)
 }
 
-async fn again(wire: &mut Wire, tool: &str, asked: &Value, answers: Value) -> Value {
-    let params = json!({
+/// The call that was asked something, with these answers.
+fn with_answers(tool: &str, asked: &Value, answers: Value) -> Value {
+    json!({
         "name": tool, "arguments": {}, "inputResponses": answers,
         "requestState": asked["result"]["requestState"]
-    });
-    wire.ask("tools/call", params).await
+    })
+}
+
+async fn again(wire: &mut Wire, tool: &str, asked: &Value, answers: Value) -> Value {
+    wire.ask("tools/call", with_answers(tool, asked, answers)).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,11 +103,8 @@ async fn and_cancelled_stops_the_work_or_keeps_it_for_the_next_as_any_call_does(
         let asked = wire.call("check_out", json!({})).await;
         let name = json!({"name": accept(json!({"name": "Ann"}))});
         let asked = again(&mut wire, "check_out", &asked, name).await;
-        let params = json!({
-            "name": "check_out", "arguments": {},
-            "inputResponses": {"nights": accept(json!({"nights": 2}))},
-            "requestState": asked["result"]["requestState"]
-        });
+        let nights = json!({"nights": accept(json!({"nights": 2}))});
+        let params = with_answers("check_out", &asked, nights);
         let mut changes = jobs.subscribe();
         let retry = wire.request("tools/call", params).await;
         while changes.recv().await.unwrap().status != JobStatus::Running {}
@@ -129,11 +130,8 @@ async fn is_answered_when_its_server_ends() {
     let asked = wire.call("check_out", json!({})).await;
     let name = json!({"name": accept(json!({"name": "Ann"}))});
     let asked = again(&mut wire, "check_out", &asked, name).await;
-    let params = json!({
-        "name": "check_out", "arguments": {},
-        "inputResponses": {"nights": accept(json!({"nights": 2}))},
-        "requestState": asked["result"]["requestState"]
-    });
+    let nights = json!({"nights": accept(json!({"nights": 2}))});
+    let params = with_answers("check_out", &asked, nights);
     let mut changes = jobs.subscribe();
     let retry = wire.request("tools/call", params).await;
     while changes.recv().await.unwrap().status != JobStatus::Running {}
