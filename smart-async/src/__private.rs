@@ -5,12 +5,12 @@ use std::fmt::Display;
 use rmcp::handler::server::tool::IntoCallToolResult;
 use serde::Serialize;
 
+use crate::call::receiver::Owned;
+use crate::call::reply::Reply;
 use crate::call::{in_task, on_blocking_pool, run};
-pub use crate::call_site::{CallSite, OnCancel, OnDisconnect};
-use crate::job::{JobFailure, JobOutput, Outcome};
+pub use crate::core::call_site::{CallSite, OnCancel, OnDisconnect};
+use crate::core::job::{JobFailure, JobOutput, Outcome};
 use crate::mcp;
-use crate::receiver::Owned;
-use crate::reply::Reply;
 
 pub use crate::mcp::{marked, marker, output_schema, rerun_marked, rerun_marker, widened_schema};
 

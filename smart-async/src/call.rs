@@ -4,8 +4,12 @@
 //! The body runs in one task from start to end; nothing here starts it twice, and never stops it because a budget
 //! ended. What happens to it as a job is the manager's business.
 
+pub(crate) mod budget;
 mod caller;
-mod open_call;
+pub(crate) mod host_timeouts;
+mod race;
+pub(crate) mod receiver;
+pub(crate) mod reply;
 mod request;
 
 use std::sync::Arc;
@@ -16,15 +20,15 @@ use tracing::instrument::WithSubscriber;
 use tracing::{Instrument, Span};
 
 pub(crate) use self::caller::Caller;
-use self::open_call::OpenCall;
+use self::race::OpenCall;
 pub(crate) use self::request::CallRequest;
-use crate::call_site::CallSite;
-use crate::context::JobContext;
-use crate::context::desk::Way;
-use crate::job::{JobRecord, JobStatus, Outcome};
-use crate::manager::{Body, Carrier, Error, JobManager, Running};
-use crate::reply::{CallError, CallErrorKind, JobTicket, Reply};
-use crate::{budget, observe};
+use crate::call::reply::{CallError, CallErrorKind, JobTicket, Reply};
+use crate::core::call_site::CallSite;
+use crate::core::context::JobContext;
+use crate::core::context::questions::Way;
+use crate::core::job::{JobRecord, JobStatus, Outcome};
+use crate::core::manager::{Body, Carrier, Error, JobManager, Running};
+use crate::core::observe;
 
 /// How a body is started: the async kind in a task, the blocking kind on the blocking pool. The carrier is there while the
 /// call is open, where a plain spawn would cut the body off from its caller.

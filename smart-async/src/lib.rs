@@ -61,35 +61,20 @@ extern crate self as smart_async;
 
 #[doc(hidden)]
 pub mod __private;
-mod backoff;
-mod budget;
 mod call;
-mod call_key;
-mod call_site;
-mod clock;
-mod context;
-mod env_vars;
-mod head_start;
-mod hosts;
-pub mod job;
-pub mod manager;
+mod core;
 mod mcp;
-mod observe;
-mod receiver;
-mod reply;
-mod scope;
-pub mod store;
-mod text;
 pub mod transport;
 
-pub use context::ask::AskError;
-pub use context::reporter::{ProgressReporter, create_progress_callback, progress};
-pub use context::{CurrentJob, cancelled, carry, carry_blocking, current_job, is_cancelled};
-pub use job::{JobId, JobRecord, JobStatus};
-pub use manager::{Job, JobManager, JobRequest, job_fn};
+pub use call::reply::{CallError, CallErrorKind, JobTicket, NotInline, Reply};
+pub use core::context::ask::AskError;
+pub use core::context::reporter::{ProgressReporter, create_progress_callback, progress};
+pub use core::context::{CurrentJob, cancelled, carry, carry_blocking, current_job, is_cancelled};
+pub use core::job::{JobId, JobRecord, JobStatus};
+pub use core::manager::{Job, JobManager, JobRequest, job_fn};
+pub use core::scope::ClientIdentity;
+pub use core::{job, manager, store};
 pub use mcp::{Answer, Ask, JobServer, WithJobs, ask, ask_for, job_tools};
-pub use reply::{CallError, CallErrorKind, JobTicket, NotInline, Reply};
 /// The SDK whose types are in this crate's signatures.
 pub use rmcp;
-pub use scope::ClientIdentity;
 pub use smart_async_macros::smart_async;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 
-use crate::call_site::{CallSite, OnCancel, OnDisconnect};
+use crate::core::call_site::{CallSite, OnCancel, OnDisconnect};
 
 /// How long to wait, once a caller is gone, for the notification that says why. It is on its way by then if it comes
 /// at all: the SDK hands both over in one step.

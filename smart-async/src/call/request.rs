@@ -10,18 +10,18 @@ use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 
 use super::caller::Caller;
-use crate::call_key::CallKey;
-use crate::call_site::CallSite;
-use crate::context::JobContext;
-use crate::context::desk::Way;
-use crate::hosts::Patience;
-use crate::job::{JobId, JobRecord, JobScope, Progress, Rerun};
-use crate::manager::{
+use crate::call::host_timeouts::Patience;
+use crate::call::receiver::Server;
+use crate::call::reply::FollowUp;
+use crate::core::call_key::CallKey;
+use crate::core::call_site::CallSite;
+use crate::core::context::JobContext;
+use crate::core::context::questions::Way;
+use crate::core::job::{JobId, JobRecord, JobScope, Progress, Rerun};
+use crate::core::manager::{
     Adoption, Carrier, InlineCompletion, JobManager, Lead, LiveJob, OpenCallGuard, Origin,
 };
-use crate::receiver::Server;
-use crate::reply::FollowUp;
-use crate::{context, observe};
+use crate::core::{context, observe};
 
 tokio::task_local! {
     static REQUEST: Arc<CallRequest>;

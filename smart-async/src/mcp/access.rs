@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::job::{JobId, JobPage, JobQuery, JobRecord, JobSummary, Prune};
-use crate::manager::{AnswerError, Cancelled, Error, JobManager, WaitFor, Waited};
-use crate::scope::{Lists, Scope};
-use crate::store::Pruned;
+use crate::core::job::{JobId, JobPage, JobQuery, JobRecord, JobSummary, Prune};
+use crate::core::manager::{AnswerError, Cancelled, Error, JobManager, WaitFor, Waited};
+use crate::core::scope::{Lists, Scope};
+use crate::core::store::Pruned;
 
 /// The jobs of a manager, as far as they are there for one client.
 #[derive(Debug, Clone)]

@@ -20,14 +20,14 @@ use super::server::JobServer;
 use super::tasks::created;
 use super::tools::answer::in_band_error;
 use super::wishes::{Annotated, Wishes};
-use crate::budget;
+use crate::call::budget;
+use crate::call::host_timeouts::Patience;
+use crate::call::reply::JobTicket;
 use crate::call::{CallRequest, Caller};
-use crate::call_key::CallKey;
-use crate::hosts::Patience;
-use crate::job::{JobId, JobRecord, kept};
-use crate::manager::{Error, InlineCompletion, Left, LiveJob, WaitFor};
-use crate::reply::JobTicket;
-use crate::{clock, observe};
+use crate::core::call_key::CallKey;
+use crate::core::job::{JobId, JobRecord, kept};
+use crate::core::manager::{Error, InlineCompletion, Left, LiveJob, WaitFor};
+use crate::core::{clock, observe};
 
 impl<S: ServerHandler> JobServer<S> {
     /// A call of an annotated tool. What is rare is boxed, and so is the tool itself: memory for a small future is cheap.

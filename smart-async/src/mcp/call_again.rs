@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::catalogue::Catalogue;
 use super::outcome::spoken;
 use crate::call::CallRequest;
-use crate::call_key::CallKey;
-use crate::job::JobRecord;
-use crate::manager::{Answer, CallsAgain, Has, JobManager};
-use crate::scope::Scope;
+use crate::core::call_key::CallKey;
+use crate::core::job::JobRecord;
+use crate::core::manager::{Answer, CallsAgain, Has, JobManager};
+use crate::core::scope::Scope;
 
 /// A wrapped server, as the one that makes calls again.
 pub(super) struct CallAgain<S> {

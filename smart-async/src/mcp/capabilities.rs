@@ -4,7 +4,7 @@ use rmcp::RoleServer;
 use rmcp::model::ElicitationCapability;
 use rmcp::service::RequestContext;
 
-use crate::hosts::{Hosts, Patience};
+use crate::call::host_timeouts::{Hosts, Patience};
 
 /// Where a request carries what its client is called, from 2026-07-28 on.
 const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";

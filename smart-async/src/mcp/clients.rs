@@ -10,7 +10,7 @@ use http::request::Parts;
 use rmcp::RoleServer;
 use rmcp::service::RequestContext;
 
-use crate::scope::{ClientIdentity, Scope, Shown};
+use crate::core::scope::{ClientIdentity, Scope, Shown};
 
 const SESSION: &str = "mcp-session-id";
 

@@ -8,8 +8,10 @@ use rmcp::handler::server::tool::IntoCallToolResult;
 use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, ErrorCode};
 use serde_json::Value;
 
-use crate::job::{FailureKind, JobEvent, JobFailure, JobOutput, JobRecord, JobState, Outcome};
-use crate::manager::why_gone;
+use crate::core::job::{
+    FailureKind, JobEvent, JobFailure, JobOutput, JobRecord, JobState, Outcome,
+};
+use crate::core::manager::why_gone;
 
 /// What a tool's result means to a job.
 pub(crate) fn of_tool<R: IntoCallToolResult>(result: R) -> Outcome {

@@ -9,8 +9,8 @@ use rmcp::model::{ProgressNotificationParam, ProgressToken};
 use rmcp::service::{Peer, RequestContext};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::head_start::head_start;
-use crate::job::Progress;
+use crate::core::job::Progress;
+use crate::core::ready_after_yield::ready_after_yield;
 
 /// How often a caller is told of progress at most, and within what time.
 const TICK: Duration = Duration::from_millis(250);
@@ -40,7 +40,7 @@ impl Listener {
         call: F,
     ) -> F::Output {
         let mut call = pin!(call);
-        match head_start(call.as_mut()).await {
+        match ready_after_yield(call.as_mut()).await {
             Some(answer) => answer,
             // In a place of its own: work of microseconds need not carry its size along.
             None => Box::pin(self.tell_until(progress, call)).await,

@@ -24,8 +24,8 @@ pub(super) use self::caller::{Asked, beside};
 pub(super) use self::rounds::{
     Round, answer_all, can_be_asked_all, digest, input_required, open_requests,
 };
-use crate::context::ask::{self, AskError};
-use crate::job::Question;
+use crate::core::context::ask::{self, AskError};
+use crate::core::job::Question;
 
 /// Asks the user a question from within an annotated function, under a key of its own, and waits for the answer:
 ///

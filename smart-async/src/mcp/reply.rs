@@ -8,8 +8,8 @@ use rmcp::model::{CallToolResponse, CallToolResult};
 use serde_json::json;
 
 use super::tasks::needs_tasks;
-use crate::manager::panic_message;
-use crate::reply::{CallError, CallErrorKind, JobTicket, Reply};
+use crate::call::reply::{CallError, CallErrorKind, JobTicket, Reply};
+use crate::core::manager::panic_message;
 
 impl<R: IntoCallToolResult> IntoCallToolResult for Reply<R> {
     fn into_call_tool_result(self) -> Result<CallToolResponse, ErrorData> {

@@ -13,9 +13,9 @@ use serde_json::json;
 pub(super) use self::list::{Cursor, append_jobs, append_templates, page};
 pub(super) use self::read::read;
 use super::access::Access;
-use crate::job::{JobId, JobRecord};
-use crate::manager::Error;
-use crate::text::quoted;
+use crate::core::job::{JobId, JobRecord};
+use crate::core::manager::Error;
+use crate::core::text::quoted;
 
 const SCHEME: &str = "job://";
 

@@ -22,9 +22,9 @@ use super::schema::describes_object;
 use super::subscriptions::{self, Subscriptions};
 use super::tools::{JobTool, JobToolNames};
 use super::wishes::with_job_arguments;
-use crate::hosts::{Hosts, Patience};
-use crate::manager::JobManager;
-use crate::receiver::Server;
+use crate::call::host_timeouts::{Hosts, Patience};
+use crate::call::receiver::Server;
+use crate::core::manager::JobManager;
 
 /// Gives every MCP server `with_jobs`.
 pub trait WithJobs: ServerHandler {

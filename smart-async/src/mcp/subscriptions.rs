@@ -21,9 +21,9 @@ pub(crate) use self::tasks::LISTEN;
 pub(super) use self::tasks::listen_to_tasks;
 use self::watched::Watched;
 use super::resources::Part;
-use crate::job::JobRecord;
-use crate::manager::JobManager;
-use crate::observe;
+use crate::core::job::JobRecord;
+use crate::core::manager::JobManager;
+use crate::core::observe;
 
 /// How often a connection with subscriptions is looked at, so that none outlives it where the server does.
 const LOOK: Duration = Duration::from_secs(1);

@@ -18,10 +18,10 @@ use serde_json::{Value, json};
 use super::access::Access;
 use super::outcome::{spoken, stored_result};
 use super::questions::{answer_all, open_requests};
-use crate::clock;
-use crate::job::{FailureKind, JobFailure, JobId, JobRecord, JobState, JobStatus, Progress};
-use crate::manager::{Error, JobManager, why_gone};
-use crate::observe;
+use crate::core::clock;
+use crate::core::job::{FailureKind, JobFailure, JobId, JobRecord, JobState, JobStatus, Progress};
+use crate::core::manager::{Error, JobManager, why_gone};
+use crate::core::observe;
 
 /// The answer to a call that became a job. The job is on disk by then.
 pub(super) fn created(manager: &JobManager, job: &JobRecord) -> CreateTaskResult {
@@ -104,7 +104,7 @@ fn failed(error: &Error) -> ErrorData {
 }
 
 fn unknown(id: &str) -> ErrorData {
-    let id = crate::text::quoted(id);
+    let id = crate::core::text::quoted(id);
     ErrorData::invalid_params(format!("there is no task {id}; it never was, or has expired"), None)
 }
 
@@ -223,7 +223,7 @@ fn progress(progress: &Progress) -> String {
 fn shortened(message: &str) -> String {
     /// The longest message, in bytes: the whole of it is in the result or the error.
     const LONGEST: usize = 1024;
-    crate::text::truncated(message, LONGEST).to_owned()
+    crate::core::text::truncated(message, LONGEST).to_owned()
 }
 
 /// For how long the task is kept, from its creation: without a limit while it lives, then for as long as ended jobs are.

@@ -23,9 +23,9 @@ pub(super) use self::names::JobToolNames;
 use super::access::Access;
 use super::capabilities::patience;
 use super::clients::scope_of_request;
-use crate::hosts::{Hosts, Patience};
-use crate::manager::JobManager;
-use crate::reply::FollowUp;
+use crate::call::host_timeouts::{Hosts, Patience};
+use crate::call::reply::FollowUp;
+use crate::core::manager::JobManager;
 
 /// A job tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -10,11 +10,11 @@ use rmcp::service::{Peer, PeerRequestOptions, RequestContext, RequestHandle, Ser
 
 use super::{can_ask, request};
 use crate::call::CallRequest;
-use crate::context::JobContext;
-use crate::context::desk::{Desk, Way};
-use crate::job::Question;
+use crate::core::context::JobContext;
+use crate::core::context::questions::{Desk, Way};
+use crate::core::job::Question;
+use crate::core::observe;
 use crate::mcp::clients::came_over_http;
-use crate::observe;
 
 /// Waits for the answer of an open call, and puts what its body asks to the caller meanwhile. What the caller has not answered
 /// by then it may still answer: the question goes on as the job's.

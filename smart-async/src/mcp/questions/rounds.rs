@@ -11,9 +11,9 @@ use rmcp::model::{
 use serde_json::Value;
 
 use super::{can_ask, request};
-use crate::call_key;
-use crate::job::{JobId, JobRecord};
-use crate::manager::{AnswerError, Error};
+use crate::core::call_key;
+use crate::core::job::{JobId, JobRecord};
+use crate::core::manager::{AnswerError, Error};
 use crate::mcp::access::Access;
 
 /// What the `requestState` of a job begins with, to be told from those that tools make up.

@@ -7,7 +7,7 @@ use rmcp::model::{
 };
 
 use super::uri_of;
-use crate::job::{JobId, JobQuery, JobRecord, Timestamp};
+use crate::core::job::{JobId, JobQuery, JobRecord, Timestamp};
 use crate::mcp::access::Access;
 
 /// How many jobs a page has.
@@ -108,7 +108,7 @@ pub(in crate::mcp) fn append_templates(list: &mut ListResourceTemplatesResult) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
+    use crate::core::clock;
 
     #[test]
     fn a_cursor_reads_back_from_its_text_and_others_are_left_alone() {

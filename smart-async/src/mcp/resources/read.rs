@@ -7,12 +7,12 @@ use rmcp::model::{ContentBlock, ReadResourceResult, ResourceContents};
 use serde_json::{Value, json};
 
 use super::{Part, find, not_found};
-use crate::job::{JobOutput, JobRecord, JobState};
-use crate::manager::{Error, why_gone};
+use crate::call::reply::FollowUp;
+use crate::core::job::{JobOutput, JobRecord, JobState};
+use crate::core::manager::{Error, why_gone};
 use crate::mcp::access::Access;
 use crate::mcp::outcome::stored_result;
 use crate::mcp::tools::answer::{RESULT_BYTES, job_view, with_shown_result};
-use crate::reply::FollowUp;
 
 const JSON: &str = "application/json";
 

@@ -26,7 +26,7 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 
 use super::JobServer;
 use crate::call::{CallRequest, Caller};
-use crate::context::for_client;
+use crate::core::context::for_client;
 use crate::mcp::resources::{self, Cursor};
 use crate::mcp::subscriptions;
 use crate::mcp::tasks;

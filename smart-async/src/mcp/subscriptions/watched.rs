@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::job::{JobId, JobRecord};
-use crate::manager::{Following, JobManager};
+use crate::core::job::{JobId, JobRecord};
+use crate::core::manager::{Following, JobManager};
 use crate::mcp::resources::Part;
 
 #[derive(Debug)]

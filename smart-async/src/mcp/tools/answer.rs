@@ -5,11 +5,11 @@ use std::sync::Arc;
 use rmcp::model::{CallToolResult, ContentBlock};
 use serde_json::{Map, Value, json};
 
-use crate::clock;
-use crate::job::{JobId, JobRecord, JobStatus, Question, ResultKept};
-use crate::manager::{Error, JobManager, why_gone};
-use crate::reply::FollowUp;
-use crate::text::{quoted, truncated};
+use crate::call::reply::FollowUp;
+use crate::core::clock;
+use crate::core::job::{JobId, JobRecord, JobStatus, Question, ResultKept};
+use crate::core::manager::{Error, JobManager, why_gone};
+use crate::core::text::{quoted, truncated};
 
 /// The fields of a record that concern only its server.
 const INTERNAL: &[&str] = &[

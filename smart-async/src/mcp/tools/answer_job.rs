@@ -6,9 +6,9 @@ use serde_json::json;
 use super::answer::{answer, failed, in_band_error, to_answer};
 use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
-use crate::manager::AnswerError;
+use crate::call::reply::FollowUp;
+use crate::core::manager::AnswerError;
 use crate::mcp::access::Access;
-use crate::reply::FollowUp;
 
 pub(super) const NAME: &str = "answer_job";
 

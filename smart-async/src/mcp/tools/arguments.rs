@@ -6,8 +6,8 @@ use rmcp::model::{CallToolResult, JsonObject};
 use serde_json::Value;
 
 use super::answer::in_band_error;
-use crate::job::{JobId, JobStatus};
-use crate::text::quoted;
+use crate::core::job::{JobId, JobStatus};
+use crate::core::text::quoted;
 
 /// The most jobs that one call may name.
 const JOBS: usize = 100;
@@ -161,5 +161,5 @@ fn one_job_id(name: &str, value: &Value) -> Taken<JobId> {
     };
     let malformed =
         |error| format!("Job {} not found: {error}, as its ticket names it", quoted(text));
-    text.parse().or_else(|error: crate::job::MalformedJobId| complain(&malformed(error)))
+    text.parse().or_else(|error: crate::core::job::MalformedJobId| complain(&malformed(error)))
 }

@@ -6,10 +6,10 @@ use serde_json::json;
 use super::answer::{answer, failed, in_band_error};
 use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
-use crate::job::JobStatus;
-use crate::manager::{Cancelled, Error};
+use crate::call::reply::FollowUp;
+use crate::core::job::JobStatus;
+use crate::core::manager::{Cancelled, Error};
 use crate::mcp::access::Access;
-use crate::reply::FollowUp;
 
 pub(super) const NAME: &str = "cancel_job";
 

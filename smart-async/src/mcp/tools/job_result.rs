@@ -8,12 +8,12 @@ use serde_json::json;
 use super::answer::{answer, failed, in_band_error, result_text};
 use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
-use crate::job::{JobRecord, JobState, JobStatus};
-use crate::manager::{Error, why_gone};
+use crate::call::reply::FollowUp;
+use crate::core::job::{JobRecord, JobState, JobStatus};
+use crate::core::manager::{Error, why_gone};
+use crate::core::text::truncated;
 use crate::mcp::access::Access;
 use crate::mcp::outcome::stored_result;
-use crate::reply::FollowUp;
-use crate::text::truncated;
 
 pub(super) const NAME: &str = "job_result";
 

@@ -6,8 +6,8 @@ use serde_json::json;
 use super::answer::{RESULT_BYTES, answer, failed, job_view, with_shown_result};
 use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
+use crate::call::reply::FollowUp;
 use crate::mcp::access::Access;
-use crate::reply::FollowUp;
 
 pub(super) const NAME: &str = "job_status";
 

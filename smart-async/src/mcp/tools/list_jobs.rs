@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use super::answer::{answer, failed};
 use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
-use crate::clock;
-use crate::job::{JobQuery, JobSummary};
+use crate::core::clock;
+use crate::core::job::{JobQuery, JobSummary};
 use crate::mcp::access::Access;
 
 pub(super) const NAME: &str = "list_jobs";

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rmcp::model::Tool;
 
 use super::JobTool;
-use crate::reply::FollowUp;
+use crate::call::reply::FollowUp;
 
 /// The names of one server's job tools.
 #[derive(Debug, Clone, Default)]

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::answer::{answer, failed};
 use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
-use crate::clock;
-use crate::job::{JobStatus, Prune};
+use crate::core::clock;
+use crate::core::job::{JobStatus, Prune};
 use crate::mcp::access::Access;
 
 pub(super) const NAME: &str = "prune_jobs";

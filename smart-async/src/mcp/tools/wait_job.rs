@@ -10,12 +10,12 @@ use tokio::time::Instant;
 use super::answer::{answer, failed, job_view, seconds, to_answer, with_shown_result};
 use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
-use crate::env_vars::{self, Lookup};
-use crate::hosts::Patience;
-use crate::job::JobId;
-use crate::manager::{Error, WaitFor};
+use crate::call::host_timeouts::Patience;
+use crate::call::reply::FollowUp;
+use crate::core::env_vars::{self, Lookup};
+use crate::core::job::JobId;
+use crate::core::manager::{Error, WaitFor};
 use crate::mcp::access::Access;
-use crate::reply::FollowUp;
 
 pub(super) const NAME: &str = "wait_job";
 
@@ -119,7 +119,7 @@ async fn sort_out(access: &Access, ids: &[JobId]) -> Taken<(Vec<JobId>, Vec<JobI
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hosts::Hosts;
+    use crate::call::host_timeouts::Hosts;
 
     fn seconds(host: &str, said: Option<&str>) -> u64 {
         cap(Hosts::default().patience(host), &|_| said.map(str::to_owned)).as_secs()

@@ -1,0 +1,243 @@
+//! What an annotated function returns: its own result, or the ticket of the job it became, or why neither.
+
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::core::job::{JobId, JobStatus, Question};
+use crate::core::text::truncated;
+
+/// What an annotated function returns in place of its `R`.
+#[derive(Debug)]
+#[must_use = "the work may have failed, or gone on as a job"]
+#[non_exhaustive]
+pub enum Reply<R> {
+    /// The work ended within its budget; this is what it returned, unchanged.
+    Inline(R),
+    /// The work goes on as a job, whose record is on disk.
+    Job(JobTicket),
+    /// The work did not end, and is no job either.
+    Failed(CallError),
+}
+
+impl<R> Reply<R> {
+    /// The function's own result: for unit tests of the function, where it ends at once.
+    ///
+    /// # Errors
+    /// [`NotInline`] where the work became a job or failed.
+    pub fn into_inline(self) -> Result<R, NotInline> {
+        match self {
+            Self::Inline(result) => Ok(result),
+            Self::Job(ticket) => Err(NotInline::Job(ticket)),
+            Self::Failed(error) => Err(NotInline::Failed(error)),
+        }
+    }
+}
+
+/// Why a [`Reply`] holds no result.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotInline {
+    /// The work became a job.
+    #[error("the work became job {}: {}", .0.job_id, .0.message)]
+    Job(JobTicket),
+    /// The work failed.
+    #[error(transparent)]
+    Failed(CallError),
+}
+
+/// What a caller gets for work that goes on: how to follow it. The wire form is a promise.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct JobTicket {
+    /// The job.
+    pub job_id: JobId,
+    /// `running`, or `pending` where the work has not begun, or `input_required` where it asks something.
+    pub status: JobStatus,
+    /// Whether the job stays in this status for ever.
+    pub terminal: bool,
+    /// What happened, and what to do next, for a model to read.
+    pub message: String,
+    /// When to ask again, in seconds.
+    pub poll_after_seconds: u64,
+}
+
+impl JobTicket {
+    /// `happened` is the first half of the message; what to do next is the same for all tickets.
+    pub(crate) fn new(
+        job_id: JobId,
+        status: JobStatus,
+        happened: &str,
+        tool: &str,
+        follow_up: &FollowUp,
+        poll_after_seconds: u64,
+    ) -> Self {
+        let mut message = String::with_capacity(TICKET);
+        message.extend([happened, " Do not call ", tool, " again."]);
+        if let Some(next) = follow_up.next(&[job_id]) {
+            message.extend([" Next: ", &next]);
+        }
+        Self { job_id, status, terminal: status.is_terminal(), message, poll_after_seconds }
+    }
+
+    /// The ticket of work that waits for an answer.
+    pub(crate) fn asking(
+        job_id: JobId,
+        happened: &str,
+        tool: &str,
+        (key, question): (&str, &Question),
+        follow_up: &FollowUp,
+        poll_after_seconds: u64,
+    ) -> Self {
+        let status = JobStatus::InputRequired;
+        let asked = truncated(question.message().unwrap_or(key), QUESTION);
+        let next = follow_up.answer(job_id, key, question);
+        let next = next.or_else(|| follow_up.next(&[job_id]));
+        let next = next.map(|next| format!(" Next: {next}")).unwrap_or_default();
+        let message =
+            format!("{happened} It asks the user: {asked:?} Do not call {tool} again.{next}");
+        Self { job_id, status, terminal: false, message, poll_after_seconds }
+    }
+}
+
+/// What the message of a ticket takes usually, in bytes.
+const TICKET: usize = 256;
+/// The longest question that a ticket quotes, in bytes.
+const QUESTION: usize = 300;
+
+/// How a caller follows a job: the names of the tools for that, as this server has them.
+#[derive(Debug, Clone)]
+pub(crate) struct FollowUp {
+    /// `wait_job`, unless it is hidden.
+    pub(crate) wait: Option<String>,
+    /// `job_status`, unless it is hidden.
+    pub(crate) status: Option<String>,
+    /// `job_result`, unless it is hidden.
+    pub(crate) result: Option<String>,
+    /// `answer_job`, unless it is hidden.
+    pub(crate) answer: Option<String>,
+}
+
+impl FollowUp {
+    /// The usual names, made once: most calls need none of them.
+    pub(crate) fn usual() -> Arc<Self> {
+        static USUAL: LazyLock<Arc<FollowUp>> = LazyLock::new(Arc::default);
+        Arc::clone(&USUAL)
+    }
+}
+
+impl Default for FollowUp {
+    fn default() -> Self {
+        let named = |name: &str| Some(name.to_owned());
+        Self {
+            wait: named("wait_job"),
+            status: named("job_status"),
+            result: named("job_result"),
+            answer: named("answer_job"),
+        }
+    }
+}
+
+impl FollowUp {
+    /// The call that follows these jobs, where there is a tool for that.
+    pub(crate) fn next(&self, ids: &[JobId]) -> Option<String> {
+        match (&self.wait, &self.status, ids) {
+            // Written as it is: an id has nothing that JSON would spell otherwise, and there may be many tickets at once.
+            (Some(wait), _, _) => {
+                let ids: Vec<_> = ids.iter().map(|id| format!("\"{id}\"")).collect();
+                Some([wait, " {\"job_ids\":[", &ids.join(","), "]}"].concat())
+            }
+            (None, Some(status), [id, ..]) => Some(format!("{status} {{\"job_id\":\"{id}\"}}")),
+            _ => None,
+        }
+    }
+
+    /// The call that answers a job's question, where there is a tool for that; what the user says is to be put in.
+    pub(crate) fn answer(&self, id: JobId, key: &str, question: &Question) -> Option<String> {
+        let properties = question.schema().and_then(|schema| schema.get("properties"));
+        let arguments = match properties.and_then(Value::as_object) {
+            Some(properties) => {
+                let blanks = properties.iter().map(|(name, property)| {
+                    let kind = property.get("type").and_then(Value::as_str);
+                    (name.clone(), format!("<{}>", kind.unwrap_or("value")).into())
+                });
+                let content: Map<String, Value> = blanks.collect();
+                json!({"job_id": id, "key": key, "content": content})
+            }
+            None => json!({"job_id": id, "key": key, "action": "accept"}),
+        };
+        self.answer.as_ref().map(|answer| format!("{answer} {arguments}"))
+    }
+
+    /// The call that brings a job's result from this byte on, where there is a tool for that.
+    pub(crate) fn result(&self, id: JobId, offset: usize) -> Option<String> {
+        let mut arguments = json!({"job_id": id});
+        if let Some(arguments) = arguments.as_object_mut().filter(|_| offset > 0) {
+            arguments.insert("offset".to_owned(), offset.into());
+        }
+        self.result.as_ref().map(|result| format!("{result} {arguments}"))
+    }
+}
+
+/// Why an annotated call has neither a result nor a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CallError {
+    /// The kind of failure.
+    pub kind: CallErrorKind,
+    /// The tool that was called.
+    pub tool: String,
+    /// What a person or a model reads.
+    pub message: String,
+}
+
+impl CallError {
+    pub(crate) fn new(kind: CallErrorKind, tool: &str, message: impl Into<String>) -> Self {
+        Self { kind, tool: tool.to_owned(), message: message.into() }
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for CallError {}
+
+/// The kinds of [`CallError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CallErrorKind {
+    /// The body panicked.
+    Panic,
+    /// The body ran longer than its `deadline`.
+    Deadline,
+    /// The caller cancelled the request, and the body was stopped.
+    Cancelled,
+    /// A job was asked for, and nothing can be kept at the moment. The work was not started.
+    NotDurable,
+    /// The server is ending.
+    Stopping,
+    /// The tool takes calls of clients only that can take tasks (`task_required`). The work was not started.
+    TaskRequired,
+    /// The same call runs already, and its answer becomes that of this one (`coalesce`). No client sees this.
+    Joined,
+}
+
+impl CallErrorKind {
+    /// The kind as the wire spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Panic => "panic",
+            Self::Deadline => "deadline",
+            Self::Cancelled => "cancelled",
+            Self::NotDurable => "not_durable",
+            Self::Stopping => "stopping",
+            Self::TaskRequired => "task_required",
+            Self::Joined => "joined",
+        }
+    }
+}

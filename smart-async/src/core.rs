@@ -1,0 +1,18 @@
+//! Jobs without MCP: what a job is, where its record is kept, and what runs it.
+//!
+//! Nothing here names the SDK, the race of a call (`call`) or the protocol (`mcp`); a test holds that.
+
+pub(crate) mod backoff;
+pub(crate) mod call_key;
+pub(crate) mod call_site;
+pub(crate) mod clock;
+pub(crate) mod context;
+pub(crate) mod env_vars;
+mod ids;
+pub mod job;
+pub mod manager;
+pub(crate) mod observe;
+pub(crate) mod ready_after_yield;
+pub(crate) mod scope;
+pub mod store;
+pub(crate) mod text;

@@ -1,0 +1,334 @@
+//! What a body sees of the call or job that it runs in: its id, its progress, its cancellation. It travels in a
+//! task-local, so nothing has to be passed, and it can be carried into tasks that the body spawns itself.
+
+pub(crate) mod ask;
+mod cancellation;
+mod long_polls;
+pub(crate) mod questions;
+pub(crate) mod reporter;
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use self::cancellation::Cancellation;
+use self::long_polls::Watched;
+use self::questions::Desk;
+use self::reporter::ProgressReporter;
+use crate::core::job::{JobId, JobScope, ProgressCell};
+
+tokio::task_local! {
+    static CONTEXT: Arc<JobContext>;
+    static CLIENT: Option<JobScope>;
+}
+
+/// One run of one body, from its spawn to its end; it is there before the run is a job, and if it never becomes one.
+#[derive(Debug)]
+pub(crate) struct JobContext {
+    pub(crate) tool: Cow<'static, str>,
+    pub(crate) began: Instant,
+    pub(crate) progress: ProgressCell,
+    /// Tells the body that it should stop.
+    pub(crate) cancellation: Cancellation,
+    pub(crate) desk: Desk,
+    /// In whose house the work runs.
+    host: Option<Host>,
+    /// For whom it runs: what becomes of it, and of what it begins itself, is theirs.
+    scope: Option<JobScope>,
+    id: OnceLock<JobId>,
+    /// Which run of the work this is, from 1.
+    attempt: u32,
+    /// What has to stay for as long as the body runs, also where nothing else is left of its process than the body.
+    held: OnceLock<Host>,
+}
+
+impl JobContext {
+    pub(crate) fn new(tool: impl Into<Cow<'static, str>>, host: Option<Host>) -> Self {
+        Self {
+            host,
+            scope: None,
+            tool: tool.into(),
+            began: Instant::now(),
+            progress: ProgressCell::new(),
+            cancellation: Cancellation::default(),
+            desk: Desk::default(),
+            id: OnceLock::new(),
+            attempt: 1,
+            held: OnceLock::new(),
+        }
+    }
+
+    /// The id, made at its first use: most calls end before anybody asks.
+    pub(crate) fn id(&self) -> JobId {
+        *self.id.get_or_init(JobId::new)
+    }
+
+    /// Uses an id that was made before.
+    pub(crate) fn with_id(self, id: JobId) -> Self {
+        Self { id: OnceLock::from(id), ..self }
+    }
+
+    /// The body is told to stop by this token, which its request carries already.
+    pub(crate) fn with_token(self, token: CancellationToken) -> Self {
+        Self { cancellation: token.into(), ..self }
+    }
+
+    /// The work is somebody's.
+    pub(crate) fn with_scope(self, scope: Option<JobScope>) -> Self {
+        Self { scope, ..self }
+    }
+
+    /// Keeps something for as long as the body runs.
+    pub(crate) fn hold(&self, what: impl Any + Send + Sync) {
+        let _ = self.held.set(Host::new(what));
+    }
+
+    /// The run is another one of work that has run before.
+    pub(crate) fn with_attempt(self, attempt: u32) -> Self {
+        Self { attempt, ..self }
+    }
+
+    /// Runs an async body in this context.
+    pub(crate) fn run<F: Future>(
+        self: &Arc<Self>,
+        body: F,
+    ) -> impl Future<Output = F::Output> + use<F> {
+        CONTEXT.scope(Arc::clone(self), Watched::new(body))
+    }
+
+    /// Runs a blocking body in this context.
+    pub(crate) fn run_blocking<R>(self: &Arc<Self>, body: impl FnOnce() -> R) -> R {
+        CONTEXT.sync_scope(Arc::clone(self), body)
+    }
+}
+
+/// Whoever runs the work, as the work carries it along without knowing what it is. It must not keep its owner alive.
+#[derive(Clone)]
+pub(crate) struct Host(Arc<dyn Any + Send + Sync>);
+
+impl Host {
+    pub(crate) fn new(host: impl Any + Send + Sync) -> Self {
+        Self(Arc::new(host))
+    }
+
+    pub(crate) fn downcast_ref<T: Any>(&self) -> Option<&T> {
+        self.0.downcast_ref()
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").finish_non_exhaustive()
+    }
+}
+
+/// The context that this code runs in.
+fn current() -> Option<Arc<JobContext>> {
+    CONTEXT.try_with(Arc::clone).ok()
+}
+
+/// The host of the work that this code runs in.
+pub(crate) fn current_host() -> Option<Host> {
+    current()?.host.clone()
+}
+
+/// For whom the work runs that this code runs in; outside of any work, whose request is being served.
+pub(crate) fn current_scope() -> Option<JobScope> {
+    match current() {
+        Some(work) => work.scope.clone(),
+        None => CLIENT.try_with(Clone::clone).ok().flatten(),
+    }
+}
+
+/// Serves a request of this client: jobs that are made meanwhile are its own.
+pub(crate) fn for_client<F: Future>(
+    client: Option<JobScope>,
+    handler: F,
+) -> impl Future<Output = F::Output> + use<F> {
+    CLIENT.scope(client, handler)
+}
+
+/// The call or job that the code asking runs in, if it runs in one. Cheap to clone, and usable from any thread.
+#[derive(Debug, Clone)]
+pub struct CurrentJob(Arc<JobContext>);
+
+/// The call or job that this code runs in: `None` outside of annotated functions and submitted jobs.
+///
+/// Known in the body's own task; tasks that the body spawns see it through [`carry`].
+pub fn current_job() -> Option<CurrentJob> {
+    current().map(CurrentJob)
+}
+
+impl CurrentJob {
+    pub(crate) const fn new(context: Arc<JobContext>) -> Self {
+        Self(context)
+    }
+
+    /// The id that this work has, or will have if it becomes a job.
+    ///
+    /// Work that ends within its budget never becomes one; nobody else knows its id then.
+    pub fn id(&self) -> JobId {
+        self.0.id()
+    }
+
+    /// Which run of the work this is: 1, or more where it runs again after the end of its server (`restart = "rerun"`). The
+    /// [`id`](Self::id) stays the same, so it is the key to tell what an earlier run has done already.
+    pub fn attempt(&self) -> u32 {
+        self.0.attempt
+    }
+
+    /// The name of the tool, or of the kind of work.
+    pub fn tool(&self) -> &str {
+        &self.0.tool
+    }
+
+    /// A handle to report progress with.
+    pub fn progress(&self) -> ProgressReporter {
+        ProgressReporter::new(Some(Arc::clone(&self.0)))
+    }
+
+    /// Whether this work has been asked to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.cancellation.is_cancelled()
+    }
+
+    /// Waits until this work is asked to stop.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn cancelled(&self) {
+        self.0.cancellation.cancelled().await;
+    }
+
+    /// The token that is cancelled when this work is asked to stop, for code that takes one.
+    pub fn cancellation_token(&self) -> CancellationToken {
+        self.0.cancellation.token().clone()
+    }
+
+    /// Runs `future` as part of this work, wherever it is spawned.
+    pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        CONTEXT.scope(Arc::clone(&self.0), future)
+    }
+
+    /// Runs `function` as part of this work, on whichever thread it is called.
+    pub fn scope_blocking<R>(&self, function: impl FnOnce() -> R) -> R {
+        CONTEXT.sync_scope(Arc::clone(&self.0), function)
+    }
+}
+
+/// Carries the current work into a future that is about to be spawned:
+/// `tokio::spawn(smart_async::carry(async { … }))`. Outside of any work, the future runs as it is.
+pub fn carry<F: Future>(future: F) -> impl Future<Output = F::Output> + use<F> {
+    let current = current_job();
+    async move {
+        match current {
+            Some(current) => current.scope(future).await,
+            None => future.await,
+        }
+    }
+}
+
+/// Carries the current work into a closure for another thread:
+/// `tokio::task::spawn_blocking(smart_async::carry_blocking(|| { … }))`.
+pub fn carry_blocking<R>(function: impl FnOnce() -> R) -> impl FnOnce() -> R {
+    let current = current_job();
+    move || match current {
+        Some(current) => current.scope_blocking(function),
+        None => function(),
+    }
+}
+
+/// Whether the work that this code runs in has been asked to stop. Outside of any work: no.
+pub fn is_cancelled() -> bool {
+    CONTEXT.try_with(|context| context.cancellation.is_cancelled()).unwrap_or(false)
+}
+
+/// Waits until the work that this code runs in is asked to stop. Outside of any work, it waits for ever.
+///
+/// # Cancel safety
+/// Dropping the future loses nothing.
+pub async fn cancelled() {
+    match current_job() {
+        Some(current) => current.cancelled().await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::reporter::{create_progress_callback, progress};
+    use super::*;
+    use crate::core::job::Progress;
+
+    fn context() -> Arc<JobContext> {
+        Arc::new(JobContext::new("test", None))
+    }
+
+    #[tokio::test]
+    async fn outside_of_any_work_nothing_happens_and_nothing_breaks() {
+        assert!(current_job().is_none() && !is_cancelled());
+        progress().report(1, 2, "x");
+        create_progress_callback()(1.0, None, None);
+        assert_eq!(progress().last(), None);
+        assert_eq!(carry(async { 7 }).await, 7);
+        assert_eq!(carry_blocking(|| 8)(), 8);
+        let waited = tokio::time::timeout(Duration::ZERO, cancelled()).await;
+        assert!(waited.is_err(), "nobody can cancel what is no work");
+    }
+
+    #[tokio::test]
+    async fn a_body_sees_its_work_and_carries_it_into_its_own_tasks() {
+        let context = context();
+        let id = context.id();
+        let seen = context.run(async {
+            let spawned =
+                tokio::spawn(carry(async { current_job().map(|job| job.id()) })).await.unwrap();
+            let blocking = tokio::task::spawn_blocking(carry_blocking(|| {
+                progress().report(3, 4, "from a thread");
+                current_job().map(|job| job.id())
+            }));
+            let not_carried =
+                tokio::spawn(async { current_job().map(|job| job.id()) }).await.unwrap();
+            (current_job().map(|job| job.id()), spawned, blocking.await.unwrap(), not_carried)
+        });
+        assert_eq!(seen.await, (Some(id), Some(id), Some(id), None));
+        assert_eq!(
+            context.progress.read(),
+            Some(Progress::new(3.0, Some(4.0), Some("from a thread".into())))
+        );
+    }
+
+    #[tokio::test]
+    async fn a_callback_works_from_a_bare_thread() {
+        let context = context();
+        context
+            .run(async {
+                let callback = create_progress_callback();
+                std::thread::spawn(move || callback(5.0, Some(10.0), Some("half"))).join().unwrap();
+                assert_eq!(progress().last().and_then(|progress| progress.percentage), Some(50.0));
+                progress().count(6u8, None::<u64>);
+                assert_eq!(
+                    progress().last().and_then(|progress| progress.message),
+                    Some("half".to_owned())
+                );
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn cancellation_reaches_the_body() {
+        let context = context();
+        let body = context.run(async {
+            cancelled().await;
+            is_cancelled()
+        });
+        context.cancellation.cancel();
+        assert!(body.await);
+    }
+}

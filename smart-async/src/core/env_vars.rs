@@ -1,0 +1,101 @@
+//! Every environment variable that is read, and how. A bad value is reported once and passed over.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long an annotated call may take before it becomes a job, in seconds; for all tools.
+pub(crate) const TIMEOUT_SECONDS: &str = "SMART_ASYNC_TIMEOUT_SECONDS";
+/// How long `wait_job` waits at most, in seconds.
+pub(crate) const WAIT_SECONDS: &str = "SMART_ASYNC_WAIT_SECONDS";
+/// `true` shows what is going on, on stderr.
+pub(crate) const DEBUG: &str = "SMART_ASYNC_DEBUG";
+/// How often ended jobs that are too old or too many are removed, in seconds.
+pub(crate) const CLEANUP_INTERVAL: &str = "JOB_CLEANUP_INTERVAL";
+/// The folder that jobs are kept in, in place of `~/.job_mcp`.
+pub(crate) const HOME: &str = "JOB_MCP_HOME";
+
+/// What is asked for the value of a variable: the process's environment, or a table in a test.
+pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The process's environment. A value that is no Unicode counts as nonsense, not as absent.
+pub(crate) fn process(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// A length of time: seconds as a number (`20`, `0.5`), or with units (`1m30s`).
+pub(crate) fn duration(lookup: Lookup<'_>, name: &str) -> Option<Duration> {
+    let value = lookup(name)?;
+    let parsed = parse_duration(&value);
+    if parsed.is_none() {
+        report_once(
+            name,
+            &value,
+            "a positive number of seconds such as 20 or 0.5, or a length of time such as 1m30s",
+        );
+    }
+    parsed
+}
+
+fn parse_duration(value: &str) -> Option<Duration> {
+    let value = value.trim();
+    let parsed = match value.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        Err(_) => humantime::parse_duration(value).ok(),
+    };
+    parsed.filter(|duration| !duration.is_zero())
+}
+
+/// A switch: `true`, `1`, `yes` or `on`, in any case.
+pub(crate) fn switch(lookup: Lookup<'_>, name: &str) -> bool {
+    let Some(value) = lookup(name) else { return false };
+    match value.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => true,
+        "false" | "0" | "no" | "off" | "" => false,
+        _ => {
+            report_once(name, &value, "true or false");
+            false
+        }
+    }
+}
+
+/// The variables are read at each call, so the same complaint would come at each call.
+fn report_once(name: &str, value: &str, allowed: &str) {
+    static REPORTED: Mutex<BTreeSet<(String, String)>> = Mutex::new(BTreeSet::new());
+    let new = (name.to_owned(), value.to_owned());
+    if REPORTED.lock().unwrap_or_else(PoisonError::into_inner).insert(new) {
+        let value = crate::core::text::quoted(value);
+        tracing::warn!(
+            "environment variable {name}={value:?} is passed over: it should be {allowed}"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_seconds_or_with_units() {
+        for (text, millis) in
+            [("20", 20_000), ("0.5", 500), (" 3 ", 3_000), ("1m30s", 90_000), ("250ms", 250)]
+        {
+            assert_eq!(parse_duration(text), Some(Duration::from_millis(millis)), "{text}");
+        }
+    }
+
+    #[test]
+    fn zero_and_nonsense_are_passed_over() {
+        for text in ["0", "-1", "nan", "inf", "1e300", "", "soon", "0s", "20 bananas"] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn switches_know_the_usual_words() {
+        let set = |value: &'static str| switch(&move |_| Some(value.to_owned()), DEBUG);
+        assert!(set("true") && set("1") && set("ON"));
+        assert!(!set("false") && !set("0") && !set("") && !set("maybe"));
+        assert!(!switch(&|_| None, DEBUG));
+    }
+}

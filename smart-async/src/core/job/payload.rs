@@ -1,0 +1,225 @@
+//! What a job ends with, apart from its record: where it is kept where the record does not hold it, and how it is taken
+//! out of a record or an event and put back.
+
+use std::io::{self, Write};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::document::present;
+use super::{Change, JobEvent, JobFailure, JobOutput, JobRecord, JobState};
+
+/// Where what a job ended with is to be found: its result, its tool's whole answer, its metadata, the details of its
+/// error. Kind, code and text of an error are in the record always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ResultKept {
+    /// In this record.
+    #[default]
+    InRecord,
+    /// In a file beside the record, which [`JobStore::get_with_result`](crate::core::store::JobStore::get_with_result) reads.
+    InFile {
+        /// How long the result is as text; of a job that failed, the details of its error.
+        bytes: u64,
+        /// How many bytes the file takes.
+        file_bytes: u64,
+    },
+    /// In the memory of the process that ran the job, for as long as that lives, and nowhere else: its tool says
+    /// `store_result = false` or `redact`.
+    InMemory,
+}
+
+impl ResultKept {
+    /// Whether it is in a file beside the record.
+    pub const fn is_in_file(&self) -> bool {
+        matches!(self, Self::InFile { .. })
+    }
+}
+
+/// What a job ended with, on its way to or from another place than its record.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Payload {
+    /// There for every job that completed, also where it is `null`.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    result: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tool_result: Option<Value>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    metadata: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    error_details: Option<Value>,
+}
+
+impl Payload {
+    fn of_output(output: &mut JobOutput) -> Self {
+        let JobOutput { result, tool_result, metadata } = std::mem::take(output);
+        Self { result: Some(result), tool_result, metadata, error_details: None }
+    }
+
+    fn of_failure(failure: &mut JobFailure) -> Self {
+        Self {
+            tool_result: failure.tool_result.take().map(|result| *result),
+            error_details: failure.details.take(),
+            ..Self::default()
+        }
+    }
+
+    fn into_output(self, output: &mut JobOutput) {
+        let Self { result, tool_result, metadata, error_details: _ } = self;
+        *output = JobOutput { result: result.unwrap_or_default(), tool_result, metadata };
+    }
+
+    fn into_failure(self, failure: &mut JobFailure) {
+        failure.tool_result = self.tool_result.map(Box::new);
+        failure.details = self.error_details;
+    }
+
+    /// Whether there is nothing in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether it takes more than `limit` bytes as JSON; it is not written any further than that.
+    pub(crate) fn is_larger_than(&self, limit: u64) -> bool {
+        let mut counter = Counter { counted: 0, limit };
+        serde_json::to_writer(&mut counter, self).is_err()
+    }
+
+    /// How long the result is as text, or else the details of the error.
+    pub(crate) fn text_bytes(&self) -> u64 {
+        match self.result.as_ref().or(self.error_details.as_ref()) {
+            Some(Value::String(text)) => text.len() as u64,
+            Some(value) => {
+                let mut counter = Counter { counted: 0, limit: u64::MAX };
+                // Nothing is written that could fail.
+                let _ = serde_json::to_writer(&mut counter, value);
+                counter.counted
+            }
+            None => 0,
+        }
+    }
+}
+
+/// Counts what is written to it, and refuses more than so much.
+struct Counter {
+    counted: u64,
+    limit: u64,
+}
+
+impl Write for Counter {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.counted = self.counted.saturating_add(text.len() as u64);
+        if self.counted > self.limit {
+            Err(io::ErrorKind::FileTooLarge.into())
+        } else {
+            Ok(text.len())
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Change {
+    /// Takes out what the job ends with, where this is an end that has anything of the kind.
+    pub(crate) fn take_payload(&mut self) -> Option<Payload> {
+        match &mut self.event {
+            JobEvent::Complete(output) => Some(Payload::of_output(output)),
+            JobEvent::Fail(failure) => Some(Payload::of_failure(failure)),
+            _ => None,
+        }
+    }
+
+    /// Puts back what [`take_payload`](Self::take_payload) took out.
+    pub(crate) fn put_payload(&mut self, payload: Payload) {
+        match &mut self.event {
+            JobEvent::Complete(output) => payload.into_output(output),
+            JobEvent::Fail(failure) => payload.into_failure(failure),
+            _ => {}
+        }
+    }
+}
+
+impl JobRecord {
+    /// Takes out what the job ended with, where the record holds anything of the kind.
+    pub(crate) fn take_payload(&mut self) -> Option<Payload> {
+        match &mut self.state {
+            JobState::Completed { output, .. } => Some(Payload::of_output(output)),
+            JobState::Failed { failure, .. } => Some(Payload::of_failure(failure)),
+            _ => None,
+        }
+    }
+
+    /// Puts in what the job ended with: from then on the record holds it.
+    pub(crate) fn put_payload(&mut self, payload: Payload) {
+        match &mut self.state {
+            JobState::Completed { output, .. } => payload.into_output(output),
+            JobState::Failed { failure, .. } => payload.into_failure(failure),
+            _ => {}
+        }
+        self.result_kept = ResultKept::InRecord;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::core::job::{JobId, Timestamp};
+
+    fn ends() -> [JobEvent; 3] {
+        let mut output = JobOutput::new(json!({"rows": [1, 2]})).with_metadata("rows", 2);
+        output.tool_result = Some(json!({"content": []}));
+        let mut failure = JobFailure::error("no").with_details(Value::Null);
+        failure.tool_result = Some(Box::new(json!({"isError": true})));
+        [
+            JobEvent::Complete(output),
+            JobEvent::Complete(JobOutput::default()),
+            JobEvent::Fail(failure),
+        ]
+    }
+
+    #[test]
+    fn what_was_taken_out_and_written_reads_back_and_is_put_back_whole() {
+        for event in ends() {
+            let whole = Change::new(event, Timestamp::UNIX_EPOCH);
+            let mut change = whole.clone();
+            let payload = change.take_payload().unwrap();
+            let text = serde_json::to_string(&payload).unwrap();
+            let read: Payload = serde_json::from_str(&text).unwrap();
+            assert_eq!(read, payload, "{text}");
+            change.put_payload(read);
+            assert_eq!(change, whole);
+        }
+    }
+
+    #[test]
+    fn a_record_gets_back_what_its_end_lacked() {
+        for event in ends() {
+            let job =
+                JobRecord::pending(JobId::new(), "simulate", "reactor", Timestamp::UNIX_EPOCH);
+            let job = job.apply(Change::new(JobEvent::Start, Timestamp::UNIX_EPOCH)).unwrap();
+            let whole = job.apply(Change::new(event.clone(), Timestamp::UNIX_EPOCH)).unwrap();
+            let mut end = Change::new(event, Timestamp::UNIX_EPOCH);
+            let payload = end.take_payload().unwrap();
+            end.result_kept = ResultKept::InFile { bytes: payload.text_bytes(), file_bytes: 99 };
+            let mut lacking = job.apply(end).unwrap();
+            assert!(lacking.to_json().get("result").is_none());
+            assert!(JobRecord::from_json(lacking.to_json()).unwrap() == lacking);
+            lacking.put_payload(payload);
+            assert!(lacking == whole);
+        }
+    }
+
+    #[test]
+    fn sizes_are_those_of_the_json() {
+        let mut change =
+            Change::new(JobEvent::Complete(JobOutput::new("x".repeat(100))), Timestamp::UNIX_EPOCH);
+        let payload = change.take_payload().unwrap();
+        let length = serde_json::to_string(&payload).unwrap().len() as u64;
+        assert!(payload.is_larger_than(length - 1) && !payload.is_larger_than(length));
+        assert_eq!(payload.text_bytes(), 100, "a text without its quotes");
+    }
+}

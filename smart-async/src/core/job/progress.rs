@@ -1,0 +1,262 @@
+//! How far work has come: the value that is shown and stored, and the cell that a body reports into.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::text;
+
+/// Messages are cut to this many bytes, on a character boundary, when they are read.
+const MESSAGE_BYTES: usize = 1024;
+
+/// How far a job has come.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Progress {
+    /// How much is done, in whatever the work counts.
+    #[serde(with = "plain_number")]
+    pub current: f64,
+    /// How much there is to do, where that is known.
+    #[serde(default, with = "plain_number::option", skip_serializing_if = "Option::is_none")]
+    pub total: Option<f64>,
+    /// `current` of `total` in percent, from 0 to 100 with one decimal, where `total` is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percentage: Option<f64>,
+    /// What the work says it is doing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+impl Progress {
+    /// Progress from its figures; the percentage follows from them.
+    pub fn new(current: f64, total: Option<f64>, message: Option<String>) -> Self {
+        let percentage = total
+            .filter(|total| *total > 0.0)
+            .map(|total| ((current / total).clamp(0.0, 1.0) * 1000.0).round() / 10.0);
+        Self { current, total, percentage, message }
+    }
+}
+
+/// A number that progress can be reported in: every integer and float of the language.
+pub trait ProgressValue: sealed::Sealed {
+    /// The number as a float, which is what progress is kept as (exact up to 2^53).
+    fn into_f64(self) -> f64;
+}
+
+/// The total that progress is reported against: a number, or `()` or `None` where it is not known.
+pub trait ProgressTotal: sealed::Sealed {
+    /// The number as a float, if it is known.
+    fn into_total(self) -> Option<f64>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! progress_numbers {
+    ($($number:ty)*) => {$(
+        impl sealed::Sealed for $number {}
+        impl ProgressValue for $number {
+            #[inline]
+            fn into_f64(self) -> f64 {
+                self as f64
+            }
+        }
+        impl ProgressTotal for $number {
+            #[inline]
+            fn into_total(self) -> Option<f64> {
+                Some(self.into_f64())
+            }
+        }
+    )*};
+}
+progress_numbers!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64);
+
+impl sealed::Sealed for () {}
+impl ProgressTotal for () {
+    #[inline]
+    fn into_total(self) -> Option<f64> {
+        None
+    }
+}
+
+impl<N: ProgressValue> sealed::Sealed for Option<N> {}
+impl<N: ProgressValue> ProgressTotal for Option<N> {
+    #[inline]
+    fn into_total(self) -> Option<f64> {
+        self.map(ProgressValue::into_f64)
+    }
+}
+
+/// Where a body reports its progress: a few atomics, so that reporting costs nanoseconds from any thread.
+///
+/// A reader may see the `current` of one report with the `total` of the next; each number by itself is whole.
+#[derive(Debug)]
+pub(crate) struct ProgressCell {
+    current: AtomicU64,
+    /// NaN where no total is known.
+    total: AtomicU64,
+    reported: AtomicBool,
+    /// Set by each report, cleared by whoever takes the news to the store.
+    dirty: AtomicBool,
+    message: Mutex<String>,
+}
+
+impl ProgressCell {
+    pub(crate) fn new() -> Self {
+        Self {
+            current: AtomicU64::new(0),
+            total: AtomicU64::new(f64::NAN.to_bits()),
+            reported: AtomicBool::new(false),
+            dirty: AtomicBool::new(false),
+            message: Mutex::new(String::new()),
+        }
+    }
+
+    /// Takes a report. Figures that are not finite say nothing and are passed over.
+    #[inline]
+    pub(crate) fn report(&self, current: f64, total: Option<f64>, message: Option<&str>) {
+        if !current.is_finite() {
+            return;
+        }
+        let total = total.filter(|total| total.is_finite()).unwrap_or(f64::NAN);
+        self.current.store(current.to_bits(), Ordering::Relaxed);
+        self.total.store(total.to_bits(), Ordering::Relaxed);
+        if let Some(message) = message {
+            let mut kept = self.message.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.clear();
+            kept.push_str(text::truncated(message, MESSAGE_BYTES));
+        }
+        self.reported.store(true, Ordering::Release);
+        self.dirty.store(true, Ordering::Release);
+    }
+
+    /// The last report, if there was one.
+    pub(crate) fn read(&self) -> Option<Progress> {
+        if !self.reported.load(Ordering::Acquire) {
+            return None;
+        }
+        let current = f64::from_bits(self.current.load(Ordering::Relaxed));
+        let total = Some(f64::from_bits(self.total.load(Ordering::Relaxed)))
+            .filter(|total| !total.is_nan());
+        let message = self.message.lock().unwrap_or_else(PoisonError::into_inner);
+        let message = (!message.is_empty()).then(|| message.clone());
+        Some(Progress::new(current, total, message))
+    }
+
+    /// The last report, if there was one since the last call.
+    pub(crate) fn take_news(&self) -> Option<Progress> {
+        self.dirty.swap(false, Ordering::AcqRel).then(|| self.read()).flatten()
+    }
+
+    /// Whether there was a report since the news were taken last.
+    pub(crate) fn has_news(&self) -> bool {
+        self.dirty.load(Ordering::Acquire)
+    }
+
+    /// Says that the news taken last did not reach the store.
+    pub(crate) fn put_back(&self) {
+        self.dirty.store(true, Ordering::Release);
+    }
+}
+
+/// Writes 52.0 as `52`: people and agents count in whole numbers.
+mod plain_number {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
+
+    pub(super) fn serialize<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        if number.fract() == 0.0 && number.abs() <= EXACT {
+            // A whole number within 2^53 fits.
+            serializer.serialize_i64(*number as i64)
+        } else {
+            serializer.serialize_f64(*number)
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        f64::deserialize(deserializer)
+    }
+
+    pub(super) mod option {
+        use serde::{Deserialize, Deserializer, Serializer};
+
+        pub(in super::super) fn serialize<S: Serializer>(
+            number: &Option<f64>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            match number {
+                Some(number) => super::serialize(number, serializer),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<f64>, D::Error> {
+            Option::deserialize(deserializer)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(current: f64, total: Option<f64>) -> serde_json::Value {
+        serde_json::to_value(Progress::new(current, total, None)).unwrap()
+    }
+
+    #[test]
+    fn whole_numbers_are_written_without_a_point() {
+        assert_eq!(
+            progress(52.0, Some(100.0)).to_string(),
+            r#"{"current":52,"percentage":52.0,"total":100}"#
+        );
+        assert_eq!(progress(0.5, None).to_string(), r#"{"current":0.5}"#);
+    }
+
+    #[test]
+    fn a_percentage_stays_between_0_and_100_and_needs_a_total() {
+        assert_eq!(Progress::new(5.0, Some(3.0), None).percentage, Some(100.0));
+        assert_eq!(Progress::new(-5.0, Some(3.0), None).percentage, Some(0.0));
+        assert_eq!(Progress::new(1.0, Some(3.0), None).percentage, Some(33.3));
+        assert_eq!(Progress::new(1.0, Some(0.0), None).percentage, None);
+        assert_eq!(Progress::new(1.0, None, None).percentage, None);
+    }
+
+    #[test]
+    fn nothing_is_read_before_the_first_report() {
+        assert_eq!(ProgressCell::new().read(), None);
+    }
+
+    #[test]
+    fn news_is_taken_once_and_can_be_put_back() {
+        let cell = ProgressCell::new();
+        cell.report(1.0, Some(2.0), Some("half"));
+        let news = cell.take_news();
+        assert_eq!(news, Some(Progress::new(1.0, Some(2.0), Some("half".into()))));
+        assert_eq!(cell.take_news(), None);
+        cell.put_back();
+        assert_eq!(cell.take_news(), news);
+    }
+
+    #[test]
+    fn figures_that_are_not_finite_are_passed_over() {
+        let cell = ProgressCell::new();
+        cell.report(f64::NAN, Some(2.0), None);
+        assert_eq!(cell.read(), None);
+        cell.report(1.0, Some(f64::INFINITY), None);
+        assert_eq!(cell.read(), Some(Progress::new(1.0, None, None)));
+    }
+
+    #[test]
+    fn a_long_message_is_cut_on_a_character_boundary() {
+        let cell = ProgressCell::new();
+        cell.report(1.0, None, Some(&"ü".repeat(1000)));
+        let message = cell.read().unwrap().message.unwrap();
+        assert!(message.len() <= MESSAGE_BYTES && message.starts_with("üü"), "{}", message.len());
+    }
+}

@@ -1,0 +1,345 @@
+//! How work becomes a job: a call that outlived its budget is adopted, work that is to run as a job is enqueued, and
+//! work whose caller has left is kept. The record comes first in each: an id that is not on disk is never handed out.
+//!
+//! Writing runs in tasks of its own, so that whoever stops waiting leaves no record behind that nobody looks after.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use super::active::LiveJob;
+pub(crate) use super::active::Origin;
+use super::body::Body;
+use super::coalesce::Lead;
+use super::redaction::{progress_for_the_store, questions_for_the_store};
+use super::supervise::interrupted;
+use super::{Error, JobManager, OpenCallGuard};
+use crate::core::backoff::Backoff;
+use crate::core::context::JobContext;
+use crate::core::job::{
+    Change, JobEvent, JobId, JobRecord, JobScope, JobState, OwnerId, Rerun, StateTarget,
+};
+use crate::core::store::StoreError;
+use crate::core::{clock, observe};
+
+/// What the record of a job begins with, beside what the work itself says.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Adoption {
+    pub(super) tool: String,
+    pub(super) label: Option<String>,
+    pub(super) tags: BTreeMap<String, String>,
+    pub(super) session: Option<String>,
+    /// Whose it is.
+    pub(super) scope: Option<JobScope>,
+    /// The call that the job comes from, where it comes from one.
+    pub(super) origin: Option<Origin>,
+    pub(super) deadline: Option<Duration>,
+    /// What the work needs to run again, where it may.
+    pub(super) rerun: Option<Rerun>,
+    /// The state that the result goes into.
+    pub(super) state_target: Option<StateTarget>,
+    /// The lead of the call, where others may share its run.
+    pub(super) lead: Option<Arc<Lead>>,
+}
+
+impl Adoption {
+    /// What the record of a call begins with.
+    pub(crate) fn of_call(origin: Origin, label: Option<String>, rerun: Option<Rerun>) -> Self {
+        Self {
+            tool: origin.site.tool.to_owned(),
+            label,
+            deadline: origin.site.deadline,
+            state_target: origin.site.state.map(StateTarget::from),
+            origin: Some(origin),
+            rerun,
+            ..Self::default()
+        }
+    }
+
+    /// The same, of a call that this client made.
+    pub(crate) fn of_client(self, scope: Option<JobScope>) -> Self {
+        Self { scope, ..self }
+    }
+
+    /// The same, of a call whose run others may share.
+    pub(crate) fn led_by(self, lead: Option<Arc<Lead>>) -> Self {
+        Self { lead, ..self }
+    }
+
+    /// The work: as others have found it already, where they could.
+    fn live(&self, context: Arc<JobContext>) -> Arc<LiveJob> {
+        match &self.lead {
+            Some(lead) => Arc::clone(lead.live()),
+            None => LiveJob::new(context, self.origin),
+        }
+    }
+
+    fn record(&self, manager: &JobManager, id: JobId) -> JobRecord {
+        let mut record = JobRecord::pending(id, &*self.tool, manager.server(), clock::now());
+        if let Some(label) = &self.label {
+            record.label.clone_from(label);
+        }
+        record.tags.clone_from(&self.tags);
+        record.session.clone_from(&self.session);
+        record.scope.clone_from(&self.scope);
+        record.rerun.clone_from(&self.rerun);
+        record.state_target.clone_from(&self.state_target);
+        record.owner = Some(manager.store().owner());
+        record
+    }
+
+    /// The record of work that runs already: it is `running` since the work began.
+    fn running_record(&self, manager: &JobManager, context: &JobContext) -> JobRecord {
+        let mut record = self.record(manager, context.id());
+        record.progress = context.progress.read().map(|progress| match self.origin {
+            Some(origin) => progress_for_the_store(origin.site, progress),
+            None => progress,
+        });
+        // Work that is new can always start.
+        if let Ok(state) =
+            JobState::Pending.apply(JobEvent::Start, clock::ago(context.began.elapsed()))
+        {
+            record.state = state;
+        }
+        let questions = context.desk.questions();
+        record.with_questions(match self.origin {
+            Some(origin) => questions_for_the_store(origin.site, questions),
+            None => questions,
+        })
+    }
+}
+
+/// A job whose record is on disk, and whose body is not watched over yet. Dropped, it takes its record back.
+pub(crate) struct Adopted {
+    manager: JobManager,
+    /// The job; gone once it is watched over.
+    live: Option<Arc<LiveJob>>,
+    deadline: Option<Duration>,
+}
+
+impl Adopted {
+    /// Watches over the body from now on.
+    pub(crate) fn supervise(mut self, body: Body) {
+        if let Some(live) = self.live.take() {
+            self.manager.live().insert(&live);
+            self.manager.supervise(live, body, self.deadline, None);
+        }
+    }
+}
+
+impl Adopted {
+    /// Takes its record back, and returns when that is done.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops the waiting only.
+    pub(crate) async fn take_back(mut self) {
+        if let Some(live) = self.live.take() {
+            let withdrawal = self.manager.clone().withdraw(live.id(), self.manager.open_call());
+            let _ = observe::spawn(withdrawal).await;
+        }
+    }
+}
+
+/// The work ended, or was stopped, before anybody heard of the job: no record is left behind.
+impl Drop for Adopted {
+    fn drop(&mut self) {
+        if let Some(live) = self.live.take() {
+            observe::try_spawn(self.manager.clone().withdraw(live.id(), self.manager.open_call()));
+        }
+    }
+}
+
+impl JobManager {
+    /// Writes the record of work that runs already. The task goes on where nobody waits for it.
+    pub(crate) fn adopt(
+        &self,
+        adoption: Adoption,
+        context: Arc<JobContext>,
+    ) -> JoinHandle<Result<Adopted, StoreError>> {
+        let (manager, open) = (self.clone(), self.open_call());
+        observe::spawn(async move {
+            let _open = open;
+            manager.ready().await;
+            manager.record_running(&adoption, &context).await?;
+            let live = adoption.live(context);
+            Ok(Adopted { manager, live: Some(live), deadline: adoption.deadline })
+        })
+    }
+
+    /// Work that may run again keeps its process's name alive for as long as it runs: by that name others know that it
+    /// does. A body that holds a thread of its own runs on after everything else has been dropped.
+    pub(super) fn hold_name(&self, context: &JobContext) {
+        context.hold(Arc::clone(&self.inner.store));
+    }
+
+    async fn record_running(
+        &self,
+        adoption: &Adoption,
+        context: &JobContext,
+    ) -> Result<(), StoreError> {
+        if adoption.rerun.is_some() {
+            self.hold_name(context);
+        }
+        match self.note(self.store().insert(adoption.running_record(self, context)).await) {
+            Ok(record) => {
+                context.desk.recorded(&record.questions);
+                self.announce(&record);
+                Ok(())
+            }
+            // An attempt before this one reached the disk after all: the id is ours alone.
+            Err(StoreError::Duplicate(_)) => {
+                // What it says of questions may be old by now.
+                if let Some(record) = self.store().get(context.id()).await? {
+                    context.desk.recorded(&record.questions);
+                }
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes back the record of a job that nobody heard of, however long that takes. The manager's end waits for it as for
+    /// an open call.
+    async fn withdraw(self, id: JobId, _open: OpenCallGuard) {
+        let mut backoff = Backoff::default();
+        while let Err(error) = self.note(self.store().withdraw(id).await) {
+            tracing::error!(job_id = %id, %error, "the record of a call that ended inline could not be taken back");
+            if self.pause(&mut backoff).await.is_err() {
+                // It is accounted for when this process is gone.
+                return;
+            }
+        }
+    }
+
+    /// Takes back what an attempt that failed may have written all the same, unless another of that id has taken its
+    /// place since.
+    async fn withdraw_attempt(self, attempt: JobRecord, open: OpenCallGuard) {
+        // What a store could not take away, it decides upon with its next change, and shows only then. So one is asked for that
+        // is refused in any case.
+        let refused =
+            Change::new(JobEvent::Progress, attempt.updated_at).owned_by(Some(OwnerId::new()));
+        let mut backoff = Backoff::default();
+        while let Err(error) = self.store().update(attempt.id, refused.clone()).await
+            && error.is_transient()
+            && self.pause(&mut backoff).await.is_ok()
+        {}
+        let stands = self.store().get(attempt.id).await;
+        if stands.is_ok_and(|job| job.is_some_and(|job| *job == attempt)) {
+            self.withdraw(attempt.id, open).await;
+        }
+    }
+
+    /// Writes the record of work that has not begun, and starts it in the background. `start` is called once, when it
+    /// is its turn.
+    pub(crate) async fn enqueue(
+        &self,
+        adoption: Adoption,
+        context: Arc<JobContext>,
+        start: impl FnOnce(&Arc<JobContext>) -> Body + Send + 'static,
+    ) -> Result<Arc<JobRecord>, Error> {
+        let manager = self.clone();
+        let written = observe::spawn(async move {
+            manager.ready().await;
+            if manager.is_stopping() {
+                return Err(Error::Stopping);
+            }
+            if !manager.hands_out_ids() {
+                let reason = manager.health().store_error;
+                return Err(Error::NotDurable(
+                    reason.unwrap_or_else(|| "the job folder cannot be used".to_owned()),
+                ));
+            }
+            if adoption.rerun.is_some() {
+                manager.hold_name(&context);
+            }
+            let id = context.id();
+            if manager.store().get(id).await?.is_some() {
+                return Err(StoreError::Duplicate(id).into());
+            }
+            let attempt = adoption.record(&manager, id);
+            let record = match manager.note(manager.store().insert(attempt.clone()).await) {
+                Ok(record) => record,
+                Err(error) => {
+                    // What failed may have reached the disk all the same; the caller is told that there is no job.
+                    if error.is_transient() {
+                        let open = manager.open_call();
+                        observe::spawn(manager.withdraw_attempt(attempt, open));
+                    }
+                    return Err(error.into());
+                }
+            };
+            let live = adoption.live(context);
+            manager.live().insert(&live);
+            manager.announce(&record);
+            manager.launch(live, start, adoption.deadline);
+            Ok(record)
+        });
+        written.await.unwrap_or(Err(Error::Stopping))
+    }
+
+    /// Takes in work whose caller has left, so that the same call finds it from now on.
+    pub(crate) fn take_in(&self, adoption: &Adoption, context: &Arc<JobContext>) -> Arc<LiveJob> {
+        let live = adoption.live(Arc::clone(context));
+        self.live().insert(&live);
+        self.live().remember_undelivered(&live);
+        live
+    }
+
+    /// Keeps work whose caller has left. Where its record cannot be written, the work goes on, its result waits in
+    /// memory for the caller's return, and the record is tried again and again.
+    pub(crate) fn keep(
+        &self,
+        adoption: Adoption,
+        live: Arc<LiveJob>,
+        body: Body,
+        adopting: Option<JoinHandle<Result<Adopted, StoreError>>>,
+    ) {
+        let deadline = adoption.deadline;
+        let recorded = {
+            let (manager, live) = (self.clone(), Arc::clone(&live));
+            observe::spawn(async move { manager.record_at_last(&adoption, &live, adopting).await })
+        };
+        self.supervise(live, body, deadline, Some(recorded));
+    }
+
+    /// Writes the record of kept work, however long that takes; not where the manager ends first.
+    async fn record_at_last(
+        &self,
+        adoption: &Adoption,
+        live: &LiveJob,
+        adopting: Option<JoinHandle<Result<Adopted, StoreError>>>,
+    ) -> bool {
+        self.ready().await;
+        // The record may have been under way when the caller left.
+        if let Some(adopting) = adopting
+            && let Ok(Ok(mut adopted)) = adopting.await
+        {
+            adopted.live = None;
+            return true;
+        }
+        let mut backoff = Backoff::default();
+        while let Err(error) = self.record_running(adoption, &live.context).await {
+            tracing::error!(tool = adoption.tool, %error, "work whose caller has left could not be stored");
+            if self.pause(&mut backoff).await.is_err() {
+                return self.record_running(adoption, &live.context).await.is_ok();
+            }
+        }
+        true
+    }
+
+    /// Pauses before another attempt; an error where the manager ends, so that only a last attempt makes sense.
+    pub(super) async fn pause(&self, backoff: &mut Backoff) -> Result<(), Error> {
+        tokio::select! {
+            biased;
+            () = self.halted() => Err(Error::Stopping),
+            () = tokio::time::sleep(backoff.next()) => Ok(()),
+        }
+    }
+
+    /// The end of a job that is still running when the manager ends.
+    pub(super) fn interruption() -> JobEvent {
+        JobEvent::Interrupt(interrupted())
+    }
+}

@@ -1,0 +1,95 @@
+//! Stopping a job, and saying so only once it has stopped.
+
+use std::sync::Arc;
+
+use tokio::time::timeout;
+
+use super::{Error, JobManager, LiveJob, WaitFor};
+use crate::core::clock;
+use crate::core::job::{Change, JobEvent, JobId, JobRecord};
+use crate::core::store::StoreError;
+
+/// How [`JobManager::cancel`] went.
+#[derive(Debug, Clone)]
+#[must_use = "the work may still run"]
+#[non_exhaustive]
+pub enum Cancelled {
+    /// The work has really stopped.
+    Stopped(Arc<JobRecord>),
+    /// The work was told to stop and does not. It goes on until it ends by itself, and is shown as it is.
+    StillRunning(Arc<JobRecord>),
+}
+
+impl JobManager {
+    /// Stops a job: tells its body, aborts it after the grace where it does not listen, and waits until it has really
+    /// stopped, for 10 seconds at most (see [`cancel_answer`](super::JobManagerBuilder::cancel_answer)).
+    ///
+    /// # Errors
+    /// [`Error::AlreadyEnded`], [`Error::NotFound`], [`Error::Store`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops the waiting only; the job is stopped all the same once this was polled.
+    pub async fn cancel(&self, id: JobId) -> Result<Cancelled, Error> {
+        self.ready().await;
+        let _reading = self.reading(&[id]);
+        let patience = self.inner.settings.cancel_answer;
+        if let Some(live) = self.live().get(id) {
+            // First of all the work is stopped: the store may take its time.
+            self.request_cancel(&live);
+            let _ = timeout(patience, async {
+                // A refusal says that the job has ended already.
+                if let Err(error) = self.write_wish(id).await
+                    && error.is_transient()
+                {
+                    tracing::warn!(job_id = %id, %error, "failed to store the wish to cancel a job");
+                }
+                live.ending().await;
+                self.wait_until_ended(id).await
+            })
+            .await;
+        } else {
+            match self.write_wish(id).await {
+                Ok(()) => {}
+                Err(StoreError::Illegal { source, .. }) => {
+                    return Err(Error::AlreadyEnded { id, status: source.status });
+                }
+                Err(error) => return Err(error.into()),
+            }
+            // Another process runs it, and sees the wish in the record.
+            let _ = timeout(patience, self.wait_until_ended(id)).await;
+        }
+        let job = self.status(id).await?;
+        Ok(if job.status().is_terminal() {
+            Cancelled::Stopped(job)
+        } else {
+            Cancelled::StillRunning(job)
+        })
+    }
+
+    /// Has a job of this process stopped, without waiting for that.
+    pub(crate) fn request_cancel(&self, live: &LiveJob) {
+        live.request_cancel();
+        live.touch();
+    }
+
+    async fn write_wish(&self, id: JobId) -> Result<(), StoreError> {
+        let wish = Change::new(JobEvent::RequestCancel, clock::now());
+        let job = self.store().update(id, wish).await?;
+        // One that waits to run again is run by nobody, and so has stopped.
+        if job.status().is_terminal() {
+            self.announce(&job);
+        }
+        Ok(())
+    }
+
+    async fn wait_until_ended(&self, id: JobId) -> Result<(), Error> {
+        loop {
+            let waited = self.wait(&[id], WaitFor::all(), std::time::Duration::MAX).await?;
+            if waited.jobs.iter().all(|job| job.status().is_terminal()) {
+                return Ok(());
+            }
+            // A job that waits for an answer is reported at once; only its end is of interest here.
+            self.next_change(&[id]).await;
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What a manager answers where it cannot do what it was asked.
+
+use crate::core::job::{JobFailure, JobId, JobStatus};
+use crate::core::store::StoreError;
+
+/// Why the manager could not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no such job; it never was, or it was pruned.
+    #[error("Job {0} not found")]
+    NotFound(JobId),
+    /// The job has ended, so that there is nothing to stop.
+    #[error("Job {id} is already {status}")]
+    AlreadyEnded {
+        /// The job.
+        id: JobId,
+        /// How it ended.
+        status: JobStatus,
+    },
+    /// The job has not ended, so that there is no result.
+    #[error("Job {id} is {status} and has no result yet")]
+    NotEnded {
+        /// The job.
+        id: JobId,
+        /// Where it stands.
+        status: JobStatus,
+    },
+    /// The job ended without a result.
+    #[error("Job {id} ended without a result: {failure}")]
+    Failed {
+        /// The job.
+        id: JobId,
+        /// Why.
+        failure: Box<JobFailure>,
+    },
+    /// The job was cancelled.
+    #[error("Job {0} was cancelled")]
+    Cancelled(JobId),
+    /// The job completed, and its result cannot be had here.
+    #[error("Job {id} completed, but {reason}")]
+    ResultGone {
+        /// The job.
+        id: JobId,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The manager has been shut down, or is about to be.
+    #[error("the server is ending and takes no new work")]
+    Stopping,
+    /// Jobs are kept in memory in place of a disk that failed, so that no job can be promised.
+    #[error("jobs cannot be kept on disk at the moment: {0}")]
+    NotDurable(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound(id) => Self::NotFound(id),
+            other => Self::Store(other),
+        }
+    }
+}

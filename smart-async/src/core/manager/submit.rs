@@ -1,0 +1,159 @@
+//! Work that is no tool: whatever a program wants to run as a job.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::adopt::Adoption;
+use super::body::Body;
+use super::{Error, JobManager};
+use crate::ClientIdentity;
+use crate::core::context::{self, CurrentJob, JobContext};
+use crate::core::job::{JobId, Outcome};
+use crate::core::observe;
+
+/// Work that can be run as a job.
+///
+/// [`job_fn`] makes one of a closure.
+pub trait Job: Send + Sync + 'static {
+    /// Does the work. `job` tells its id, takes its progress, and says when it should stop;
+    /// [`progress()`](crate::progress) and its like work as well.
+    fn execute(&self, job: CurrentJob) -> impl Future<Output = Outcome> + Send;
+
+    /// Helps the work to stop, when somebody wants that: closes a connection, tells a device. [`execute`](Self::execute)
+    /// is told by itself, and is dropped where it stands when the manager's grace is over.
+    fn cancel(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+}
+
+/// Makes a [`Job`] of a closure.
+pub fn job_fn<F, W>(work: F) -> impl Job
+where
+    F: Fn(CurrentJob) -> W + Send + Sync + 'static,
+    W: Future<Output = Outcome> + Send + 'static,
+{
+    JobFn(work)
+}
+
+struct JobFn<F>(F);
+
+impl<F, W> Job for JobFn<F>
+where
+    F: Fn(CurrentJob) -> W + Send + Sync + 'static,
+    W: Future<Output = Outcome> + Send + 'static,
+{
+    fn execute(&self, job: CurrentJob) -> impl Future<Output = Outcome> + Send {
+        (self.0)(job)
+    }
+}
+
+/// What is asked for when work is submitted as a job.
+#[derive(Clone)]
+#[must_use = "a request does nothing until it is submitted"]
+pub struct JobRequest {
+    id: JobId,
+    adoption: Adoption,
+}
+
+impl JobRequest {
+    /// A request to run a piece of work of this kind. The kind stands where a tool's name would.
+    pub fn new(kind: impl Into<String>) -> Self {
+        Self { id: JobId::new(), adoption: Adoption { tool: kind.into(), ..Adoption::default() } }
+    }
+
+    /// What people call the job; the kind unless set.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.adoption.label = Some(label.into());
+        self
+    }
+
+    /// Adds a mark by which the job can be found.
+    pub fn tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.adoption.tags.insert(key.into(), value.into());
+        self
+    }
+
+    /// Adds marks by which the job can be found.
+    pub fn tags(mut self, tags: BTreeMap<String, String>) -> Self {
+        self.adoption.tags.extend(tags);
+        self
+    }
+
+    /// For whom the work is: over HTTP this client, and no other, finds the job. Unless set, a job that is submitted from
+    /// within the work of another belongs to whom that one does, and any other to nobody.
+    pub fn client(mut self, client: ClientIdentity) -> Self {
+        self.adoption.scope = Some(client.into());
+        self
+    }
+
+    /// The caller's own grouping.
+    pub fn session(mut self, session: impl Into<String>) -> Self {
+        self.adoption.session = Some(session.into());
+        self
+    }
+
+    /// The hard limit on the run, from its start.
+    pub const fn deadline(mut self, limit: Duration) -> Self {
+        self.adoption.deadline = Some(limit);
+        self
+    }
+
+    /// The job's id, where the caller chooses it: submitting a second job with the same one is refused, so it serves
+    /// as an idempotency key.
+    pub const fn id(mut self, id: JobId) -> Self {
+        self.id = id;
+        self
+    }
+}
+
+/// Tags may be secrets: they do not go into logs.
+impl fmt::Debug for JobRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobRequest")
+            .field("id", &self.id)
+            .field("kind", &self.adoption.tool)
+            .finish_non_exhaustive()
+    }
+}
+
+impl JobManager {
+    /// Runs `work` as a job. It is on disk, as `pending`, when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Store`] with [`StoreError::Duplicate`](crate::core::store::StoreError::Duplicate) where a job of this id is
+    /// there already; [`Error::Stopping`]; [`Error::NotDurable`]; [`Error::Store`] where it cannot be written. The work
+    /// is not started then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may leave a job that is written and starts, and whose id nobody knows but who chose it.
+    pub async fn submit(&self, request: JobRequest, work: impl Job) -> Result<JobId, Error> {
+        let JobRequest { id, mut adoption } = request;
+        adoption.scope = adoption.scope.or_else(context::current_scope);
+        let context = JobContext::new(adoption.tool.clone(), Some(self.host()))
+            .with_id(id)
+            .with_scope(adoption.scope.clone());
+        let start = |context: &Arc<JobContext>| {
+            let current = CurrentJob::new(Arc::clone(context));
+            Body::new(
+                observe::spawn(context.run(run(work, current))).into(),
+                std::convert::identity,
+            )
+        };
+        self.enqueue(adoption, Arc::new(context), start).await?;
+        Ok(id)
+    }
+}
+
+async fn run(work: impl Job, current: CurrentJob) -> Outcome {
+    // Boxed, here and below: the work is not moved, and what is there for a moment takes no room for as long as it runs.
+    let mut execution = Box::pin(work.execute(current.clone()));
+    let mut told = Box::pin(current.cancelled());
+    tokio::select! {
+        biased;
+        outcome = &mut execution => return outcome,
+        () = &mut told => {}
+    }
+    Box::pin(async { tokio::join!(execution, work.cancel()).0 }).await
+}

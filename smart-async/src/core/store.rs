@@ -1,0 +1,205 @@
+//! Where job records are kept: the trait that every store fulfils, its errors, and the two stores that come with
+//! the crate.
+//!
+//! A store keeps records and guards their transitions. It runs nothing, and decides nothing about time: what
+//! happened, and when, comes from the manager.
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+#[cfg(feature = "conformance")]
+pub mod faults;
+mod hydrated_state;
+mod journal;
+mod memory;
+mod table;
+mod transaction;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+pub use hydrated_state::HydratedState;
+pub(crate) use hydrated_state::rank;
+pub use journal::JsonFileStore;
+pub use memory::MemoryStore;
+
+use crate::core::job::{
+    Change, IllegalTransition, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune, ShortPage,
+    StateName, Timestamp,
+};
+
+/// What a store's methods return: a boxed future, so that `dyn JobStore` can be had.
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// What tells a store the time, where it has to know: the caller's clock.
+pub type Clock = fn() -> Timestamp;
+
+/// A keeper of job records.
+///
+/// The rules, for whoever writes one:
+///
+/// - When a method that changes something returns `Ok`, the change survives whatever the store promises to survive.
+///   When it returns an error, nothing has changed; where a store cannot be sure of that (its disk failed twice), its
+///   documentation says what may stand.
+/// - Every change goes through [`JobRecord::apply`] on the newest record, under the store's own lock: two changes at
+///   once are applied one after the other, and the second sees the first.
+/// - A record that has ended never changes again, and only [`prune`](Self::prune) removes it.
+/// - What one process changed, the others that share the store see; nothing removed comes back.
+///
+/// # Cancel safety
+/// Dropping a future that changes something stops the waiting only: the change may still be made.
+pub trait JobStore: fmt::Debug + Send + Sync + 'static {
+    /// Keeps a new job.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] where a job of this id is there already.
+    fn insert(&self, job: JobRecord) -> StoreFuture<'_, Arc<JobRecord>>;
+
+    /// Applies `change` to the job, and returns it as it is then.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], or [`StoreError::Illegal`] where the job's state does not allow the change.
+    fn update(&self, id: JobId, change: Change) -> StoreFuture<'_, Arc<JobRecord>>;
+
+    /// The job, if it is there.
+    fn get(&self, id: JobId) -> StoreFuture<'_, Option<Arc<JobRecord>>>;
+
+    /// The job as [`get`](Self::get) finds it, and with what it ended with, however large that is.
+    ///
+    /// A store may keep large results apart. Then what its other methods return says so in
+    /// [`JobRecord::result_kept`], and lacks the result; what this returns holds it, and says that. One that says
+    /// otherwise still, has lost its result.
+    fn get_with_result(&self, id: JobId) -> StoreFuture<'_, Option<Arc<JobRecord>>> {
+        self.get(id)
+    }
+
+    /// The jobs that `query` asks for, newest first.
+    fn list(&self, query: JobQuery) -> StoreFuture<'_, JobPage>;
+
+    /// What [`list`](Self::list) finds, in short: a store that has a summary sooner than a record need not make the record
+    /// for it.
+    fn list_in_short(&self, query: JobQuery) -> StoreFuture<'_, ShortPage> {
+        let page = self.list(query);
+        Box::pin(async { Ok(page.await?.into()) })
+    }
+
+    /// Removes the ended jobs that `prune` names.
+    fn prune(&self, prune: Prune) -> StoreFuture<'_, Pruned>;
+
+    /// Removes a job, whatever its state, whose id has never left the process: the call that was about to become
+    /// this job ended after all. Removing what is not there is no error.
+    fn withdraw(&self, id: JobId) -> StoreFuture<'_, ()>;
+
+    /// The jobs of `server` that have not ended and have no owner that lives.
+    fn abandoned(&self, server: String) -> StoreFuture<'_, Vec<Arc<JobRecord>>>;
+
+    /// Keeps what a job completed with as the value of a state, where [`HydratedState::replaces`] says that it takes
+    /// the place of what stands there; says whether it did. To put the same completion again changes nothing.
+    ///
+    /// `clock` is read under the lock that guards what stands. Read before, it would make a completion that came
+    /// meanwhile seem to lie in the future.
+    ///
+    /// A state belongs to no job: it stays when its job is removed.
+    fn put_state(&self, state: HydratedState, clock: Clock) -> StoreFuture<'_, bool>;
+
+    /// The value of a state, if it has one. As long as the state has not changed, the answer is the same `Arc`.
+    fn state(&self, field: StateName) -> StoreFuture<'_, Option<Arc<HydratedState>>>;
+
+    /// The name under which this process marks the jobs that it runs.
+    fn owner(&self) -> OwnerId;
+
+    /// Whether what this store keeps outlives the process.
+    fn is_durable(&self) -> bool;
+
+    /// Brings everything to rest and gives up the name: jobs of this owner that have not ended count as abandoned
+    /// from then on.
+    fn close(&self) -> StoreFuture<'_, ()>;
+}
+
+/// What [`JobStore::prune`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Pruned {
+    /// How many jobs it removed.
+    pub removed: usize,
+    /// How many jobs are left, of the server and the client that it was asked about, or of all.
+    pub remaining: usize,
+}
+
+impl Pruned {
+    /// Says what was done.
+    pub const fn new(removed: usize, remaining: usize) -> Self {
+        Self { removed, remaining }
+    }
+}
+
+/// Why a store could not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// A job of this id is there already.
+    #[error("there is a job {0} already")]
+    Duplicate(JobId),
+    /// There is no such job; it never was, or it was pruned.
+    #[error("there is no job {0}")]
+    NotFound(JobId),
+    /// The job's state does not allow the change.
+    #[error("job {id}: {source}")]
+    Illegal {
+        /// The job.
+        id: JobId,
+        /// What was refused.
+        source: IllegalTransition,
+    },
+    /// The operating system refused a step; it may succeed another time.
+    #[error("failed to {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: Arc<std::io::Error>,
+    },
+    /// The file was written by a later version of this library, and is left alone.
+    #[error(
+        "{} was written by a later version of smart-async (format {found}, this one knows up to {known}); \
+         update this server, or name another folder with JOB_MCP_HOME",
+        path.display()
+    )]
+    LaterVersion {
+        /// The file.
+        path: PathBuf,
+        /// The version it says.
+        found: u64,
+        /// The newest version that is known here.
+        known: u64,
+    },
+    /// The folder cannot be used, and will not be without a person's help.
+    #[error("{} cannot be used: {reason}", path.display())]
+    Unusable {
+        /// The folder or file.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The store has been closed.
+    #[error("the job store is closed")]
+    Closed,
+}
+
+impl StoreError {
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+        source: std::io::Error,
+    ) -> Self {
+        Self::Io { action, path: path.into(), source: Arc::new(source) }
+    }
+
+    /// Whether the same request may succeed another time, so that trying again makes sense.
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Io { .. } | Self::LaterVersion { .. } | Self::Unusable { .. })
+    }
+}

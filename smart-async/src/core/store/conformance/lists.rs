@@ -1,0 +1,182 @@
+//! Rules about lists: their order, their counts, what a query finds.
+
+use super::helpers::{
+    all, at, change, completed, found, ids, inserted, job, progress, query, running,
+};
+use crate::ClientIdentity;
+use crate::core::job::{
+    Change, JobEvent, JobFailure, JobId, JobQuery, JobRecord, JobScope, JobStatus, JobSummary,
+    Listed,
+};
+use crate::core::store::JobStore;
+
+/// A list begins with the job that was created last; a limit cuts its end off, and the count is of all.
+pub async fn jobs_are_listed_newest_first_and_counted_before_the_limit(store: &dyn JobStore) {
+    let mut jobs = Vec::new();
+    for second in [3, 1, 2] {
+        jobs.push((second, completed(store, second).await));
+    }
+    jobs.sort_by_key(|(second, _)| -second);
+    let newest: Vec<_> = jobs.iter().map(|(_, id)| *id).collect();
+    assert_eq!(ids(&all(store).await), newest);
+    let page = store.list(query(|query| query.limit = Some(2))).await.unwrap();
+    assert_eq!(page.total, 3);
+    assert_eq!(ids(&page), newest[..2]);
+    let page = store.list(query(|query| query.limit = Some(4))).await.unwrap();
+    assert_eq!((page.jobs.len(), page.total), (3, 3));
+}
+
+/// Jobs that were created at the same moment are listed in the same order each time, also when they change, and a
+/// shorter page is the beginning of a longer one.
+pub async fn jobs_of_the_same_age_keep_their_order(store: &dyn JobStore) {
+    for _ in 0..10 {
+        inserted(store, 0).await;
+    }
+    let order = ids(&all(store).await);
+    assert_eq!(order.len(), 10);
+    for (index, id) in order.iter().enumerate() {
+        change(store, *id, JobEvent::Start, 1).await;
+        assert_eq!(ids(&all(store).await), order);
+        let page = store.list(query(|query| query.limit = Some(index))).await.unwrap();
+        assert_eq!(ids(&page), order[..index]);
+    }
+}
+
+/// A limit of zero asks how many there are.
+pub async fn a_limit_of_zero_lists_nothing_and_counts(store: &dyn JobStore) {
+    inserted(store, 0).await;
+    inserted(store, 1).await;
+    let page = store.list(query(|query| query.limit = Some(0))).await.unwrap();
+    assert_eq!((page.jobs.len(), page.total), (0, 2));
+}
+
+/// A list in short is of the same jobs in the same order, shows of each what its record says, and has the whole record of
+/// one that has not ended.
+pub async fn a_list_in_short_says_what_the_list_says(store: &dyn JobStore) {
+    inserted(store, 0).await;
+    running(store, 1).await;
+    completed(store, 2).await;
+    let mut labelled = job(store, 3);
+    labelled.label = "the one".into();
+    labelled.tags.insert("colour".into(), "red".into());
+    let labelled = store.insert(labelled).await.unwrap().id;
+    change(store, labelled, JobEvent::Start, 4).await;
+    let end = Change::new(JobEvent::Fail(JobFailure::error("no")), at(5));
+    store.update(labelled, end.with_progress(progress(33))).await.unwrap();
+    // Written by somebody who counts otherwise.
+    let mut exact = found(store, labelled).await;
+    exact.id = JobId::new();
+    if let Some(progress) = &mut exact.progress {
+        progress.percentage = Some(100.0 / 3.0);
+    }
+    exact.updated_at = at(6);
+    store.insert(exact).await.unwrap();
+    let conditions: [fn(&mut JobQuery); 5] = [
+        |_| {},
+        |query| query.limit = Some(2),
+        |query| query.label = Some("the one".into()),
+        |query| query.statuses = vec![JobStatus::Failed, JobStatus::Running],
+        |query| query.server = Some("elsewhere".into()),
+    ];
+    for condition in conditions {
+        let page = store.list(query(condition)).await.unwrap();
+        let in_short = store.list_in_short(query(condition)).await.unwrap();
+        assert_eq!(in_short.total, page.total);
+        let live = |job: &JobRecord| !job.status().is_terminal();
+        for (job, listed) in page.jobs.iter().zip(&in_short.jobs) {
+            assert!(!live(job) || matches!(listed, Listed::Record(whole) if whole == job));
+        }
+        let in_short = in_short.jobs.into_iter().map(JobSummary::from);
+        let page = page.jobs.iter().map(|job| JobSummary::from(&**job));
+        assert_eq!(in_short.collect::<Vec<_>>(), page.collect::<Vec<_>>());
+    }
+}
+
+/// Each condition of a query finds the jobs that meet it, and no others.
+pub async fn a_query_finds_by_everything_it_names(store: &dyn JobStore) {
+    let mut wanted = job(store, 0);
+    wanted.label = "the one".into();
+    wanted.session = Some("monday".into());
+    wanted.scope = Some(ClientIdentity::new("alice").into());
+    wanted.tags.insert("colour".into(), "red".into());
+    wanted.server = "elsewhere".into();
+    store.insert(wanted.clone()).await.unwrap();
+    change(store, wanted.id, JobEvent::Start, 1).await;
+    inserted(store, 1).await;
+    completed(store, 2).await;
+    let conditions: [fn(&mut JobQuery); 7] = [
+        |query| query.label = Some("the one".into()),
+        |query| query.session = Some("monday".into()),
+        |query| query.scope = Some(ClientIdentity::new("alice").into()),
+        |query| query.tag = Some(("colour".into(), None)),
+        |query| query.tag = Some(("colour".into(), Some("red".into()))),
+        |query| query.server = Some("elsewhere".into()),
+        |query| query.statuses = vec![JobStatus::Running, JobStatus::Failed],
+    ];
+    for condition in conditions {
+        let page = store.list(query(condition)).await.unwrap();
+        assert_eq!((ids(&page), page.total), (vec![wanted.id], 1), "{:?}", query(condition));
+    }
+    let nothing: [fn(&mut JobQuery); 7] = [
+        |query| query.label = Some("the on".into()),
+        |query| query.session = Some(String::new()),
+        |query| query.scope = Some(ClientIdentity::new("Alice").into()),
+        |query| query.tag = Some(("colour".into(), Some("blue".into()))),
+        |query| query.tag = Some(("Colour".into(), None)),
+        |query| query.server = Some("a third".into()),
+        |query| query.statuses = vec![JobStatus::InputRequired],
+    ];
+    for condition in nothing {
+        let page = store.list(query(condition)).await.unwrap();
+        assert_eq!((page.jobs.len(), page.total), (0, 0), "{:?}", query(condition));
+    }
+    let page = store.list(query(|query| query.server = Some("reactor".into()))).await.unwrap();
+    assert_eq!(page.total, 2);
+}
+
+/// A job is found where it meets all conditions of a query, not where it meets one.
+pub async fn conditions_of_a_query_hold_together(store: &dyn JobStore) {
+    let (ours, ended) = (running(store, 0).await, completed(store, 1).await);
+    let both = |status| {
+        query(|query| {
+            query.server = Some("reactor".into());
+            query.statuses = vec![status];
+        })
+    };
+    assert_eq!(ids(&store.list(both(JobStatus::Running)).await.unwrap()), [ours]);
+    assert_eq!(ids(&store.list(both(JobStatus::Completed)).await.unwrap()), [ended]);
+    let mut elsewhere = both(JobStatus::Running);
+    elsewhere.server = Some("elsewhere".into());
+    assert!(store.list(elsewhere).await.unwrap().jobs.is_empty());
+}
+
+/// A list for one client is of that client's jobs, live and ended, and counts no others.
+pub async fn a_list_for_one_client_counts_no_others_jobs(store: &dyn JobStore) {
+    let [alice, bob] = ["alice", "bob"].map(|name| JobScope::from(ClientIdentity::new(name)));
+    let mut hers = Vec::new();
+    for second in 0..12 {
+        let mut job = job(store, second);
+        job.scope = [Some(&alice), Some(&bob), None][(second % 3) as usize].cloned();
+        let (id, scope) = (job.id, job.scope.clone());
+        store.insert(job).await.unwrap();
+        if second % 2 == 0 {
+            change(store, id, JobEvent::Cancel, 20).await;
+        }
+        if scope.as_ref() == Some(&alice) {
+            hers.insert(0, id);
+        }
+    }
+    let of = |scope: &JobScope, limit| {
+        query(|query| {
+            query.scope = Some(scope.clone());
+            query.limit = limit;
+        })
+    };
+    let page = store.list(of(&alice, None)).await.unwrap();
+    assert_eq!((ids(&page), page.total), (hers.clone(), 4));
+    let page = store.list(of(&alice, Some(1))).await.unwrap();
+    assert_eq!((ids(&page), page.total), (hers[..1].to_vec(), 4));
+    let nobody = ClientIdentity::new("carol").into();
+    assert_eq!(store.list(of(&nobody, None)).await.unwrap().total, 0);
+    assert_eq!(all(store).await.total, 12);
+}

@@ -1,0 +1,122 @@
+//! The one way in which the store changes anything on disk: each operation by itself, so that tests can cut the file
+//! system before any of them. Locks and reads do not come by here.
+//!
+//! Without the feature `conformance` this is `std::fs` and nothing else.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+#[cfg(feature = "conformance")]
+use crate::core::store::faults::{Operation, Verdict, Watcher};
+
+/// The handle to the disk. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Disk {
+    #[cfg(feature = "conformance")]
+    watcher: Option<std::sync::Arc<dyn Watcher>>,
+}
+
+impl Disk {
+    /// Makes a folder, for its owner alone. That it is there already is no error.
+    pub(super) fn create_folder(&self, path: &Path) -> io::Result<()> {
+        #[cfg(feature = "conformance")]
+        self.announce(Operation::CreateFolder(path))?;
+        let mut builder = fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        match builder.create(path) {
+            // Another process was faster.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            created => created,
+        }
+    }
+
+    /// Makes an empty file where there is none, for its owner alone.
+    pub(super) fn create(&self, path: &Path) -> io::Result<File> {
+        #[cfg(feature = "conformance")]
+        self.announce(Operation::Create(path))?;
+        private().create_new(true).write(true).open(path)
+    }
+
+    /// Writes at the end of a file, which is open for appending, or was just made.
+    pub(super) fn write(&self, mut file: &File, bytes: &[u8]) -> io::Result<()> {
+        #[cfg(feature = "conformance")]
+        if let Verdict::Fail { written } = self.ask(Operation::Write(file, bytes)) {
+            file.write_all(bytes.get(..written).unwrap_or(bytes))?;
+            return Err(failure());
+        }
+        file.write_all(bytes)
+    }
+
+    /// Cuts a file off at a length.
+    pub(super) fn cut(&self, file: &File, length: u64) -> io::Result<()> {
+        #[cfg(feature = "conformance")]
+        self.announce(Operation::Cut(file, length))?;
+        file.set_len(length)
+    }
+
+    /// Makes a file's bytes and its length durable.
+    pub(super) fn sync(&self, file: &File) -> io::Result<()> {
+        #[cfg(feature = "conformance")]
+        self.announce(Operation::Sync(file))?;
+        file.sync_data()
+    }
+
+    /// Makes durable what a folder names: new files, renames, removals. Windows has no such thing, and needs none.
+    pub(super) fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        #[cfg(feature = "conformance")]
+        self.announce(Operation::SyncFolder(path))?;
+        #[cfg(unix)]
+        File::open(path)?.sync_all()?;
+        #[cfg(not(unix))]
+        let _ = path;
+        Ok(())
+    }
+
+    /// Gives a file another name; one that had it is gone.
+    pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        #[cfg(feature = "conformance")]
+        self.announce(Operation::Rename(from, to))?;
+        fs::rename(from, to)
+    }
+
+    /// Removes a file.
+    pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
+        #[cfg(feature = "conformance")]
+        self.announce(Operation::Remove(path))?;
+        fs::remove_file(path)
+    }
+}
+
+#[cfg(feature = "conformance")]
+impl Disk {
+    /// A disk that is watched.
+    pub(super) fn watched(watcher: std::sync::Arc<dyn Watcher>) -> Self {
+        Self { watcher: Some(watcher) }
+    }
+
+    fn ask(&self, operation: Operation<'_>) -> Verdict {
+        self.watcher.as_ref().map_or(Verdict::GoOn, |watcher| watcher.announce(operation))
+    }
+
+    fn announce(&self, operation: Operation<'_>) -> io::Result<()> {
+        match self.ask(operation) {
+            Verdict::GoOn => Ok(()),
+            Verdict::Fail { .. } => Err(failure()),
+        }
+    }
+}
+
+#[cfg(feature = "conformance")]
+fn failure() -> io::Error {
+    io::Error::other("the watcher lets this operation fail")
+}
+
+/// How files of ours are opened: for their owner alone.
+pub(super) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}

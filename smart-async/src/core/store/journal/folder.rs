@@ -1,0 +1,299 @@
+//! The folder on disk: its paths and modes, its lock, and the one way a file in it is replaced.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::disk::{Disk, private};
+use super::log;
+use crate::core::store::StoreError;
+
+/// Where things lie below the store's home, and the disk they lie on.
+#[derive(Debug, Clone)]
+pub(super) struct Paths {
+    pub(super) meta: PathBuf,
+    pub(super) owners: PathBuf,
+    pub(super) jobs: PathBuf,
+    pub(super) journal: PathBuf,
+    pub(super) results: PathBuf,
+    pub(super) states: PathBuf,
+    pub(super) disk: Disk,
+    /// A journal is not shortened before it is this long.
+    pub(super) short_journal: u64,
+    lock: PathBuf,
+    view_lock: PathBuf,
+}
+
+impl Paths {
+    /// Makes the folders that are missing, and tries out whether they can be written.
+    pub(super) fn prepare(home: &Path, disk: Disk) -> Result<Self, StoreError> {
+        let meta = home.join("meta");
+        let paths = Self {
+            owners: meta.join("owners"),
+            jobs: meta.join("jobs.json"),
+            journal: meta.join("journal.ndjson"),
+            lock: meta.join("journal.lock"),
+            view_lock: meta.join("jobs.lock"),
+            results: home.join("results"),
+            states: home.join("state"),
+            short_journal: log::SHORT,
+            disk,
+            meta,
+        };
+        paths.make_folders()?;
+        for file in [&paths.jobs, &paths.journal] {
+            if file.is_dir() {
+                let reason = "it is a folder, and should be a file; move it away".to_owned();
+                return Err(StoreError::Unusable { path: file.clone(), reason });
+            }
+        }
+        Ok(paths)
+    }
+
+    /// Makes the folders that are missing, durably.
+    ///
+    /// A folder is made only after the one that it lies in has its own name for good. So of those that are found, the
+    /// innermost alone may lack that: its maker may have died before the sync.
+    pub(super) fn make_folders(&self) -> Result<(), StoreError> {
+        let mut missing = Vec::new();
+        for folder in self.owners.ancestors().filter(|folder| !folder.as_os_str().is_empty()) {
+            if folder.is_dir() {
+                self.make_name_durable(folder)?;
+                break;
+            }
+            missing.push(folder);
+        }
+        for folder in missing.into_iter().rev() {
+            self.disk
+                .create_folder(folder)
+                .map_err(|error| StoreError::io("make the folder", folder, error))?;
+            self.make_name_durable(folder)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a folder below the home where it is missing, and its name durable: whoever made it may have died before that.
+    pub(super) fn make_folder(&self, folder: &Path) -> Result<(), StoreError> {
+        if !folder.is_dir() {
+            // Somebody may have removed the home while it was in use.
+            self.make_folders()?;
+            self.disk
+                .create_folder(folder)
+                .map_err(|error| StoreError::io("make the folder", folder, error))?;
+        }
+        self.sync_folder_of(folder)
+    }
+
+    /// Makes a folder's name durable, as far as the system lets us.
+    fn make_name_durable(&self, folder: &Path) -> Result<(), StoreError> {
+        match self.sync_folder_of(folder) {
+            // What it lies in is not ours, and may be unreadable, or of a kind that knows no syncs.
+            Err(StoreError::Io { source, .. })
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::PermissionDenied
+                        | io::ErrorKind::InvalidInput
+                        | io::ErrorKind::Unsupported
+                ) =>
+            {
+                Ok(())
+            }
+            synced => synced,
+        }
+    }
+
+    /// Waits for the folder's lock, which is given back when the file is dropped, also by a crash.
+    ///
+    /// A process that holds it and is stopped would hold up everybody for ever, so the wait has an end.
+    pub(super) fn lock(&self) -> Result<File, StoreError> {
+        let failed = |error| StoreError::io("lock", &self.lock, error);
+        let file = match open_lock(&self.lock) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Somebody removed the folder while it was in use.
+                self.make_folders()?;
+                open_lock(&self.lock)
+            }
+            opened => opened,
+        };
+        wait_for_lock(file.map_err(failed)?, &self.lock)
+    }
+
+    /// Where the folder's lock lies.
+    pub(super) fn lock_path(&self) -> &Path {
+        &self.lock
+    }
+
+    /// Tries out whether locks work here: on some network file systems they say yes to everybody.
+    pub(super) fn try_locks_out(&self) -> Result<(), StoreError> {
+        let held = self.lock()?;
+        let second =
+            open_lock(&self.lock).map_err(|error| StoreError::io("lock", &self.lock, error))?;
+        let refused = matches!(second.try_lock(), Err(TryLockError::WouldBlock));
+        drop(held);
+        if refused {
+            return Ok(());
+        }
+        let reason = "its file system has no working file locks, so that two servers would spoil each other's jobs; \
+                      name a folder on a local disk"
+            .to_owned();
+        Err(StoreError::Unusable { path: self.meta.clone(), reason })
+    }
+
+    /// Takes the lock of the view, if nobody else has it just now.
+    pub(super) fn try_lock_view(&self) -> Option<File> {
+        let file = open_lock(&self.view_lock).ok()?;
+        file.try_lock().is_ok().then_some(file)
+    }
+
+    /// The text of the view; `None` where there is none.
+    pub(super) fn read_view(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        match fs::read(&self.jobs) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io("read", &self.jobs, error)),
+        }
+    }
+
+    /// Puts `text` in place of a file: whoever reads it sees the old text or the new, and after a crash one of them is
+    /// there.
+    pub(super) fn replace(&self, path: &Path, text: &[u8]) -> Result<(), StoreError> {
+        let mut new = path.as_os_str().to_owned();
+        new.push(".new");
+        let new = PathBuf::from(new);
+        let write = || {
+            // One that a crash left may have another mode.
+            if let Err(error) = self.disk.remove(&new)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                return Err(error);
+            }
+            let file = self.disk.create(&new)?;
+            self.disk.write(&file, text)?;
+            self.disk.sync(&file)
+        };
+        write().map_err(|error| StoreError::io("write", &new, error))?;
+        self.disk.rename(&new, path).map_err(|error| StoreError::io("replace", path, error))?;
+        self.sync_folder_of(path)
+    }
+
+    /// Whether a journal that could not be understood lies beside the one in use.
+    pub(super) fn has_journal_set_aside(&self) -> bool {
+        let Ok(entries) = fs::read_dir(&self.meta) else { return false };
+        let is_one = |name: &std::ffi::OsStr| {
+            name.to_str().is_some_and(|name| name.starts_with("journal.ndjson.damaged-"))
+        };
+        entries.flatten().any(|entry| is_one(&entry.file_name()))
+    }
+
+    /// Makes durable which file stands at `path`.
+    pub(super) fn sync_folder_of(&self, path: &Path) -> Result<(), StoreError> {
+        let folder = match path.parent() {
+            None => path,
+            Some(here) if here.as_os_str().is_empty() => Path::new("."),
+            Some(folder) => folder,
+        };
+        self.disk
+            .sync_folder(folder)
+            .map_err(|error| StoreError::io("sync the folder", folder, error))
+    }
+
+    /// Moves a file that cannot be understood out of the way, under a name that tells when.
+    pub(super) fn set_aside(&self, path: &Path) -> Result<PathBuf, StoreError> {
+        let time = crate::core::clock::now().format("%Y%m%dT%H%M%S%3fZ");
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(format!(".damaged-{time}"));
+        let aside = PathBuf::from(aside);
+        self.disk.rename(path, &aside).map_err(|error| StoreError::io("set aside", path, error))?;
+        self.sync_folder_of(path)?;
+        Ok(aside)
+    }
+}
+
+/// Waits for the lock of a file, but not for ever.
+///
+/// Mostly who holds a lock of ours gives it back within a few microseconds, which is less than a pause takes; at times, after
+/// a sync or so. So the first attempts follow one another, each after whoever else wants the core. The pause between the later
+/// ones is a short one, else it would be what the disk waits for; and it is the same for all, else those who came last would
+/// be let in first. A disk that others keep busy may hold a sync up for seconds, and several of those are no reason to fail.
+pub(super) fn wait_for_lock(file: File, path: &Path) -> Result<File, StoreError> {
+    const PATIENCE: Duration = Duration::from_secs(20);
+    const SOON: Duration = Duration::from_micros(50);
+    // The system adds some 50 µs to it.
+    const PAUSE: Duration = Duration::from_micros(20);
+    let failed = |error| StoreError::io("lock", path, error);
+    let mut began = None;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        match began.get_or_insert_with(Instant::now).elapsed() {
+            waited if waited < SOON => std::thread::yield_now(),
+            waited if waited < PATIENCE => std::thread::sleep(PAUSE),
+            _ => return Err(failed(io::ErrorKind::TimedOut.into())),
+        }
+    }
+}
+
+/// Whether a file that is held open is the one that stands at `path`.
+#[cfg(unix)]
+pub(super) fn stands_at(file: &File, path: &Path) -> bool {
+    let both = file.metadata().and_then(|held| Ok((held, fs::metadata(path)?)));
+    both.is_ok_and(|(held, there)| identity(&held) == identity(&there))
+}
+
+/// Whether a file that is held open is the one that stands at a path: here that is not known for certain.
+#[cfg(not(unix))]
+pub(super) const fn stands_at(_: &File, _: &Path) -> bool {
+    false
+}
+
+pub(super) fn open_lock(path: &Path) -> io::Result<File> {
+    private().create(true).truncate(false).write(true).open(path)
+}
+
+/// What tells a file from another one of the same name, for as long as it is held open.
+#[cfg(unix)]
+pub(super) type Identity = (u64, u64);
+
+/// The identity of the file that this was asked of.
+#[cfg(unix)]
+pub(super) fn identity(metadata: &fs::Metadata) -> Identity {
+    use std::os::unix::fs::MetadataExt;
+    (metadata.dev(), metadata.ino())
+}
+
+/// What tells a file from another one of the same name: here its time of creation is all there is.
+#[cfg(not(unix))]
+pub(super) type Identity = Option<std::time::SystemTime>;
+
+/// The identity of the file that this was asked of.
+#[cfg(not(unix))]
+pub(super) fn identity(metadata: &fs::Metadata) -> Identity {
+    metadata.created().ok()
+}
+
+/// What a file holds from a position on, up to its end. Mostly that is next to nothing, and then this asks the system twice.
+pub(super) fn read_from(mut file: &File, position: u64) -> io::Result<Vec<u8>> {
+    #[cfg(unix)]
+    let (mut text, position) = {
+        use std::os::unix::fs::FileExt;
+        let (mut part, mut read) = ([0; 512], 0);
+        while let Some(rest) = part.get_mut(read..).filter(|rest| !rest.is_empty()) {
+            match file.read_at(rest, position + read as u64) {
+                Ok(0) => return Ok(part.get(..read).unwrap_or_default().to_vec()),
+                Ok(more) => read += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        (part.to_vec(), position + read as u64)
+    };
+    #[cfg(not(unix))]
+    let mut text = Vec::new();
+    file.seek(SeekFrom::Start(position))?;
+    file.read_to_end(&mut text)?;
+    Ok(text)
+}

@@ -1,0 +1,131 @@
+//! Who lives: each process holds a lock on a file of its own for as long as it lives. The kernel frees the lock when
+//! the process ends, however it ends, so a dead owner is known for certain and a pid is never asked.
+
+use std::collections::HashMap;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::disk::Disk;
+use super::folder::Paths;
+use crate::core::job::{JobRecord, OwnerId};
+use crate::core::store::StoreError;
+
+#[derive(Debug)]
+pub(super) struct Owners {
+    disk: Disk,
+    folder: PathBuf,
+    own: OwnerId,
+    /// The lock of this process; gone once released.
+    held: Mutex<Option<File>>,
+}
+
+impl Owners {
+    /// Takes a new name and holds it.
+    pub(super) fn claim(paths: &Paths) -> Result<Self, StoreError> {
+        let (disk, folder) = (&paths.disk, &paths.owners);
+        clear_away(disk, folder);
+        let own = OwnerId::new();
+        let held = hold(disk, folder, own)
+            .map_err(|error| StoreError::io("claim", lock_path(folder, own), error))?;
+        let held = Mutex::new(Some(held));
+        Ok(Self { disk: disk.clone(), folder: folder.clone(), own, held })
+    }
+
+    /// Takes the name of this process again, where somebody has removed the file that stands for it.
+    pub(super) fn hold_on(&self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.is_none() || lock_path(&self.folder, self.own).exists() {
+            return;
+        }
+        match hold(&self.disk, &self.folder, self.own) {
+            Ok(file) => *held = Some(file),
+            Err(error) => tracing::error!(%error, "failed to show that this process lives"),
+        }
+    }
+
+    pub(super) const fn own(&self) -> OwnerId {
+        self.own
+    }
+
+    /// Of `jobs`, those whose owner lives no more, or who never had one.
+    pub(super) fn without_the_living(&self, mut jobs: Vec<Arc<JobRecord>>) -> Vec<Arc<JobRecord>> {
+        let mut asked = HashMap::new();
+        let mut lives = |owner| *asked.entry(owner).or_insert_with(|| self.lives(owner));
+        jobs.retain(|job| !job.owner.is_some_and(&mut lives));
+        jobs
+    }
+
+    pub(super) fn lives(&self, owner: OwnerId) -> bool {
+        if owner == self.own {
+            return self.held.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        }
+        let path = lock_path(&self.folder, owner);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return false,
+            Err(error) => return doubtful(&path, &error),
+        };
+        // Shared, so that those who ask at the same time do not take each other for the owner.
+        match file.try_lock_shared() {
+            Ok(()) => false,
+            Err(TryLockError::WouldBlock) => true,
+            Err(TryLockError::Error(error)) => doubtful(&path, &error),
+        }
+    }
+
+    /// Gives up the name of this process.
+    pub(super) fn release(&self) {
+        if let Some(file) = self.held.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // The file goes first: a name without a lock would be asked about for ever.
+            let _ = self.disk.remove(&lock_path(&self.folder, self.own));
+            drop(file);
+        }
+    }
+}
+
+impl Drop for Owners {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// Makes the file that stands for a process, and locks it.
+fn hold(disk: &Disk, folder: &Path, own: OwnerId) -> io::Result<File> {
+    let new = folder.join(format!("{own}.new"));
+    let file = disk.create(&new)?;
+    file.lock()?;
+    // Only a locked file gets the name that others look at.
+    disk.rename(&new, &lock_path(folder, own))?;
+    Ok(file)
+}
+
+/// Who cannot be asked is taken for alive: a job that is failed cannot be brought back.
+fn doubtful(path: &Path, error: &io::Error) -> bool {
+    tracing::warn!(%error, path = %path.display(), "failed to ask whether an owner lives; taking it for alive");
+    true
+}
+
+/// Removes what dead owners left. A file that is not there says the same as one that can be locked.
+fn clear_away(disk: &Disk, folder: &Path) {
+    /// A name that is being taken just now is not locked for an instant.
+    const BEING_TAKEN: Duration = Duration::from_secs(60);
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let young = entry
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age < BEING_TAKEN));
+        let being_taken = young && path.extension().is_some_and(|extension| extension == "new");
+        if !being_taken && File::open(&path).is_ok_and(|file| file.try_lock_shared().is_ok()) {
+            let _ = disk.remove(&path);
+        }
+    }
+}
+
+fn lock_path(folder: &Path, owner: OwnerId) -> PathBuf {
+    folder.join(format!("{owner}.lock"))
+}

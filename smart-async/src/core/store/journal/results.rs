@@ -1,0 +1,253 @@
+//! Large results in files of their own, `results/<id>.json`, so that journal lines, the view and the table stay small.
+//!
+//! A file is written and synced under another name before its job's end is handed to the writer. The writer, under the
+//! folder's lock, gives it its name once the end is legal and before that is appended. So an end that is acknowledged
+//! has its result on disk, an end that is refused touches nobody's file, and what a crash leaves between two steps is
+//! a file that no record names: it is cleared away under that same lock, where nobody can be between those steps.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use super::disk::Disk;
+use super::folder::Paths;
+use super::owners::Owners;
+use crate::core::job::{JobId, OwnerId, Payload, ResultKept};
+use crate::core::store::StoreError;
+use crate::core::store::table::entry::Kept;
+use crate::core::store::table::{Changes, Table};
+
+/// The version written. 1: the first.
+const VERSION: u64 = 1;
+
+/// What takes more bytes as JSON goes into a file of its own.
+pub(super) const LARGE: u64 = 4096;
+
+/// The result files of a folder.
+#[derive(Debug)]
+pub(super) struct Results {
+    paths: Paths,
+    /// Names the files that are not in place yet, so that those of a dead process are known.
+    owner: OwnerId,
+    written: AtomicU64,
+    /// Whether this process has seen to it that the folder has its name for good.
+    is_durable: AtomicBool,
+}
+
+/// A result on disk that no record names yet. Dropped before it is put in place, it is removed.
+#[derive(Debug)]
+pub(super) struct NewResult {
+    disk: Disk,
+    id: JobId,
+    /// Gone once it is in place.
+    path: Option<PathBuf>,
+    bytes: u64,
+    file_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    version: u64,
+    id: JobId,
+    #[serde(flatten)]
+    payload: &'a Payload,
+}
+
+#[derive(Deserialize)]
+struct Written {
+    version: u64,
+    id: JobId,
+    #[serde(flatten)]
+    payload: Payload,
+}
+
+impl Results {
+    pub(super) fn new(paths: Paths, owner: OwnerId) -> Self {
+        Self { paths, owner, written: AtomicU64::new(0), is_durable: AtomicBool::new(false) }
+    }
+
+    fn folder(&self) -> &Path {
+        &self.paths.results
+    }
+
+    fn path(&self, id: JobId) -> PathBuf {
+        self.folder().join(format!("{id}.json"))
+    }
+
+    /// Writes a result and syncs it, under a name that nobody reads.
+    pub(super) fn write(&self, id: JobId, payload: &Payload) -> Result<NewResult, StoreError> {
+        // Two ends of one job may be on their way at once; only one of them will be taken.
+        let number = self.written.fetch_add(1, Ordering::Relaxed);
+        let path = self.folder().join(format!("{id}.{}.{number}.new", self.owner));
+        let failed = |error| StoreError::io("write", &path, error);
+        let mut text = serde_json::to_vec(&Document { version: VERSION, id, payload })
+            .map_err(|error| failed(error.into()))?;
+        text.push(b'\n');
+        let disk = self.paths.disk.clone();
+        if !self.is_durable.load(Ordering::Relaxed) || !self.folder().is_dir() {
+            self.paths.make_folder(self.folder())?;
+            self.is_durable.store(true, Ordering::Relaxed);
+        }
+        let file = disk.create(&path).map_err(failed)?;
+        // From here on the file is removed again where a step fails.
+        let (bytes, file_bytes) = (payload.text_bytes(), text.len() as u64);
+        let new = NewResult { disk, id, path: Some(path.clone()), bytes, file_bytes };
+        new.disk.write(&file, &text).and_then(|()| new.disk.sync(&file)).map_err(failed)?;
+        Ok(new)
+    }
+
+    /// Puts those results in place that `changes` name, durably, and removes the others; returns the jobs whose results
+    /// are in place now. Needs the lock.
+    pub(super) fn place(
+        &self,
+        arrived: Vec<NewResult>,
+        changes: &Changes,
+    ) -> Result<Vec<JobId>, StoreError> {
+        let mut placed = Vec::new();
+        for mut new in arrived {
+            let named = changes.get(&new.id).is_some_and(|job| {
+                job.as_ref().is_some_and(|job| job.result_kept == new.result_kept())
+            });
+            let Some(from) = new.path.take_if(|_| named) else { continue };
+            placed.push(new.id);
+            let path = self.path(new.id);
+            if let Err(error) = self.paths.disk.rename(&from, &path) {
+                new.path = Some(from);
+                self.remove(&placed);
+                return Err(StoreError::io("put in place", path, error));
+            }
+        }
+        if let Some(first) = placed.first()
+            && let Err(error) = self.paths.sync_folder_of(&self.path(*first))
+        {
+            self.remove(&placed);
+            return Err(error);
+        }
+        Ok(placed)
+    }
+
+    /// Reads the result of a job.
+    pub(super) fn read(&self, id: JobId) -> Result<Payload, StoreError> {
+        let path = self.path(id);
+        let text = fs::read(&path).map_err(|error| StoreError::io("read", &path, error))?;
+        match serde_json::from_slice(&text) {
+            Ok(Written { version, .. }) if version > VERSION => {
+                Err(StoreError::LaterVersion { path, found: version, known: VERSION })
+            }
+            Ok(Written { id: found, payload, .. }) if found == id => Ok(payload),
+            Ok(Written { id: found, .. }) => {
+                let reason = format!("it holds the result of job {found}");
+                Err(StoreError::Unusable { path, reason })
+            }
+            // What the parser says may quote the file, which may hold secrets.
+            Err(error) => {
+                let (line, column) = (error.line(), error.column());
+                let reason = format!("it is damaged at line {line}, column {column}");
+                Err(StoreError::Unusable { path, reason })
+            }
+        }
+    }
+
+    /// Removes the files of jobs that are gone. One that cannot be removed is cleared away another time.
+    pub(super) fn remove(&self, ids: &[JobId]) {
+        for id in ids {
+            remove(&self.paths.disk, &self.path(*id));
+        }
+    }
+
+    /// Removes what nobody names and nobody will: the files of jobs that are not there or have their results elsewhere,
+    /// and what dead processes left half-way. Needs the lock, and everything known that has been appended.
+    pub(super) fn clear_away(&self, owners: &Owners, is_named: impl Fn(JobId) -> bool) {
+        let Ok(entries) = fs::read_dir(self.folder()) else { return };
+        // Looked at once: a journal that was set aside may name files whose jobs are not known now.
+        let nothing_was_set_aside = !self.paths.has_journal_set_aside();
+        let mut dead = HashSet::new();
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let orphan = match name.to_str().and_then(Name::parse) {
+                Some(Name::Result(id)) => nothing_was_set_aside && !is_named(id),
+                Some(Name::New(owner)) => {
+                    dead.contains(&owner) || (!owners.lives(owner) && dead.insert(owner))
+                }
+                // Not one of ours.
+                None => false,
+            };
+            if orphan {
+                tracing::debug!(file = %entry.path().display(), "removing a result file that no job names");
+                remove(&self.paths.disk, &entry.path());
+            }
+        }
+    }
+}
+
+impl NewResult {
+    /// What the record says of it.
+    pub(super) const fn result_kept(&self) -> ResultKept {
+        ResultKept::InFile { bytes: self.bytes, file_bytes: self.file_bytes }
+    }
+}
+
+impl Drop for NewResult {
+    fn drop(&mut self) {
+        // A thread that unwinds leaves everything as it is: this is cleared away when its process has ended.
+        if let Some(path) = self.path.as_ref().filter(|_| !std::thread::panicking()) {
+            remove(&self.disk, path);
+        }
+    }
+}
+
+/// The jobs whose results lie in files before `changes`, and not after them.
+pub(super) fn doomed(changes: &Changes, before: &Table) -> Vec<JobId> {
+    let was_in_file = |id| before.find(id).is_some_and(Kept::has_result_file);
+    let is_not = changes
+        .iter()
+        .filter(|(_, job)| job.as_ref().is_none_or(|job| !job.result_kept.is_in_file()));
+    is_not.map(|(id, _)| *id).filter(|id| was_in_file(*id)).collect()
+}
+
+fn remove(disk: &Disk, path: &Path) {
+    if let Err(error) = disk.remove(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, path = %path.display(), "failed to remove a result file");
+    }
+}
+
+/// What a file in the folder is, by its name.
+#[derive(Debug, PartialEq, Eq)]
+enum Name {
+    Result(JobId),
+    New(OwnerId),
+}
+
+impl Name {
+    fn parse(name: &str) -> Option<Self> {
+        if let Some(id) = name.strip_suffix(".json") {
+            return id.parse().ok().map(Self::Result);
+        }
+        let mut parts = name.strip_suffix(".new")?.split('.');
+        let (id, owner, number) = (parts.next()?, parts.next()?, parts.next()?);
+        let ours = id.parse::<JobId>().is_ok() && number.parse::<u64>().is_ok();
+        (ours && parts.next().is_none()).then(|| owner.parse().ok().map(Self::New)).flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_are_ours_are_taken_for_ours() {
+        let (id, owner) = (JobId::new(), OwnerId::new());
+        assert_eq!(Name::parse(&format!("{id}.json")), Some(Name::Result(id)));
+        assert_eq!(Name::parse(&format!("{id}.{owner}.0.new")), Some(Name::New(owner)));
+        for other in ["notes.json", "x.new", "README.md", ".json", ".new"] {
+            assert_eq!(Name::parse(other), None, "{other}");
+        }
+        assert_eq!(Name::parse(&format!("{id}.{owner}.0.more.new")), None);
+    }
+}
