@@ -13,20 +13,20 @@ pub struct Readme;
 
 /// Compiles every snippet of the quick start.
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/quick-start.md")]
+#[doc = include_str!("../../docs/guide/quick-start.md")]
 pub struct QuickStart;
 
 /// Compiles every snippet of the guide to questions.
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/questions.md")]
+#[doc = include_str!("../../docs/guide/questions.md")]
 pub struct Questions;
 
 /// Compiles every snippet of the guide to HTTP.
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/http.md")]
+#[doc = include_str!("../../docs/guide/http.md")]
 pub struct Http;
 
 /// Compiles every snippet of the guide to resources.
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/resources.md")]
+#[doc = include_str!("../../docs/guide/resources.md")]
 pub struct Resources;

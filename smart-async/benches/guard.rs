@@ -1,7 +1,7 @@
 //! The guard against regressions, run with every check: what is counted (allocations, syncs, bytes) must stay as it is, and
 //! what is timed is compared with the plain thing in the same run, the best of several rounds, with room for a noisy machine.
 //!
-//! The limits here are looser than what docs/performance.md promises. They catch what has become several times dearer.
+//! The limits here are looser than what docs/figures.md promises. They catch what has become several times dearer.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -61,7 +61,7 @@ impl Guard {
     fn end(self) {
         if self.failed {
             eprintln!(
-                "    something has become much dearer; docs/performance.md says how to find out what"
+                "    something has become much dearer; docs/figures.md says how to find out what"
             );
             std::process::exit(1);
         }

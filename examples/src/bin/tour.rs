@@ -261,7 +261,7 @@ impl Tour {
         self.screen.heading("What next")?;
         self.screen.say("Annotate a tool of yours in five minutes: README.md")?;
         self.screen.say("Read the tools that you just saw:         examples/src/demo.rs")?;
-        self.screen.say("Look up the job tools and their answers:  docs/job-tools.md")
+        self.screen.say("Look up the job tools and their answers:  docs/reference/job-tools.md")
     }
 
     async fn start_server(&mut self, folder: &Path) -> Result<()> {

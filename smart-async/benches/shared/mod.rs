@@ -1,6 +1,6 @@
 //! What the benches have in common: figures that a script reads, medians, rounds that take turns, and stores that hold jobs.
 //!
-//! A figure is a line `figure <name> <value> <unit>`. `.ci/bench` gathers them; which of them stand in docs/performance.md,
+//! A figure is a line `figure <name> <value> <unit>`. `.ci/bench` gathers them; which of them stand in docs/figures.md,
 //! beside which target, is written there.
 
 #![allow(

@@ -1,6 +1,6 @@
 //! How long hosts bear a call that is not answered, by the name under which they introduce themselves.
 //!
-//! Only what has a source stands here; docs/configuration.md repeats the table for readers. A host that lets its users
+//! Only what has a source stands here; docs/reference/configuration.md repeats the table for readers. A host that lets its users
 //! set the limit stands here with what holds unless they do.
 
 use std::time::Duration;

@@ -13,7 +13,7 @@ use super::{
 
 /// What is known about a job, and what lies on disk of it.
 ///
-/// Serialized, it is one flat JSON object (its fields: `docs/jobs-json.md`). Fields that this version does not
+/// Serialized, it is one flat JSON object (its fields: `docs/reference/jobs-json.md`). Fields that this version does not
 /// know are kept as they were read.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]

@@ -4,7 +4,7 @@
 //! gathers what callers hand it, and for each batch takes the folder's lock, reads what other processes appended since,
 //! applies the batch, appends it, gives the lock back and syncs once. So nothing is acknowledged that is not on disk, no
 //! process loses another's update, and a change costs the same with a hundred thousand jobs as with ten. Another thread
-//! rewrites `meta/jobs.json` in its own time, whole. `docs/durability.md` says what that promises.
+//! rewrites `meta/jobs.json` in its own time, whole. `docs/operate/durability.md` says what that promises.
 
 mod disk;
 mod folder;
@@ -48,7 +48,7 @@ use crate::core::observe;
 ///
 /// The folder is made with mode 0700 and its files with 0600. A file that cannot be understood is set aside beside
 /// itself, with the time in its name, and never overwritten; one of a later version is left alone. What holds where its
-/// disk fails, once or twice, stands in `docs/durability.md`.
+/// disk fails, once or twice, stands in `docs/operate/durability.md`.
 #[derive(Debug)]
 pub struct JsonFileStore {
     home: PathBuf,
