@@ -58,15 +58,33 @@ impl Server {
         writeln!(self.input.as_mut().unwrap(), "{message}").unwrap();
     }
 
-    fn ask(&mut self, method: &str, params: Value) -> Value {
+    fn request(&mut self, method: &str, params: Value) -> u64 {
         self.asked += 1;
         let id = self.asked;
         self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
+        id
+    }
+
+    /// A request of the 2026-07-28 protocol, from a client with the Tasks extension.
+    fn request_with_tasks(&mut self, method: &str, mut params: Value) {
+        params["_meta"] = json!({
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": {"extensions": {"io.modelcontextprotocol/tasks": {}}}
+        });
+        self.request(method, params);
+    }
+
+    fn read(&mut self) -> Value {
+        let mut line = String::new();
+        assert_ne!(self.output.read_line(&mut line).unwrap(), 0, "the server has ended");
+        serde_json::from_str(&line).expect("stdout belongs to the protocol")
+    }
+
+    fn ask(&mut self, method: &str, params: Value) -> Value {
+        let id = self.request(method, params);
         loop {
-            let mut line = String::new();
-            assert_ne!(self.output.read_line(&mut line).unwrap(), 0, "the server has ended");
-            let message: Value =
-                serde_json::from_str(&line).expect("stdout belongs to the protocol");
+            let message = self.read();
             if message["id"] == id {
                 return message["result"].clone();
             }
@@ -276,4 +294,26 @@ fn a_folder_that_cannot_be_used_is_said_on_stderr_and_nothing_is_served() {
         said.contains("failed to open the job folder") && said.contains("JOB_MCP_HOME"),
         "{said}"
     );
+}
+
+#[test]
+fn a_client_over_stdio_is_told_of_its_tasks() {
+    let home = TempDir::new().unwrap();
+    let mut server = Server::spawn(home.path(), &[]);
+    let arguments = json!({"to": 5, "step_ms": 50, "async_mode": true});
+    server.request_with_tasks("tools/call", json!({"name": "count", "arguments": arguments}));
+    let task = server.read()["result"]["taskId"].clone();
+    let filter = json!({"notifications": {"taskIds": [task]}});
+    server.request_with_tasks("subscriptions/listen", filter);
+    let first = server.read();
+    assert_eq!(first["method"], "notifications/subscriptions/acknowledged");
+    assert_eq!(first["params"]["notifications"], json!({"taskIds": [task]}));
+    loop {
+        let told = server.read();
+        assert_eq!(told["method"], "notifications/tasks");
+        if told["params"]["status"] == "completed" {
+            assert_eq!(told["params"]["result"]["structuredContent"], json!({"counted": 5}));
+            break;
+        }
+    }
 }

@@ -1,0 +1,32 @@
+//! The tests that can share one process, in one binary: linking a binary takes seconds, and running a module of it is
+//! `cargo test -p smart-async-tests --test suite -- MODULE::`.
+//!
+//! A test has a binary of its own only if it needs one: `crash` kills processes in real time, `power` keeps every core
+//! busy, `process_globals` installs values that a process has once, and `ui` runs the compiler.
+
+mod calls;
+mod coalesce;
+mod failing_disk;
+mod formats;
+mod hosts;
+mod http_scopes;
+mod http_subscriptions;
+mod hydration;
+mod index;
+mod manager;
+mod model;
+mod own_rounds;
+mod peer_requests;
+mod progress;
+mod questions;
+mod races;
+mod readers;
+mod receiver;
+mod reruns;
+mod resources;
+mod results;
+mod server;
+mod shapes;
+mod stores;
+mod subscriptions;
+mod tasks;

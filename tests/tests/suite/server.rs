@@ -1,0 +1,440 @@
+//! The server that stands around the author's own: what it adds, what it passes on, and what its tools answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rmcp::model::{
+    InitializeRequestParams, InitializeResult, ListToolsResult, PaginatedRequestParams,
+    ServerCapabilities, ServerConfig, Tool,
+};
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer, ServerHandler};
+use serde_json::{Value, json};
+use smart_async::job::{JobOutput, Outcome};
+use smart_async::manager::WaitFor;
+use smart_async::{JobId, JobManager, JobRequest, WithJobs, job_fn};
+use smart_async_tests::{Client, Workshop, assert_answer};
+
+const LONG: Duration = Duration::from_secs(3600);
+
+async fn workshop() -> (Client, Workshop, JobManager) {
+    let (workshop, jobs) = (Workshop::new(), JobManager::in_memory());
+    let client = Client::connect(workshop.clone().with_jobs(jobs.clone())).await;
+    (client, workshop, jobs)
+}
+
+/// A job that ended with this.
+async fn ended(jobs: &JobManager, outcome: Outcome) -> JobId {
+    let work = job_fn(move |_| {
+        let outcome = outcome.clone();
+        async move { outcome }
+    });
+    let id = jobs.submit(JobRequest::new("bake").label("bread"), work).await.unwrap();
+    jobs.wait(&[id], WaitFor::any(), LONG).await.unwrap();
+    id
+}
+
+#[tokio::test(start_paused = true)]
+async fn annotated_tools_get_their_arguments_and_others_stay_as_they_are() {
+    let (client, ..) = workshop().await;
+    let tools = client.tools().await;
+    let tool = |name: &str| tools.iter().find(|tool| tool.name == name).unwrap();
+    assert_answer!(tool("make"));
+    assert_answer!(tool("plain"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_job_tools_come_after_the_servers_own_and_each_once() {
+    let (client, ..) = workshop().await;
+    let names: Vec<_> = client.tools().await.into_iter().map(|tool| tool.name).collect();
+    let added = [
+        "job_status",
+        "wait_job",
+        "job_result",
+        "answer_job",
+        "list_jobs",
+        "cancel_job",
+        "prune_jobs",
+    ];
+    assert_eq!(names[names.len() - 7..], added);
+    assert!(names[..names.len() - 7].iter().all(|name| !added.contains(&&**name)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_answers_about_a_running_job_are_a_promise() {
+    let (client, workshop, _) = workshop().await;
+    let ticket = client.ask("make", json!({"what": "a chair"})).await;
+    let id = ticket["job_id"].as_str().unwrap().to_owned();
+    assert_answer!(ticket);
+    let later = json!({"what": "x", "async_mode": true, "job_label": "later"});
+    let accepted = client.ask("make", later).await;
+    assert_answer!(accepted);
+    assert_answer!(client.status(&id).await);
+    assert_answer!(client.ask("list_jobs", json!({"limit": 1, "label": "make"})).await);
+    assert_answer!(client.ask("job_result", json!({"job_id": id})).await);
+    assert_answer!(client.ask("wait_job", json!({"job_ids": [id], "timeout_seconds": 1})).await);
+    workshop.gate.open();
+    assert_answer!(client.ask("wait_job", json!({"job_ids": [id]})).await);
+    assert_answer!(client.call("job_result", json!({"job_id": id})).await);
+    assert_answer!(client.call("cancel_job", json!({"job_id": id})).await);
+    client.ask("wait_job", json!({"job_ids": [accepted["job_id"]]})).await;
+    assert_answer!(client.ask("prune_jobs", json!({"max_age_hours": 0})).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn complaints_name_the_argument_and_what_is_allowed() {
+    let (client, ..) = workshop().await;
+    let unknown = "00000000-0000-4000-8000-000000000000";
+    let mut complaints = Vec::new();
+    for (tool, arguments) in [
+        ("job_status", json!({})),
+        ("job_status", json!({"job_id": 7})),
+        ("job_status", json!({"job_id": "x\u{0}y"})),
+        ("job_status", json!({"job_id": "z".repeat(10_000_000)})),
+        ("job_status", json!({"job_id": unknown})),
+        ("job_status", json!({"job_id": unknown, "verbose": true})),
+        ("job_result", json!({"job_id": unknown})),
+        ("job_result", json!({"job_id": unknown, "offset": -1})),
+        ("job_result", json!({"job_id": unknown, "max_bytes": 0})),
+        ("cancel_job", json!({"job_id": unknown})),
+        ("wait_job", json!({})),
+        ("wait_job", json!({"job_ids": []})),
+        ("wait_job", json!({"job_ids": [unknown]})),
+        ("wait_job", json!({"job_ids": unknown, "mode": "some"})),
+        ("wait_job", json!({"job_ids": unknown, "timeout_seconds": -1})),
+        ("wait_job", json!({"job_ids": unknown, "progress": "yes"})),
+        ("list_jobs", json!({"limit": 0})),
+        ("list_jobs", json!({"limit": -1})),
+        ("list_jobs", json!({"limit": "ten"})),
+        ("list_jobs", json!({"limit": 1.5})),
+        ("list_jobs", json!({"status_filter": "done"})),
+        ("list_jobs", json!({"status_filter": 3})),
+        ("list_jobs", json!({"label": 3})),
+        ("prune_jobs", json!({"max_age_hours": -1})),
+        ("prune_jobs", json!({"max_age_hours": "NaN"})),
+        ("prune_jobs", json!({"keep_failed": "no"})),
+        ("prune_jobs", json!({"statuses": ["done"]})),
+    ] {
+        complaints.push(format!("{tool}: {}", client.complaint(tool, arguments).await));
+    }
+    assert_answer!(complaints);
+    assert_eq!(client.ask("list_jobs", json!({})).await["total"], 0, "the server goes on serving");
+}
+
+#[tokio::test(start_paused = true)]
+async fn arguments_that_are_null_or_nearly_right_are_taken() {
+    let (client, ..) = workshop().await;
+    assert_eq!(client.ask("list_jobs", json!({"limit": 20.0, "label": null})).await["total"], 0);
+    assert_eq!(client.ask("list_jobs", Value::Null).await["total"], 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keeping_for_very_long_removes_nothing() {
+    let (client, _, jobs) = workshop().await;
+    ended(&jobs, Ok(JobOutput::new(1))).await;
+    for arguments in [
+        json!({"max_age_hours": 1e10}),
+        json!({}),
+        json!({"keep_completed": true, "max_age_hours": 0}),
+    ] {
+        assert_eq!(
+            client.ask("prune_jobs", arguments).await,
+            json!({"removed": 0, "remaining": 1})
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pruning_keeps_what_it_is_told_to_keep() {
+    let (client, _, jobs) = workshop().await;
+    let failed = || Err(smart_async::job::JobFailure::error("burnt"));
+    for outcome in [Ok(JobOutput::new(1)), Ok(JobOutput::new(2)), failed()] {
+        ended(&jobs, outcome).await;
+    }
+    let prune = async |arguments: Value| {
+        client.ask("prune_jobs", arguments).await["removed"].as_u64().unwrap()
+    };
+    assert_eq!(prune(json!({"max_age_hours": 0, "keep_count": 1})).await, 1);
+    assert_eq!(
+        prune(json!({"max_age_hours": 0})).await,
+        1,
+        "failed jobs are kept unless told otherwise"
+    );
+    assert_eq!(prune(json!({"max_age_hours": 0, "statuses": ["completed"]})).await, 0);
+    assert_eq!(prune(json!({"max_age_hours": 0, "keep_failed": false})).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_job_that_is_gone_does_not_hide_the_others() {
+    let (client, _, jobs) = workshop().await;
+    let id = ended(&jobs, Ok(JobOutput::new("crisp"))).await.to_string();
+    let gone = JobId::new().to_string();
+    let waited = client.ask("wait_job", json!({"job_ids": [gone, id]})).await;
+    assert_eq!(
+        (&waited["jobs"][0]["result"], &waited["not_found"]),
+        (&json!("crisp"), &json!([gone]))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_ends_at_the_cap_and_says_so() {
+    let (client, ..) = workshop().await;
+    let id = client.job("make", json!({})).await;
+    let waited = client.ask("wait_job", json!({"job_ids": [id], "timeout_seconds": 600})).await;
+    assert_eq!((&waited["stopped_by"], &waited["waited_seconds"]), (&json!("cap"), &json!(25.0)));
+    assert_eq!(waited["next"], format!("wait_job {{\"job_ids\":[\"{id}\"]}}"));
+    let waited = client.ask("wait_job", json!({"job_ids": [id], "timeout_seconds": 2})).await;
+    assert_eq!(
+        (&waited["stopped_by"], &waited["waited_seconds"]),
+        (&json!("timeout"), &json!(2.0))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_result_comes_in_pages_that_fit_together_between_characters() {
+    let (client, _, jobs) = workshop().await;
+    let long = "grüße 🙂 ".repeat(5000);
+    let id = ended(&jobs, Ok(JobOutput::new(long.as_str()))).await.to_string();
+    let job = client.status(&id).await;
+    assert_eq!((&job["result_bytes"], job.get("result")), (&json!(long.len()), None));
+    assert_eq!(job["next"], format!("job_result {{\"job_id\":\"{id}\"}}"));
+    for max_bytes in [1000, 20_000, 32 * 1024] {
+        let (mut whole, mut offset) = (String::new(), Some(0));
+        while let Some(from) = offset {
+            let page = client
+                .ask("job_result", json!({"job_id": id, "offset": from, "max_bytes": max_bytes}))
+                .await;
+            let text = page["text"].as_str().unwrap();
+            assert!(!text.is_empty() && text.len() <= max_bytes);
+            whole.push_str(text);
+            offset = page["next_offset"].as_u64();
+        }
+        assert!(whole == long, "{max_bytes}");
+    }
+    let tiny = client.ask("job_result", json!({"job_id": id, "offset": 3, "max_bytes": 1})).await;
+    assert_eq!(
+        (&tiny["text"], &tiny["offset"]),
+        (&json!("ü"), &json!(2)),
+        "never empty, never half a character"
+    );
+    let page = client.call("job_result", json!({"job_id": id, "max_bytes": 10})).await;
+    let note = &page.content[1].as_text().unwrap().text;
+    assert!(note.starts_with("[bytes 0 to ") && note.contains("next: job_result"), "{note}");
+    let complaint =
+        client.complaint("job_result", json!({"job_id": id, "offset": long.len()})).await;
+    assert_eq!(complaint, format!("offset: the result has {} bytes; give less", long.len()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_error_is_shortened_in_the_status_and_whole_in_the_result() {
+    let (client, _, jobs) = workshop().await;
+    let long = "ü".repeat(100_000);
+    let id =
+        ended(&jobs, Err(smart_async::job::JobFailure::error(long.as_str()))).await.to_string();
+    let job = client.status(&id).await;
+    assert_eq!(job["error_bytes"], 200_000);
+    assert!(job["error"].as_str().unwrap().len() < 3000);
+    let page = client.call("job_result", json!({"job_id": id, "max_bytes": 1_000_000})).await;
+    assert_eq!(page.is_error, Some(true));
+    assert_eq!(page.structured_content.unwrap()["error"].as_str().unwrap().len(), 200_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prefix_and_hidden_tools_are_kept_to_everywhere() {
+    let (workshop, jobs) = (Workshop::new(), JobManager::in_memory());
+    let server =
+        workshop.with_jobs(jobs).tool_prefix("bg_").hide_tool("wait_job").hide_tool("prune_jobs");
+    let client = Client::connect(server).await;
+    let names: Vec<_> = client.tools().await.into_iter().map(|tool| tool.name).collect();
+    assert_eq!(
+        names[names.len() - 5..],
+        ["bg_job_status", "bg_job_result", "bg_answer_job", "bg_list_jobs", "bg_cancel_job"]
+    );
+    let ticket = client.ask("make", json!({})).await;
+    let next = format!("Next: bg_job_status {{\"job_id\":{}}}", ticket["job_id"]);
+    assert!(ticket["message"].as_str().unwrap().ends_with(&next), "{ticket}");
+    assert!(client.try_call("bg_wait_job", json!({})).await.is_err(), "a hidden tool is not there");
+    assert!(
+        client.try_call("job_status", json!({})).await.is_err(),
+        "nor is one without its prefix"
+    );
+}
+
+/// A server with a list in pages, no `get_tool`, and an `initialize` of its own.
+#[derive(Clone)]
+struct OldHouse {
+    tools: Vec<&'static str>,
+}
+
+impl ServerHandler for OldHouse {
+    fn get_info(&self) -> ServerConfig {
+        ServerConfig::new(ServerCapabilities::default())
+    }
+
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        context.peer.set_peer_info(request.clone());
+        let mut result = InitializeResult::new(ServerCapabilities::default());
+        result.protocol_version = request.protocol_version;
+        Ok(result)
+    }
+
+    async fn list_tools(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let page: usize =
+            request.and_then(|request| request.cursor).map_or(0, |cursor| cursor.parse().unwrap());
+        let tool = Tool::new(self.tools[page], "a tool", Arc::new(serde_json::Map::new()));
+        let list = ListToolsResult {
+            tools: vec![tool],
+            next_cursor: (page + 1 < self.tools.len()).then(|| (page + 1).to_string()),
+            ..ListToolsResult::default()
+        };
+        Ok(list)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_answers_initialize_itself_still_declares_what_is_added() {
+    let client =
+        Client::connect(OldHouse { tools: vec!["one"] }.with_jobs(JobManager::in_memory())).await;
+    assert!(client.peer().peer_info().unwrap().capabilities.tools.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_of_the_newest_protocol_is_served_alike() {
+    let (workshop, jobs) = (Workshop::new(), JobManager::in_memory());
+    let client = Client::discover(workshop.clone().with_jobs(jobs)).await.unwrap();
+    assert!(client.peer().peer_info().unwrap().capabilities.tools.is_some());
+    let ticket = client.ask("make", json!({"what": "a chair"})).await;
+    assert_eq!(ticket["status"], "running", "a plain ticket, since no tasks are declared");
+    workshop.gate.open();
+    let waited = client.ask("wait_job", json!({"job_ids": [ticket["job_id"]]})).await;
+    assert_eq!(waited["jobs"][0]["result"], json!({"made": "a chair"}));
+    // An inner server that declares nothing.
+    let client =
+        Client::discover(OldHouse { tools: vec!["one"] }.with_jobs(JobManager::in_memory())).await;
+    assert!(client.unwrap().peer().peer_info().unwrap().capabilities.tools.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_pages_of_the_inner_list_are_respected() {
+    let server = OldHouse { tools: vec!["one", "two", "three"] }.with_jobs(JobManager::in_memory());
+    let client = Client::connect(server).await;
+    let mut sizes = Vec::new();
+    let mut cursor = None;
+    loop {
+        let request = PaginatedRequestParams::default().with_cursor(cursor);
+        let page = client.peer().list_tools(Some(request)).await.unwrap();
+        sizes.push(page.tools.len());
+        match page.next_cursor {
+            Some(next) => cursor = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(sizes, [1, 1, 8]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tool_of_the_same_name_is_an_error_that_says_what_to_do() {
+    use rmcp::{tool, tool_handler, tool_router};
+
+    #[derive(Clone)]
+    struct Clashing;
+
+    #[tool_router]
+    impl Clashing {
+        #[tool]
+        async fn list_jobs(&self) -> String {
+            "vacancies".to_owned()
+        }
+    }
+
+    #[tool_handler]
+    impl ServerHandler for Clashing {}
+
+    let refused =
+        Client::try_connect(Clashing.with_jobs(JobManager::in_memory())).await.unwrap_err();
+    assert!(
+        refused.contains("this server has a tool `list_jobs`, and so has smart-async"),
+        "{refused}"
+    );
+    assert!(refused.contains(".tool_prefix(\"job_\")"), "{refused}");
+    let prefixed =
+        Client::connect(Clashing.with_jobs(JobManager::in_memory()).tool_prefix("job_")).await;
+    assert_eq!(
+        prefixed.call("list_jobs", json!({})).await.content[0].as_text().unwrap().text,
+        "vacancies"
+    );
+
+    // A server that does not tell of single tools shows it in its list.
+    let server = OldHouse { tools: vec!["one", "cancel_job"] }.with_jobs(JobManager::in_memory());
+    let client = Client::connect(server).await;
+    let listed = client.peer().list_all_tools().await;
+    assert!(listed.unwrap_err().to_string().contains("this server has a tool `cancel_job`"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_nobody_named_has_the_programs_name_and_not_the_sdks() {
+    let jobs = JobManager::in_memory();
+    let _server = OldHouse { tools: vec!["one"] }.with_jobs(jobs.clone());
+    assert!(jobs.server().starts_with("suite-"), "{}", jobs.server());
+    let jobs = JobManager::in_memory();
+    let _server = Workshop::new().with_jobs(jobs.clone());
+    assert_eq!(jobs.server(), "workshop");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_lists_and_prunes_its_own_jobs_only() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let open = || JobManager::builder().folder(folder.path());
+    let other = open().server("bakery").open().await.unwrap();
+    let id = ended(&other, Ok(JobOutput::new("rye"))).await.to_string();
+    let client = Client::connect(Workshop::new().with_jobs(open().open().await.unwrap())).await;
+    assert_eq!(client.ask("list_jobs", json!({})).await["total"], 0);
+    assert_eq!(client.ask("prune_jobs", json!({"max_age_hours": 0})).await["removed"], 0);
+    assert_eq!(
+        client.status(&id).await["result"],
+        "rye",
+        "whoever knows the id may follow the job"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn poll_advice_follows_what_the_tool_took_before() {
+    let (client, workshop, _) = workshop().await;
+    let id = client.job("make", json!({})).await;
+    assert_eq!(
+        client.status(&id).await["poll_after_seconds"],
+        2,
+        "a quarter of five seconds, but at least two"
+    );
+    workshop.gate.open();
+    client.ask("wait_job", json!({"job_ids": [id]})).await;
+    let job = client.status(&client.job("make_later", json!({})).await).await;
+    assert!(job.get("usual_seconds").is_none(), "another tool");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_ends_answers_open_calls_and_takes_no_new_ones() {
+    let (client, workshop, jobs) = workshop().await;
+    let open = client.send("make", json!({})).await;
+    workshop.gate.arrived(1).await;
+    let ending = tokio::spawn({
+        let jobs = jobs.clone();
+        async move { jobs.shutdown().await }
+    });
+    let answer = serde_json::to_value(open.await_response().await.unwrap()).unwrap();
+    assert_eq!(answer["structuredContent"]["error_kind"], "stopping");
+    ending.await.unwrap().unwrap();
+    let refused = client.call("make", json!({})).await;
+    assert_eq!(refused.structured_content.unwrap()["error_kind"], "stopping");
+    let refused = client.call("make", json!({"async_mode": true})).await;
+    assert_eq!(refused.structured_content.unwrap()["error_kind"], "stopping");
+    assert_eq!(workshop.begun(), 1);
+}
