@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::model::{
-    InitializeRequestParams, InitializeResult, ListToolsResult, PaginatedRequestParams,
+    ErrorCode, InitializeRequestParams, InitializeResult, ListToolsResult, PaginatedRequestParams,
     ServerCapabilities, ServerConfig, Tool,
 };
 use rmcp::service::RequestContext;
-use rmcp::{ErrorData, RoleServer, ServerHandler};
+use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceError};
 use serde_json::{Value, json};
 use smart_async::job::{JobOutput, Outcome};
 use smart_async::manager::WaitFor;
@@ -320,6 +320,39 @@ async fn a_client_of_the_newest_protocol_is_served_alike() {
     let client =
         Client::discover(OldHouse { tools: vec!["one"] }.with_jobs(JobManager::in_memory())).await;
     assert!(client.unwrap().peer().peer_info().unwrap().capabilities.tools.is_some());
+}
+
+/// A server that implements no method and declares no capability.
+#[derive(Clone)]
+struct Empty;
+
+impl ServerHandler for Empty {}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_without_tools_of_its_own_declares_and_lists_the_job_tools() {
+    let server = || Empty.with_jobs(JobManager::in_memory());
+    for client in [Client::connect(server()).await, Client::discover(server()).await.unwrap()] {
+        let capabilities = client.peer().peer_info().unwrap().capabilities.clone();
+        assert!(capabilities.tools.is_some() && capabilities.resources.is_some());
+        let names: Vec<_> = client.tools().await.into_iter().map(|tool| tool.name).collect();
+        assert_eq!(names.len(), 7, "{names:?}");
+        assert!(names.contains(&"wait_job".into()));
+        assert_eq!(client.ask("list_jobs", json!({})).await["total"], 0);
+        assert!(client.peer().list_all_resources().await.unwrap().is_empty());
+        assert!(!client.peer().list_all_resource_templates().await.unwrap().is_empty());
+        // The SDK refuses a tool that no server has with METHOD_NOT_FOUND.
+        let unknown = client.try_call("bake", json!({})).await.unwrap_err();
+        assert_eq!(unknown.code, ErrorCode::METHOD_NOT_FOUND);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_the_jobs_add_nothing_to_is_refused_as_by_the_wrapped_server() {
+    let client = Client::connect(Empty.with_jobs(JobManager::in_memory())).await;
+    assert!(client.peer().peer_info().unwrap().capabilities.prompts.is_none());
+    let refused = client.peer().list_all_prompts().await.unwrap_err();
+    let ServiceError::McpError(refused) = refused else { panic!("{refused}") };
+    assert_eq!(refused.code, ErrorCode::METHOD_NOT_FOUND);
 }
 
 #[tokio::test(start_paused = true)]

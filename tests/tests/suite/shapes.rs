@@ -118,6 +118,12 @@ where
         Json(vec![1, 2, 3])
     }
 
+    /// Answers with the same list, without the annotation.
+    #[tool]
+    async fn plain_list(&self) -> Json<Vec<u8>> {
+        Json(vec![1, 2, 3])
+    }
+
     /// Brings its own schema and metadata.
     #[smart_async(deadline = 60.5, on_disconnect = "keep", on_cancel = "keep")]
     #[tool(
@@ -186,8 +192,28 @@ async fn every_shape_of_tool_answers_as_without_the_annotation() {
     assert_eq!(text("associated", json!({"a": 3, "b": 0})).await.unwrap(), "odd");
     assert_eq!(text("associated_blocking", json!({"a": 3, "b": 5})).await.unwrap(), "15");
     assert_eq!(text("associated_blocking", json!({"a": 0, "b": 5})).await.unwrap(), "nought");
-    assert_eq!(client.call("list", json!({})).await.structured_content, Some(json!([1, 2, 3])));
     assert_eq!(client.ask("own_schema", json!({})).await, json!({"sum": 1}));
+}
+
+#[tokio::test]
+async fn a_result_that_is_no_object_reaches_every_client_as_from_a_plain_tool() {
+    let server = || Server(Arc::new(Quiet)).with_jobs(JobManager::in_memory());
+    // The SDK omits such structured content for clients of protocols before 2026-07-28.
+    let clients = [
+        (Client::connect(server()).await, None),
+        (Client::discover(server()).await.unwrap(), Some(json!([1, 2, 3]))),
+    ];
+    for (client, structured) in clients {
+        let annotated = client.call("list", json!({})).await;
+        assert_eq!(annotated, client.call("plain_list", json!({})).await);
+        assert_eq!(annotated.structured_content, structured);
+        assert_eq!(annotated.content, [ContentBlock::text("[1,2,3]")]);
+        let ticket = client.ask("list", json!({"async_mode": true})).await;
+        client.ask("wait_job", json!({"job_ids": [ticket["job_id"]]})).await;
+        let stored = client.call("job_result", json!({"job_id": ticket["job_id"]})).await;
+        assert_eq!(stored.structured_content.unwrap()["result"], json!([1, 2, 3]));
+        assert_eq!(stored.content, annotated.content);
+    }
 }
 
 #[tokio::test]

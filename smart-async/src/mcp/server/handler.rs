@@ -42,8 +42,11 @@ fn declare(capabilities: &mut ServerCapabilities) {
         .or_default();
 }
 
-/// A server that has none of what it was asked for has an empty list of it.
-fn or_nothing<T: Default>(answer: Result<T, ErrorData>) -> Result<T, ErrorData> {
+/// Replaces the wrapped server's refusal of a list method by an empty list.
+///
+/// The SDK's default list methods answer `METHOD_NOT_FOUND` where the wrapped server does not declare the capability. The client
+/// sees the capability declared all the same, because this server adds job tools and job resources.
+fn or_empty<T: Default>(answer: Result<T, ErrorData>) -> Result<T, ErrorData> {
     match answer {
         Err(error) if error.code == ErrorCode::METHOD_NOT_FOUND => Ok(T::default()),
         answer => answer,
@@ -147,7 +150,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         if let Some(after) = cursor.and_then(Cursor::parse) {
             return Box::pin(resources::page(&access, Some(after))).await;
         }
-        let mut list = or_nothing(self.inner.list_resources(request, context).await)?;
+        let mut list = or_empty(self.inner.list_resources(request, context).await)?;
         if list.next_cursor.is_none() {
             Box::pin(resources::append_jobs(&access, &mut list)).await?;
         }
@@ -160,7 +163,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         context: Context,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
         self.begin().await?;
-        let mut list = or_nothing(self.inner.list_resource_templates(request, context).await)?;
+        let mut list = or_empty(self.inner.list_resource_templates(request, context).await)?;
         if list.next_cursor.is_none() {
             resources::append_templates(&mut list);
         }
@@ -249,7 +252,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         context: Context,
     ) -> Result<ListToolsResult, ErrorData> {
         self.begin().await?;
-        let mut list = self.inner.list_tools(request, context).await?;
+        let mut list = or_empty(self.inner.list_tools(request, context).await)?;
         if let Some(tool) = list.tools.iter().find_map(|tool| self.names.find(&tool.name)) {
             return Err(self.clash(tool));
         }
