@@ -31,6 +31,8 @@ pub(crate) struct Client {
     capabilities: Value,
     /// The session that the server gave.
     pub(crate) session: Option<String>,
+    /// The `Authorization` header of each request.
+    authorization: Option<String>,
     asked: i64,
 }
 
@@ -60,13 +62,20 @@ impl Client {
         Self::new(address, Era::PerRequest, capabilities)
     }
 
+    /// The same client, which sends an `Authorization` header with each request.
+    pub(crate) fn authorized(mut self, authorization: &str) -> Self {
+        self.authorization = Some(authorization.to_owned());
+        self
+    }
+
     /// A client of 2026-07-28 that knows tasks.
     pub(crate) fn with_tasks(address: &str) -> Self {
         Self::per_request(address, json!({"extensions": {TASKS: {}}}))
     }
 
     fn new(address: &str, era: Era, capabilities: Value) -> Self {
-        Self { address: address.to_owned(), era, capabilities, session: None, asked: 0 }
+        let address = address.to_owned();
+        Self { address, era, capabilities, session: None, authorization: None, asked: 0 }
     }
 
     /// Sends a request; its answer is still to be read.
@@ -135,6 +144,9 @@ impl Client {
         );
         for (name, value) in headers {
             head += &format!("{name}: {value}\r\n");
+        }
+        if let Some(authorization) = &self.authorization {
+            head += &format!("authorization: {authorization}\r\n");
         }
         if let Some(session) = &self.session {
             head += &format!("mcp-session-id: {session}\r\n");

@@ -400,3 +400,23 @@ fn without_a_session_a_client_of_2025_11_25_cannot_be_asked() {
     let ticket = client.structured("ask_name", json!({}));
     assert_eq!(ticket["status"], "input_required", "{ticket}");
 }
+
+#[test]
+fn the_example_of_scopes_shows_each_client_its_own_jobs_only() {
+    let home = TempDir::new().unwrap();
+    let server = Server::start_scopes(home.path());
+    let unknown = Client::per_request(&server.address, json!({}));
+    let mut first = unknown.clone().authorized("Bearer token-1");
+    let mut second = unknown.clone().authorized("Bearer token-2");
+    assert_eq!(unknown.note("notifications/initialized", json!({})), 401);
+
+    let id = first.job("write_report", json!({}));
+    assert_eq!(first.ended(&id)["result"], "the report");
+    assert_eq!(first.structured("list_jobs", json!({}))["total"], 1);
+    assert_eq!(second.structured("list_jobs", json!({}))["total"], 0);
+    let refused = second.call("job_result", json!({"job_id": id}));
+    assert_eq!(refused["structuredContent"]["error"], format!("Job {id} not found"));
+
+    server.interrupt();
+    assert!(server.ended().success());
+}

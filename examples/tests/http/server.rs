@@ -27,6 +27,13 @@ impl Server {
         Self::run(command, home)
     }
 
+    /// Starts the example whose clients see their own jobs only.
+    pub(crate) fn start_scopes(home: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_http_scopes"));
+        command.arg("127.0.0.1:0");
+        Self::run(command, home)
+    }
+
     fn run(mut command: Command, home: &Path) -> Self {
         let mut process = command
             .env("JOB_MCP_HOME", home)
@@ -47,8 +54,17 @@ impl Server {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Sends SIGINT, as Ctrl-C does.
+    pub(crate) fn interrupt(&self) {
+        self.signal("-INT");
+    }
+
+    fn signal(&self, signal: &str) {
         let id = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 
     /// Waits until the process has ended.
