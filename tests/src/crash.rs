@@ -1,5 +1,4 @@
-//! What the crash harness (`tests/crash.rs`) and the process that it kills (`bin/crash_worker.rs`) say to each other, and
-//! the dice of both.
+//! The lines that the processes which are killed (`bin/crash_worker.rs`) send to the crash harness (`tests/crash.rs`).
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,34 +26,4 @@ pub enum Line {
     Abandoned(JobId),
     /// The answer to a line of input: whatever was done before has been told.
     Mark(u64),
-}
-
-/// Dice that fall the same way for the same seed (SplitMix64).
-#[derive(Debug, Clone)]
-pub struct Dice(u64);
-
-impl Dice {
-    /// Dice for a seed.
-    pub const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// A number below `end`.
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    /// Yes, once in `times` on average.
-    pub fn once_in(&mut self, times: u64) -> bool {
-        self.below(times) == 0
-    }
-
-    /// Any number.
-    #[expect(clippy::should_implement_trait, reason = "dice are no iterator: they never end")]
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
 }

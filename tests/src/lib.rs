@@ -1,20 +1,26 @@
-//! What the tests have in common: a client connected to a server in memory, a server whose work waits for signals, and
-//! a store that fails when it is told to.
+//! Test helpers: clients connected to servers in memory, servers whose bodies wait for the test, and stores and disks that
+//! fail on request.
 
 mod client;
 pub mod crash;
 #[cfg(unix)]
 pub mod disk;
+mod faulty_store;
+mod fixture;
+mod gate;
+mod gated_tools;
 mod library;
-mod life;
-mod moody_store;
+mod seeded_rng;
+mod simulated_process;
 mod snapshot;
 mod wire;
-mod workshop;
 
 pub use client::Client;
+pub use faulty_store::FaultyStore;
+pub use fixture::Fixture;
+pub use gate::Gate;
+pub use gated_tools::GatedTools;
 pub use library::{BOOK, Library};
-pub use life::Life;
-pub use moody_store::MoodyStore;
+pub use seeded_rng::SeededRng;
+pub use simulated_process::SimulatedProcess;
 pub use wire::{SUBSCRIPTION, TASKS, Wire};
-pub use workshop::{Gate, Workshop};

@@ -1,7 +1,7 @@
 //! Processes that use one folder are killed at random moments, again and again, and after each time it holds: what was
 //! acknowledged is there, a job has one end, nothing that was removed is back, and `jobs.json` is whole.
 //!
-//! `SMART_ASYNC_CRASH_ROUNDS` says how often each test kills (10), `SMART_ASYNC_CRASH_SEED` how the dice fall.
+//! `SMART_ASYNC_CRASH_ROUNDS` says how often each test kills (10), `SMART_ASYNC_CRASH_SEED` the seed of all choices.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -14,7 +14,8 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::Value;
 use smart_async::job::{JobId, JobQuery, JobRecord, ResultKept};
 use smart_async::store::{JobStore, JsonFileStore};
-use smart_async_tests::crash::{Dice, Line};
+use smart_async_tests::SeededRng;
+use smart_async_tests::crash::Line;
 use tempfile::TempDir;
 
 /// Nothing here takes so long, unless something is stuck.
@@ -151,7 +152,7 @@ fn written(file: &Path) -> Option<SystemTime> {
 /// The folder, the workers, and what they said.
 struct Harness {
     home: TempDir,
-    dice: Dice,
+    rng: SeededRng,
     seed: u64,
     workers: BTreeMap<Life, Worker>,
     lives: Life,
@@ -169,11 +170,11 @@ struct Harness {
     left: [Option<SystemTime>; 2],
 }
 
-/// Tells how to have the same dice again, where a test fails.
+/// Prints the seed of a test that fails, so that the run can be repeated.
 impl Drop for Harness {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("the dice: SMART_ASYNC_CRASH_SEED={}", self.seed);
+            eprintln!("the rng: SMART_ASYNC_CRASH_SEED={}", self.seed);
         }
     }
 }
@@ -187,7 +188,7 @@ impl Harness {
         let (say, said) = mpsc::channel();
         Self {
             home: TempDir::new().unwrap(),
-            dice: Dice::new(seed),
+            rng: SeededRng::new(seed),
             seed,
             workers: BTreeMap::new(),
             lives: 0,
@@ -205,7 +206,7 @@ impl Harness {
 
     fn start(&mut self) -> Life {
         self.lives += 1;
-        let (life, seed) = (self.lives, self.dice.next());
+        let (life, seed) = (self.lives, self.rng.next());
         let worker = Worker::start(self.home.path(), life, seed, self.say.clone());
         self.workers.insert(life, worker);
         life
@@ -278,7 +279,7 @@ impl Harness {
 
     /// Listens until everything that was done before this was called has been told of.
     fn listen_to_everything(&mut self) {
-        let mark = self.dice.next();
+        let mark = self.rng.next();
         let mut asked = Vec::new();
         for (life, worker) in &mut self.workers {
             writeln!(worker.input, "{mark}").unwrap();
@@ -294,16 +295,16 @@ impl Harness {
         while self.workers.keys().any(|life| !self.owners.contains_key(life)) {
             self.listen_to_the_living();
         }
-        let until = self.acknowledged + self.dice.below(600) as usize;
+        let until = self.acknowledged + self.rng.below(600) as usize;
         while self.acknowledged < until {
             self.listen_to_the_living();
         }
-        match self.dice.below(4) {
+        match self.rng.below(4) {
             0 => self.work_until_seen("jobs.json.new"),
             1 => self.work_until_seen("journal.ndjson.new"),
             2 => {
                 // Between two lines.
-                let (began, long) = (Instant::now(), self.dice.below(3000));
+                let (began, long) = (Instant::now(), self.rng.below(3000));
                 while began.elapsed() < Duration::from_micros(long) {
                     std::hint::spin_loop();
                 }
@@ -334,7 +335,7 @@ impl Harness {
     fn kill(&mut self, count: usize) {
         let mut dying = BTreeMap::new();
         for _ in 0..count {
-            let nth = self.dice.below(self.workers.len() as u64) as usize;
+            let nth = self.rng.below(self.workers.len() as u64) as usize;
             let life = *self.workers.keys().nth(nth).unwrap();
             dying.insert(life, self.workers.remove(&life).unwrap());
         }
@@ -408,11 +409,11 @@ impl Harness {
         let before = self.stories.clone();
         let alive = !self.workers.is_empty();
         // A folder that is in use cannot be copied; one that is not is left as the crash left it, most of the time.
-        let copy = (!alive && !self.dice.once_in(3)).then(|| TempDir::new().unwrap());
+        let copy = (!alive && !self.rng.once_in(3)).then(|| TempDir::new().unwrap());
         if let Some(copy) = &copy {
             fs::create_dir_all(copy.path().join("meta")).unwrap();
             let files = ["meta/journal.ndjson", "meta/jobs.json"];
-            let wanted = &files[..1 + self.dice.below(2) as usize];
+            let wanted = &files[..1 + self.rng.below(2) as usize];
             for file in wanted {
                 // The view may not have been written yet.
                 let _ = fs::copy(self.home.path().join(file), copy.path().join(file));

@@ -3,7 +3,7 @@
 //! Each such state is opened by a real store, and it holds: what was acknowledged is there, a job has one end, nothing
 //! that was removed or refused is back, `jobs.json` is whole; and whoever comes next can go on, and loses nothing either.
 //!
-//! `SMART_ASYNC_CUTS` says how many states are tried (10,000), `SMART_ASYNC_CUT_SEED` with which dice it begins. With the
+//! `SMART_ASYNC_CUTS` says how many states are tried (10,000), `SMART_ASYNC_CUT_SEED` the first seed. With the
 //! same seed the same operations come in the same order.
 
 #![cfg(unix)]
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use smart_async::job::{Change, FailureKind, JobEvent, JobFailure, JobRecord, Timestamp};
 use smart_async::store::{JobStore, JsonFileStore};
-use smart_async_tests::crash::Dice;
+use smart_async_tests::SeededRng;
 use smart_async_tests::disk::{
     Crash, Event, Image, Promises, Trace, check_opened, check_results, check_view, new_job, record,
     record_recovery, scratch,
@@ -89,7 +89,7 @@ impl Cutter<'_> {
 
     /// Cuts a workload everywhere.
     async fn cut(&mut self, seed: u64, recovery: Option<usize>, trace: &Trace) {
-        let mut dice = Dice::new(seed ^ 0xc07);
+        let mut rng = SeededRng::new(seed ^ 0xc07);
         let mut model = trace.start.clone();
         let mut promises = trace.before.clone();
         let (hasher, mut seen, mut news) = (RandomState::new(), HashSet::new(), 0);
@@ -106,8 +106,8 @@ impl Cutter<'_> {
             };
             for (kind, crash) in CRASHES.into_iter().enumerate() {
                 let case = Case { trace, seed, recovery, cut, crash };
-                let image = model.left_by(crash, step, &mut dice);
-                let case_seed = dice.next();
+                let image = model.left_by(crash, step, &mut rng);
+                let case_seed = rng.next();
                 // A state that was tried already, with the same promises, says nothing new.
                 if !seen.insert(hasher.hash_one((&image, news))) || self.is_done() {
                     continue;
@@ -115,7 +115,7 @@ impl Cutter<'_> {
                 check(&image, &trace.home, &promises, case_seed).await;
                 self.tried.fetch_add(1, Ordering::Relaxed);
                 self.kinds[kind] += 1;
-                if recovery.is_none() && dice.once_in(RECOVERIES) {
+                if recovery.is_none() && rng.once_in(RECOVERIES) {
                     let (home, promises) = (trace.home.clone(), promises.clone());
                     let next = record_recovery(&image, home, promises, case_seed).await;
                     self.recoveries += 1;
@@ -151,7 +151,7 @@ async fn check(image: &Image, home: &Path, promises: &Promises, seed: u64) {
     let abandoned: HashSet<_> = abandoned.iter().map(|job| job.id).collect();
     assert_eq!(abandoned, unfinished, "who is dead runs no jobs");
     // One process at least comes after this one, so it must be able to write, and what it writes must stay.
-    let mut job = new_job(&mut Dice::new(seed), &store, 0);
+    let mut job = new_job(&mut SeededRng::new(seed), &store, 0);
     fill_what_was_lost(&mut job, image, home);
     let job = Arc::new(job);
     let mut asked = vec![(Arc::clone(&job), store.insert((*job).clone()))];
@@ -278,7 +278,7 @@ fn the_same_seed_gives_the_same_operations() {
                 steps.push(std::mem::discriminant(&step));
             }
         }
-        let left = model.left_by(Crash::Killed, None, &mut Dice::new(0));
+        let left = model.left_by(Crash::Killed, None, &mut SeededRng::new(0));
         let files =
             left.0.into_iter().filter(|(path, _)| !path.to_string_lossy().contains("owners"));
         let sizes: Vec<(PathBuf, usize)> = files

@@ -12,7 +12,8 @@ use smart_async::job::{
     Progress, Prune, Question, ResultKept, Timestamp,
 };
 use smart_async::store::{JobStore, JsonFileStore, StoreError};
-use smart_async_tests::crash::{Dice, Line};
+use smart_async_tests::SeededRng;
+use smart_async_tests::crash::Line;
 
 /// How many tasks use the store at once.
 const TASKS: u64 = 4;
@@ -30,13 +31,13 @@ async fn main() {
     let store = JsonFileStore::open(folder).await.expect("the store opens after any crash");
     say(&Line::Open(serde_json::json!(store.owner())));
     let store = Arc::new(store);
-    let mut dice = Dice::new(seed);
+    let mut rng = SeededRng::new(seed);
     let mut tasks = tokio::task::JoinSet::new();
     for task in 0..TASKS {
         let lane = Lane {
             store: Arc::clone(&store),
             server: format!("{name}-{task}"),
-            dice: Dice::new(dice.next()),
+            rng: SeededRng::new(rng.next()),
             live: Vec::new(),
             ended: Vec::new(),
         };
@@ -76,7 +77,7 @@ fn number(job: &JobRecord) -> u64 {
 struct Lane {
     store: Arc<JsonFileStore>,
     server: String,
-    dice: Dice,
+    rng: SeededRng,
     live: Vec<JobRecord>,
     ended: Vec<JobRecord>,
 }
@@ -87,7 +88,7 @@ impl Lane {
             self.look_after_others().await;
         }
         loop {
-            match self.dice.below(100) {
+            match self.rng.below(100) {
                 0..2 if looks_after_others => self.look_after_others().await,
                 2..5 => self.prune().await,
                 5..7 => self.withdraw().await,
@@ -115,7 +116,7 @@ impl Lane {
 
     /// One of the keys under which questions are asked.
     fn key(&mut self) -> String {
-        ["name", "size"][self.dice.below(2) as usize].to_owned()
+        ["name", "size"][self.rng.below(2) as usize].to_owned()
     }
 
     /// Whatever may happen to one of the live jobs.
@@ -123,11 +124,11 @@ impl Lane {
         if self.live.is_empty() {
             return;
         }
-        let index = self.dice.below(self.live.len() as u64) as usize;
+        let index = self.rng.below(self.live.len() as u64) as usize;
         let job = self.live.swap_remove(index);
-        let length = self.dice.below(3000) as usize;
+        let length = self.rng.below(3000) as usize;
         let payload = "x".repeat(length);
-        let event = match self.dice.below(20) {
+        let event = match self.rng.below(20) {
             0..5 => JobEvent::Start,
             5..11 => JobEvent::Progress,
             11..13 => {
@@ -139,13 +140,13 @@ impl Lane {
             16 => JobEvent::RequestCancel,
             17 => {
                 // Some are so large that they get a file of their own.
-                let result = payload.repeat(1 + self.dice.below(6) as usize);
+                let result = payload.repeat(1 + self.rng.below(6) as usize);
                 JobEvent::Complete(JobOutput::new(result).with_metadata("length", length))
             }
             18 => JobEvent::Fail(JobFailure::error(payload.clone())),
             _ => JobEvent::Cancel,
         };
-        let message = self.dice.once_in(2).then_some(payload);
+        let message = self.rng.once_in(2).then_some(payload);
         let next = Progress::new((number(&job) + 1) as f64, None, message);
         let change = Change::new(event, now()).with_progress(Some(next));
         let Ok(expected) = job.apply(change.clone()) else {
@@ -190,7 +191,7 @@ impl Lane {
         if others.is_empty() {
             return;
         }
-        let id = others[self.dice.below(others.len() as u64) as usize].id;
+        let id = others[self.rng.below(others.len() as u64) as usize].id;
         say(&Line::TryCancel(id));
         match self.store.update(id, Change::new(JobEvent::RequestCancel, now())).await {
             Ok(record) => {
@@ -212,7 +213,7 @@ impl Lane {
     }
 
     async fn prune(&mut self) {
-        let keep = self.dice.below(3) as usize;
+        let keep = self.rng.below(3) as usize;
         let mut prune = Prune::default();
         (prune.server, prune.keep_newest) = (Some(self.server.clone()), keep);
         let doomed = prune.select(&self.ended);

@@ -1,4 +1,4 @@
-//! Jobs, and what may happen to them, as the dice say.
+//! Random jobs and random changes to them.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use smart_async::job::{
 };
 use smart_async::store::JobStore;
 
-use crate::crash::Dice;
+use crate::SeededRng;
 
-/// A new job, the same for the same dice but for its owner.
-pub fn new_job(dice: &mut Dice, owner: &dyn JobStore, second: i64) -> JobRecord {
-    let (high, low) = (dice.next(), dice.next());
+/// A new job. The same numbers give the same job, but for its owner.
+pub fn new_job(rng: &mut SeededRng, owner: &dyn JobStore, second: i64) -> JobRecord {
+    let (high, low) = (rng.next(), rng.next());
     let id = format!(
         "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
         high >> 32,
@@ -24,7 +24,7 @@ pub fn new_job(dice: &mut Dice, owner: &dyn JobStore, second: i64) -> JobRecord 
     let mut job = JobRecord::pending(id, "simulate", "reactor", at(second));
     job.owner = Some(owner.owner());
     // Few sizes, so that a record often takes exactly the place of another that was lost.
-    job.label = "x".repeat([1, 40, 400][dice.below(3) as usize]);
+    job.label = "x".repeat([1, 40, 400][rng.below(3) as usize]);
     job
 }
 
@@ -33,10 +33,10 @@ pub fn at(second: i64) -> Timestamp {
 }
 
 /// Something that may happen to the job, and what it is then.
-pub fn next_change(dice: &mut Dice, job: &JobRecord, second: i64) -> (Change, Arc<JobRecord>) {
+pub fn next_change(rng: &mut SeededRng, job: &JobRecord, second: i64) -> (Change, Arc<JobRecord>) {
     loop {
-        let text = "y".repeat([0, 40, 400][dice.below(3) as usize]);
-        let event = match dice.below(10) {
+        let text = "y".repeat([0, 40, 400][rng.below(3) as usize]);
+        let event = match rng.below(10) {
             0..3 => JobEvent::Start,
             3..6 => JobEvent::Progress,
             6 => JobEvent::RequestCancel,

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::crash::Dice;
+use crate::SeededRng;
 
 /// A file, whatever its name.
 pub type FileId = usize;
@@ -239,36 +239,36 @@ impl Model {
     }
 
     /// What is left when it comes to a crash as `next` was about to be done.
-    pub fn left_by(&self, crash: Crash, next: Option<&Step>, dice: &mut Dice) -> Image {
+    pub fn left_by(&self, crash: Crash, next: Option<&Step>, rng: &mut SeededRng) -> Image {
         if crash == Crash::Killed
             && let Some(Step::Write(id, bytes)) = next
         {
-            let written = dice.below(bytes.len() as u64 + 1) as usize;
+            let written = rng.below(bytes.len() as u64 + 1) as usize;
             let mut within = self.clone();
             within.apply(&Step::Write(*id, bytes[..written].to_vec()));
-            return within.image(crash, dice);
+            return within.image(crash, rng);
         }
         // What is about to be done may have reached the disk as well; but nothing is durable by it.
         if matches!(crash, Crash::SomeInOrder | Crash::Anything)
             && let Some(next) = next
             && !matches!(next, Step::Sync(_) | Step::SyncFolder(_))
-            && dice.once_in(2)
+            && rng.once_in(2)
         {
             let mut within = self.clone();
             within.apply(next);
-            return within.image(crash, dice);
+            return within.image(crash, rng);
         }
-        self.image(crash, dice)
+        self.image(crash, rng)
     }
 
-    fn image(&self, crash: Crash, dice: &mut Dice) -> Image {
+    fn image(&self, crash: Crash, rng: &mut SeededRng) -> Image {
         let mut image = Image::default();
         // A file is the same under each of its names.
         let mut files = BTreeMap::new();
         for (id, file) in &self.files {
-            files.insert(*id, file.left_by(crash, dice));
+            files.insert(*id, file.left_by(crash, rng));
         }
-        self.collect(Path::new(""), crash, dice, &files, &mut image);
+        self.collect(Path::new(""), crash, rng, &files, &mut image);
         image
     }
 
@@ -276,15 +276,15 @@ impl Model {
         &self,
         path: &Path,
         crash: Crash,
-        dice: &mut Dice,
+        rng: &mut SeededRng,
         files: &BTreeMap<FileId, Vec<u8>>,
         image: &mut Image,
     ) {
-        for (path, entry) in self.folders[path].left_by(crash, dice) {
+        for (path, entry) in self.folders[path].left_by(crash, rng) {
             match entry {
                 Entry::Folder => {
                     image.0.insert(path.clone(), None);
-                    self.collect(&path, crash, dice, files, image);
+                    self.collect(&path, crash, rng, files, image);
                 }
                 Entry::File(id) => {
                     image.0.insert(path, Some(files[&id].clone()));
@@ -295,22 +295,22 @@ impl Model {
 }
 
 impl Folder {
-    fn left_by(&self, crash: Crash, dice: &mut Dice) -> Names {
+    fn left_by(&self, crash: Crash, rng: &mut SeededRng) -> Names {
         let mut names = self.synced.clone();
         match crash {
             Crash::Killed => return self.now.clone(),
             Crash::OnlySynced => {}
             Crash::SomeInOrder => {
-                let some = dice.below(self.since.len() as u64 + 1) as usize;
+                let some = rng.below(self.since.len() as u64 + 1) as usize;
                 self.since[..some].iter().for_each(|naming| naming.apply(&mut names));
             }
             Crash::Anything => {
                 for naming in &self.since {
                     match naming {
-                        Naming::Rename(_, to, entry) if dice.once_in(4) => {
+                        Naming::Rename(_, to, entry) if rng.once_in(4) => {
                             names.insert(to.clone(), *entry);
                         }
-                        naming if dice.once_in(2) => naming.apply(&mut names),
+                        naming if rng.once_in(2) => naming.apply(&mut names),
                         _ => {}
                     }
                 }
@@ -321,24 +321,24 @@ impl Folder {
 }
 
 impl Content {
-    fn left_by(&self, crash: Crash, dice: &mut Dice) -> Vec<u8> {
+    fn left_by(&self, crash: Crash, rng: &mut SeededRng) -> Vec<u8> {
         let mut bytes = self.synced.clone();
         match crash {
             Crash::Killed => return self.now.clone(),
             Crash::OnlySynced => {}
             Crash::SomeInOrder | Crash::Anything => {
-                let some = dice.below(self.since.len() as u64 + 1) as usize;
+                let some = rng.below(self.since.len() as u64 + 1) as usize;
                 let mut unspoilt = bytes.len();
                 for change in &self.since[..some] {
                     change.apply(&mut bytes);
                     unspoilt = unspoilt.min(bytes.len());
                 }
                 if let Some(Change::Write(written)) = self.since.get(some) {
-                    let torn = dice.below(written.len() as u64 + 1) as usize;
+                    let torn = rng.below(written.len() as u64 + 1) as usize;
                     bytes.extend_from_slice(&written[..torn]);
                 }
-                if dice.once_in(2) {
-                    spoil(&mut bytes[unspoilt..], dice);
+                if rng.once_in(2) {
+                    spoil(&mut bytes[unspoilt..], rng);
                 }
             }
         }
@@ -347,13 +347,13 @@ impl Content {
 }
 
 /// Some of what was not synced never came to the disk, though the file is as long as if it had.
-fn spoil(unsynced: &mut [u8], dice: &mut Dice) {
+fn spoil(unsynced: &mut [u8], rng: &mut SeededRng) {
     // Smaller than any real one, so that short files have several.
     const PAGE: usize = 256;
     for page in unsynced.chunks_mut(PAGE) {
-        match dice.below(4) {
+        match rng.below(4) {
             0 => page.fill(0),
-            1 => page.iter_mut().for_each(|byte| *byte = dice.next() as u8),
+            1 => page.iter_mut().for_each(|byte| *byte = rng.next() as u8),
             _ => {}
         }
     }
@@ -374,7 +374,7 @@ mod tests {
     }
 
     fn left(model: &Model, crash: Crash) -> Image {
-        model.left_by(crash, None, &mut Dice::new(1))
+        model.left_by(crash, None, &mut SeededRng::new(1))
     }
 
     #[test]
@@ -407,10 +407,10 @@ mod tests {
             Step::SyncFolder(path("")),
             Step::Rename(path("b"), path("a")),
         ];
-        let (model, mut dice) = (disk(&steps), Dice::new(1));
+        let (model, mut rng) = (disk(&steps), SeededRng::new(1));
         let mut seen = std::collections::BTreeSet::new();
         for _ in 0..100 {
-            let image = model.left_by(Crash::Anything, None, &mut dice);
+            let image = model.left_by(Crash::Anything, None, &mut rng);
             seen.insert((image.file(Path::new("a")).unwrap().to_vec(), image.0.len()));
         }
         let (old, new) = (b"old".to_vec(), b"new".to_vec());
@@ -423,9 +423,9 @@ mod tests {
         model.apply(&Step::Write(0, b"synced".to_vec()));
         model.apply(&Step::Sync(0));
         model.apply(&Step::Write(0, vec![b'x'; 1000]));
-        let mut dice = Dice::new(1);
+        let mut rng = SeededRng::new(1);
         for _ in 0..100 {
-            let image = model.left_by(Crash::Anything, None, &mut dice);
+            let image = model.left_by(Crash::Anything, None, &mut rng);
             assert!(image.file(Path::new("a")).unwrap().starts_with(b"synced"));
         }
     }

@@ -1,5 +1,5 @@
 //! What is done to stores while their disk is watched: two stores over one folder, as two processes would be, live through
-//! whatever the dice say. They change jobs alone and together, shorten the journal, rewrite the view, close, and die at
+//! by random choice. They change jobs alone and together, shorten the journal, rewrite the view, close, and die at
 //! any operation; another takes the place of a dead one. The same seed gives the same operations in the same order.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use super::model::{Image, Model};
 use super::promises::{Event, Promises, everything, whole};
 use super::recorder::{Recorder, Tape};
 use super::{scratch, settle};
-use crate::crash::Dice;
+use crate::SeededRng;
 
 /// A journal is shortened already when it is longer than this.
 pub const SHORT: u64 = 2048;
@@ -41,7 +41,7 @@ pub struct Trace {
     pub home: PathBuf,
 }
 
-/// Lets the dice decide what two stores live through.
+/// Runs two stores through random operations.
 pub async fn record(seed: u64, actions: usize) -> Trace {
     let home = PathBuf::from("some/home");
     let mut player = Player::new(seed, &Image::default(), home.clone(), Promises::default());
@@ -83,7 +83,7 @@ enum Sent<'a> {
 struct Player {
     root: TempDir,
     home: PathBuf,
-    dice: Dice,
+    rng: SeededRng,
     tape: Tape,
     start: Model,
     before: Promises,
@@ -99,12 +99,12 @@ impl Player {
         image.write_to(root.path());
         let (start, files) = Model::holding(image);
         let tape = Tape::new(root.path(), &files);
-        let (dice, stores, jobs) = (Dice::new(seed), BTreeMap::new(), BTreeMap::new());
-        Self { root, home, dice, tape, start, before, stores, jobs, second: 0 }
+        let (rng, stores, jobs) = (SeededRng::new(seed), BTreeMap::new(), BTreeMap::new());
+        Self { root, home, rng, tape, start, before, stores, jobs, second: 0 }
     }
 
     fn below(&mut self, end: usize) -> usize {
-        self.dice.below(end as u64) as usize
+        self.rng.below(end as u64) as usize
     }
 
     fn now(&mut self) -> i64 {
@@ -116,7 +116,7 @@ impl Player {
     async fn open(&mut self) -> Arc<Life> {
         loop {
             let recorder = Recorder::new(&self.tape);
-            if self.dice.once_in(4) {
+            if self.rng.once_in(4) {
                 recorder.kill(self.below(24), self.below(4096));
             }
             let home = self.root.path().join(&self.home);
@@ -314,12 +314,12 @@ impl Player {
     fn send_any<'a>(&mut self, store: &'a JsonFileStore) -> Sent<'a> {
         let second = self.now();
         match self.any_live() {
-            Some(job) if self.jobs.len() >= JOBS || !self.dice.once_in(3) => {
-                let (change, next) = next_change(&mut self.dice, &job, second);
+            Some(job) if self.jobs.len() >= JOBS || !self.rng.once_in(3) => {
+                let (change, next) = next_change(&mut self.rng, &job, second);
                 self.send(store, Some(change), next)
             }
             _ => {
-                let job = new_job(&mut self.dice, store, second);
+                let job = new_job(&mut self.rng, store, second);
                 self.send(store, None, Arc::new(job))
             }
         }
@@ -329,7 +329,7 @@ impl Player {
         let second = self.now();
         let own = self.life(life);
         let Life { store, recorder } = &*own;
-        let job = new_job(&mut self.dice, store, second);
+        let job = new_job(&mut self.rng, store, second);
         let sent = self.send(store, None, Arc::new(job));
         self.answers(vec![sent], recorder).await;
     }
@@ -461,7 +461,7 @@ impl Player {
         // Some batches keep the lock until they are synced.
         if self.lock_is_free() {
             let Sent::Change(ends, _) = &sent else { unreachable!("a change was sent") };
-            if ends.status().is_terminal() && self.dice.once_in(2) {
+            if ends.status().is_terminal() && self.rng.once_in(2) {
                 let ends = Arc::clone(ends);
                 self.end_what_has_ended(&second, ends).await;
             }
@@ -477,7 +477,7 @@ impl Player {
                 }
             }
         }
-        if self.dice.once_in(3) {
+        if self.rng.once_in(3) {
             first.recorder.die_where_it_is_held();
         } else {
             first.recorder.go_on();
@@ -515,7 +515,7 @@ impl Player {
     /// A job is removed and the journal shortened, before the other process has seen that; and who does it may die before
     /// the new journal is there for good.
     async fn shorten_the_journal_unseen(&mut self, life: usize) {
-        let dies = self.dice.once_in(2);
+        let dies = self.rng.once_in(2);
         self.withdraw(life).await;
         let before = self.header();
         for _ in 0..30 {

@@ -17,7 +17,7 @@ use smart_async::job::{
 };
 use smart_async::store::faults::{Operation, Verdict, Watcher};
 use smart_async::store::{JobStore, JsonFileStore, StoreError, StoreFuture};
-use smart_async_tests::crash::Dice;
+use smart_async_tests::SeededRng;
 use smart_async_tests::disk::{
     Event, Promises, Recorder, check_opened, new_job, next_change, scratch, settle,
 };
@@ -62,7 +62,7 @@ struct Patient {
     recorder: Arc<Recorder>,
     promises: Promises,
     jobs: BTreeMap<JobId, Arc<JobRecord>>,
-    dice: Dice,
+    rng: SeededRng,
     failed: usize,
 }
 
@@ -88,8 +88,8 @@ async fn live(failure: Option<Failure>) -> usize {
             }
         }
     };
-    let (promises, jobs, dice) = (Promises::default(), BTreeMap::new(), Dice::new(1));
-    let mut patient = Patient { folder, store, other, recorder, promises, jobs, dice, failed };
+    let (promises, jobs, rng) = (Promises::default(), BTreeMap::new(), SeededRng::new(1));
+    let mut patient = Patient { folder, store, other, recorder, promises, jobs, rng, failed };
     for second in 0..REQUESTS {
         patient.ask(second).await;
     }
@@ -108,13 +108,13 @@ impl Patient {
             5 => self.prune().await,
             6 => self.end_again().await,
             0 | 1 => {
-                let job = Arc::new(new_job(&mut self.dice, &self.store, second));
+                let job = Arc::new(new_job(&mut self.rng, &self.store, second));
                 self.change(None, job).await;
             }
             _ => {
                 let live = self.jobs.values().find(|job| !job.status().is_terminal());
                 let Some(job) = live.cloned() else { return };
-                let (change, next) = next_change(&mut self.dice, &job, second);
+                let (change, next) = next_change(&mut self.rng, &job, second);
                 self.change(Some(change), next).await;
             }
         }
@@ -168,7 +168,7 @@ impl Patient {
     /// Another process writes while this one's disk fails.
     async fn others_turn(&mut self) {
         let Some(other) = &self.other else { return };
-        let job = Arc::new(new_job(&mut self.dice, other, 0));
+        let job = Arc::new(new_job(&mut self.rng, other, 0));
         self.promises.take_in(&Event::Tried(Arc::clone(&job)));
         other.insert((*job).clone()).await.expect("its disk works");
         self.acknowledged(job);
@@ -211,7 +211,7 @@ impl Patient {
 
     async fn end(mut self) {
         self.recorder.go_on();
-        let job = Arc::new(new_job(&mut self.dice, &self.store, 0));
+        let job = Arc::new(new_job(&mut self.rng, &self.store, 0));
         self.change(None, job).await;
         if let Some(other) = &self.other {
             check_opened(other, &self.promises).await;
@@ -253,7 +253,7 @@ impl Shared {
         let healthy = Recorder::without_tape();
         let open = JsonFileStore::open_watched(folder.path(), healthy, short);
         let second = open.await.expect("a store opens");
-        let job = new_job(&mut Dice::new(7), &first, 0);
+        let job = new_job(&mut SeededRng::new(7), &first, 0);
         Self { folder, first, recorder, second, job }
     }
 
@@ -298,10 +298,10 @@ impl Shared {
     /// Both, and whoever comes later, find the job, and it is `status`; and both can go on.
     async fn check(self, status: Option<JobStatus>) {
         let Self { folder, first, second, job, .. } = self;
-        let mut dice = Dice::new(8);
+        let mut rng = SeededRng::new(8);
         for store in [&first, &second] {
             // Whoever could not take away what it has refused reads on when it can write again.
-            let next = new_job(&mut dice, store, 1);
+            let next = new_job(&mut rng, store, 1);
             store.insert(next).await.expect("its disk works");
             let found = store.get(job.id).await.expect("jobs can be read");
             assert_eq!(found.map(|job| job.status()), status);
@@ -380,7 +380,7 @@ async fn what_stands_in_a_shortened_journal_is_acknowledged_though_its_sync_fail
     let shared = Shared::open(1).await;
     let shorten = async |store: &JsonFileStore, _| {
         for number in 0..20 {
-            let job = new_job(&mut Dice::new(100 + number), store, 1);
+            let job = new_job(&mut SeededRng::new(100 + number), store, 1);
             let id = store.insert(job).await.expect("its disk works").id;
             store.withdraw(id).await.expect("its disk works");
         }
@@ -472,7 +472,7 @@ async fn the_view_hears_of_failures_over_a_handle_of_its_own() {
     let store = open.await.expect("a store opens");
     let journal = folder.path().join("meta/journal.ndjson");
     handles.of(&journal);
-    store.insert(new_job(&mut Dice::new(9), &store, 0)).await.expect("its disk works");
+    store.insert(new_job(&mut SeededRng::new(9), &store, 0)).await.expect("its disk works");
     let writers = handles.of(&journal);
     assert_eq!(writers.len(), 1);
     for _ in 0..2 {

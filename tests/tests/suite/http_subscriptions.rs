@@ -12,7 +12,7 @@ use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::{Value, json};
 use smart_async::transport::HttpTaskSubscriptions;
 use smart_async::{JobManager, JobServer, WithJobs};
-use smart_async_tests::{Library, SUBSCRIPTION, TASKS, Workshop};
+use smart_async_tests::{GatedTools, Library, SUBSCRIPTION, TASKS};
 use tower_service::Service;
 
 const LISTEN: &str = "subscriptions/listen";
@@ -87,16 +87,16 @@ async fn answer<S: rmcp::ServerHandler>(
     service.call(request).await.unwrap()
 }
 
-/// A server with a task that waits at the workshop's gate.
-async fn workshop() -> (Http<Workshop>, Workshop, String) {
-    let workshop = Workshop::new();
-    let mut service = serve(workshop.clone().with_jobs(JobManager::in_memory()));
-    let call = json!({"name": "make_later", "arguments": {"what": "a chair"}});
-    let mut stream = Stream::of(&mut service, request("tools/call", "make_later", call)).await;
+/// A server with a task that waits at the gate of the tools.
+async fn connected() -> (Http<GatedTools>, GatedTools, String) {
+    let tools = GatedTools::new();
+    let mut service = serve(tools.clone().with_jobs(JobManager::in_memory()));
+    let call = json!({"name": "make_always_job", "arguments": {"what": "a chair"}});
+    let mut stream = Stream::of(&mut service, request("tools/call", "make_always_job", call)).await;
     let created = stream.next().await.unwrap();
     let task = created["result"]["taskId"].as_str().unwrap().to_owned();
-    workshop.gate.arrived(1).await;
-    (service, workshop, task)
+    tools.gate.arrived(1).await;
+    (service, tools, task)
 }
 
 fn listen(filter: &Value) -> Request<Full<Bytes>> {
@@ -107,13 +107,13 @@ fn listen(filter: &Value) -> Request<Full<Bytes>> {
 
 #[tokio::test]
 async fn tasks_are_told_of_on_the_stream_of_the_request() {
-    let (mut service, workshop, task) = workshop().await;
+    let (mut service, tools, task) = connected().await;
     let mut stream = Stream::of(&mut service, listen(&json!({"taskIds": [task]}))).await;
     let acknowledged = stream.next().await.unwrap();
     assert_eq!(acknowledged["method"], "notifications/subscriptions/acknowledged");
     let expected = json!({"notifications": {"taskIds": [task]}, "_meta": {SUBSCRIPTION: "one"}});
     assert_eq!(acknowledged["params"], expected);
-    workshop.gate.open();
+    tools.gate.open();
     loop {
         let told = stream.next().await.unwrap();
         assert_eq!(told["method"], "notifications/tasks");
@@ -150,7 +150,7 @@ async fn tasks_and_the_wrapped_servers_own_share_the_stream() {
 
 #[tokio::test]
 async fn a_subscription_ends_with_its_stream() {
-    let (mut service, _workshop, task) = workshop().await;
+    let (mut service, _tools, task) = connected().await;
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let before = tasks();
     let mut stream = Stream::of(&mut service, listen(&json!({"taskIds": [task]}))).await;
@@ -164,7 +164,7 @@ async fn a_subscription_ends_with_its_stream() {
 
 #[tokio::test]
 async fn every_other_request_goes_through_as_it_stands() {
-    let (mut service, _workshop, task) = workshop().await;
+    let (mut service, _tools, task) = connected().await;
     let mut get =
         Stream::of(&mut service, request("tasks/get", &task, json!({"taskId": task}))).await;
     assert_eq!(get.next().await.unwrap()["result"]["taskId"], task);
@@ -175,13 +175,13 @@ async fn every_other_request_goes_through_as_it_stands() {
 
 #[tokio::test]
 async fn a_header_that_says_otherwise_than_the_body_is_refused_as_ever() {
-    let (mut service, _workshop, task) = workshop().await;
+    let (mut service, _tools, task) = connected().await;
     let filter = json!({"taskIds": [task]});
     let mut other = listen(&filter);
     other.headers_mut().insert("mcp-method", HeaderValue::from_static("tools/list"));
     let mut twice = listen(&filter);
     twice.headers_mut().append("mcp-method", HeaderValue::from_static("tools/list"));
-    let mut call = request("tools/call", "plain", json!({"name": "plain"}));
+    let mut call = request("tools/call", "not_annotated", json!({"name": "not_annotated"}));
     call.headers_mut().insert("mcp-method", HeaderValue::from_static(LISTEN));
     for request in [other, twice, call] {
         let answer = answer(&mut service, request).await;
@@ -191,7 +191,7 @@ async fn a_header_that_says_otherwise_than_the_body_is_refused_as_ever() {
 
 #[tokio::test]
 async fn a_request_that_is_longer_than_any_subscription_arrives_whole() {
-    let (mut service, _workshop, task) = workshop().await;
+    let (mut service, _tools, task) = connected().await;
     let filter = json!({"taskIds": [task], "resourceSubscriptions": ["x".repeat(2 * 1024 * 1024)]});
     let mut stream = Stream::of(&mut service, listen(&filter)).await;
     // It is the SDK that reads it then.

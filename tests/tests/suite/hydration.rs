@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use smart_async::job::{JobId, JobOutput, JobQuery, Prune, StateName, Timestamp};
 use smart_async::manager::{State, WaitFor};
 use smart_async::store::{HydratedState, JobStore, JsonFileStore};
-use smart_async::{JobManager, JobRequest, JobStatus, Reply, WithJobs, job_fn, smart_async};
-use smart_async_tests::{Client, Gate, MoodyStore};
+use smart_async::{JobManager, JobRequest, JobStatus, Reply, job_fn, smart_async};
+use smart_async_tests::{FaultyStore, Fixture, Gate};
 use tempfile::TempDir;
 
 /// A server that forecasts what it is told to, once its gate is open.
@@ -75,32 +75,12 @@ impl Observatory {
 #[tool_handler(name = "observatory")]
 impl ServerHandler for Observatory {}
 
-struct Bench {
-    gate: Gate,
-    jobs: JobManager,
-    client: Client,
+async fn observatory_with(jobs: JobManager) -> Fixture<Observatory> {
+    Fixture::serve(Observatory { gate: Gate::new() }, jobs).await
 }
 
-async fn bench_with(jobs: JobManager) -> Bench {
-    let gate = Gate::new();
-    let server = Observatory { gate: gate.clone() }.with_jobs(jobs.clone());
-    Bench { gate, jobs, client: Client::connect(server).await }
-}
-
-async fn bench() -> Bench {
-    bench_with(JobManager::in_memory()).await
-}
-
-impl Bench {
-    async fn ended(&self, id: &str) -> Value {
-        let waited =
-            self.client.ask("wait_job", json!({"job_ids": [id], "timeout_seconds": 20})).await;
-        waited["jobs"][0].clone()
-    }
-
-    async fn total(&self) -> usize {
-        self.jobs.list(JobQuery::default()).await.unwrap().total
-    }
+async fn observatory() -> Fixture<Observatory> {
+    observatory_with(JobManager::in_memory()).await
 }
 
 fn sunny() -> Value {
@@ -120,8 +100,8 @@ async fn over(folder: &Path) -> JobManager {
     JobManager::builder().folder(folder).server("observatory").open().await.unwrap()
 }
 
-async fn moody_over(folder: &Path) -> (MoodyStore, JobManager) {
-    let store = MoodyStore::over(JsonFileStore::open(folder).await.unwrap());
+async fn faulty_over(folder: &Path) -> (FaultyStore, JobManager) {
+    let store = FaultyStore::over(JsonFileStore::open(folder).await.unwrap());
     // A state that cannot be put is tried until the end, which need not be waited for.
     let builder = JobManager::builder().server("observatory").drain_grace(Duration::ZERO);
     let jobs = builder.with_store(store.clone());
@@ -139,21 +119,21 @@ fn milliseconds() -> i64 {
 
 #[tokio::test(start_paused = true)]
 async fn a_job_fills_its_state_when_it_completes() {
-    let bench = bench().await;
-    let state = bench.jobs.state::<Forecast>("forecast").unwrap();
-    let id = bench.client.job("forecast", sunny()).await;
+    let fixture = observatory().await;
+    let state = fixture.jobs.state::<Forecast>("forecast").unwrap();
+    let id = fixture.client.job("forecast", sunny()).await;
     assert_eq!(state.get().await.unwrap(), None);
-    bench.gate.open();
-    assert_eq!(bench.ended(&id).await["status"], "completed");
+    fixture.tools.gate.open();
+    assert_eq!(fixture.wait(&id).await["status"], "completed");
     assert_eq!(*state.get().await.unwrap().unwrap(), Forecast { sky: json!("sunny") });
 }
 
 #[tokio::test(start_paused = true)]
 async fn whoever_is_told_of_the_end_finds_the_state() {
-    let bench = bench().await;
-    let id = bench.client.job("forecast", sunny()).await;
-    let mut changes = bench.jobs.subscribe();
-    bench.gate.open();
+    let fixture = observatory().await;
+    let id = fixture.client.job("forecast", sunny()).await;
+    let mut changes = fixture.jobs.subscribe();
+    fixture.tools.gate.open();
     loop {
         let change = changes.recv().await.unwrap();
         if change.id.to_string() == id && change.status == JobStatus::Completed {
@@ -161,112 +141,113 @@ async fn whoever_is_told_of_the_end_finds_the_state() {
         }
     }
     // Looked at without a pause.
-    let state = bench.jobs.store().state(StateName::new("forecast").unwrap()).await.unwrap();
+    let state = fixture.jobs.store().state(StateName::new("forecast").unwrap()).await.unwrap();
     assert_eq!(state.unwrap().value, sunny());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_ends_inline_fills_its_state_before_its_answer() {
-    let bench = bench().await;
-    bench.gate.open();
-    assert_eq!(bench.client.ask("forecast", sunny()).await, sunny());
-    let state = bench.jobs.store().state(StateName::new("forecast").unwrap()).await.unwrap();
+    let fixture = observatory().await;
+    fixture.tools.gate.open();
+    assert_eq!(fixture.client.ask("forecast", sunny()).await, sunny());
+    let state = fixture.jobs.store().state(StateName::new("forecast").unwrap()).await.unwrap();
     let state = state.unwrap();
     assert_eq!((&*state.server, &*state.tool, &state.value), ("observatory", "forecast", &sunny()));
-    assert_eq!(bench.total().await, 0, "it became no job");
-    bench.client.ask("forecast", json!({"sky": "rainy"})).await;
-    assert_eq!(standing(&bench.jobs).await, Some(json!({"sky": "rainy"})));
+    assert_eq!(fixture.total().await, 0, "it became no job");
+    fixture.client.ask("forecast", json!({"sky": "rainy"})).await;
+    assert_eq!(standing(&fixture.jobs).await, Some(json!({"sky": "rainy"})));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_result_that_arrives_while_the_record_is_written_fills_the_state_once() {
     let written = Gate::new();
-    let store = MoodyStore::slow(written.clone());
+    let store = FaultyStore::slow(written.clone());
     let jobs = JobManager::builder().server("observatory").with_store(store.clone());
-    let bench = bench_with(jobs).await;
-    let call = bench.client.send("forecast", sunny()).await;
+    let fixture = observatory_with(jobs).await;
+    let call = fixture.client.send("forecast", sunny()).await;
     written.arrived(1).await;
-    bench.gate.open();
+    fixture.tools.gate.open();
     let answer = serde_json::to_value(call.await_response().await.unwrap()).unwrap();
     assert_eq!(answer["structuredContent"], sunny());
-    assert_eq!(standing(&bench.jobs).await, Some(sunny()));
+    assert_eq!(standing(&fixture.jobs).await, Some(sunny()));
     written.open();
     while store.count().await > 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(standing(&bench.jobs).await, Some(sunny()));
+    assert_eq!(standing(&fixture.jobs).await, Some(sunny()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn work_whose_caller_has_left_fills_its_state() {
-    let bench = bench().await;
-    let call = bench.client.send("forecast", sunny()).await;
-    bench.gate.arrived(1).await;
+    let fixture = observatory().await;
+    let call = fixture.client.send("forecast", sunny()).await;
+    fixture.tools.gate.arrived(1).await;
     call.cancel(Some("request timeout".to_owned())).await.unwrap();
-    while bench.total().await == 0 {
+    while fixture.total().await == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    bench.gate.open();
-    while standing(&bench.jobs).await.is_none() {
+    fixture.tools.gate.open();
+    while standing(&fixture.jobs).await.is_none() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(standing(&bench.jobs).await, Some(sunny()));
+    assert_eq!(standing(&fixture.jobs).await, Some(sunny()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_fails_or_names_no_state_leaves_it_as_it_was() {
-    let bench = bench().await;
-    bench.gate.open();
-    bench.client.ask("forecast", sunny()).await;
+    let fixture = observatory().await;
+    fixture.tools.gate.open();
+    fixture.client.ask("forecast", sunny()).await;
     for tool in ["fail", "glance"] {
-        bench.client.call(tool, json!({})).await;
-        let id = bench.client.job(tool, json!({"async_mode": true})).await;
-        bench.ended(&id).await;
-        assert_eq!(standing(&bench.jobs).await, Some(sunny()), "{tool}");
+        fixture.client.call(tool, json!({})).await;
+        let id = fixture.client.job(tool, json!({"async_mode": true})).await;
+        fixture.wait(&id).await;
+        assert_eq!(standing(&fixture.jobs).await, Some(sunny()), "{tool}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pointer_names_the_part_that_is_kept() {
-    let bench = bench().await;
-    bench.gate.open();
+    let fixture = observatory().await;
+    fixture.tools.gate.open();
     let sky = json!({"sky": {"north/south": {"a~b": ["clear", "cloudy"]}}});
-    let cloudy = bench.jobs.state::<String>("sky").unwrap();
-    bench.client.ask("forecast_part", sky.clone()).await;
+    let cloudy = fixture.jobs.state::<String>("sky").unwrap();
+    fixture.client.ask("forecast_part", sky.clone()).await;
     assert_eq!(*cloudy.get().await.unwrap().unwrap(), "cloudy");
     // The same as a job, and then one that has no such part: it completes all the same.
     for (sky, kept) in [
         (json!({"north/south": {"a~b": [1, "starry"]}}), "starry"),
         (json!({"north/south": {"a~b": ["only one"]}}), "starry"),
     ] {
-        let id = bench.client.job("forecast_part", json!({"sky": sky, "async_mode": true})).await;
-        let job = bench.ended(&id).await;
+        let id = fixture.client.job("forecast_part", json!({"sky": sky, "async_mode": true})).await;
+        let job = fixture.wait(&id).await;
         assert_eq!((&job["status"], &job["result"]["sky"]), (&json!("completed"), &sky));
         assert_eq!(*cloudy.get().await.unwrap().unwrap(), kept);
     }
-    let answer = bench.client.ask("forecast_part", json!({"sky": "none"})).await;
+    let answer = fixture.client.ask("forecast_part", json!({"sky": "none"})).await;
     assert_eq!(answer["sky"], "none", "a call answers as ever, too");
     assert_eq!(*cloudy.get().await.unwrap().unwrap(), "starry");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_fails_holds_nobody_up_and_is_tried_again() {
-    let store = MoodyStore::working();
-    let bench =
-        bench_with(JobManager::builder().server("observatory").with_store(store.clone())).await;
+    let store = FaultyStore::working();
+    let fixture =
+        observatory_with(JobManager::builder().server("observatory").with_store(store.clone()))
+            .await;
     store.set_states_broken(true);
-    let id = bench.client.job("forecast", sunny()).await;
-    bench.gate.open();
-    assert_eq!(bench.ended(&id).await["status"], "completed");
-    assert_eq!(standing(&bench.jobs).await, None);
-    assert!(bench.jobs.health().store_error.is_some());
+    let id = fixture.client.job("forecast", sunny()).await;
+    fixture.tools.gate.open();
+    assert_eq!(fixture.wait(&id).await["status"], "completed");
+    assert_eq!(standing(&fixture.jobs).await, None);
+    assert!(fixture.jobs.health().store_error.is_some());
     // A call that ends inline is answered likewise, and its result is the later one.
     assert_eq!(
-        bench.client.ask("forecast", json!({"sky": "rainy"})).await,
+        fixture.client.ask("forecast", json!({"sky": "rainy"})).await,
         json!({"sky": "rainy"})
     );
     store.set_states_broken(false);
-    while standing(&bench.jobs).await != Some(json!({"sky": "rainy"})) {
+    while standing(&fixture.jobs).await != Some(json!({"sky": "rainy"})) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(store.failures() >= 2);
@@ -275,52 +256,54 @@ async fn a_store_that_fails_holds_nobody_up_and_is_tried_again() {
 /// The store says that the end failed, and has taken it all the same.
 #[tokio::test(start_paused = true)]
 async fn an_end_that_was_in_doubt_is_announced_and_fills_its_state() {
-    let store = MoodyStore::working();
-    let bench =
-        bench_with(JobManager::builder().server("observatory").with_store(store.clone())).await;
-    let id = bench.client.job("forecast", sunny()).await;
-    let mut changes = bench.jobs.subscribe();
+    let store = FaultyStore::working();
+    let fixture =
+        observatory_with(JobManager::builder().server("observatory").with_store(store.clone()))
+            .await;
+    let id = fixture.client.job("forecast", sunny()).await;
+    let mut changes = fixture.jobs.subscribe();
     store.doubt_next("complete");
-    bench.gate.open();
+    fixture.tools.gate.open();
     while changes.recv().await.unwrap().status != JobStatus::Completed {}
-    assert_eq!(standing(&bench.jobs).await, Some(sunny()));
-    assert_eq!(bench.ended(&id).await["status"], "completed");
+    assert_eq!(standing(&fixture.jobs).await, Some(sunny()));
+    assert_eq!(fixture.wait(&id).await["status"], "completed");
     assert_eq!(store.failures(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn of_two_completions_the_later_one_stands_though_it_is_put_first() {
-    let store = MoodyStore::working();
-    let bench =
-        bench_with(JobManager::builder().server("observatory").with_store(store.clone())).await;
-    bench.gate.open();
+    let store = FaultyStore::working();
+    let fixture =
+        observatory_with(JobManager::builder().server("observatory").with_store(store.clone()))
+            .await;
+    fixture.tools.gate.open();
     let held = Gate::new();
     store.hold_next_state(held.clone());
-    let first = bench.client.job("forecast", json!({"sky": "old", "async_mode": true})).await;
+    let first = fixture.client.job("forecast", json!({"sky": "old", "async_mode": true})).await;
     held.arrived(1).await;
     // The record is on disk, with the time of its end; the next one ends in a later millisecond.
-    let ended = bench.jobs.status(first.parse().unwrap()).await.unwrap();
+    let ended = fixture.jobs.status(first.parse().unwrap()).await.unwrap();
     let ended = ended.state.completed_at().unwrap().timestamp_millis();
     while milliseconds() <= ended {}
-    bench.client.ask("forecast", json!({"sky": "new"})).await;
-    assert_eq!(standing(&bench.jobs).await, Some(json!({"sky": "new"})));
+    fixture.client.ask("forecast", json!({"sky": "new"})).await;
+    assert_eq!(standing(&fixture.jobs).await, Some(json!({"sky": "new"})));
     held.open();
-    assert_eq!(bench.ended(&first).await["status"], "completed");
-    bench.jobs.shutdown().await.unwrap();
+    assert_eq!(fixture.wait(&first).await["status"], "completed");
+    fixture.jobs.shutdown().await.unwrap();
     let name = StateName::new("forecast").unwrap();
     assert_eq!(store.state(name).await.unwrap().unwrap().value, json!({"sky": "new"}));
 }
 
 /// A job that completed, and whose process ended before its state was put.
 async fn crashed_before_the_state(folder: &Path, tool: &str, sky: Value) -> JobId {
-    let (store, jobs) = moody_over(folder).await;
+    let (store, jobs) = faulty_over(folder).await;
     store.set_states_broken(true);
-    let bench = bench_with(jobs).await;
-    bench.gate.open();
-    let id = bench.client.job(tool, json!({"sky": sky, "async_mode": true})).await;
-    assert_eq!(bench.ended(&id).await["status"], "completed");
+    let fixture = observatory_with(jobs).await;
+    fixture.tools.gate.open();
+    let id = fixture.client.job(tool, json!({"sky": sky, "async_mode": true})).await;
+    assert_eq!(fixture.wait(&id).await["status"], "completed");
     // As a crash: no more attempts. The last one, at the end, fails as well.
-    bench.jobs.shutdown().await.unwrap();
+    fixture.jobs.shutdown().await.unwrap();
     id.parse().unwrap()
 }
 
@@ -391,12 +374,12 @@ async fn making_good_takes_the_newest_completion_that_has_such_a_part() {
 #[tokio::test]
 async fn a_state_outlives_its_server_and_its_job() {
     let folder = TempDir::new().unwrap();
-    let bench = bench_with(over(folder.path()).await).await;
-    bench.gate.open();
-    let id = bench.client.job("forecast", json!({"sky": "sunny", "async_mode": true})).await;
-    bench.ended(&id).await;
-    bench.jobs.prune(Prune::default()).await.unwrap();
-    bench.jobs.shutdown().await.unwrap();
+    let fixture = observatory_with(over(folder.path()).await).await;
+    fixture.tools.gate.open();
+    let id = fixture.client.job("forecast", json!({"sky": "sunny", "async_mode": true})).await;
+    fixture.wait(&id).await;
+    fixture.jobs.prune(Prune::default()).await.unwrap();
+    fixture.jobs.shutdown().await.unwrap();
     let jobs = JobManager::builder().folder(folder.path()).server("another").open().await.unwrap();
     assert_eq!(jobs.list(JobQuery::default()).await.unwrap().total, 0);
     assert_eq!(standing(&jobs).await, Some(sunny()));
@@ -405,14 +388,16 @@ async fn a_state_outlives_its_server_and_its_job() {
 #[tokio::test]
 async fn servers_over_one_folder_see_each_others_states() {
     let folder = TempDir::new().unwrap();
-    let (one, two) =
-        (bench_with(over(folder.path()).await).await, bench_with(over(folder.path()).await).await);
-    one.gate.open();
-    two.gate.open();
+    let (one, two) = (
+        observatory_with(over(folder.path()).await).await,
+        observatory_with(over(folder.path()).await).await,
+    );
+    one.tools.gate.open();
+    two.tools.gate.open();
     let (at_one, at_two) = (forecast(&one.jobs), forecast(&two.jobs));
     for day in 0..10 {
-        let bench = if day % 2 == 0 { &one } else { &two };
-        bench.client.ask("forecast", json!({"sky": day})).await;
+        let fixture = if day % 2 == 0 { &one } else { &two };
+        fixture.client.ask("forecast", json!({"sky": day})).await;
         for state in [&at_one, &at_two] {
             assert_eq!(*state.get().await.unwrap().unwrap(), json!({"sky": day}));
         }
@@ -423,10 +408,10 @@ async fn servers_over_one_folder_see_each_others_states() {
 
 #[tokio::test(start_paused = true)]
 async fn a_state_is_parsed_once_for_each_value() {
-    let bench = bench().await;
-    bench.gate.open();
-    let state = bench.jobs.state::<Forecast>("forecast").unwrap();
-    bench.client.ask("forecast", sunny()).await;
+    let fixture = observatory().await;
+    fixture.tools.gate.open();
+    let state = fixture.jobs.state::<Forecast>("forecast").unwrap();
+    fixture.client.ask("forecast", sunny()).await;
     let first = state.get().await.unwrap().unwrap();
     let again = state.clone().get().await.unwrap().unwrap();
     assert!(std::sync::Arc::ptr_eq(&first, &again));
@@ -434,12 +419,12 @@ async fn a_state_is_parsed_once_for_each_value() {
 
 #[tokio::test(start_paused = true)]
 async fn a_value_of_another_type_is_refused_by_name() {
-    let bench = bench().await;
-    bench.gate.open();
-    bench.client.ask("forecast", sunny()).await;
+    let fixture = observatory().await;
+    fixture.tools.gate.open();
+    fixture.client.ask("forecast", sunny()).await;
     let name = StateName::new("forecast").unwrap();
-    let id = bench.jobs.store().state(name).await.unwrap().unwrap().job_id;
-    let error = bench.jobs.state::<Vec<u32>>("forecast").unwrap().get().await.unwrap_err();
+    let id = fixture.jobs.store().state(name).await.unwrap().unwrap().job_id;
+    let error = fixture.jobs.state::<Vec<u32>>("forecast").unwrap().get().await.unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(
@@ -448,7 +433,7 @@ async fn a_value_of_another_type_is_refused_by_name() {
         )
     );
     // Who asks for what it is gets it all the same.
-    assert!(bench.jobs.state::<Forecast>("forecast").unwrap().get().await.unwrap().is_some());
+    assert!(fixture.jobs.state::<Forecast>("forecast").unwrap().get().await.unwrap().is_some());
 }
 
 #[test]
@@ -495,13 +480,13 @@ async fn outside_of_a_server_only_jobs_fill_states() {
 /// What a folder holds beside the file of the state after `harm` was done to that, and what is read then.
 async fn after(harm: impl FnOnce(&Path)) -> (Vec<String>, Option<Value>) {
     let folder = TempDir::new().unwrap();
-    let bench = bench_with(over(folder.path()).await).await;
-    bench.gate.open();
-    bench.client.ask("forecast", sunny()).await;
+    let fixture = observatory_with(over(folder.path()).await).await;
+    fixture.tools.gate.open();
+    fixture.client.ask("forecast", sunny()).await;
     harm(&file(folder.path()));
-    let read = standing(&bench.jobs).await;
-    bench.client.ask("forecast", json!({"sky": "later"})).await;
-    assert_eq!(standing(&bench.jobs).await, Some(json!({"sky": "later"})), "it goes on");
+    let read = standing(&fixture.jobs).await;
+    fixture.client.ask("forecast", json!({"sky": "later"})).await;
+    assert_eq!(standing(&fixture.jobs).await, Some(json!({"sky": "later"})), "it goes on");
     let files = fs::read_dir(folder.path().join("state")).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
     let mut beside: Vec<_> = names.filter(|name| name != "forecast.json").collect();
@@ -545,9 +530,9 @@ async fn a_later_versions_file_is_left_alone() {
     fs::write(file(folder.path()), later).unwrap();
     let error = forecast(&jobs).get().await.unwrap_err().to_string();
     assert!(error.contains("was written by a later version of smart-async (format 2"), "{error}");
-    let bench = bench_with(jobs).await;
-    bench.gate.open();
-    assert_eq!(bench.client.ask("forecast", sunny()).await, sunny(), "the call is answered");
+    let fixture = observatory_with(jobs).await;
+    fixture.tools.gate.open();
+    assert_eq!(fixture.client.ask("forecast", sunny()).await, sunny(), "the call is answered");
     assert_eq!(fs::read_to_string(file(folder.path())).unwrap(), later);
 }
 
@@ -565,9 +550,9 @@ async fn what_a_crash_left_half_written_is_cleared_away() {
 #[tokio::test]
 async fn the_file_is_one_document_for_its_owner_alone() {
     let folder = TempDir::new().unwrap();
-    let bench = bench_with(over(folder.path()).await).await;
-    bench.gate.open();
-    bench.client.ask("forecast", sunny()).await;
+    let fixture = observatory_with(over(folder.path()).await).await;
+    fixture.tools.gate.open();
+    fixture.client.ask("forecast", sunny()).await;
     let document: Value = serde_json::from_slice(&fs::read(file(folder.path())).unwrap()).unwrap();
     let id: JobId = document["job_id"].as_str().unwrap().parse().unwrap();
     let completed_at = document["completed_at"].as_str().unwrap();

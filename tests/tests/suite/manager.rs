@@ -6,7 +6,7 @@ use serde_json::json;
 use smart_async::job::{FailureKind, JobFailure, JobOutput, JobQuery, JobState, JobStatus, Prune};
 use smart_async::manager::{Cancelled, Error, Retention, WaitFor};
 use smart_async::{CurrentJob, Job, JobId, JobManager, JobRequest, job_fn};
-use smart_async_tests::{Gate, MoodyStore};
+use smart_async_tests::{FaultyStore, Gate};
 use tempfile::TempDir;
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -186,7 +186,7 @@ async fn a_job_can_help_to_stop_itself() {
 #[tokio::test(start_paused = true)]
 async fn a_job_cancelled_while_its_start_is_being_written_never_starts() {
     let insert = Gate::new();
-    let store = MoodyStore::slow(insert.clone());
+    let store = FaultyStore::slow(insert.clone());
     let jobs = JobManager::builder().with_store(store.clone());
     let (gate, id) = (Gate::new(), JobId::new());
     let submitting = tokio::spawn({
@@ -263,7 +263,7 @@ async fn the_end_lets_jobs_end_for_a_moment_and_marks_the_rest() {
 
 #[tokio::test(start_paused = true)]
 async fn a_result_that_waits_for_the_store_is_not_overwritten_by_the_end() {
-    let store = MoodyStore::working();
+    let store = FaultyStore::working();
     let jobs = JobManager::builder().with_store(store.clone());
     let gate = Gate::new();
     let id = jobs.submit(JobRequest::new("run"), at(&gate)).await.unwrap();

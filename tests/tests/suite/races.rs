@@ -3,55 +3,21 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use smart_async::job::{JobQuery, JobStatus};
+use smart_async::job::JobStatus;
 use smart_async::manager::{Error, WaitFor};
-use smart_async::{CurrentJob, JobId, JobManager, JobRequest, WithJobs, job_fn};
-use smart_async_tests::{Client, Gate, MoodyStore, Workshop};
+use smart_async::{CurrentJob, JobId, JobManager, JobRequest, job_fn};
+use smart_async_tests::{FaultyStore, Fixture, Gate};
 use tokio::time::{Instant, sleep};
 
 const SHORT: Duration = Duration::from_millis(100);
 const LONG: Duration = Duration::from_secs(3600);
 
-struct Bench {
-    workshop: Workshop,
-    jobs: JobManager,
-    client: Client,
-}
-
-async fn bench_with(jobs: JobManager) -> Bench {
-    let workshop = Workshop::new();
-    let client = Client::connect(workshop.clone().with_jobs(jobs.clone())).await;
-    Bench { workshop, jobs, client }
-}
-
-async fn bench() -> Bench {
-    bench_with(JobManager::in_memory()).await
-}
-
-impl Bench {
-    async fn total(&self) -> usize {
-        self.jobs.list(JobQuery::default()).await.unwrap().total
-    }
-
-    /// The only job there is, once it is in this status.
-    async fn only_job(&self, status: JobStatus) -> Value {
-        loop {
-            let page = self.jobs.list(JobQuery::default()).await.unwrap();
-            match page.jobs.as_slice() {
-                [job] if job.status() == status => return job.to_json(),
-                [] | [_] => sleep(SHORT).await,
-                more => panic!("{} jobs", more.len()),
-            }
-        }
-    }
-
-    /// A call whose client has lost patience, once it is a job.
-    async fn kept(&self, arguments: &Value) -> Value {
-        let call = self.client.send("make", arguments.clone()).await;
-        self.workshop.gate.arrived(1).await;
-        call.cancel(Some("request timeout".to_owned())).await.unwrap();
-        self.only_job(JobStatus::Running).await
-    }
+/// A call whose client has given up waiting, once it is a job.
+async fn kept(fixture: &Fixture, arguments: &Value) -> Value {
+    let call = fixture.client.send("make", arguments.clone()).await;
+    fixture.tools.gate.arrived(1).await;
+    call.cancel(Some("request timeout".to_owned())).await.unwrap();
+    fixture.only_job(JobStatus::Running).await
 }
 
 fn answer(answered: impl serde::Serialize) -> Value {
@@ -76,33 +42,33 @@ async fn a_wait_that_runs_out_tells_of_now() {
 
 #[tokio::test(start_paused = true)]
 async fn a_deadline_before_the_budget_ends_the_call() {
-    let bench = bench().await;
+    let fixture = Fixture::new().await;
     let began = Instant::now();
-    let complaint = bench.client.complaint("hurry_inline", json!({})).await;
-    assert_eq!(complaint, "hurry_inline ran longer than its deadline of 3s and was stopped");
+    let complaint = fixture.client.complaint("deadline_3s", json!({})).await;
+    assert_eq!(complaint, "deadline_3s ran longer than its deadline of 3s and was stopped");
     assert_eq!(began.elapsed().as_secs(), 3);
-    bench.workshop.over.arrived(1).await;
-    assert_eq!(bench.total().await, 0);
+    fixture.tools.over.arrived(1).await;
+    assert_eq!(fixture.total().await, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_deadline_holds_while_the_store_hangs() {
-    let store = MoodyStore::slow(Gate::new());
-    let bench = bench_with(JobManager::builder().with_store(store.clone())).await;
+    let store = FaultyStore::slow(Gate::new());
+    let fixture = Fixture::with_manager(JobManager::builder().with_store(store.clone())).await;
     let began = Instant::now();
-    let complaint = bench.client.complaint("hurry", json!({})).await;
-    assert_eq!(complaint, "hurry ran longer than its deadline of 10s and was stopped");
+    let complaint = fixture.client.complaint("deadline_10s", json!({})).await;
+    assert_eq!(complaint, "deadline_10s ran longer than its deadline of 10s and was stopped");
     assert_eq!(began.elapsed().as_secs(), 10);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_server_ends_while_the_store_hangs() {
-    let store = MoodyStore::slow(Gate::new());
-    let bench = bench_with(JobManager::builder().with_store(store.clone())).await;
-    let call = bench.client.send("make", json!({})).await;
+    let store = FaultyStore::slow(Gate::new());
+    let fixture = Fixture::with_manager(JobManager::builder().with_store(store.clone())).await;
+    let call = fixture.client.send("make", json!({})).await;
     sleep(Duration::from_secs(6)).await;
     let began = Instant::now();
-    let ended = bench.jobs.shutdown().await;
+    let ended = fixture.jobs.shutdown().await;
     assert!(matches!(ended, Err(Error::NotDurable(_))), "{ended:?}");
     assert!(began.elapsed() <= Duration::from_secs(8), "{:?}", began.elapsed());
     let answered = answer(call.await_response().await.unwrap());
@@ -112,7 +78,7 @@ async fn the_server_ends_while_the_store_hangs() {
 #[tokio::test(start_paused = true)]
 async fn a_deadline_counts_the_run_and_not_the_wait_for_the_store() {
     let insert = Gate::new();
-    let store = MoodyStore::slow(insert.clone());
+    let store = FaultyStore::slow(insert.clone());
     let jobs = JobManager::builder().with_store(store.clone());
     let work = job_fn(|_| async {
         sleep(Duration::from_secs(2)).await;
@@ -137,7 +103,7 @@ async fn a_deadline_counts_the_run_and_not_the_wait_for_the_store() {
 
 #[tokio::test(start_paused = true)]
 async fn a_key_that_is_submitted_again_during_an_outage_harms_nothing() {
-    let store = MoodyStore::working();
+    let store = FaultyStore::working();
     let jobs = JobManager::builder().with_store(store.clone());
     let (gate, id) = (Gate::new(), JobId::new());
     let work = |gate: &Gate| {
@@ -163,136 +129,136 @@ async fn a_key_that_is_submitted_again_during_an_outage_harms_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_leaves_while_the_record_is_written_gets_the_job_when_it_comes_back() {
     let insert = Gate::new();
-    let store = MoodyStore::slow(insert.clone());
-    let bench = bench_with(JobManager::builder().with_store(store.clone())).await;
-    let call = bench.client.send("make", json!({"what": "a ship"})).await;
+    let store = FaultyStore::slow(insert.clone());
+    let fixture = Fixture::with_manager(JobManager::builder().with_store(store.clone())).await;
+    let call = fixture.client.send("make", json!({"what": "a ship"})).await;
     insert.arrived(1).await;
     call.cancel(Some("request timeout".to_owned())).await.unwrap();
     sleep(Duration::from_secs(1)).await;
     insert.open();
-    let job = bench.only_job(JobStatus::Running).await;
+    let job = fixture.only_job(JobStatus::Running).await;
     assert_eq!(
-        bench.client.job("make", json!({"what": "a ship"})).await,
+        fixture.client.job("make", json!({"what": "a ship"})).await,
         job["id"].as_str().unwrap()
     );
-    bench.workshop.gate.open();
-    assert_eq!(bench.only_job(JobStatus::Completed).await["result"], json!({"made": "a ship"}));
-    assert_eq!(bench.workshop.begun(), 1);
+    fixture.tools.gate.open();
+    assert_eq!(fixture.only_job(JobStatus::Completed).await["result"], json!({"made": "a ship"}));
+    assert_eq!(fixture.tools.begun(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_person_who_cancels_while_the_record_is_written_leaves_no_job() {
     let insert = Gate::new();
-    let store = MoodyStore::slow(insert.clone());
-    let bench = bench_with(JobManager::builder().with_store(store.clone())).await;
-    let call = bench.client.send("make", json!({})).await;
+    let store = FaultyStore::slow(insert.clone());
+    let fixture = Fixture::with_manager(JobManager::builder().with_store(store.clone())).await;
+    let call = fixture.client.send("make", json!({})).await;
     insert.arrived(1).await;
     call.cancel(Some("the user pressed escape".to_owned())).await.unwrap();
-    bench.workshop.over.arrived(1).await;
+    fixture.tools.over.arrived(1).await;
     insert.open();
     while store.count().await > 0 {
         sleep(SHORT).await;
     }
-    bench.jobs.shutdown().await.unwrap();
+    fixture.jobs.shutdown().await.unwrap();
     assert_eq!(store.count().await, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_returning_callers_cancel_is_not_anothers() {
-    let bench = bench().await;
+    let fixture = Fixture::new().await;
     let ship = json!({"what": "a ship"});
-    let job = bench.kept(&ship).await;
-    let one = bench.client.send("make", ship.clone()).await;
-    let other = bench.client.send("make", ship.clone()).await;
+    let job = kept(&fixture, &ship).await;
+    let one = fixture.client.send("make", ship.clone()).await;
+    let other = fixture.client.send("make", ship.clone()).await;
     sleep(SHORT).await;
     one.cancel(Some("the user pressed escape".to_owned())).await.unwrap();
     let ticket = answer(other.await_response().await.unwrap());
     assert_eq!(ticket["structuredContent"]["job_id"], job["id"]);
     sleep(Duration::from_secs(20)).await;
-    assert_eq!(bench.client.status(job["id"].as_str().unwrap()).await["status"], "running");
+    assert_eq!(fixture.client.status(job["id"].as_str().unwrap()).await["status"], "running");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_last_returning_callers_cancel_stops_the_work() {
-    let bench = bench().await;
+    let fixture = Fixture::new().await;
     let ship = json!({"what": "a ship"});
-    bench.kept(&ship).await;
-    let call = bench.client.send("make", ship).await;
+    kept(&fixture, &ship).await;
+    let call = fixture.client.send("make", ship).await;
     sleep(SHORT).await;
     call.cancel(Some("the user pressed escape".to_owned())).await.unwrap();
-    bench.only_job(JobStatus::Cancelled).await;
+    fixture.only_job(JobStatus::Cancelled).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_returning_caller_that_asks_for_a_job_gets_the_ticket_at_once() {
-    let bench = bench().await;
-    let job = bench.kept(&json!({"what": "a ship"})).await;
+    let fixture = Fixture::new().await;
+    let job = kept(&fixture, &json!({"what": "a ship"})).await;
     let began = Instant::now();
-    let ticket = bench.client.ask("make", json!({"what": "a ship", "async_mode": true})).await;
+    let ticket = fixture.client.ask("make", json!({"what": "a ship", "async_mode": true})).await;
     assert_eq!(ticket["job_id"], job["id"]);
     assert!(began.elapsed() < Duration::from_secs(1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_returning_caller_is_told_when_the_job_was_cancelled_or_ran_out_of_time() {
-    let bench = bench().await;
+    let fixture = Fixture::new().await;
     let ship = json!({"what": "a ship"});
-    let job = bench.kept(&ship).await;
-    let call = bench.client.send("make", ship).await;
+    let job = kept(&fixture, &ship).await;
+    let call = fixture.client.send("make", ship).await;
     sleep(SHORT).await;
-    bench.jobs.cancel(job["id"].as_str().unwrap().parse().unwrap()).await.map(|_| ()).unwrap();
+    fixture.jobs.cancel(job["id"].as_str().unwrap().parse().unwrap()).await.map(|_| ()).unwrap();
     let answered = answer(call.await_response().await.unwrap());
     let told = answered["isError"] == true || answered["structuredContent"]["job_id"] == job["id"];
     assert!(told, "{answered}");
     // The same call is not caught by what has ended.
-    bench.workshop.gate.open();
-    let made = bench.client.ask("make", json!({"what": "a ship"})).await;
+    fixture.tools.gate.open();
+    let made = fixture.client.ask("make", json!({"what": "a ship"})).await;
     assert_eq!(made, json!({"made": "a ship"}));
 }
 
 #[tokio::test(start_paused = true)]
 async fn on_cancel_rules_whatever_the_reason() {
-    let bench = bench().await;
-    let call = bench.client.send("insist", json!({})).await;
-    bench.workshop.gate.arrived(1).await;
+    let fixture = Fixture::new().await;
+    let call = fixture.client.send("on_cancel_keep", json!({})).await;
+    fixture.tools.gate.arrived(1).await;
     call.cancel(Some("the user pressed escape".to_owned())).await.unwrap();
-    bench.only_job(JobStatus::Running).await;
-    let call = bench.client.send("obey", json!({})).await;
-    bench.workshop.gate.arrived(2).await;
+    fixture.only_job(JobStatus::Running).await;
+    let call = fixture.client.send("on_cancel_cancel", json!({})).await;
+    fixture.tools.gate.arrived(2).await;
     call.cancel(Some("request timeout".to_owned())).await.unwrap();
-    bench.workshop.over.arrived(1).await;
-    assert_eq!(bench.total().await, 1);
-    bench.workshop.gate.open();
-    assert_eq!(bench.only_job(JobStatus::Completed).await["result"], "as I said");
+    fixture.tools.over.arrived(1).await;
+    assert_eq!(fixture.total().await, 1);
+    fixture.tools.gate.open();
+    assert_eq!(fixture.only_job(JobStatus::Completed).await["result"], "as I said");
 }
 
 #[tokio::test(start_paused = true)]
 async fn kept_work_has_its_progress_though_the_store_failed() {
-    let store = MoodyStore::working();
-    let bench = bench_with(JobManager::builder().with_store(store.clone())).await;
+    let store = FaultyStore::working();
+    let fixture = Fixture::with_manager(JobManager::builder().with_store(store.clone())).await;
     store.set_broken(true);
-    let call = bench.client.send("make", json!({})).await;
-    bench.workshop.gate.arrived(1).await;
+    let call = fixture.client.send("make", json!({})).await;
+    fixture.tools.gate.arrived(1).await;
     call.cancel(Some("request timeout".to_owned())).await.unwrap();
     while store.failures() < 5 {
         sleep(SHORT).await;
     }
     store.set_broken(false);
-    let job = bench.only_job(JobStatus::Running).await;
+    let job = fixture.only_job(JobStatus::Running).await;
     assert_eq!(job["progress"]["message"], "waiting at the gate");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_nested_too_deeply_fails_that_job_alone() {
-    let bench = bench().await;
-    let id = bench.client.job("nest", json!({"async_mode": true})).await;
-    let other = bench.client.job("make", json!({"async_mode": true, "what": "a box"})).await;
-    bench.workshop.gate.open();
-    bench.client.ask("wait_job", json!({"job_ids": [id, other], "mode": "all"})).await;
-    let job = bench.client.status(&id).await;
+    let fixture = Fixture::new().await;
+    let id = fixture.client.job("deeply_nested", json!({"async_mode": true})).await;
+    let other = fixture.client.job("make", json!({"async_mode": true, "what": "a box"})).await;
+    fixture.tools.gate.open();
+    fixture.client.ask("wait_job", json!({"job_ids": [id, other], "mode": "all"})).await;
+    let job = fixture.client.status(&id).await;
     assert_eq!(job["status"], "failed");
     assert!(job["error"].as_str().unwrap().contains("nested deeper"), "{job}");
-    assert_eq!(bench.client.status(&other).await["result"], json!({"made": "a box"}));
+    assert_eq!(fixture.client.status(&other).await["result"], json!({"made": "a box"}));
 }
 
 #[tokio::test(start_paused = true)]
@@ -300,17 +266,18 @@ async fn without_a_disk_calls_are_waited_for_and_no_id_goes_out() {
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("a file");
     std::fs::write(&file, "").unwrap();
-    let bench = bench_with(JobManager::builder().folder(&file).open_or_memory().await).await;
-    let refused = bench.client.call("make", json!({"async_mode": true})).await;
+    let fixture =
+        Fixture::with_manager(JobManager::builder().folder(&file).open_or_memory().await).await;
+    let refused = fixture.client.call("make", json!({"async_mode": true})).await;
     assert_eq!(refused.structured_content.unwrap()["error_kind"], "not_durable");
-    let waiting = bench.client.send("make", json!({"what": "a cup"})).await;
-    let later = bench.client.send("make_later", json!({"what": "a plate"})).await;
-    bench.workshop.gate.arrived(2).await;
+    let waiting = fixture.client.send("make", json!({"what": "a cup"})).await;
+    let later = fixture.client.send("make_always_job", json!({"what": "a plate"})).await;
+    fixture.tools.gate.arrived(2).await;
     sleep(Duration::from_secs(60)).await;
-    bench.workshop.gate.open();
+    fixture.tools.gate.open();
     let answered = answer(waiting.await_response().await.unwrap());
     assert_eq!(answered["structuredContent"], json!({"made": "a cup"}));
     let answered = answer(later.await_response().await.unwrap());
     assert_eq!(answered["content"][0]["text"], "a plate");
-    assert_eq!(bench.total().await, 0);
+    assert_eq!(fixture.total().await, 0);
 }

@@ -15,7 +15,7 @@ use smart_async::job::{FailureKind, JobRecord, JobState, JobStatus};
 use smart_async::manager::{Cancelled, Retention, WaitFor};
 use smart_async::store::JsonFileStore;
 use smart_async::{JobId, JobManager, WithJobs, smart_async};
-use smart_async_tests::{Client, Gate, Life, MoodyStore};
+use smart_async_tests::{Client, FaultyStore, Gate, SimulatedProcess};
 use tempfile::TempDir;
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -170,10 +170,10 @@ async fn serve(folder: &Path, server: impl ServerHandler + Clone) -> (Client, Jo
 
 /// A job whose process died while its body waited at the gate.
 async fn left_behind(folder: &TempDir, mill: &Mill, tool: &'static str, arguments: Value) -> JobId {
-    let life = Life::new();
+    let process = SimulatedProcess::new();
     let (folder, mill) = (folder.path().to_owned(), mill.clone());
     let before = mill.runs().len();
-    let id = life
+    let id = process
         .run(async move {
             let (client, _jobs) = serve(&folder, mill.clone()).await;
             let mut arguments = arguments;
@@ -183,7 +183,7 @@ async fn left_behind(folder: &TempDir, mill: &Mill, tool: &'static str, argument
             id
         })
         .await;
-    life.dies().await;
+    process.kill().await;
     id.parse().unwrap()
 }
 
@@ -218,7 +218,7 @@ async fn an_interrupted_call_runs_again_from_its_arguments_under_its_id() {
 async fn who_took_a_job_on_though_the_store_said_otherwise_runs_it_once() {
     let (folder, mill) = (TempDir::new().unwrap(), Mill::new());
     let id = left_behind(&folder, &mill, "grind", json!({"what": "rye"})).await;
-    let store = MoodyStore::over(JsonFileStore::open(folder.path()).await.unwrap());
+    let store = FaultyStore::over(JsonFileStore::open(folder.path()).await.unwrap());
     store.doubt_next("claim");
     let jobs = JobManager::builder().with_store(store.clone());
     let _client = Client::connect(mill.clone().with_jobs(jobs.clone())).await;
@@ -244,14 +244,15 @@ async fn a_call_that_others_share_is_shared_again_once_it_runs_again() {
 async fn a_crash_loop_ends() {
     let (folder, mill) = (TempDir::new().unwrap(), Mill::new());
     let id = left_behind(&folder, &mill, "grind", json!({"what": "rye"})).await;
-    let life = Life::new();
+    let process = SimulatedProcess::new();
     let (path, miller) = (folder.path().to_owned(), mill.clone());
-    life.run(async move {
-        let _served = serve(&path, miller.clone()).await;
-        miller.gate.arrived(2).await;
-    })
-    .await;
-    life.dies().await;
+    process
+        .run(async move {
+            let _served = serve(&path, miller.clone()).await;
+            miller.gate.arrived(2).await;
+        })
+        .await;
+    process.kill().await;
     let (_client, jobs) = serve(folder.path(), mill.clone()).await;
     let job = jobs.status(id).await.unwrap();
     let reason = "the server that ran this job ended before the work did; it has run 2 times";
@@ -264,14 +265,15 @@ async fn a_tool_says_how_often_it_may_run_again() {
     let (folder, mill) = (TempDir::new().unwrap(), Mill::new());
     let id = left_behind(&folder, &mill, "grind_on", json!({})).await;
     for run in 2..=3 {
-        let life = Life::new();
+        let process = SimulatedProcess::new();
         let (path, miller) = (folder.path().to_owned(), mill.clone());
-        life.run(async move {
-            let _served = serve(&path, miller.clone()).await;
-            miller.gate.arrived(run).await;
-        })
-        .await;
-        life.dies().await;
+        process
+            .run(async move {
+                let _served = serve(&path, miller.clone()).await;
+                miller.gate.arrived(run).await;
+            })
+            .await;
+        process.kill().await;
     }
     let (_client, jobs) = serve(folder.path(), mill.clone()).await;
     mill.gate.open();

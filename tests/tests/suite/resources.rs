@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use smart_async::job::{FailureKind, JobFailure, JobOutput, JobRecord};
 use smart_async::manager::WaitFor;
 use smart_async::{JobId, JobManager, JobRequest, WithJobs, job_fn};
-use smart_async_tests::{BOOK, Client, Library, Wire, Workshop, assert_answer};
+use smart_async_tests::{BOOK, Client, GatedTools, Library, Wire, assert_answer};
 
 const LONG: Duration = Duration::from_secs(3600);
 const METHOD_NOT_FOUND: i64 = -32601;
@@ -259,7 +259,7 @@ async fn every_other_resource_is_the_wrapped_servers() {
     let answer = wire.ask("resources/list", json!({"cursor": "third"})).await;
     assert_eq!(answer["error"]["message"], "there is no such page");
     let mut wire =
-        Wire::discover(Workshop::new().with_jobs(JobManager::in_memory()), json!({})).await;
+        Wire::discover(GatedTools::new().with_jobs(JobManager::in_memory()), json!({})).await;
     let answer = wire.ask("resources/read", json!({"uri": BOOK})).await;
     assert_eq!(answer["error"]["code"], METHOD_NOT_FOUND);
 }

@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 use smart_async::job::{JobOutput, Outcome};
 use smart_async::manager::WaitFor;
 use smart_async::{JobId, JobManager, JobRequest, WithJobs, job_fn};
-use smart_async_tests::{Client, Workshop, assert_answer};
+use smart_async_tests::{Client, GatedTools, assert_answer};
 
 const LONG: Duration = Duration::from_secs(3600);
 
-async fn workshop() -> (Client, Workshop, JobManager) {
-    let (workshop, jobs) = (Workshop::new(), JobManager::in_memory());
-    let client = Client::connect(workshop.clone().with_jobs(jobs.clone())).await;
-    (client, workshop, jobs)
+async fn connected() -> (Client, GatedTools, JobManager) {
+    let (tools, jobs) = (GatedTools::new(), JobManager::in_memory());
+    let client = Client::connect(tools.clone().with_jobs(jobs.clone())).await;
+    (client, tools, jobs)
 }
 
 /// A job that ended with this.
@@ -36,16 +36,16 @@ async fn ended(jobs: &JobManager, outcome: Outcome) -> JobId {
 
 #[tokio::test(start_paused = true)]
 async fn annotated_tools_get_their_arguments_and_others_stay_as_they_are() {
-    let (client, ..) = workshop().await;
+    let (client, ..) = connected().await;
     let tools = client.tools().await;
     let tool = |name: &str| tools.iter().find(|tool| tool.name == name).unwrap();
     assert_answer!(tool("make"));
-    assert_answer!(tool("plain"));
+    assert_answer!(tool("not_annotated"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_job_tools_come_after_the_servers_own_and_each_once() {
-    let (client, ..) = workshop().await;
+    let (client, ..) = connected().await;
     let names: Vec<_> = client.tools().await.into_iter().map(|tool| tool.name).collect();
     let added = [
         "job_status",
@@ -62,7 +62,7 @@ async fn the_job_tools_come_after_the_servers_own_and_each_once() {
 
 #[tokio::test(start_paused = true)]
 async fn the_answers_about_a_running_job_are_a_promise() {
-    let (client, workshop, _) = workshop().await;
+    let (client, tools, _) = connected().await;
     let ticket = client.ask("make", json!({"what": "a chair"})).await;
     let id = ticket["job_id"].as_str().unwrap().to_owned();
     assert_answer!(ticket);
@@ -73,7 +73,7 @@ async fn the_answers_about_a_running_job_are_a_promise() {
     assert_answer!(client.ask("list_jobs", json!({"limit": 1, "label": "make"})).await);
     assert_answer!(client.ask("job_result", json!({"job_id": id})).await);
     assert_answer!(client.ask("wait_job", json!({"job_ids": [id], "timeout_seconds": 1})).await);
-    workshop.gate.open();
+    tools.gate.open();
     assert_answer!(client.ask("wait_job", json!({"job_ids": [id]})).await);
     assert_answer!(client.call("job_result", json!({"job_id": id})).await);
     assert_answer!(client.call("cancel_job", json!({"job_id": id})).await);
@@ -83,7 +83,7 @@ async fn the_answers_about_a_running_job_are_a_promise() {
 
 #[tokio::test(start_paused = true)]
 async fn complaints_name_the_argument_and_what_is_allowed() {
-    let (client, ..) = workshop().await;
+    let (client, ..) = connected().await;
     let unknown = "00000000-0000-4000-8000-000000000000";
     let mut complaints = Vec::new();
     for (tool, arguments) in [
@@ -123,14 +123,14 @@ async fn complaints_name_the_argument_and_what_is_allowed() {
 
 #[tokio::test(start_paused = true)]
 async fn arguments_that_are_null_or_nearly_right_are_taken() {
-    let (client, ..) = workshop().await;
+    let (client, ..) = connected().await;
     assert_eq!(client.ask("list_jobs", json!({"limit": 20.0, "label": null})).await["total"], 0);
     assert_eq!(client.ask("list_jobs", Value::Null).await["total"], 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn keeping_for_very_long_removes_nothing() {
-    let (client, _, jobs) = workshop().await;
+    let (client, _, jobs) = connected().await;
     ended(&jobs, Ok(JobOutput::new(1))).await;
     for arguments in [
         json!({"max_age_hours": 1e10}),
@@ -146,7 +146,7 @@ async fn keeping_for_very_long_removes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn pruning_keeps_what_it_is_told_to_keep() {
-    let (client, _, jobs) = workshop().await;
+    let (client, _, jobs) = connected().await;
     let failed = || Err(smart_async::job::JobFailure::error("burnt"));
     for outcome in [Ok(JobOutput::new(1)), Ok(JobOutput::new(2)), failed()] {
         ended(&jobs, outcome).await;
@@ -166,7 +166,7 @@ async fn pruning_keeps_what_it_is_told_to_keep() {
 
 #[tokio::test(start_paused = true)]
 async fn one_job_that_is_gone_does_not_hide_the_others() {
-    let (client, _, jobs) = workshop().await;
+    let (client, _, jobs) = connected().await;
     let id = ended(&jobs, Ok(JobOutput::new("crisp"))).await.to_string();
     let gone = JobId::new().to_string();
     let waited = client.ask("wait_job", json!({"job_ids": [gone, id]})).await;
@@ -178,7 +178,7 @@ async fn one_job_that_is_gone_does_not_hide_the_others() {
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_ends_at_the_cap_and_says_so() {
-    let (client, ..) = workshop().await;
+    let (client, ..) = connected().await;
     let id = client.job("make", json!({})).await;
     let waited = client.ask("wait_job", json!({"job_ids": [id], "timeout_seconds": 600})).await;
     assert_eq!((&waited["stopped_by"], &waited["waited_seconds"]), (&json!("cap"), &json!(25.0)));
@@ -192,7 +192,7 @@ async fn a_wait_ends_at_the_cap_and_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn a_large_result_comes_in_pages_that_fit_together_between_characters() {
-    let (client, _, jobs) = workshop().await;
+    let (client, _, jobs) = connected().await;
     let long = "grüße 🙂 ".repeat(5000);
     let id = ended(&jobs, Ok(JobOutput::new(long.as_str()))).await.to_string();
     let job = client.status(&id).await;
@@ -227,7 +227,7 @@ async fn a_large_result_comes_in_pages_that_fit_together_between_characters() {
 
 #[tokio::test(start_paused = true)]
 async fn a_long_error_is_shortened_in_the_status_and_whole_in_the_result() {
-    let (client, _, jobs) = workshop().await;
+    let (client, _, jobs) = connected().await;
     let long = "ü".repeat(100_000);
     let id =
         ended(&jobs, Err(smart_async::job::JobFailure::error(long.as_str()))).await.to_string();
@@ -241,9 +241,9 @@ async fn a_long_error_is_shortened_in_the_status_and_whole_in_the_result() {
 
 #[tokio::test(start_paused = true)]
 async fn a_prefix_and_hidden_tools_are_kept_to_everywhere() {
-    let (workshop, jobs) = (Workshop::new(), JobManager::in_memory());
+    let (tools, jobs) = (GatedTools::new(), JobManager::in_memory());
     let server =
-        workshop.with_jobs(jobs).tool_prefix("bg_").hide_tool("wait_job").hide_tool("prune_jobs");
+        tools.with_jobs(jobs).tool_prefix("bg_").hide_tool("wait_job").hide_tool("prune_jobs");
     let client = Client::connect(server).await;
     let names: Vec<_> = client.tools().await.into_iter().map(|tool| tool.name).collect();
     assert_eq!(
@@ -308,12 +308,12 @@ async fn a_server_that_answers_initialize_itself_still_declares_what_is_added() 
 
 #[tokio::test(start_paused = true)]
 async fn a_client_of_the_newest_protocol_is_served_alike() {
-    let (workshop, jobs) = (Workshop::new(), JobManager::in_memory());
-    let client = Client::discover(workshop.clone().with_jobs(jobs)).await.unwrap();
+    let (tools, jobs) = (GatedTools::new(), JobManager::in_memory());
+    let client = Client::discover(tools.clone().with_jobs(jobs)).await.unwrap();
     assert!(client.peer().peer_info().unwrap().capabilities.tools.is_some());
     let ticket = client.ask("make", json!({"what": "a chair"})).await;
     assert_eq!(ticket["status"], "running", "a plain ticket, since no tasks are declared");
-    workshop.gate.open();
+    tools.gate.open();
     let waited = client.ask("wait_job", json!({"job_ids": [ticket["job_id"]]})).await;
     assert_eq!(waited["jobs"][0]["result"], json!({"made": "a chair"}));
     // An inner server that declares nothing.
@@ -418,8 +418,8 @@ async fn a_server_that_nobody_named_has_the_programs_name_and_not_the_sdks() {
     let _server = OldHouse { tools: vec!["one"] }.with_jobs(jobs.clone());
     assert!(jobs.server().starts_with("suite-"), "{}", jobs.server());
     let jobs = JobManager::in_memory();
-    let _server = Workshop::new().with_jobs(jobs.clone());
-    assert_eq!(jobs.server(), "workshop");
+    let _server = GatedTools::new().with_jobs(jobs.clone());
+    assert_eq!(jobs.server(), "gated_tools");
 }
 
 #[tokio::test(start_paused = true)]
@@ -428,7 +428,7 @@ async fn a_server_lists_and_prunes_its_own_jobs_only() {
     let open = || JobManager::builder().folder(folder.path());
     let other = open().server("bakery").open().await.unwrap();
     let id = ended(&other, Ok(JobOutput::new("rye"))).await.to_string();
-    let client = Client::connect(Workshop::new().with_jobs(open().open().await.unwrap())).await;
+    let client = Client::connect(GatedTools::new().with_jobs(open().open().await.unwrap())).await;
     assert_eq!(client.ask("list_jobs", json!({})).await["total"], 0);
     assert_eq!(client.ask("prune_jobs", json!({"max_age_hours": 0})).await["removed"], 0);
     assert_eq!(
@@ -440,24 +440,24 @@ async fn a_server_lists_and_prunes_its_own_jobs_only() {
 
 #[tokio::test(start_paused = true)]
 async fn poll_advice_follows_what_the_tool_took_before() {
-    let (client, workshop, _) = workshop().await;
+    let (client, tools, _) = connected().await;
     let id = client.job("make", json!({})).await;
     assert_eq!(
         client.status(&id).await["poll_after_seconds"],
         2,
         "a quarter of five seconds, but at least two"
     );
-    workshop.gate.open();
+    tools.gate.open();
     client.ask("wait_job", json!({"job_ids": [id]})).await;
-    let job = client.status(&client.job("make_later", json!({})).await).await;
+    let job = client.status(&client.job("make_always_job", json!({})).await).await;
     assert!(job.get("usual_seconds").is_none(), "another tool");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_ends_answers_open_calls_and_takes_no_new_ones() {
-    let (client, workshop, jobs) = workshop().await;
+    let (client, tools, jobs) = connected().await;
     let open = client.send("make", json!({})).await;
-    workshop.gate.arrived(1).await;
+    tools.gate.arrived(1).await;
     let ending = tokio::spawn({
         let jobs = jobs.clone();
         async move { jobs.shutdown().await }
@@ -469,5 +469,5 @@ async fn a_server_that_ends_answers_open_calls_and_takes_no_new_ones() {
     assert_eq!(refused.structured_content.unwrap()["error_kind"], "stopping");
     let refused = client.call("make", json!({"async_mode": true})).await;
     assert_eq!(refused.structured_content.unwrap()["error_kind"], "stopping");
-    assert_eq!(workshop.begun(), 1);
+    assert_eq!(tools.begun(), 1);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use smart_async::manager::WaitFor;
 use smart_async::{Job, JobId, JobManager, JobRequest, WithJobs, job_fn};
-use smart_async_tests::{BOOK, Gate, Library, SUBSCRIPTION, Wire, Workshop};
+use smart_async_tests::{BOOK, Gate, GatedTools, Library, SUBSCRIPTION, Wire};
 use tokio::time::{Instant, sleep};
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -172,7 +172,7 @@ mod up_to_2025_11_25 {
         wire.result("resources/unsubscribe", json!({"uri": BOOK})).await;
         assert!(library.subscribed.lock().unwrap().is_empty());
         let mut wire =
-            Wire::initialize(Workshop::new().with_jobs(JobManager::in_memory()), json!({})).await;
+            Wire::initialize(GatedTools::new().with_jobs(JobManager::in_memory()), json!({})).await;
         let answer = wire.ask("resources/subscribe", json!({"uri": BOOK})).await;
         assert_eq!(answer["error"]["code"], METHOD_NOT_FOUND);
     }
@@ -248,7 +248,7 @@ mod from_2026_07_28 {
     #[tokio::test(start_paused = true)]
     async fn what_the_wrapped_server_does_not_serve_is_left_out_of_the_acknowledgement() {
         let jobs = JobManager::in_memory();
-        let mut wire = Wire::discover(Workshop::new().with_jobs(jobs.clone()), json!({})).await;
+        let mut wire = Wire::discover(GatedTools::new().with_jobs(jobs.clone()), json!({})).await;
         let job = uri(begun(&jobs, &Gate::new(), false).await);
         let filter = json!({"resourceSubscriptions": [BOOK, job], "toolsListChanged": true, "resourcesListChanged": true});
         let (_, accepted) = wire.listen(filter).await;

@@ -6,16 +6,16 @@ use serde_json::{Value, json};
 use smart_async::job::{Change, FailureKind, JobEvent, JobFailure, JobRecord, OwnerId};
 use smart_async::manager::{Retention, WaitFor};
 use smart_async::{CallErrorKind, JobId, JobManager, NotInline, WithJobs};
-use smart_async_tests::{Client, TASKS, Wire, Workshop, assert_answer};
+use smart_async_tests::{Client, GatedTools, TASKS, Wire, assert_answer};
 
 const LONG: Duration = Duration::from_secs(3600);
 const MISSING_REQUIRED_CLIENT_CAPABILITY: i64 = -32021;
 const INVALID_PARAMS: i64 = -32602;
 
-async fn workshop() -> (Wire, Workshop, JobManager) {
-    let (workshop, jobs) = (Workshop::new(), JobManager::in_memory());
-    let wire = Wire::with_tasks(workshop.clone().with_jobs(jobs.clone())).await;
-    (wire, workshop, jobs)
+async fn connected() -> (Wire, GatedTools, JobManager) {
+    let (tools, jobs) = (GatedTools::new(), JobManager::in_memory());
+    let wire = Wire::with_tasks(tools.clone().with_jobs(jobs.clone())).await;
+    (wire, tools, jobs)
 }
 
 fn id(task: &Value) -> String {
@@ -29,16 +29,16 @@ async fn ended(jobs: &JobManager, task: &str) {
 
 /// A task that has ended as the tool makes it end.
 async fn ended_task(tool: &str, arguments: Value) -> Value {
-    let (mut wire, workshop, jobs) = workshop().await;
+    let (mut wire, tools, jobs) = connected().await;
     let task = id(&wire.task(tool, arguments).await);
-    workshop.gate.open();
+    tools.gate.open();
     ended(&jobs, &task).await;
     wire.get_task(&task).await
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_server_declares_the_extension_in_both_eras() {
-    let server = || Workshop::new().with_jobs(JobManager::in_memory());
+    let server = || GatedTools::new().with_jobs(JobManager::in_memory());
     let mut wire = Wire::with_tasks(server()).await;
     let discovered = wire.ask("server/discover", json!({})).await;
     assert_eq!(discovered["result"]["capabilities"]["extensions"][TASKS], json!({}));
@@ -49,8 +49,8 @@ async fn the_server_declares_the_extension_in_both_eras() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_within_its_budget_answers_as_ever() {
-    let (mut wire, workshop, jobs) = workshop().await;
-    workshop.gate.open();
+    let (mut wire, tools, jobs) = connected().await;
+    tools.gate.open();
     let answer = wire.call("make", json!({"what": "a chair"})).await;
     assert_eq!(answer["result"]["resultType"], "complete");
     assert_eq!(answer["result"]["structuredContent"], json!({"made": "a chair"}));
@@ -59,7 +59,7 @@ async fn a_call_within_its_budget_answers_as_ever() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_outlives_its_budget_becomes_a_task_with_the_jobs_id() {
-    let (mut wire, _workshop, jobs) = workshop().await;
+    let (mut wire, _tools, jobs) = connected().await;
     let task = wire.task("make", json!({"what": "a chair"})).await;
     assert_answer!(task);
     let job = jobs.status(id(&task).parse().unwrap()).await.unwrap();
@@ -68,9 +68,9 @@ async fn a_call_that_outlives_its_budget_becomes_a_task_with_the_jobs_id() {
 
 #[tokio::test(start_paused = true)]
 async fn a_task_is_there_before_its_id_is_out() {
-    let (mut wire, _workshop, _jobs) = workshop().await;
+    let (mut wire, _tools, _jobs) = connected().await;
     for (tool, arguments) in
-        [("make", json!({})), ("make_later", json!({})), ("make", json!({"async_mode": true}))]
+        [("make", json!({})), ("make_always_job", json!({})), ("make", json!({"async_mode": true}))]
     {
         let task = wire.task(tool, arguments).await;
         let found = wire.get_task(&id(&task)).await;
@@ -80,17 +80,17 @@ async fn a_task_is_there_before_its_id_is_out() {
 
 #[tokio::test(start_paused = true)]
 async fn always_job_and_async_mode_give_a_task_at_once() {
-    let (mut wire, workshop, _jobs) = workshop().await;
+    let (mut wire, tools, _jobs) = connected().await;
     let before = tokio::time::Instant::now();
-    wire.task("make_later", json!({})).await;
+    wire.task("make_always_job", json!({})).await;
     wire.task("make", json!({"async_mode": true})).await;
     assert!(before.elapsed() < Duration::from_secs(1), "no budget was waited for");
-    workshop.gate.arrived(2).await;
+    tools.gate.arrived(2).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_did_not_declare_the_extension_on_this_request_gets_no_task() {
-    let (mut wire, _workshop, _jobs) = workshop().await;
+    let (mut wire, _tools, _jobs) = connected().await;
     wire.task("make", json!({"what": "one"})).await;
     wire.now_with(json!({}));
     let answer = wire.call("make", json!({"what": "two"})).await;
@@ -100,61 +100,61 @@ async fn a_client_that_did_not_declare_the_extension_on_this_request_gets_no_tas
 
 #[tokio::test(start_paused = true)]
 async fn a_tool_that_requires_tasks_refuses_clients_that_cannot_take_them_before_any_work_starts() {
-    let (mut wire, workshop, jobs) = workshop().await;
+    let (mut wire, tools, jobs) = connected().await;
     wire.now_with(json!({}));
-    let server = workshop.clone().with_jobs(jobs.clone());
+    let server = tools.clone().with_jobs(jobs.clone());
     let mut before = Wire::initialize(server, json!({"extensions": {TASKS: {}}})).await;
     for arguments in [json!({}), json!({"async_mode": true})] {
         for wire in [&mut wire, &mut before] {
-            let error = wire.call("make_for_tasks", arguments.clone()).await["error"].take();
+            let error = wire.call("make_task_required", arguments.clone()).await["error"].take();
             assert_eq!(error["code"], MISSING_REQUIRED_CLIENT_CAPABILITY, "{error}");
             assert_eq!(error["data"]["requiredCapabilities"]["extensions"], json!({TASKS: {}}));
         }
     }
-    assert_eq!(workshop.begun(), 0);
+    assert_eq!(tools.begun(), 0);
     assert_eq!(jobs.list(Default::default()).await.unwrap().total, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_tool_that_requires_tasks_serves_clients_that_take_them_as_ever() {
-    let (mut wire, workshop, _jobs) = workshop().await;
-    wire.task("make_for_tasks", json!({"what": "a chair"})).await;
-    wire.task("make_for_tasks", json!({"what": "a table", "async_mode": true})).await;
-    workshop.gate.open();
-    let answer = wire.call("make_for_tasks", json!({"what": "a stool"})).await;
+    let (mut wire, tools, _jobs) = connected().await;
+    wire.task("make_task_required", json!({"what": "a chair"})).await;
+    wire.task("make_task_required", json!({"what": "a table", "async_mode": true})).await;
+    tools.gate.open();
+    let answer = wire.call("make_task_required", json!({"what": "a stool"})).await;
     assert_eq!(answer["result"]["content"][0]["text"], "a stool");
 }
 
 #[tokio::test(start_paused = true)]
 async fn work_that_required_a_task_is_not_joined_by_a_client_that_cannot_take_one() {
-    let (workshop, jobs) = (Workshop::new(), JobManager::in_memory());
-    let server = workshop.clone().with_jobs(jobs.clone());
-    let call = json!({"name": "make_for_tasks", "arguments": {"what": "it"}});
+    let (tools, jobs) = (GatedTools::new(), JobManager::in_memory());
+    let server = tools.clone().with_jobs(jobs.clone());
+    let call = json!({"name": "make_task_required", "arguments": {"what": "it"}});
     let mut first = Wire::with_tasks(server.clone()).await;
     first.request("tools/call", call.clone()).await;
-    workshop.gate.arrived(1).await;
+    tools.gate.arrived(1).await;
     drop(first);
     tokio::time::sleep(LONG).await;
     let mut second = Wire::with_tasks(server).await;
     second.now_with(json!({}));
     let error = second.ask("tools/call", call).await["error"].take();
     assert_eq!(error["code"], MISSING_REQUIRED_CLIENT_CAPABILITY, "{error}");
-    assert_eq!(workshop.begun(), 1);
+    assert_eq!(tools.begun(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn where_there_is_no_client_there_is_none_that_takes_tasks() {
     use rmcp::handler::server::wrapper::Parameters;
-    let workshop = Workshop::new();
-    let refused = workshop.make_for_tasks(Parameters(Default::default())).await;
+    let tools = GatedTools::new();
+    let refused = tools.make_task_required(Parameters(Default::default())).await;
     let Err(NotInline::Failed(error)) = refused.into_inline() else { panic!("not refused") };
     assert_eq!(error.kind, CallErrorKind::TaskRequired);
-    assert_eq!(workshop.begun(), 0);
+    assert_eq!(tools.begun(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_of_the_era_before_gets_no_task_whatever_it_declares() {
-    let server = Workshop::new().with_jobs(JobManager::in_memory());
+    let server = GatedTools::new().with_jobs(JobManager::in_memory());
     let mut wire = Wire::initialize(server, json!({"extensions": {TASKS: {}}})).await;
     let answer = wire.call("make", json!({})).await;
     assert_eq!(answer["result"].get("resultType"), None);
@@ -163,7 +163,7 @@ async fn a_client_of_the_era_before_gets_no_task_whatever_it_declares() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_for_tasks_without_the_extension_are_refused_and_name_it() {
-    let (mut wire, _workshop, _jobs) = workshop().await;
+    let (mut wire, _tools, _jobs) = connected().await;
     let task = id(&wire.task("make", json!({})).await);
     wire.now_with(json!({}));
     let well_formed = json!({"taskId": task, "inputResponses": {}});
@@ -179,7 +179,7 @@ async fn requests_for_tasks_without_the_extension_are_refused_and_name_it() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unknown_or_malformed_task_id_is_an_invalid_parameter() {
-    let (mut wire, _workshop, _jobs) = workshop().await;
+    let (mut wire, _tools, _jobs) = connected().await;
     let unknown = JobId::new().to_string();
     for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
         for task in [json!(unknown), json!("no id"), json!(7), json!(null), json!("")] {
@@ -195,7 +195,7 @@ async fn an_unknown_or_malformed_task_id_is_an_invalid_parameter() {
 
 #[tokio::test(start_paused = true)]
 async fn a_working_task_tells_its_progress_and_when_to_ask_again() {
-    let (mut wire, _workshop, _jobs) = workshop().await;
+    let (mut wire, _tools, _jobs) = connected().await;
     let task = wire.task("make", json!({})).await;
     assert_answer!(wire.get_task(&id(&task)).await);
 }
@@ -209,7 +209,7 @@ async fn a_completed_task_carries_the_very_result() {
 
 #[tokio::test(start_paused = true)]
 async fn a_tools_error_result_is_a_completed_task() {
-    assert_answer!(ended_task("fail_politely", json!({})).await);
+    assert_answer!(ended_task("fail_with_text", json!({})).await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -224,7 +224,7 @@ async fn a_protocol_error_is_a_failed_task() {
 
 #[tokio::test(start_paused = true)]
 async fn an_interrupted_job_is_a_failed_task() {
-    let (mut wire, _workshop, jobs) = workshop().await;
+    let (mut wire, _tools, jobs) = connected().await;
     let mut lost = JobRecord::pending(JobId::new(), "make", "elsewhere", chrono_now());
     lost.owner = Some(OwnerId::new());
     let lost = jobs.store().insert(lost).await.unwrap().id;
@@ -240,7 +240,7 @@ fn chrono_now() -> smart_async::job::Timestamp {
 
 #[tokio::test(start_paused = true)]
 async fn cancelling_is_acknowledged_at_once_and_the_task_ends_as_cancelled() {
-    let (mut wire, workshop, jobs) = workshop().await;
+    let (mut wire, tools, jobs) = connected().await;
     let task = id(&wire.task("make", json!({})).await);
     let before = tokio::time::Instant::now();
     let answer = wire.ask("tasks/cancel", json!({"taskId": task})).await;
@@ -248,14 +248,14 @@ async fn cancelling_is_acknowledged_at_once_and_the_task_ends_as_cancelled() {
     assert!(before.elapsed() < Duration::from_secs(1), "the grace is not waited for");
     ended(&jobs, &task).await;
     assert_answer!(wire.get_task(&task).await);
-    workshop.over.arrived(1).await;
+    tools.over.arrived(1).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn cancelling_what_has_ended_changes_nothing() {
-    let (mut wire, workshop, jobs) = workshop().await;
+    let (mut wire, tools, jobs) = connected().await;
     let task = id(&wire.task("make", json!({})).await);
-    workshop.gate.open();
+    tools.gate.open();
     ended(&jobs, &task).await;
     let before = wire.get_task(&task).await;
     let answer = wire.ask("tasks/cancel", json!({"taskId": task})).await;
@@ -265,7 +265,7 @@ async fn cancelling_what_has_ended_changes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_to_a_question_that_is_not_open_is_acknowledged_and_ignored() {
-    let (mut wire, _workshop, _jobs) = workshop().await;
+    let (mut wire, _tools, _jobs) = connected().await;
     let task = id(&wire.task("make", json!({})).await);
     let update = json!({"taskId": task, "inputResponses": {"name": {"action": "decline"}}});
     let answer = wire.ask("tasks/update", update).await;
@@ -277,11 +277,11 @@ async fn an_answer_to_a_question_that_is_not_open_is_acknowledged_and_ignored() 
 async fn the_time_to_live_is_that_of_the_retention_and_unlimited_while_the_work_runs() {
     let day = Duration::from_secs(24 * 3600);
     let jobs = JobManager::builder().retention(Retention::new(day, 10)).in_memory();
-    let workshop = Workshop::new();
-    let mut wire = Wire::with_tasks(workshop.clone().with_jobs(jobs.clone())).await;
+    let tools = GatedTools::new();
+    let mut wire = Wire::with_tasks(tools.clone().with_jobs(jobs.clone())).await;
     let task = wire.task("make", json!({})).await;
     assert_eq!(task["ttlMs"], Value::Null);
-    workshop.gate.open();
+    tools.gate.open();
     ended(&jobs, &id(&task)).await;
     let kept = wire.get_task(&id(&task)).await["ttlMs"].as_u64().unwrap();
     let day = u64::try_from(day.as_millis()).unwrap();
@@ -290,8 +290,8 @@ async fn the_time_to_live_is_that_of_the_retention_and_unlimited_while_the_work_
 
 #[tokio::test(start_paused = true)]
 async fn the_job_tools_know_tasks_and_tasks_know_the_jobs_of_other_clients() {
-    let (workshop, jobs) = (Workshop::new(), JobManager::in_memory());
-    let server = workshop.clone().with_jobs(jobs.clone());
+    let (tools, jobs) = (GatedTools::new(), JobManager::in_memory());
+    let server = tools.clone().with_jobs(jobs.clone());
     let client = Client::connect(server.clone()).await;
     let mut wire = Wire::with_tasks(server).await;
     let job = client.job("make", json!({"what": "a chair"})).await;
@@ -302,29 +302,29 @@ async fn the_job_tools_know_tasks_and_tasks_know_the_jobs_of_other_clients() {
 
 #[tokio::test(start_paused = true)]
 async fn the_same_call_that_comes_back_gets_the_task_that_runs_already() {
-    let (workshop, jobs) = (Workshop::new(), JobManager::in_memory());
-    let server = workshop.clone().with_jobs(jobs.clone());
+    let (tools, jobs) = (GatedTools::new(), JobManager::in_memory());
+    let server = tools.clone().with_jobs(jobs.clone());
     let mut first = Wire::with_tasks(server.clone()).await;
     first.request("tools/call", json!({"name": "make", "arguments": {"what": "it"}})).await;
-    workshop.gate.arrived(1).await;
+    tools.gate.arrived(1).await;
     drop(first);
     tokio::time::sleep(LONG).await;
     let mut second = Wire::with_tasks(server).await;
     second.task("make", json!({"what": "it"})).await;
-    assert_eq!(workshop.begun(), 1);
+    assert_eq!(tools.begun(), 1);
 }
 
 #[tokio::test]
 async fn a_task_outlives_its_server() {
     let folder = tempfile::TempDir::new().unwrap();
     let open = async || JobManager::builder().folder(folder.path()).open().await.unwrap();
-    let (workshop, jobs) = (Workshop::new(), open().await);
-    let mut wire = Wire::with_tasks(workshop.clone().with_jobs(jobs.clone())).await;
-    let task = id(&wire.task("make_later", json!({"what": "a chair"})).await);
-    workshop.gate.open();
+    let (tools, jobs) = (GatedTools::new(), open().await);
+    let mut wire = Wire::with_tasks(tools.clone().with_jobs(jobs.clone())).await;
+    let task = id(&wire.task("make_always_job", json!({"what": "a chair"})).await);
+    tools.gate.open();
     ended(&jobs, &task).await;
     jobs.shutdown().await.unwrap();
-    let mut next = Wire::with_tasks(Workshop::new().with_jobs(open().await)).await;
+    let mut next = Wire::with_tasks(GatedTools::new().with_jobs(open().await)).await;
     let found = next.get_task(&task).await;
     assert_eq!(found["status"], "completed");
     assert_eq!(found["result"]["content"][0]["text"], "a chair");
@@ -334,11 +334,11 @@ async fn a_task_outlives_its_server() {
 async fn a_large_result_is_in_its_task_whole_and_one_that_is_lost_is_an_error() {
     let folder = tempfile::TempDir::new().unwrap();
     let jobs = JobManager::builder().folder(folder.path()).open().await.unwrap();
-    let workshop = Workshop::new();
-    let mut wire = Wire::with_tasks(workshop.clone().with_jobs(jobs.clone())).await;
+    let tools = GatedTools::new();
+    let mut wire = Wire::with_tasks(tools.clone().with_jobs(jobs.clone())).await;
     let large = "plank ".repeat(5000);
-    let task = id(&wire.task("make_later", json!({"what": large})).await);
-    workshop.gate.open();
+    let task = id(&wire.task("make_always_job", json!({"what": large})).await);
+    tools.gate.open();
     ended(&jobs, &task).await;
     assert_eq!(wire.get_task(&task).await["result"]["content"][0]["text"], large);
     std::fs::remove_file(folder.path().join(format!("results/{task}.json"))).unwrap();

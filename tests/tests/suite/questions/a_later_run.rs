@@ -8,9 +8,9 @@ async fn open(folder: &Path) -> JobManager {
 
 /// A job that waits for an answer when its process dies, after these were given.
 async fn left_behind(folder: &Path, inn: &Inn, tool: &'static str, given: Value) -> JobId {
-    let life = Life::new();
+    let process = SimulatedProcess::new();
     let (folder, inn) = (folder.to_owned(), inn.clone());
-    let id = life
+    let id = process
         .run(async move {
             let jobs = open(&folder).await;
             let client = Client::connect(inn.with_jobs(jobs.clone())).await;
@@ -24,7 +24,7 @@ async fn left_behind(folder: &Path, inn: &Inn, tool: &'static str, given: Value)
             id
         })
         .await;
-    life.dies().await;
+    process.kill().await;
     id.parse().unwrap()
 }
 

@@ -33,7 +33,7 @@ async fn got(wire: &mut Wire, task: &str) -> Value {
 
 #[tokio::test(start_paused = true)]
 async fn the_acknowledgement_comes_first_and_names_the_accepted_tasks() {
-    let (mut wire, _workshop, _jobs) = workshop().await;
+    let (mut wire, _tools, _jobs) = connected().await;
     let task = id(&wire.task("make", json!({})).await);
     let wanted = json!({"taskIds": [task, task]});
     let subscription = wire.request("subscriptions/listen", json!({"notifications": wanted})).await;
@@ -45,7 +45,7 @@ async fn the_acknowledgement_comes_first_and_names_the_accepted_tasks() {
 
 #[tokio::test(start_paused = true)]
 async fn unknown_tasks_are_left_out_of_the_acknowledgement() {
-    let (mut wire, _workshop, _jobs) = workshop().await;
+    let (mut wire, _tools, _jobs) = connected().await;
     let task = id(&wire.task("make", json!({})).await);
     let unknown = JobId::new().to_string();
     let (_, accepted) = wire.listen(json!({"taskIds": [unknown, task, "no id", ""]})).await;
@@ -57,7 +57,7 @@ async fn unknown_tasks_are_left_out_of_the_acknowledgement() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_without_the_extension_is_refused_and_told_what_it_lacks() {
-    let (mut wire, _workshop, _jobs) = workshop().await;
+    let (mut wire, _tools, _jobs) = connected().await;
     let task = id(&wire.task("make", json!({})).await);
     wire.now_with(json!({}));
     for wanted in [json!({"taskIds": [task]}), json!({"taskIds": 7})] {
@@ -71,7 +71,7 @@ async fn a_client_without_the_extension_is_refused_and_told_what_it_lacks() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_no_list_of_tasks_is_an_invalid_parameter() {
-    let (mut wire, _workshop, _jobs) = workshop().await;
+    let (mut wire, _tools, _jobs) = connected().await;
     for wanted in [json!({"taskIds": 7}), json!({"taskIds": [7]}), json!({"taskIds": {}})] {
         let answer = wire.ask("subscriptions/listen", json!({"notifications": wanted})).await;
         assert_eq!(answer["error"]["code"], INVALID_PARAMS, "{answer}");
@@ -80,11 +80,12 @@ async fn what_is_no_list_of_tasks_is_an_invalid_parameter() {
 
 #[tokio::test(start_paused = true)]
 async fn each_notification_is_what_tasks_get_would_answer() {
-    for (tool, end) in [("make", "completed"), ("fail", "failed"), ("fail_politely", "completed")] {
-        let (mut wire, workshop, _jobs) = workshop().await;
+    for (tool, end) in [("make", "completed"), ("fail", "failed"), ("fail_with_text", "completed")]
+    {
+        let (mut wire, tools, _jobs) = connected().await;
         let task = id(&wire.task(tool, json!({})).await);
         let (subscription, _) = wire.listen(json!({"taskIds": [task]})).await;
-        workshop.gate.open();
+        tools.gate.open();
         let told = told(&mut wire, subscription).await;
         assert_eq!(told["status"], end);
         assert_eq!(told, got(&mut wire, &task).await);
@@ -94,7 +95,7 @@ async fn each_notification_is_what_tasks_get_would_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_task_is_told_of_as_it_is_being_cancelled_and_when_it_is() {
-    let (mut wire, workshop, _jobs) = workshop().await;
+    let (mut wire, tools, _jobs) = connected().await;
     let task = id(&wire.task("make", json!({})).await);
     let (subscription, _) = wire.listen(json!({"taskIds": [task]})).await;
     wire.result("tasks/cancel", json!({"taskId": task})).await;
@@ -104,13 +105,13 @@ async fn a_cancelled_task_is_told_of_as_it_is_being_cancelled_and_when_it_is() {
         (&json!("working"), &json!("being cancelled"))
     );
     assert_eq!(told(&mut wire, subscription).await["status"], "cancelled");
-    workshop.over.arrived(1).await;
+    tools.over.arrived(1).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_status_message_is_told_at_most_once_a_second_and_nothing_else_is() {
     let (jobs, gate) = (JobManager::in_memory(), Gate::new());
-    let mut wire = Wire::with_tasks(Workshop::new().with_jobs(jobs.clone())).await;
+    let mut wire = Wire::with_tasks(GatedTools::new().with_jobs(jobs.clone())).await;
     let walk = job_fn({
         let gate = gate.clone();
         move |job| {
@@ -139,9 +140,9 @@ async fn the_status_message_is_told_at_most_once_a_second_and_nothing_else_is() 
 
 #[tokio::test(start_paused = true)]
 async fn a_task_that_ended_before_anybody_listened_is_told_of_at_once() {
-    let (mut wire, workshop, jobs) = workshop().await;
+    let (mut wire, tools, jobs) = connected().await;
     let task = id(&wire.task("make", json!({})).await);
-    workshop.gate.open();
+    tools.gate.open();
     ended(&jobs, &task).await;
     let before = Instant::now();
     let (subscription, accepted) = wire.listen(json!({"taskIds": [task]})).await;
@@ -152,13 +153,13 @@ async fn a_task_that_ended_before_anybody_listened_is_told_of_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_subscription_is_told_nothing_more_and_others_are() {
-    let (mut wire, workshop, _jobs) = workshop().await;
+    let (mut wire, tools, _jobs) = connected().await;
     let task = id(&wire.task("make", json!({})).await);
     let (first, _) = wire.listen(json!({"taskIds": [task]})).await;
     let (second, _) = wire.listen(json!({"taskIds": [task]})).await;
     wire.note("notifications/cancelled", json!({"requestId": first})).await;
     wire.ask("tools/list", json!({})).await;
-    workshop.gate.open();
+    tools.gate.open();
     assert_eq!(told(&mut wire, second).await["status"], "completed");
     assert_eq!(told_meanwhile(&mut wire).await, Vec::<Value>::new());
 }
@@ -215,15 +216,15 @@ async fn one_subscription_tells_of_tasks_of_jobs_and_of_the_wrapped_servers_own(
 async fn a_task_that_another_process_runs_is_told_of() {
     let folder = tempfile::TempDir::new().unwrap();
     let open = async || {
-        JobManager::builder().folder(folder.path()).server("workshop").open().await.unwrap()
+        JobManager::builder().folder(folder.path()).server("gated_tools").open().await.unwrap()
     };
-    let workshop = Workshop::new();
-    let mut runs = Wire::with_tasks(workshop.clone().with_jobs(open().await)).await;
-    let task = id(&runs.task("make_later", json!({"what": "a chair"})).await);
-    workshop.gate.arrived(1).await;
-    let mut looks = Wire::with_tasks(Workshop::new().with_jobs(open().await)).await;
+    let tools = GatedTools::new();
+    let mut runs = Wire::with_tasks(tools.clone().with_jobs(open().await)).await;
+    let task = id(&runs.task("make_always_job", json!({"what": "a chair"})).await);
+    tools.gate.arrived(1).await;
+    let mut looks = Wire::with_tasks(GatedTools::new().with_jobs(open().await)).await;
     let (subscription, _) = looks.listen(json!({"taskIds": [task]})).await;
-    workshop.gate.open();
+    tools.gate.open();
     loop {
         let told = told(&mut looks, subscription).await;
         if told["status"] == "completed" {
@@ -237,7 +238,7 @@ async fn a_task_that_another_process_runs_is_told_of() {
 async fn over_a_transport_of_the_sdk_the_acknowledgement_leaves_tasks_out() {
     let (near, far) = tokio::io::duplex(1 << 16);
     let jobs = JobManager::in_memory();
-    let server = Workshop::new().with_jobs(jobs.clone());
+    let server = GatedTools::new().with_jobs(jobs.clone());
     tokio::spawn(async move { server.serve(far).await.unwrap().waiting().await });
     let mut wire = Wire::with_tasks_over(near).await;
     let task = id(&wire.task("make", json!({})).await);

@@ -1,4 +1,4 @@
-//! A store that works as the memory store does, or as another one, until it is told to fail or to be slow.
+//! A store that passes everything on to another store, and fails or is slow on request.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,45 +11,45 @@ use smart_async::store::{
 
 use crate::Gate;
 
-/// The handle to a store of moods; clones are the same store.
+/// The store. Clones are the same store.
 #[derive(Debug, Clone)]
-pub struct MoodyStore(Arc<Moods>);
+pub struct FaultyStore(Arc<Faults>);
 
 #[derive(Debug)]
-struct Moods {
+struct Faults {
     inner: Box<dyn JobStore>,
     broken: AtomicBool,
     states_broken: AtomicBool,
     failures: AtomicUsize,
-    /// Updates of this name are made, and said to have failed.
+    /// The next update of this name is made and then reported as failed.
     doubtful: Mutex<Option<&'static str>>,
-    /// The next insert is made, said to have failed, and shown only from the next update on.
+    /// The next insert is made, reported as failed, and shown only from the next update on.
     hides: AtomicBool,
     hidden: AtomicBool,
-    /// Inserts wait for this, once they are done.
+    /// Inserts are made at once and acknowledged when this gate opens.
     slow: Option<Gate>,
-    /// The next state that is put waits for this, before anything is done.
+    /// The next `put_state` waits for this gate before it does anything.
     held_state: Mutex<Option<Gate>>,
 }
 
-impl MoodyStore {
-    /// A store that works.
+impl FaultyStore {
+    /// A memory store without faults.
     pub fn working() -> Self {
         Self::with(MemoryStore::new(), None)
     }
 
-    /// A store whose inserts reach the disk at once, and are acknowledged when `gate` opens.
+    /// A memory store whose inserts are made at once, and acknowledged when `gate` opens.
     pub fn slow(gate: Gate) -> Self {
         Self::with(MemoryStore::new(), Some(gate))
     }
 
-    /// A store that works as `inner` does.
+    /// A store that passes everything on to `inner`.
     pub fn over(inner: impl JobStore) -> Self {
         Self::with(inner, None)
     }
 
     fn with(inner: impl JobStore, slow: Option<Gate>) -> Self {
-        Self(Arc::new(Moods {
+        Self(Arc::new(Faults {
             inner: Box::new(inner),
             broken: AtomicBool::new(false),
             states_broken: AtomicBool::new(false),
@@ -62,46 +62,46 @@ impl MoodyStore {
         }))
     }
 
-    /// Fails every write from now on, or none.
+    /// Sets whether every write fails from now on.
     pub fn set_broken(&self, broken: bool) {
         self.0.broken.store(broken, Ordering::SeqCst);
     }
 
-    /// Makes the next update of this name, and says that it has failed.
+    /// Makes the next update of this name, and reports it as failed.
     pub fn doubt_next(&self, event: &'static str) {
         *self.doubtful() = Some(event);
     }
 
-    /// Makes the next insert, says that it has failed, and shows it only once an update was asked for: as a store does that
-    /// could neither make it durable nor take it away.
+    /// Makes the next insert, reports it as failed, and shows the job only after the next update: as a store does that could
+    /// neither make the insert durable nor undo it.
     pub fn hide_next_insert(&self) {
         self.0.hides.store(true, Ordering::SeqCst);
     }
 
     fn doubtful(&self) -> MutexGuard<'_, Option<&'static str>> {
-        self.0.doubtful.lock().expect("nobody panics while holding it")
+        self.0.doubtful.lock().expect("no thread panics with the lock")
     }
 
-    /// Fails to put states from now on, or does not; other writes work all the same.
+    /// Sets whether `put_state` fails from now on; other writes are not affected.
     pub fn set_states_broken(&self, broken: bool) {
         self.0.states_broken.store(broken, Ordering::SeqCst);
     }
 
-    /// Lets the next state that is put arrive at `gate`, and put only when that opens.
+    /// Lets the next `put_state` arrive at `gate`, and go on when that opens.
     pub fn hold_next_state(&self, gate: Gate) {
         *self.held_state() = Some(gate);
     }
 
     fn held_state(&self) -> MutexGuard<'_, Option<Gate>> {
-        self.0.held_state.lock().expect("nobody panics while holding it")
+        self.0.held_state.lock().expect("no thread panics with the lock")
     }
 
-    /// How often a write has failed.
+    /// The number of writes that have failed.
     pub fn failures(&self) -> usize {
         self.0.failures.load(Ordering::SeqCst)
     }
 
-    /// How many jobs it holds.
+    /// The number of jobs in the store.
     pub async fn count(&self) -> usize {
         self.list(JobQuery::default()).await.map_or(0, |page| page.total)
     }
@@ -120,7 +120,7 @@ impl MoodyStore {
     }
 }
 
-impl JobStore for MoodyStore {
+impl JobStore for FaultyStore {
     fn insert(&self, job: JobRecord) -> StoreFuture<'_, Arc<JobRecord>> {
         Box::pin(async {
             self.check()?;

@@ -1,4 +1,4 @@
-//! A server whose work waits for signals, so that tests need no sleeps.
+//! A server whose tools wait at a gate, so that tests decide when a body ends. Each tool is named after the key that it shows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,77 +11,33 @@ use rmcp::{ErrorData, Json, RoleServer, ServerHandler, tool, tool_handler, tool_
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smart_async::smart_async;
-use tokio::sync::watch;
 
-/// Two signals: that somebody has come to the gate, and that it is open. Clones are the same gate.
+use crate::Gate;
+
+/// The server. Clones are the same server.
 #[derive(Debug, Clone)]
-pub struct Gate {
-    arrivals: Arc<watch::Sender<usize>>,
-    open: Arc<watch::Sender<bool>>,
-}
-
-impl Gate {
-    /// A closed gate.
-    #[expect(clippy::new_without_default, reason = "each gate is another")]
-    pub fn new() -> Self {
-        Self {
-            arrivals: Arc::new(watch::Sender::new(0)),
-            open: Arc::new(watch::Sender::new(false)),
-        }
-    }
-
-    /// Opens the gate for everybody.
-    pub fn open(&self) {
-        self.open.send_replace(true);
-    }
-
-    /// Says that somebody is there.
-    pub fn arrive(&self) {
-        self.arrivals.send_modify(|count| *count += 1);
-    }
-
-    /// How many have come.
-    pub fn count(&self) -> usize {
-        *self.arrivals.borrow()
-    }
-
-    /// Waits until somebody has arrived for the `count`th time.
-    pub async fn arrived(&self, count: usize) {
-        let mut arrivals = self.arrivals.subscribe();
-        arrivals.wait_for(|arrived| *arrived >= count).await.expect("the gate should stand");
-    }
-
-    /// Waits until the gate is open.
-    pub async fn opened(&self) {
-        self.open.subscribe().wait_for(|open| *open).await.expect("the gate should stand");
-    }
-}
-
-/// The server. Clones are the same workshop.
-#[derive(Debug, Clone)]
-pub struct Workshop {
-    /// Where work waits, after it has said that it has begun.
+pub struct GatedTools {
+    /// Where bodies arrive when they begin, and wait.
     pub gate: Gate,
-    /// How many pieces of work were begun.
+    /// The number of bodies that have begun.
     pub begun: Arc<AtomicUsize>,
-    /// How many pieces of work were dropped or ended.
+    /// Where bodies arrive when they return or are dropped.
     pub over: Gate,
 }
 
-/// What a piece of work made.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Piece {
     made: String,
 }
 
-/// What to make.
+/// The arguments of `make` and its variants.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 pub struct Order {
     #[serde(default)]
     what: String,
 }
 
-/// Says, however the work ends, that it is over.
+/// Arrives at the gate when it is dropped.
 struct Over(Gate);
 
 impl Drop for Over {
@@ -90,9 +46,9 @@ impl Drop for Over {
     }
 }
 
-impl Workshop {
-    /// A workshop whose gate is closed.
-    #[expect(clippy::new_without_default, reason = "each workshop is another")]
+impl GatedTools {
+    /// A server whose gate is closed.
+    #[expect(clippy::new_without_default, reason = "each server is another")]
     pub fn new() -> Self {
         Self { gate: Gate::new(), begun: Arc::default(), over: Gate::new() }
     }
@@ -103,7 +59,7 @@ impl Workshop {
         Over(self.over.clone())
     }
 
-    /// How many pieces of work were begun.
+    /// The number of bodies that have begun.
     pub fn begun(&self) -> usize {
         self.begun.load(Ordering::SeqCst)
     }
@@ -120,8 +76,8 @@ fn refuse<S: serde::Serializer>(_: &u32, _: S) -> Result<S::Ok, S::Error> {
 }
 
 #[tool_router]
-impl Workshop {
-    /// Make a piece, once the gate is open. Reports progress before and after.
+impl GatedTools {
+    /// Makes something once the gate is open. Reports progress before and after.
     #[smart_async(default = 5)]
     #[tool]
     async fn make(&self, Parameters(order): Parameters<Order>) -> Json<Piece> {
@@ -135,89 +91,89 @@ impl Workshop {
     /// As `make`, but plain text, and always a job.
     #[smart_async(always_job)]
     #[tool]
-    async fn make_later(&self, Parameters(order): Parameters<Order>) -> String {
+    async fn make_always_job(&self, Parameters(order): Parameters<Order>) -> String {
         let _over = self.begin();
         self.gate.opened().await;
         order.what
     }
 
-    /// As `make`, once for all who ask for the same.
+    /// As `make`, once for all callers with the same arguments.
     #[smart_async(default = 5, coalesce)]
     #[tool]
-    async fn make_shared(&self, Parameters(order): Parameters<Order>) -> Json<Piece> {
+    async fn make_coalesce(&self, Parameters(order): Parameters<Order>) -> Json<Piece> {
         let _over = self.begin();
         smart_async::progress().report(1, 2, "waiting at the gate");
         self.gate.opened().await;
         Json(Piece { made: order.what })
     }
 
-    /// As `make_later`, once for all who ask for the same.
+    /// As `make_always_job`, once for all callers with the same arguments.
     #[smart_async(always_job, coalesce)]
     #[tool]
-    async fn make_shared_later(&self, Parameters(order): Parameters<Order>) -> String {
+    async fn make_always_job_coalesce(&self, Parameters(order): Parameters<Order>) -> String {
         let _over = self.begin();
         self.gate.opened().await;
         order.what
     }
 
-    /// Fails as `fail` does, for all who ask.
+    /// Fails as `fail` does, for all callers.
     #[smart_async(default = 5, coalesce)]
     #[tool]
-    async fn fail_shared(&self) -> Result<CallToolResult, ErrorData> {
+    async fn fail_coalesce(&self) -> Result<CallToolResult, ErrorData> {
         let _over = self.begin();
         self.gate.opened().await;
         Err(ErrorData::invalid_params("the wood is rotten", None))
     }
 
-    /// Panics once the gate is open, for all who ask.
+    /// Panics once the gate is open, for all callers.
     #[smart_async(default = 5, coalesce)]
     #[tool]
-    async fn panic_shared(&self) -> String {
+    async fn panic_coalesce(&self) -> String {
         let _over = self.begin();
         self.gate.opened().await;
         panic!("the saw is broken");
     }
 
-    /// Stops when its caller is gone, unless others wait.
+    /// Stops when its last caller is gone.
     #[smart_async(default = 60, on_disconnect = "cancel", coalesce)]
     #[tool]
-    async fn accompany_all(&self) -> String {
+    async fn on_disconnect_cancel_coalesce(&self) -> String {
         let _over = self.begin();
         self.gate.opened().await;
         "not alone".to_owned()
     }
 
-    /// Runs for at most three seconds, for all who ask.
+    /// Runs for at most three seconds, for all callers.
     #[smart_async(deadline = 3, coalesce)]
     #[tool]
-    async fn hurry_shared(&self) -> String {
+    async fn deadline_3s_coalesce(&self) -> String {
         let _over = self.begin();
         self.gate.opened().await;
         "in time".to_owned()
     }
 
-    /// Is for clients that know tasks.
+    /// Answers clients that know tasks only.
     #[smart_async(default = 5, task_required)]
     #[tool]
-    pub async fn make_for_tasks(&self, Parameters(order): Parameters<Order>) -> String {
+    pub async fn make_task_required(&self, Parameters(order): Parameters<Order>) -> String {
         let _over = self.begin();
         self.gate.opened().await;
         order.what
     }
 
-    /// Listens to its token.
+    /// Returns when its job is cancelled.
     #[smart_async(default = 5)]
     #[tool]
-    async fn listen(&self) -> String {
+    async fn until_cancelled(&self) -> String {
         let _over = self.begin();
         smart_async::cancelled().await;
         "heard it".to_owned()
     }
 
-    /// Holds its thread until the gate is open, whatever anybody says.
+    /// Blocks its thread until the gate is open, and ignores cancellation.
     #[smart_async(blocking, default = 5)]
     #[tool]
-    fn hold(&self) -> String {
+    fn blocking(&self) -> String {
         let _over = self.begin();
         let opened = self.gate.opened();
         tokio::runtime::Handle::current().block_on(opened);
@@ -233,10 +189,10 @@ impl Workshop {
         Err(ErrorData::invalid_params("the wood is rotten", None))
     }
 
-    /// Fails with an error of its own, once the gate is open.
+    /// Fails with an error type of its own, once the gate is open.
     #[smart_async(default = 5)]
     #[tool]
-    async fn fail_politely(&self) -> Result<String, String> {
+    async fn fail_with_text(&self) -> Result<String, String> {
         let _over = self.begin();
         self.gate.opened().await;
         Err("the glue is dry".to_owned())
@@ -251,29 +207,29 @@ impl Workshop {
         panic!("the saw is broken");
     }
 
-    /// Times out by itself, which is no matter of budgets.
+    /// Fails by a time-out of its own after a second.
     #[smart_async(default = 5)]
     #[tool]
-    async fn lose_patience(&self) -> Result<String, String> {
+    async fn own_timeout(&self) -> Result<String, String> {
         let _over = self.begin();
         let waited =
             tokio::time::timeout(Duration::from_secs(1), std::future::pending::<()>()).await;
         waited.map(|()| String::new()).map_err(|elapsed| elapsed.to_string())
     }
 
-    /// Makes what cannot be written as JSON.
+    /// Returns a value that cannot be written as JSON.
     #[smart_async(default = 5)]
     #[tool]
-    async fn make_unwritable(&self) -> Json<Unwritable> {
+    async fn unserializable(&self) -> Json<Unwritable> {
         let _over = self.begin();
         self.gate.opened().await;
         Json(Unwritable { never: 1 })
     }
 
-    /// Holds the token of its request, and ends at once where that fires.
+    /// Watches the cancellation token of its request.
     #[smart_async(default = 5)]
     #[tool]
-    async fn hold_token(&self, context: RequestContext<RoleServer>) -> String {
+    async fn request_token(&self, context: RequestContext<RoleServer>) -> String {
         let _over = self.begin();
         tokio::select! {
             () = context.ct.cancelled() => "cancelled".to_owned(),
@@ -284,7 +240,7 @@ impl Workshop {
     /// Runs for at most ten seconds.
     #[smart_async(default = 5, deadline = 10)]
     #[tool]
-    async fn hurry(&self) -> String {
+    async fn deadline_10s(&self) -> String {
         let _over = self.begin();
         self.gate.opened().await;
         "in time".to_owned()
@@ -293,34 +249,34 @@ impl Workshop {
     /// Runs for at most three seconds, which is less than any budget.
     #[smart_async(deadline = 3)]
     #[tool]
-    async fn hurry_inline(&self) -> String {
+    async fn deadline_3s(&self) -> String {
         let _over = self.begin();
         self.gate.opened().await;
         "in time".to_owned()
     }
 
-    /// Goes on whatever its caller says.
+    /// Goes on when its caller cancels.
     #[smart_async(default = 60, on_cancel = "keep")]
     #[tool]
-    async fn insist(&self) -> String {
+    async fn on_cancel_keep(&self) -> String {
         let _over = self.begin();
         self.gate.opened().await;
         "as I said".to_owned()
     }
 
-    /// Stops whatever reason its caller gives.
+    /// Stops when its caller cancels, for any reason.
     #[smart_async(default = 60, on_cancel = "cancel")]
     #[tool]
-    async fn obey(&self) -> String {
+    async fn on_cancel_cancel(&self) -> String {
         let _over = self.begin();
         self.gate.opened().await;
         "yes".to_owned()
     }
 
-    /// Makes what is nested more deeply than readers of JSON bear.
+    /// Returns a value that is nested more deeply than JSON readers accept.
     #[smart_async(default = 5)]
     #[tool]
-    async fn nest(&self) -> CallToolResult {
+    async fn deeply_nested(&self) -> CallToolResult {
         let _over = self.begin();
         self.gate.opened().await;
         let deep = (0..200).fold(serde_json::Value::Null, |inner, _| serde_json::json!([inner]));
@@ -330,7 +286,7 @@ impl Workshop {
     /// Stops when its caller is gone.
     #[smart_async(default = 60, on_disconnect = "cancel")]
     #[tool]
-    async fn accompany(&self) -> String {
+    async fn on_disconnect_cancel(&self) -> String {
         let _over = self.begin();
         self.gate.opened().await;
         "not alone".to_owned()
@@ -345,7 +301,7 @@ impl Workshop {
 
     /// Is not annotated.
     #[tool]
-    async fn plain(&self) -> String {
+    async fn not_annotated(&self) -> String {
         "plain".to_owned()
     }
 }
@@ -357,5 +313,5 @@ struct Own {
     job_label: u32,
 }
 
-#[tool_handler(name = "workshop")]
-impl ServerHandler for Workshop {}
+#[tool_handler(name = "gated_tools")]
+impl ServerHandler for GatedTools {}
