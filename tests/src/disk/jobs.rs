@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use smart_async::job::{
-    Change, JobEvent, JobFailure, JobId, JobOutput, JobRecord, Progress, Timestamp,
-};
+use smart_async::job::{Change, JobEvent, JobFailure, JobId, JobOutput, JobRecord, Progress};
 use smart_async::store::JobStore;
+use smart_async::store::conformance::helpers::at;
 
 use crate::SeededRng;
 
@@ -26,10 +25,6 @@ pub fn new_job(rng: &mut SeededRng, owner: &dyn JobStore, second: i64) -> JobRec
     // Few sizes, so that a record often takes exactly the place of another that was lost.
     job.label = "x".repeat([1, 40, 400][rng.below(3) as usize]);
     job
-}
-
-pub fn at(second: i64) -> Timestamp {
-    Timestamp::from_timestamp(1_800_000_000 + second, 0).expect("a moment of our days")
 }
 
 /// Something that may happen to the job, and what it is then.

@@ -13,10 +13,11 @@ use std::task::Poll;
 use smart_async::job::{
     Change, FailureKind, JobEvent, JobFailure, JobId, JobOutput, JobRecord, JobStatus, Prune,
 };
+use smart_async::store::conformance::helpers::at;
 use smart_async::store::{JobStore, JsonFileStore, StoreError, StoreFuture};
 use tempfile::TempDir;
 
-use super::jobs::{at, new_job, next_change};
+use super::jobs::{new_job, next_change};
 use super::model::{Image, Model};
 use super::promises::{Event, Promises, everything, whole};
 use super::recorder::{Recorder, Tape};

@@ -14,19 +14,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use smart_async::job::{
     Change, JobEvent, JobFailure, JobId, JobOutput, JobQuery, JobRecord, JobStatus, OwnerId, Prune,
-    ResultKept, Timestamp,
+    ResultKept,
 };
 use smart_async::manager::{Error, Retention, WaitFor};
+use smart_async::store::conformance::helpers::{at, whole};
 use smart_async::store::{JobStore, JsonFileStore, StoreError};
 use smart_async::{CurrentJob, Job, JobManager, JobRequest, WithJobs, job_fn, smart_async};
 use smart_async_tests::{Client, Gate};
 use tempfile::TempDir;
 
 const LONG: Duration = Duration::from_secs(3600);
-
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_timestamp(1_800_000_000 + second, 0).unwrap()
-}
 
 async fn open(folder: &Path) -> JsonFileStore {
     JsonFileStore::open(folder).await.unwrap()
@@ -48,10 +45,6 @@ async fn completed(store: &JsonFileStore) -> JobRecord {
     let job = running(store).await;
     store.update(job.id, large("x")).await.unwrap();
     job.apply(large("x")).unwrap()
-}
-
-async fn whole(store: &dyn JobStore, id: JobId) -> JobRecord {
-    (*store.get_with_result(id).await.unwrap().unwrap()).clone()
 }
 
 fn file(folder: &Path, id: JobId) -> PathBuf {

@@ -10,35 +10,14 @@ use serde_json::{Value, json};
 use smart_async::JobManager;
 use smart_async::job::{
     Change, JobEvent, JobId, JobOutput, JobQuery, JobRecord, JobStatus, OwnerId, Progress, Prune,
-    Timestamp,
 };
+use smart_async::store::conformance::helpers::{self, at, change, completed, job};
 use smart_async::store::faults::{Operation, Verdict, Watcher};
 use smart_async::store::{JobStore, JsonFileStore, MemoryStore};
 use tempfile::TempDir;
 
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_timestamp(1_800_000_000 + second, 0).unwrap()
-}
-
-fn job(store: &dyn JobStore, second: i64) -> JobRecord {
-    let mut job = JobRecord::pending(JobId::new(), "simulate", "reactor", at(second));
-    job.owner = Some(store.owner());
-    job
-}
-
-async fn change(store: &dyn JobStore, id: JobId, event: JobEvent, second: i64) -> Arc<JobRecord> {
-    store.update(id, Change::new(event, at(second))).await.unwrap()
-}
-
-async fn completed(store: &dyn JobStore, second: i64) -> JobId {
-    let id = store.insert(job(store, second)).await.unwrap().id;
-    change(store, id, JobEvent::Start, second).await;
-    change(store, id, JobEvent::Complete(JobOutput::new(second)), second + 1).await;
-    id
-}
-
 async fn ids(store: &dyn JobStore, query: JobQuery) -> Vec<JobId> {
-    store.list(query).await.unwrap().jobs.iter().map(|job| job.id).collect()
+    helpers::ids(&store.list(query).await.unwrap())
 }
 
 mod memory_keeps_the_rules {

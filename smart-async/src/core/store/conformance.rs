@@ -35,7 +35,8 @@
 )]
 
 mod changes;
-mod helpers;
+#[doc(hidden)]
+pub mod helpers;
 mod lists;
 mod owners;
 mod records;

@@ -1,4 +1,4 @@
-//! What the rules have in common: jobs to try them on, and questions to ask a store.
+//! What the rules share with the tests of single stores: jobs to try them on, and questions to ask a store.
 
 use std::sync::Arc;
 
@@ -10,25 +10,25 @@ use crate::core::job::{
 };
 use crate::core::store::JobStore;
 
-pub(super) fn at(second: i64) -> Timestamp {
+pub fn at(second: i64) -> Timestamp {
     Timestamp::from_timestamp(1_800_000_000 + second, 0).unwrap()
 }
 
-pub(super) fn job(store: &dyn JobStore, second: i64) -> JobRecord {
+pub fn job(store: &dyn JobStore, second: i64) -> JobRecord {
     let mut job = JobRecord::pending(JobId::new(), "simulate", "reactor", at(second));
     job.owner = Some(store.owner());
     job
 }
 
-pub(super) fn progress(current: i32) -> Option<Progress> {
+pub fn progress(current: i32) -> Option<Progress> {
     Some(Progress::new(f64::from(current), Some(100.0), Some(format!("step {current}"))))
 }
 
-pub(super) async fn inserted(store: &dyn JobStore, second: i64) -> JobId {
+pub async fn inserted(store: &dyn JobStore, second: i64) -> JobId {
     store.insert(job(store, second)).await.unwrap().id
 }
 
-pub(super) async fn change(
+pub async fn change(
     store: &dyn JobStore,
     id: JobId,
     event: JobEvent,
@@ -37,31 +37,31 @@ pub(super) async fn change(
     store.update(id, Change::new(event, at(second))).await.unwrap()
 }
 
-/// A question of this key is asked.
-pub(super) fn ask(key: &str) -> JobEvent {
+/// The event of asking a question with this key.
+pub fn ask(key: &str) -> JobEvent {
     let request = json!({"method": "elicitation/create", "params": {"message": format!("{key}?")}});
     JobEvent::Ask(key.to_owned(), Box::new(Question::new(request, at(1), at(60))))
 }
 
-/// The question of this key is answered.
-pub(super) fn answer(key: &str) -> JobEvent {
+/// The event of answering the question with this key.
+pub fn answer(key: &str) -> JobEvent {
     JobEvent::Answer(key.to_owned(), json!({"action": "accept", "content": {key: 1}}))
 }
 
-pub(super) async fn running(store: &dyn JobStore, second: i64) -> JobId {
+pub async fn running(store: &dyn JobStore, second: i64) -> JobId {
     let id = inserted(store, second).await;
     change(store, id, JobEvent::Start, second).await;
     id
 }
 
-pub(super) async fn completed(store: &dyn JobStore, second: i64) -> JobId {
+pub async fn completed(store: &dyn JobStore, second: i64) -> JobId {
     let id = running(store, second).await;
     change(store, id, JobEvent::Complete(JobOutput::new(second)), second + 1).await;
     id
 }
 
-/// An end with more than a store may want to have in a record, and with everything that an end may have.
-pub(super) fn large(text: &str, second: i64) -> [Change; 2] {
+/// A completion and a failure that use every field an end has, each larger than a store may keep in a record.
+pub fn large(text: &str, second: i64) -> [Change; 2] {
     let value = json!({"text": text.repeat(100_000), "none": null});
     let mut output = JobOutput::new(value.clone()).with_metadata("of", value.clone());
     output.tool_result = Some(json!({"content": [value.clone()]}));
@@ -70,29 +70,29 @@ pub(super) fn large(text: &str, second: i64) -> [Change; 2] {
     [JobEvent::Complete(output), JobEvent::Fail(failure)].map(|end| Change::new(end, at(second)))
 }
 
-pub(super) async fn whole(store: &dyn JobStore, id: JobId) -> JobRecord {
+pub async fn whole(store: &dyn JobStore, id: JobId) -> JobRecord {
     (*store.get_with_result(id).await.unwrap().unwrap()).clone()
 }
 
-pub(super) async fn found(store: &dyn JobStore, id: JobId) -> JobRecord {
+pub async fn found(store: &dyn JobStore, id: JobId) -> JobRecord {
     (*store.get(id).await.unwrap().unwrap()).clone()
 }
 
-pub(super) async fn all(store: &dyn JobStore) -> JobPage {
+pub async fn all(store: &dyn JobStore) -> JobPage {
     store.list(JobQuery::default()).await.unwrap()
 }
 
-pub(super) fn ids(page: &JobPage) -> Vec<JobId> {
+pub fn ids(page: &JobPage) -> Vec<JobId> {
     page.jobs.iter().map(|job| job.id).collect()
 }
 
-pub(super) fn query(condition: impl FnOnce(&mut JobQuery)) -> JobQuery {
+pub fn query(condition: impl FnOnce(&mut JobQuery)) -> JobQuery {
     let mut query = JobQuery::default();
     condition(&mut query);
     query
 }
 
-pub(super) fn prune(condition: impl FnOnce(&mut Prune)) -> Prune {
+pub fn prune(condition: impl FnOnce(&mut Prune)) -> Prune {
     let mut prune = Prune::default();
     condition(&mut prune);
     prune
