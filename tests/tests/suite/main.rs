@@ -6,6 +6,7 @@
 
 mod calls;
 mod coalesce;
+mod docs;
 mod failing_disk;
 mod formats;
 mod hosts;
