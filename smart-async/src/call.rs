@@ -118,7 +118,7 @@ async fn race<R: Send + 'static>(
         return Reply::Failed(task_required(site.tool));
     }
     // A tool that calls another one of its kind makes a new call with that.
-    if let Some(job) = request.reruns.as_ref().filter(|job| job.tool == site.tool)
+    if let Some(job) = request.reruns.as_ref().filter(|job| job.spec.tool == site.tool)
         && request.became.set(job.id).is_ok()
     {
         // What is rare is boxed, here and below: else each call would carry its size along.

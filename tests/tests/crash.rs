@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
-use smart_async::job::{JobId, JobQuery, JobRecord, ResultKept};
+use smart_async::job::{JobId, JobQuery, JobRecord, ResultLocation};
 use smart_async::store::{JobStore, JsonFileStore};
 use smart_async_tests::SeededRng;
 use smart_async_tests::crash::Line;
@@ -109,7 +109,10 @@ impl Story {
         let rest = |record: &Value| {
             let mut rest = record.clone();
             let fields = rest.as_object_mut().unwrap();
-            fields.retain(|name, _| name != "cancel_requested" && name != "updated_at");
+            fields.retain(|name, _| {
+                !["cancel_requested", "updated_at", "updated_by", "version"]
+                    .contains(&name.as_str())
+            });
             rest
         };
         rest(found) == rest(record)
@@ -426,7 +429,7 @@ impl Harness {
         for job in store.list(JobQuery::default()).await.unwrap().jobs {
             // None where a worker that lives has removed it since.
             jobs.extend(store.get_with_result(job.id).await.unwrap());
-            if matches!(job.result_kept, ResultKept::InFile { .. }) {
+            if matches!(job.result_location, ResultLocation::InFile { .. }) {
                 in_files.insert(job.id);
             }
         }
@@ -434,7 +437,7 @@ impl Harness {
             check_the_results(folder, &in_files);
         }
         let mut abandoned = HashSet::new();
-        let servers: HashSet<_> = jobs.iter().map(|job| job.server.clone()).collect();
+        let servers: HashSet<_> = jobs.iter().map(|job| job.spec.server.clone()).collect();
         for server in servers {
             let left = store.abandoned(server).await.unwrap();
             abandoned.extend(left.iter().map(|job| job.id));

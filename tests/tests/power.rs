@@ -181,10 +181,10 @@ async fn check(image: &Image, home: &Path, promises: &Promises, seed: u64) {
     // What the view says of results in files was found above.
     let with_result = |job: &JobRecord| found.iter().find(|found| found.id == job.id).cloned();
     let jobs = jobs.map(|job| Arc::new(JobRecord::from_json(job.clone()).unwrap()));
-    let jobs: Vec<_> = jobs
-        .map(
-            |job| if job.result_kept.is_in_file() { with_result(&job).unwrap_or(job) } else { job },
-        )
+    let jobs: Vec<_> =
+        jobs.map(|job| {
+            if job.result_location.is_in_file() { with_result(&job).unwrap_or(job) } else { job }
+        })
         .collect();
     promises.check(&jobs);
 }
@@ -197,10 +197,10 @@ fn fill_what_was_lost(job: &mut JobRecord, image: &Image, home: &Path) {
     let view: serde_json::Value = serde_json::from_slice(view).expect("jobs.json is whole");
     let Some(position) = view["position"].as_u64() else { return };
     let Some(end) = journal.iter().rposition(|byte| *byte == b'\n') else { return };
-    job.label.clear();
+    job.spec_mut().label.clear();
     let batch = "\n{\"put\":}\n".len() + serde_json::to_vec(job).expect("JSON").len();
     if let Some(length) = (position as usize).checked_sub(end + 1 + batch) {
-        job.label = "z".repeat(length);
+        job.spec_mut().label = "z".repeat(length);
     }
 }
 

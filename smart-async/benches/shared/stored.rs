@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use smart_async::job::{
-    Change, JobEvent, JobFailure, JobId, JobOutput, JobRecord, Progress, Timestamp,
+    Change, JobEvent, JobFailure, JobId, JobOutput, JobRecord, JobSpec, Progress, Timestamp,
 };
 use smart_async::store::{JobStore, JsonFileStore};
 
@@ -21,7 +21,7 @@ pub(crate) fn now() -> Timestamp {
 /// A job that waits, of one of three tools.
 pub(crate) fn pending(number: usize, store: &dyn JobStore) -> JobRecord {
     let tool = ["simulate", "render", "index"][number % 3];
-    let mut job = JobRecord::pending(JobId::new(), tool, SERVER, now());
+    let mut job = JobRecord::new(JobId::new(), JobSpec::new(tool, SERVER, now()));
     job.owner = Some(store.owner());
     job
 }

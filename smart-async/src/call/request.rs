@@ -17,7 +17,7 @@ use crate::core::call_key::CallKey;
 use crate::core::call_site::CallSite;
 use crate::core::context::JobContext;
 use crate::core::context::questions::Way;
-use crate::core::job::{JobId, JobRecord, JobScope, Progress, Rerun};
+use crate::core::job::{JobId, JobRecord, JobScope, Progress};
 use crate::core::manager::{
     Adoption, Carrier, InlineCompletion, JobManager, Lead, LiveJob, OpenCallGuard, Origin,
 };
@@ -182,9 +182,8 @@ impl CallRequest {
 
     /// What the record of the job begins with that this call becomes.
     pub(crate) fn adoption(&self, site: &'static CallSite) -> Adoption {
-        let rerun = self.arguments.as_ref().filter(|_| site.max_reruns > 0);
-        let rerun = rerun.map(|arguments| Rerun::new(arguments.clone(), site.max_reruns));
-        let adoption = Adoption::of_call(self.origin(site), self.label.clone(), rerun);
+        let arguments = self.arguments.clone().filter(|_| site.max_reruns > 0);
+        let adoption = Adoption::of_call(self.origin(site), self.label.clone(), arguments);
         adoption
             .of_client(self.scope.clone())
             .led_by(self.leads.get().filter(|lead| lead.live().is_of(site)).cloned())

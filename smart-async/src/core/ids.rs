@@ -1,4 +1,4 @@
-//! The names of jobs and of the processes that run them.
+//! The names of jobs, of the processes that run them, and of each single claim.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 /// The name of a job: a random UUID (version 4) from the system's secure generator.
 ///
-/// Whoever knows an id may follow and cancel the job, so ids are never made guessable or shortened.
+/// A caller that knows an id may follow and cancel the job, so ids are never made guessable or shortened.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JobId(Uuid);
@@ -94,6 +94,29 @@ impl fmt::Display for OwnerId {
 impl fmt::Debug for OwnerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "OwnerId({})", self.0)
+    }
+}
+
+/// The name of one claim of one job. An owner that claims the same job twice gets two of them, so that a late change of
+/// the first run is told from one of the second.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClaimToken(Uuid);
+
+impl ClaimToken {
+    /// Makes a new token.
+    #[expect(
+        clippy::new_without_default,
+        reason = "a default token would be a different one each time"
+    )]
+    pub fn new() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl fmt::Debug for ClaimToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClaimToken({})", self.0)
     }
 }
 

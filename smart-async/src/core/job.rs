@@ -3,6 +3,8 @@
 //!
 //! Nothing here waits, reads a clock or touches a disk: the manager says what happened and when.
 
+mod actor;
+mod dispatch;
 mod document;
 mod failure;
 mod outcome;
@@ -11,31 +13,33 @@ mod progress;
 mod query;
 mod question;
 mod record;
-mod rerun;
 mod scope;
+mod spec;
 mod state;
 mod state_name;
 mod state_target;
 mod summary;
 mod transition;
 
-pub use super::ids::{JobId, MalformedJobId, OwnerId};
+pub use super::ids::{ClaimToken, JobId, MalformedJobId, OwnerId};
+pub use actor::Actor;
+pub use dispatch::Dispatch;
 pub use failure::{FailureKind, JobFailure};
 pub use outcome::{JobOutput, Outcome};
-pub use payload::ResultKept;
+pub use payload::ResultLocation;
 pub use progress::{Progress, ProgressTotal, ProgressValue};
 pub use query::{JobPage, JobQuery, Prune, ShortPage};
 pub use question::{Question, QuestionStatus};
 pub use record::{JobRecord, MalformedRecord};
-pub use rerun::Rerun;
 pub use scope::JobScope;
-pub use state::{JobState, JobStatus, Timestamp};
+pub use spec::{JobKind, JobSpec, Priority, RetryPolicy};
+pub use state::{JobState, JobStatus, PendingReason, Timestamp};
 pub use state_name::{InvalidStateName, StateName};
 pub use state_target::StateTarget;
 pub use summary::{JobSummary, Listed};
-pub use transition::{Change, IllegalTransition, JobEvent};
+pub use transition::{Change, IllegalTransition, JobEvent, Refusal};
 
-pub(crate) use outcome::kept;
+pub(crate) use outcome::check_depth;
 pub(crate) use payload::Payload;
 pub(crate) use progress::ProgressCell;
 pub(crate) use query::{Ended, Size};

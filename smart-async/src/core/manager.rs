@@ -310,12 +310,12 @@ impl JobManager {
 
     /// Tells everybody that a job's record has changed.
     fn announce(&self, job: &JobRecord) {
-        tracing::debug!(job_id = %job.id, tool = %job.tool, status = %job.status(), "job changed");
+        tracing::debug!(job_id = %job.id, tool = %job.spec.tool, status = %job.status(), "job changed");
         let _ = self.inner.changes.send(JobChange { id: job.id, status: job.status() });
         if job.status() == JobStatus::Completed
             && let Some(ran) = job.elapsed(clock::now())
         {
-            self.inner.history.remember(&job.tool, ran);
+            self.inner.history.remember(&job.spec.tool, ran);
         }
     }
 

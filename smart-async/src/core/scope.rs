@@ -77,7 +77,7 @@ impl Scope {
 
     /// Who made the call that became this job, as far as its record tells.
     pub(crate) fn of_job(job: &JobRecord) -> Self {
-        match &job.scope {
+        match &job.spec.scope {
             None => Self::Everything,
             Some(scope) if scope.is_of_session() => Self::Session(scope.clone()),
             Some(scope) => Self::Identity(scope.clone()),
@@ -89,9 +89,9 @@ impl Scope {
     pub(crate) fn sees(&self, job: &JobRecord) -> bool {
         match self {
             Self::Everything => true,
-            Self::Identity(own) => job.scope.as_ref() == Some(own),
+            Self::Identity(own) => job.spec.scope.as_ref() == Some(own),
             Self::Session(_) | Self::Stateless(_) => {
-                job.scope.as_ref().is_none_or(JobScope::is_of_session)
+                job.spec.scope.as_ref().is_none_or(JobScope::is_of_session)
             }
         }
     }
@@ -150,11 +150,16 @@ impl fmt::Debug for Scope {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::job::JobSpec;
     use crate::core::job::{JobId, Timestamp};
 
     fn job(scope: Option<JobScope>) -> JobRecord {
-        let job = JobRecord::pending(JobId::new(), "simulate", "reactor", Timestamp::UNIX_EPOCH);
-        JobRecord { scope, ..job }
+        let mut job = JobRecord::new(
+            JobId::new(),
+            JobSpec::new("simulate", "reactor", Timestamp::UNIX_EPOCH),
+        );
+        job.spec_mut().scope = scope;
+        job
     }
 
     fn identity(name: &str) -> Scope {

@@ -25,8 +25,8 @@ pub use journal::JsonFileStore;
 pub use memory::MemoryStore;
 
 use crate::core::job::{
-    Change, IllegalTransition, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune, ShortPage,
-    StateName, Timestamp,
+    Change, IllegalTransition, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune, Refusal,
+    ShortPage, StateName, Timestamp,
 };
 
 /// What a store's methods return: a boxed future, so that `dyn JobStore` can be had.
@@ -68,7 +68,7 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// The job as [`get`](Self::get) finds it, and with what it ended with, however large that is.
     ///
     /// A store may keep large results apart. Then what its other methods return says so in
-    /// [`JobRecord::result_kept`], and lacks the result; what this returns holds it, and says that. One that says
+    /// [`JobRecord::result_location`], and lacks the result; what this returns holds it, and says that. One that says
     /// otherwise still, has lost its result.
     fn get_with_result(&self, id: JobId) -> StoreFuture<'_, Option<Arc<JobRecord>>> {
         self.get(id)
@@ -152,6 +152,9 @@ pub enum StoreError {
         /// What was refused.
         source: IllegalTransition,
     },
+    /// Another process owns the job by now, or it is under another claim: the change was meant for an earlier run.
+    #[error("job {0} belongs to another owner by now")]
+    NotOwner(JobId),
     /// The operating system refused a step; it may succeed another time.
     #[error("failed to {action} {}: {source}", path.display())]
     Io {
@@ -196,6 +199,14 @@ impl StoreError {
         source: std::io::Error,
     ) -> Self {
         Self::Io { action, path: path.into(), source: Arc::new(source) }
+    }
+
+    /// The error for a change that the record of this job refused.
+    pub(crate) const fn refused(id: JobId, refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Illegal(source) => Self::Illegal { id, source },
+            Refusal::NotOwner => Self::NotOwner(id),
+        }
     }
 
     /// Whether the same request may succeed another time, so that trying again makes sense.

@@ -25,7 +25,7 @@ use crate::call::host_timeouts::Patience;
 use crate::call::reply::JobTicket;
 use crate::call::{CallRequest, Caller};
 use crate::core::call_key::CallKey;
-use crate::core::job::{JobId, JobRecord, kept};
+use crate::core::job::{JobId, JobRecord, check_depth};
 use crate::core::manager::{Error, InlineCompletion, Left, LiveJob, WaitFor};
 use crate::core::{clock, observe};
 
@@ -170,7 +170,7 @@ impl<S: ServerHandler> JobServer<S> {
         if let Ok(CallToolResponse::Complete(result)) = answer
             && result.is_error != Some(true)
         {
-            match kept(outcome::of_result(result)) {
+            match check_depth(outcome::of_result(result)) {
                 Ok(output) => self.manager.hydrate_inline(completion, &output).await,
                 Err(failure) => {
                     tracing::error!(%failure, "the answer of a call goes into no state");
@@ -216,7 +216,7 @@ impl<S: ServerHandler> JobServer<S> {
         if let Some(better) = self.beyond_ticket(job, follower) {
             return better;
         }
-        let (tool, follow_up) = (&*job.tool, self.names.follow_up());
+        let (tool, follow_up) = (&*job.spec.tool, self.names.follow_up());
         let elapsed = job.elapsed(clock::now()).unwrap_or_default();
         let poll_after = self.manager.poll_after(tool, elapsed);
         let ticket = match job.open_questions().next() {

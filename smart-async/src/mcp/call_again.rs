@@ -56,19 +56,19 @@ impl<S: ServerHandler> CallsAgain for CallAgain<S> {
 
     fn call(&self, manager: JobManager, job: Arc<JobRecord>) -> Answer<'_, Result<(), String>> {
         Box::pin(async move {
-            let Some(rerun) = &job.rerun else {
+            let Some(arguments) = job.spec.arguments.clone() else {
                 return Err("its arguments are gone".to_owned());
             };
             let mut context = self.context(format!("rerun {}", job.id)).await;
             let body_token = CancellationToken::new();
             context.ct = body_token.clone();
-            let arguments = rerun.arguments.clone();
             // Where calls share a run, the same call shares this one.
             let (server, scope) = (std::any::type_name::<S>(), Scope::of_job(&job));
-            let key = CallKey::new(server, &scope, &job.tool, Some(&arguments));
-            let request = CallToolRequestParams::new(job.tool.clone()).with_arguments(arguments);
+            let key = CallKey::new(server, &scope, &job.spec.tool, Some(&arguments));
+            let request =
+                CallToolRequestParams::new(job.spec.tool.clone()).with_arguments(arguments);
             let call = Arc::new(CallRequest {
-                scope: job.scope.clone(),
+                scope: job.spec.scope.clone(),
                 key: Some(key),
                 body_token: Some(body_token),
                 reruns: Some(Arc::clone(&job)),

@@ -49,7 +49,7 @@ pub(super) fn of_result(result: &CallToolResult) -> Outcome {
 
 fn of_error(error: &ErrorData) -> JobFailure {
     let mut failure = JobFailure::error(&*error.message);
-    failure.code = Some(error.code.0.into());
+    failure.rpc_code = Some(error.code.0.into());
     failure.details.clone_from(&error.data);
     failure
 }
@@ -91,7 +91,7 @@ pub(super) fn of_record(job: &JobRecord) -> Result<CallToolResult, ErrorData> {
 }
 
 fn to_error_response(failure: &JobFailure) -> Result<CallToolResult, ErrorData> {
-    match failure.code.and_then(|code| i32::try_from(code).ok()) {
+    match failure.rpc_code.and_then(|code| i32::try_from(code).ok()) {
         Some(code) => {
             Err(ErrorData::new(ErrorCode(code), failure.message.clone(), failure.details.clone()))
         }
@@ -108,7 +108,9 @@ pub(super) fn stored_result(job: &JobRecord) -> Option<CallToolResult> {
         JobState::Cancelled { .. } => Some(CallToolResult::error(vec![ContentBlock::text(
             format!("Job {} was cancelled", job.id),
         )])),
-        JobState::Pending | JobState::Running { .. } | JobState::InputRequired { .. } => None,
+        JobState::Pending { .. } | JobState::Running { .. } | JobState::InputRequired { .. } => {
+            None
+        }
     }
 }
 
@@ -124,7 +126,7 @@ fn to_error_result(failure: &JobFailure) -> CallToolResult {
         .cloned()
         .and_then(|stored| serde_json::from_value(stored).ok());
     stored.unwrap_or_else(|| {
-        let message = match (&failure.kind, failure.code) {
+        let message = match (&failure.kind, failure.rpc_code) {
             (FailureKind::Error, None) => failure.message.clone(),
             (FailureKind::Error, Some(code)) => format!("{} (error {code})", failure.message),
             (kind, _) => format!("{} ({kind})", failure.message),

@@ -110,14 +110,14 @@ fn unknown(id: &str) -> ErrorData {
 
 /// The job as a task.
 fn task(manager: &JobManager, job: &JobRecord) -> Task {
-    let created_at = clock::rfc3339(job.created_at);
+    let created_at = clock::rfc3339(job.spec.created_at);
     let updated_at = clock::rfc3339(job.updated_at);
     let mut task = Task::new(job.id.to_string(), status(job), created_at, updated_at);
     task.status_message = message(job);
     task.ttl_ms = time_to_live(manager, job);
     if !job.status().is_terminal() {
         let elapsed = job.elapsed(clock::now()).unwrap_or_default();
-        task.poll_interval_ms = Some(manager.poll_after(&job.tool, elapsed) * 1000);
+        task.poll_interval_ms = Some(manager.poll_after(&job.spec.tool, elapsed) * 1000);
     }
     task
 }
@@ -153,7 +153,7 @@ fn status(job: &JobRecord) -> TaskStatus {
         JobState::InputRequired { .. } if !open_requests(job).is_empty() => {
             TaskStatus::InputRequired
         }
-        JobState::Pending | JobState::Running { .. } | JobState::InputRequired { .. } => {
+        JobState::Pending { .. } | JobState::Running { .. } | JobState::InputRequired { .. } => {
             TaskStatus::Working
         }
     }
@@ -162,7 +162,7 @@ fn status(job: &JobRecord) -> TaskStatus {
 /// Whether the call, answered inline, would have been an error of JSON-RPC: the tool answered with one, or its server was
 /// not there to answer.
 fn is_of_the_protocol(failure: &JobFailure) -> bool {
-    failure.code.is_some() || failure.kind == FailureKind::Interrupted
+    failure.rpc_code.is_some() || failure.kind == FailureKind::Interrupted
 }
 
 /// The very result that the call would have been answered with inline.
@@ -173,7 +173,7 @@ fn result(job: &JobRecord) -> JsonObject {
 
 fn error(job: &JobRecord) -> JsonObject {
     let JobState::Failed { failure, .. } = &job.state else { return JsonObject::new() };
-    let code = failure.code.unwrap_or(rmcp::model::ErrorCode::INTERNAL_ERROR.0.into());
+    let code = failure.rpc_code.unwrap_or(rmcp::model::ErrorCode::INTERNAL_ERROR.0.into());
     let mut error = object(&json!({"code": code, "message": failure.message}));
     if let Some(details) = &failure.details {
         error.insert("data".to_owned(), details.clone());
@@ -197,7 +197,7 @@ fn message(job: &JobRecord) -> Option<String> {
         }
         JobState::Failed { failure, .. } => Some(shortened(&failure.message)),
         JobState::Cancelled { .. } => Some("cancelled".to_owned()),
-        _ if job.waits_for_rerun() => Some("waiting to run again".to_owned()),
+        _ if job.waits_for_server() => Some("waiting to run again".to_owned()),
         _ if job.cancel_requested => Some("being cancelled".to_owned()),
         _ if job.status() == JobStatus::Pending => Some("not begun".to_owned()),
         JobState::InputRequired { .. } => {
@@ -229,7 +229,7 @@ fn shortened(message: &str) -> String {
 /// For how long the task is kept, from its creation: without a limit while it lives, then for as long as ended jobs are.
 fn time_to_live(manager: &JobManager, job: &JobRecord) -> Option<u64> {
     let ended_at = job.state.completed_at()?;
-    let took = (ended_at - job.created_at).to_std().unwrap_or(Duration::ZERO);
+    let took = (ended_at - job.spec.created_at).to_std().unwrap_or(Duration::ZERO);
     let kept = took.checked_add(manager.retention().max_age)?;
     u64::try_from(kept.as_millis()).ok().filter(|kept| *kept <= LARGEST)
 }

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use smart_async::job::{
-    Change, FailureKind, JobEvent, JobFailure, JobId, JobOutput, JobQuery, JobRecord, JobStatus,
-    Progress, Prune, Question, ResultKept, Timestamp,
+    Change, FailureKind, JobEvent, JobFailure, JobId, JobOutput, JobQuery, JobRecord, JobSpec,
+    JobStatus, Progress, Prune, Question, ResultLocation, Timestamp,
 };
 use smart_async::store::{JobStore, JsonFileStore, StoreError};
 use smart_async_tests::SeededRng;
@@ -104,7 +104,8 @@ impl Lane {
         if self.live.len() as u64 >= LIVE {
             return;
         }
-        let mut job = JobRecord::pending(JobId::new(), "simulate", self.server.clone(), now());
+        let mut job =
+            JobRecord::new(JobId::new(), JobSpec::new("simulate", self.server.clone(), now()));
         job.owner = Some(self.store.owner());
         job.progress = Some(Progress::new(0.0, None, None));
         say(&Line::Try(job.to_json()));
@@ -170,11 +171,14 @@ impl Lane {
     ) -> Result<JobRecord, StoreError> {
         say(&Line::Try(expected.to_json()));
         let mut updated = self.store.update(expected.id, change).await?;
-        if updated.result_kept != ResultKept::InRecord {
+        if updated.result_location != ResultLocation::InRecord {
             let found = self.store.get_with_result(expected.id).await?;
             updated = found.expect("nobody else removes it");
         }
         expected.cancel_requested |= updated.cancel_requested;
+        // Another worker's request to cancel is a version of its own.
+        assert!(updated.version >= expected.version, "versions count up");
+        expected.version = updated.version;
         assert!(*updated == expected, "the answer is the record after the change");
         say(&Line::Done(expected.id, number(&expected)));
         Ok(expected)
@@ -238,7 +242,7 @@ impl Lane {
             JobStatus::ALL.into_iter().filter(|status| !status.is_terminal()).collect();
         let page = self.store.list(query).await.expect("jobs can be listed");
         let servers: std::collections::BTreeSet<_> =
-            page.jobs.iter().map(|job| job.server.clone()).collect();
+            page.jobs.iter().map(|job| job.spec.server.clone()).collect();
         for server in servers {
             for job in self.store.abandoned(server).await.expect("the store can tell") {
                 self.interrupt(job.id).await;

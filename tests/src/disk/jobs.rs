@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use smart_async::job::{Change, JobEvent, JobFailure, JobId, JobOutput, JobRecord, Progress};
+use smart_async::job::{
+    Change, JobEvent, JobFailure, JobId, JobOutput, JobRecord, JobSpec, Progress,
+};
 use smart_async::store::JobStore;
 use smart_async::store::conformance::helpers::at;
 
@@ -20,10 +22,10 @@ pub fn new_job(rng: &mut SeededRng, owner: &dyn JobStore, second: i64) -> JobRec
         low & 0xffff_ffff_ffff
     );
     let id: JobId = id.parse().expect("an id");
-    let mut job = JobRecord::pending(id, "simulate", "reactor", at(second));
+    let mut job = JobRecord::new(id, JobSpec::new("simulate", "reactor", at(second)));
     job.owner = Some(owner.owner());
     // Few sizes, so that a record often takes exactly the place of another that was lost.
-    job.label = "x".repeat([1, 40, 400][rng.below(3) as usize]);
+    job.spec_mut().label = "x".repeat([1, 40, 400][rng.below(3) as usize]);
     job
 }
 

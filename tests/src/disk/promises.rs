@@ -164,7 +164,7 @@ pub async fn everything(store: &JsonFileStore) -> Vec<Arc<JobRecord>> {
 
 /// The job with its result, wherever that lies.
 pub async fn whole(store: &JsonFileStore, job: Arc<JobRecord>) -> Arc<JobRecord> {
-    if !job.result_kept.is_in_file() {
+    if !job.result_location.is_in_file() {
         return job;
     }
     // Another process may have removed it meanwhile.

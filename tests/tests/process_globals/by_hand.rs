@@ -67,7 +67,7 @@ async fn the_global_manager_serves_tools_and_functions_alike() {
     loop {
         let page = jobs.list(smart_async::job::JobQuery::default()).await.unwrap();
         // With the clock stopped, jobs may be of the same millisecond, and listed in any order.
-        match page.jobs.iter().find(|job| job.id != ticket.job_id && &*job.tool == "count") {
+        match page.jobs.iter().find(|job| job.id != ticket.job_id && &*job.spec.tool == "count") {
             Some(job) => {
                 let waited = jobs.wait(&[job.id], WaitFor::any(), Duration::MAX).await.unwrap();
                 assert_eq!(jobs.result(waited.jobs[0].id).await.unwrap().result, json!(2));

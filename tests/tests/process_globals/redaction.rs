@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use smart_async::__private::{CallSite, call_tool, marker};
-use smart_async::job::{JobQuery, JobState, Prune, ResultKept};
+use smart_async::job::{JobQuery, JobState, Prune, ResultLocation};
 use smart_async::manager::{Error, WaitFor};
 use smart_async::{JobManager, Reply, WithJobs};
 use smart_async_tests::{Client, Gate};
@@ -164,7 +164,7 @@ async fn a_redacted_tool_is_heard_by_its_caller_and_by_no_disk_and_no_log() {
         let result = serde_json::to_string(&result).unwrap();
         assert!(result.contains(SECRET), "{end}: {result}");
         let whole = jobs.status(id.parse().unwrap()).await.unwrap();
-        assert_eq!(whole.result_kept, ResultKept::InRecord, "{end}");
+        assert_eq!(whole.result_location, ResultLocation::InRecord, "{end}");
     }
     // Progress has its turn every quarter of a second.
     let gate = Gate::new();
@@ -211,7 +211,7 @@ async fn a_withheld_result_is_in_memory_and_its_error_on_disk() {
         let result = client.call("job_result", json!({"job_id": id})).await;
         assert!(serde_json::to_string(&result).unwrap().contains(SECRET), "{end}");
         let stored = jobs.store().get_with_result(id.parse().unwrap()).await.unwrap().unwrap();
-        assert_eq!(stored.result_kept, ResultKept::InMemory);
+        assert_eq!(stored.result_location, ResultLocation::InMemory);
         let stored = stored.to_json();
         for gone in ["result", "tool_result", "metadata"] {
             assert_eq!(stored.get(gone), None, "{end}: {gone}");
@@ -276,7 +276,7 @@ async fn the_callers_label_is_kept() {
     gate.open();
     jobs.wait(&[id.parse().unwrap()], WaitFor::any(), Duration::MAX).await.unwrap();
     let stored = jobs.store().get(id.parse().unwrap()).await.unwrap().unwrap();
-    assert_eq!(stored.label, "on monday");
+    assert_eq!(stored.spec.label, "on monday");
     match &stored.state {
         JobState::Completed { output, .. } => assert_eq!(output.result, Value::Null),
         other => panic!("{other:?}"),

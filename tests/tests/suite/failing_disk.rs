@@ -136,8 +136,11 @@ impl Patient {
             };
             match answer {
                 Ok(record) => {
-                    assert!(record == next, "the answer is the record after the change");
-                    return self.acknowledged(next);
+                    // An attempt whose disk failed twice may stand, and was a version of its own.
+                    let mut next = (*next).clone();
+                    next.version = record.version;
+                    assert!(*record == next, "the answer is the record after the change");
+                    return self.acknowledged(record);
                 }
                 Err(error) if error.is_transient() => {
                     self.failed += 1;

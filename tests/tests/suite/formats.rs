@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::json;
 use smart_async::ClientIdentity;
-use smart_async::job::{FailureKind, JobQuery, JobState, JobStatus, ResultKept};
+use smart_async::job::{FailureKind, JobQuery, JobState, JobStatus, ResultLocation};
 use smart_async::store::{JobStore, JsonFileStore};
 use tempfile::TempDir;
 
@@ -30,12 +30,14 @@ async fn check(view: Option<&str>, journal: Option<&str>) {
     let mut counted = BTreeMap::<JobStatus, usize>::new();
     for job in &page.jobs {
         *counted.entry(job.status()).or_default() += 1;
-        assert_eq!(job.server, "demo");
+        assert_eq!(job.spec.server, "demo");
     }
     let expected = [(JobStatus::Completed, 2), (JobStatus::Failed, 2), (JobStatus::Cancelled, 1)];
     assert_eq!(counted, BTreeMap::from(expected));
     let results = page.jobs.iter().filter_map(|job| match &job.state {
-        JobState::Completed { output, .. } => Some((job.label.as_str(), output.result.clone())),
+        JobState::Completed { output, .. } => {
+            Some((job.spec.label.as_str(), output.result.clone()))
+        }
         _ => None,
     });
     let results: BTreeMap<_, _> = results.collect();
@@ -87,10 +89,10 @@ async fn results_in_files_of_their_own_load() {
         let mut found = BTreeMap::new();
         for job in store.list(JobQuery::default()).await.unwrap().jobs {
             let whole = store.get_with_result(job.id).await.unwrap().unwrap();
-            assert_eq!(whole.result_kept, ResultKept::InRecord);
-            found.insert(job.label.clone(), (job.result_kept, whole.state.clone()));
+            assert_eq!(whole.result_location, ResultLocation::InRecord);
+            found.insert(job.spec.label.clone(), (job.result_location, whole.state.clone()));
         }
-        let in_file = |bytes, file_bytes| ResultKept::InFile { bytes, file_bytes };
+        let in_file = |bytes, file_bytes| ResultLocation::InFile { bytes, file_bytes };
         match &found["large"] {
             (kept, JobState::Completed { output, .. }) => {
                 assert_eq!(*kept, in_file(5000, 5098));
@@ -107,7 +109,7 @@ async fn results_in_files_of_their_own_load() {
             }
             other => panic!("{other:?}"),
         }
-        assert_eq!(found["small"].0, ResultKept::InRecord);
+        assert_eq!(found["small"].0, ResultLocation::InRecord);
     }
 }
 
@@ -125,11 +127,11 @@ async fn whose_a_job_is_loads() {
         let mut query = JobQuery::default();
         query.scope = Some(ClientIdentity::new("the one user").into());
         let page = store.list(query).await.unwrap();
-        assert_eq!((&*page.jobs[0].label, page.total), ("of an identity, one user", 1));
+        assert_eq!((&*page.jobs[0].spec.label, page.total), ("of an identity, one user", 1));
         let all = store.list(JobQuery::default()).await.unwrap();
-        let session = all.jobs.iter().find(|job| job.label == "of a session").unwrap();
+        let session = all.jobs.iter().find(|job| job.spec.label == "of a session").unwrap();
         // The SHA-256 of 81f0f600-e154-4b8e-9366-930aea622f84, which was the id of the session.
         let mark = "session:7401ae9f6498183af4b24aad64dbdcc2d7a000a14b6cd9051332ae03713309b1";
-        assert_eq!(session.scope.as_ref().unwrap().as_str(), mark);
+        assert_eq!(session.spec.scope.as_ref().unwrap().as_str(), mark);
     }
 }

@@ -525,7 +525,7 @@ async fn no_answer_says_whose_a_job_is() {
         assert!(answer.pointer("/structuredContent/job/scope").is_none(), "{text}");
     }
     let job = house.jobs.status(id.parse().unwrap()).await.unwrap();
-    assert!(job.scope.is_some() && !format!("{job:?}").contains("identity"));
+    assert!(job.spec.scope.is_some() && !format!("{job:?}").contains("identity"));
 }
 
 /// Leaves a job behind, of a server that is gone, that runs again.

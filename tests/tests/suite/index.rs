@@ -10,8 +10,8 @@ use proptest::{collection, option, sample};
 use serde_json::{Value, json};
 use smart_async::ClientIdentity;
 use smart_async::job::{
-    Change, JobEvent, JobFailure, JobId, JobOutput, JobQuery, JobRecord, JobScope, JobStatus,
-    Prune, Question, Timestamp,
+    Change, JobEvent, JobFailure, JobId, JobOutput, JobQuery, JobRecord, JobScope, JobSpec,
+    JobStatus, Prune, Question, Timestamp,
 };
 use smart_async::store::{JobStore, JsonFileStore, MemoryStore};
 use tempfile::TempDir;
@@ -47,10 +47,13 @@ fn job() -> impl Strategy<Value = JobRecord> {
     (any::<[u8; 16]>(), word(), word(), moment(), marks).prop_map(
         |(id, server, tool, created_at, (label, session, tag, scope))| {
             let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-            let mut job = JobRecord::pending(hex.parse().unwrap(), tool, server, created_at);
-            job.label = label.unwrap_or(job.label);
-            (job.session, job.scope) = (session, scope);
-            job.tags.extend(tag.map(|value| ("colour".to_owned(), value)));
+            let mut job =
+                JobRecord::new(hex.parse().unwrap(), JobSpec::new(tool, server, created_at));
+            if let Some(label) = label {
+                job.spec_mut().label = label;
+            }
+            (job.spec_mut().session, job.spec_mut().scope) = (session, scope);
+            job.spec_mut().tags.extend(tag.map(|value| ("colour".to_owned(), value)));
             job
         },
     )
@@ -138,7 +141,8 @@ async fn answers_as_a_scan(
         prop_assert_eq!(found.jobs, expected.jobs, "{:?}", query);
     }
     for server in ["", "one"] {
-        let live = jobs.iter().filter(|job| !job.status().is_terminal() && job.server == server);
+        let live =
+            jobs.iter().filter(|job| !job.status().is_terminal() && job.spec.server == server);
         let mut live: Vec<_> = live.map(|job| job.id).collect();
         let abandoned = store.abandoned(server.to_owned()).await.unwrap();
         let mut abandoned: Vec<_> = abandoned.iter().map(|job| job.id).collect();
@@ -174,8 +178,8 @@ async fn run(steps: Vec<Step>, queries: Vec<JobQuery>) -> TestCaseResult {
                 doomed.sort();
                 prop_assert_eq!(&gone, &doomed, "{:?}", prune);
                 let counts = |job: &&Arc<JobRecord>| {
-                    prune.server.as_ref().is_none_or(|server| *server == job.server)
-                        && (prune.scope.is_none() || prune.scope == job.scope)
+                    prune.server.as_ref().is_none_or(|server| *server == job.spec.server)
+                        && (prune.scope.is_none() || prune.scope == job.spec.scope)
                 };
                 let left = after.iter().filter(counts);
                 prop_assert_eq!((pruned.removed, pruned.remaining), (gone.len(), left.count()));
@@ -219,7 +223,7 @@ fn folder_with(lines: &[String]) -> TempDir {
 }
 
 fn pending() -> JobRecord {
-    JobRecord::pending(JobId::new(), "simulate", "reactor", Timestamp::UNIX_EPOCH)
+    JobRecord::new(JobId::new(), JobSpec::new("simulate", "reactor", Timestamp::UNIX_EPOCH))
 }
 
 fn started(job: &JobRecord) -> JobRecord {
@@ -305,9 +309,9 @@ async fn what_an_ended_record_holds_is_the_same_however_it_is_kept() {
     for text in texts {
         // Finer than what is written.
         for at in [Timestamp::UNIX_EPOCH, Timestamp::from_timestamp_nanos(1_234_567)] {
-            let mut job = JobRecord::pending(JobId::new(), &*text, &*text, at);
+            let mut job = JobRecord::new(JobId::new(), JobSpec::new(&*text, &*text, at));
             job.unknown_fields.insert("shoe_size".into(), json!({"eu": 43.5, "uk": null}));
-            job.tags.insert(text.clone(), text.clone());
+            job.spec_mut().tags.insert(text.clone(), text.clone());
             store.insert(job.clone()).await.unwrap();
             let mut expected = job;
             let mut output = JobOutput::new(text.clone()).with_metadata("", 0.1);

@@ -38,10 +38,13 @@ async fn submitted_work_runs_and_its_result_stays() {
     let waited = jobs.wait(&[id], WaitFor::any(), LONG).await.unwrap();
     let job = &waited.jobs[0];
     assert_eq!(
-        (job.status(), &*job.tool, &*job.label),
+        (job.status(), &*job.spec.tool, &*job.spec.label),
         (JobStatus::Completed, "index", "the big index")
     );
-    assert_eq!((job.tags["colour"].as_str(), job.session.as_deref()), ("red", Some("monday")));
+    assert_eq!(
+        (job.spec.tags["colour"].as_str(), job.spec.session.as_deref()),
+        ("red", Some("monday"))
+    );
     for _ in 0..2 {
         assert_eq!(jobs.result(id).await.unwrap().result, json!({"quick": true}));
     }

@@ -13,8 +13,9 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 use proptest::{collection, option, sample};
 use smart_async::job::{
-    Change, FailureKind, JobEvent, JobFailure, JobId, JobOutput, JobPage, JobQuery, JobRecord,
-    JobStatus, OwnerId, Progress, Prune, Question, Rerun, ResultKept, Timestamp,
+    Change, ClaimToken, FailureKind, JobEvent, JobFailure, JobId, JobOutput, JobPage, JobQuery,
+    JobRecord, JobSpec, JobStatus, OwnerId, PendingReason, Progress, Prune, Question,
+    ResultLocation, Timestamp,
 };
 use smart_async::store::{JobStore, JsonFileStore, MemoryStore, StoreError};
 use tempfile::TempDir;
@@ -85,10 +86,10 @@ fn dead() -> OwnerId {
     serde_json::from_value("0a4c8f5e-0000-4000-8000-0000000000ff".into()).unwrap()
 }
 
-fn rerun() -> impl Strategy<Value = Rerun> {
+fn rerun() -> impl Strategy<Value = (serde_json::Map<String, serde_json::Value>, u32)> {
     (label(), 1..3_u32).prop_map(|(what, max_reruns)| {
         let arguments = serde_json::json!({"what": what}).as_object().cloned().unwrap();
-        Rerun::new(arguments, max_reruns)
+        (arguments, max_reruns)
     })
 }
 
@@ -96,11 +97,14 @@ fn job() -> impl Strategy<Value = JobRecord> {
     let texts = (label(), option::of(label()), option::of(tag()));
     (id(), server(), moment(), texts, any::<bool>(), option::of(rerun())).prop_map(
         |(id, server, created_at, (label, session, tag), owned, rerun)| {
-            let mut job = JobRecord::pending(id, "simulate", server, created_at);
-            (job.label, job.session) = (label, session);
-            job.tags.extend(tag);
+            let mut job = JobRecord::new(id, JobSpec::new("simulate", server, created_at));
+            let spec = job.spec_mut();
+            (spec.label, spec.session) = (label, session);
+            spec.tags.extend(tag);
+            if let Some((arguments, max_reruns)) = rerun {
+                (spec.arguments, spec.max_reruns) = (Some(arguments), Some(max_reruns));
+            }
             job.owner = owned.then(dead);
-            job.rerun = rerun;
             job
         },
     )
@@ -143,8 +147,8 @@ fn event() -> impl Strategy<Value = JobEvent> {
         2 => label().prop_map(|reason| {
             JobEvent::Interrupt(JobFailure::new(FailureKind::Interrupted, reason))
         }),
-        1 => Just(JobEvent::Requeue),
-        1 => Just(JobEvent::Claim(dead())),
+        1 => Just(JobEvent::Requeue(PendingReason::WaitingForServer)),
+        1 => Just(JobEvent::Claim(dead(), ClaimToken::new())),
     ]
 }
 
@@ -238,11 +242,11 @@ enum Answer {
 
 /// The record with its result, which a store may keep apart.
 async fn whole(store: &dyn JobStore, job: Arc<JobRecord>) -> Whole {
-    if job.result_kept == ResultKept::InRecord {
+    if job.result_location == ResultLocation::InRecord {
         return Whole(job);
     }
     let found = store.get_with_result(job.id).await.unwrap().unwrap();
-    assert_eq!(found.result_kept, ResultKept::InRecord, "its result is lost");
+    assert_eq!(found.result_location, ResultLocation::InRecord, "its result is lost");
     Whole(found)
 }
 
@@ -288,9 +292,10 @@ async fn answer(store: &dyn JobStore, operation: Operation) -> Answer {
         Operation::Reopen { .. } | Operation::Tear(_) => Ok(Answer::Done),
     };
     answer.unwrap_or_else(|error| match error {
-        StoreError::Duplicate(_) | StoreError::NotFound(_) | StoreError::Illegal { .. } => {
-            Answer::Refused(error.to_string())
-        }
+        StoreError::Duplicate(_)
+        | StoreError::NotFound(_)
+        | StoreError::NotOwner(_)
+        | StoreError::Illegal { .. } => Answer::Refused(error.to_string()),
         error => panic!("the store failed: {error}"),
     })
 }

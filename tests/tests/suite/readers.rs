@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
-use smart_async::job::{Change, JobEvent, JobId, JobOutput, JobRecord, Progress, Prune, Timestamp};
+use smart_async::job::{
+    Change, JobEvent, JobId, JobOutput, JobRecord, JobSpec, Progress, Prune, Timestamp,
+};
 use smart_async::store::{JobStore, JsonFileStore};
 use tempfile::TempDir;
 
@@ -19,7 +21,7 @@ fn moment() -> Timestamp {
 }
 
 async fn a_life(store: &JsonFileStore, length: usize) {
-    let mut job = JobRecord::pending(JobId::new(), "simulate", "reactor", moment());
+    let mut job = JobRecord::new(JobId::new(), JobSpec::new("simulate", "reactor", moment()));
     job.owner = Some(store.owner());
     let id = store.insert(job).await.unwrap().id;
     let text = "x".repeat(length);

@@ -297,7 +297,7 @@ async fn a_rerun_waits_for_a_server_that_has_the_tool() {
     let bare = JobManager::builder().folder(folder.path()).server("mill").open().await.unwrap();
     for _ in 0..3 {
         let job = bare.status(id).await.unwrap();
-        assert!(job.waits_for_rerun(), "{job:?}");
+        assert!(job.waits_for_server(), "{job:?}");
         assert_eq!((job.attempt, &job.progress), (2, &None));
     }
     let (_client, jobs) = serve(folder.path(), mill.clone()).await;
@@ -371,8 +371,7 @@ async fn arguments_are_kept_while_the_job_lives_and_shown_to_nobody() {
     let arguments = json!({"what": "rye", "async_mode": true, "job_label": "bread"});
     let id = client.job("grind", arguments).await;
     mill.gate.arrived(1).await;
-    let kept =
-        |job: &JobRecord| job.rerun.as_ref().map(|rerun| Value::Object(rerun.arguments.clone()));
+    let kept = |job: &JobRecord| job.spec.arguments.clone().map(Value::Object);
     let job = jobs.status(id.parse().unwrap()).await.unwrap();
     assert_eq!(kept(&job), Some(json!({"what": "rye"})));
     let shown = client.status(&id).await;
@@ -427,7 +426,7 @@ async fn what_nobody_came_for_is_given_up_after_the_time_that_ended_jobs_are_kep
     let id = left_behind(&folder, &mill, "grind", json!({"what": "rye"})).await;
     let builder = || JobManager::builder().folder(folder.path()).server("mill");
     let jobs = builder().open().await.unwrap();
-    assert!(jobs.status(id).await.unwrap().waits_for_rerun());
+    assert!(jobs.status(id).await.unwrap().waits_for_server());
     jobs.shutdown().await.unwrap();
     let retention = Retention::new(Duration::ZERO, 1000);
     let jobs = builder().retention(retention).open().await.unwrap();

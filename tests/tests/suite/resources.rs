@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rmcp::ServerHandler;
 use serde_json::{Value, json};
-use smart_async::job::{FailureKind, JobFailure, JobOutput, JobRecord};
+use smart_async::job::{FailureKind, JobFailure, JobOutput, JobRecord, JobSpec};
 use smart_async::manager::WaitFor;
 use smart_async::{JobId, JobManager, JobRequest, WithJobs, job_fn};
 use smart_async_tests::{BOOK, Client, GatedTools, Library, Wire, assert_answer};
@@ -112,7 +112,7 @@ async fn a_long_list_comes_in_pages_and_goes_on_where_jobs_were_pruned() {
     let mut all = Vec::new();
     for minute in 0..120 {
         let created = smart_async::job::Timestamp::UNIX_EPOCH + Duration::from_secs(60 * minute);
-        let job = JobRecord::pending(JobId::new(), "saw", jobs.server(), created);
+        let job = JobRecord::new(JobId::new(), JobSpec::new("saw", jobs.server(), created));
         all.insert(0, uri(jobs.store().insert(job).await.unwrap().id));
     }
     let first = wire.result("resources/list", json!({})).await;
@@ -130,8 +130,10 @@ async fn a_long_list_comes_in_pages_and_goes_on_where_jobs_were_pruned() {
 async fn jobs_of_other_servers_are_not_listed() {
     let jobs = JobManager::in_memory();
     let mut wire = Wire::discover(Bare.with_jobs(jobs.clone()), json!({})).await;
-    let other =
-        JobRecord::pending(JobId::new(), "saw", "elsewhere", std::time::SystemTime::now().into());
+    let other = JobRecord::new(
+        JobId::new(),
+        JobSpec::new("saw", "elsewhere", std::time::SystemTime::now().into()),
+    );
     let other = jobs.store().insert(other).await.unwrap().id;
     assert_eq!(uris(&wire.result("resources/list", json!({})).await), Vec::<String>::new());
     assert_eq!(read(&mut wire, &uri(other)).await.len(), 1, "who knows the id may ask");

@@ -13,8 +13,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use smart_async::job::{
-    Change, JobEvent, JobFailure, JobId, JobOutput, JobQuery, JobRecord, JobStatus, OwnerId, Prune,
-    ResultKept,
+    Change, JobEvent, JobFailure, JobId, JobOutput, JobQuery, JobRecord, JobSpec, JobStatus,
+    OwnerId, Prune, ResultLocation,
 };
 use smart_async::manager::{Error, Retention, WaitFor};
 use smart_async::store::conformance::helpers::{at, whole};
@@ -30,7 +30,7 @@ async fn open(folder: &Path) -> JsonFileStore {
 }
 
 async fn running(store: &JsonFileStore) -> JobRecord {
-    let mut job = JobRecord::pending(JobId::new(), "simulate", "reactor", at(0));
+    let mut job = JobRecord::new(JobId::new(), JobSpec::new("simulate", "reactor", at(0)));
     job.owner = Some(store.owner());
     store.insert(job.clone()).await.unwrap();
     (*store.update(job.id, Change::new(JobEvent::Start, at(1))).await.unwrap()).clone()
@@ -126,7 +126,7 @@ async fn what_takes_4096_bytes_stays_in_its_record() {
         let job = running(&store).await;
         let end = Change::new(JobEvent::Complete(JobOutput::new(text(bytes))), at(2));
         let told = store.update(job.id, end).await.unwrap();
-        assert_eq!(told.result_kept != ResultKept::InRecord, is_large, "{bytes} bytes");
+        assert_eq!(told.result_location != ResultLocation::InRecord, is_large, "{bytes} bytes");
         assert_eq!(file(folder.path(), job.id).exists(), is_large, "{bytes} bytes");
     }
 }

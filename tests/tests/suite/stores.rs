@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 use smart_async::JobManager;
 use smart_async::job::{
-    Change, JobEvent, JobId, JobOutput, JobQuery, JobRecord, JobStatus, OwnerId, Progress, Prune,
+    Change, JobEvent, JobId, JobOutput, JobQuery, JobRecord, JobSpec, JobStatus, OwnerId, Progress,
+    Prune,
 };
 use smart_async::store::conformance::helpers::{self, at, change, completed, job};
 use smart_async::store::faults::{Operation, Verdict, Watcher};
@@ -205,7 +206,7 @@ async fn nobody_waits_for_a_shorter_journal() {
     };
     let before = first_line().unwrap();
     let mut long = job(&store, 0);
-    long.label = "x".repeat(2000);
+    long.spec_mut().label = "x".repeat(2000);
     // The batch is written and synced before that.
     recorder.hold(2);
     let inserted = timeout(Duration::from_secs(60), store.insert(long.clone())).await;
@@ -223,7 +224,7 @@ async fn nobody_waits_for_a_shorter_journal() {
 async fn a_folder_of_the_first_version_is_taken_over() {
     let folder = TempDir::new().unwrap();
     fs::create_dir_all(folder.path().join("meta")).unwrap();
-    let job = JobRecord::pending(JobId::new(), "simulate", "reactor", at(0));
+    let job = JobRecord::new(JobId::new(), JobSpec::new("simulate", "reactor", at(0)));
     let before = json!({"version": 1, "jobs": [job.to_json()]});
     fs::write(jobs_file(folder.path()), before.to_string()).unwrap();
     let store = JsonFileStore::open(folder.path()).await.unwrap();
@@ -294,7 +295,8 @@ async fn the_jobs_of_a_living_owner_are_not_abandoned_and_those_of_a_dead_one_ar
 async fn unknown_fields_and_entries_survive_a_rewrite() {
     let folder = TempDir::new().unwrap();
     fs::create_dir_all(folder.path().join("meta")).unwrap();
-    let mut known = JobRecord::pending(JobId::new(), "simulate", "reactor", at(0)).to_json();
+    let mut known =
+        JobRecord::new(JobId::new(), JobSpec::new("simulate", "reactor", at(0))).to_json();
     known["shoe_size"] = 43.into();
     let before =
         json!({"version": 1, "motto": "forward", "jobs": [known, {"id": "no job at all"}]});

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use smart_async::job::{Change, FailureKind, JobEvent, JobFailure, JobRecord, OwnerId};
+use smart_async::job::{Change, FailureKind, JobEvent, JobFailure, JobRecord, JobSpec, OwnerId};
 use smart_async::manager::{Retention, WaitFor};
 use smart_async::{CallErrorKind, JobId, JobManager, NotInline, WithJobs};
 use smart_async_tests::{Client, GatedTools, TASKS, Wire, assert_answer};
@@ -63,7 +63,7 @@ async fn a_call_that_outlives_its_budget_becomes_a_task_with_the_jobs_id() {
     let task = wire.task("make", json!({"what": "a chair"})).await;
     assert_answer!(task);
     let job = jobs.status(id(&task).parse().unwrap()).await.unwrap();
-    assert_eq!(job.tool, "make");
+    assert_eq!(job.spec.tool, "make");
 }
 
 #[tokio::test(start_paused = true)]
@@ -225,7 +225,7 @@ async fn a_protocol_error_is_a_failed_task() {
 #[tokio::test(start_paused = true)]
 async fn an_interrupted_job_is_a_failed_task() {
     let (mut wire, _tools, jobs) = connected().await;
-    let mut lost = JobRecord::pending(JobId::new(), "make", "elsewhere", chrono_now());
+    let mut lost = JobRecord::new(JobId::new(), JobSpec::new("make", "elsewhere", chrono_now()));
     lost.owner = Some(OwnerId::new());
     let lost = jobs.store().insert(lost).await.unwrap().id;
     let failure = JobFailure::new(FailureKind::Interrupted, "its server ended");

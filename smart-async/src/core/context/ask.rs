@@ -93,7 +93,7 @@ pub(crate) async fn ask(key: &str, request: Value, limit: Duration) -> Result<Va
     };
     match outcome {
         Some(answer) => match question.check(&answer) {
-            Ok(()) => Ok(question.in_its_terms(answer)),
+            Ok(()) => Ok(question.normalize_numbers(answer)),
             Err(reason) => Err(AskError::Unusable { key: key.to_owned(), reason }),
         },
         None if context.desk.reaches_nobody() => Err(AskError::NobodyToAsk),

@@ -62,9 +62,11 @@ pub struct JobFailure {
     pub message: String,
     /// The kind of failure.
     pub kind: FailureKind,
-    /// The JSON-RPC error code, where the tool answered with one.
-    pub code: Option<i64>,
-    /// Whatever else the error said.
+    /// The JSON-RPC error code, where the tool answered with one. It makes the end a protocol error to a client.
+    pub rpc_code: Option<i64>,
+    /// The exit code of the program that the job ran, where it ran one and the program exited by itself.
+    pub exit_code: Option<i32>,
+    /// Further data that the error carried.
     pub details: Option<Value>,
     /// The tool's whole answer (a `CallToolResult`), where `message` alone cannot bring it back.
     pub tool_result: Option<Box<Value>>,
@@ -73,7 +75,14 @@ pub struct JobFailure {
 impl JobFailure {
     /// A failure of the given kind.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { message: message.into(), kind, code: None, details: None, tool_result: None }
+        Self {
+            message: message.into(),
+            kind,
+            rpc_code: None,
+            exit_code: None,
+            details: None,
+            tool_result: None,
+        }
     }
 
     /// The work itself failed.
@@ -81,7 +90,7 @@ impl JobFailure {
         Self::new(FailureKind::Error, message)
     }
 
-    /// Adds whatever else the error said.
+    /// Adds further data that the error carried.
     #[must_use]
     pub fn with_details(mut self, details: Value) -> Self {
         self.details = Some(details);

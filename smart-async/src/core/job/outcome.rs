@@ -37,7 +37,7 @@ pub type Outcome = Result<JobOutput, JobFailure>;
 const DEEPEST: usize = 100;
 
 /// The outcome as it can be kept: one that is nested too deeply is a failure of that job alone.
-pub(crate) fn kept(outcome: Outcome) -> Outcome {
+pub(crate) fn check_depth(outcome: Outcome) -> Outcome {
     let too_deep = |value: &Value| is_deeper_than(value, DEEPEST);
     let refused = match &outcome {
         Ok(output) => {
@@ -83,10 +83,11 @@ mod tests {
 
     #[test]
     fn what_is_nested_too_deeply_fails_its_job_alone() {
-        assert!(kept(Ok(JobOutput::new(nested(DEEPEST)))).is_ok());
-        assert!(kept(Ok(JobOutput::new(nested(DEEPEST + 1)))).is_err());
-        assert!(kept(Ok(JobOutput::new(1).with_metadata("deep", nested(1000)))).is_err());
-        let failure = kept(Err(JobFailure::error("no").with_details(nested(1000)))).unwrap_err();
+        assert!(check_depth(Ok(JobOutput::new(nested(DEEPEST)))).is_ok());
+        assert!(check_depth(Ok(JobOutput::new(nested(DEEPEST + 1)))).is_err());
+        assert!(check_depth(Ok(JobOutput::new(1).with_metadata("deep", nested(1000)))).is_err());
+        let failure =
+            check_depth(Err(JobFailure::error("no").with_details(nested(1000)))).unwrap_err();
         assert!(failure.message.contains("nested deeper than the 100 levels"), "{failure}");
     }
 }

@@ -13,7 +13,7 @@ use super::{Change, JobEvent, JobFailure, JobOutput, JobRecord, JobState};
 /// error. Kind, code and text of an error are in the record always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub enum ResultKept {
+pub enum ResultLocation {
     /// In this record.
     #[default]
     InRecord,
@@ -29,7 +29,7 @@ pub enum ResultKept {
     InMemory,
 }
 
-impl ResultKept {
+impl ResultLocation {
     /// Whether it is in a file beside the record.
     pub const fn is_in_file(&self) -> bool {
         matches!(self, Self::InFile { .. })
@@ -158,7 +158,7 @@ impl JobRecord {
             JobState::Failed { failure, .. } => payload.into_failure(failure),
             _ => {}
         }
-        self.result_kept = ResultKept::InRecord;
+        self.result_location = ResultLocation::InRecord;
     }
 }
 
@@ -167,6 +167,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::core::job::JobSpec;
     use crate::core::job::{JobId, Timestamp};
 
     fn ends() -> [JobEvent; 3] {
@@ -198,13 +199,16 @@ mod tests {
     #[test]
     fn a_record_gets_back_what_its_end_lacked() {
         for event in ends() {
-            let job =
-                JobRecord::pending(JobId::new(), "simulate", "reactor", Timestamp::UNIX_EPOCH);
+            let job = JobRecord::new(
+                JobId::new(),
+                JobSpec::new("simulate", "reactor", Timestamp::UNIX_EPOCH),
+            );
             let job = job.apply(Change::new(JobEvent::Start, Timestamp::UNIX_EPOCH)).unwrap();
             let whole = job.apply(Change::new(event.clone(), Timestamp::UNIX_EPOCH)).unwrap();
             let mut end = Change::new(event, Timestamp::UNIX_EPOCH);
             let payload = end.take_payload().unwrap();
-            end.result_kept = ResultKept::InFile { bytes: payload.text_bytes(), file_bytes: 99 };
+            end.result_location =
+                ResultLocation::InFile { bytes: payload.text_bytes(), file_bytes: 99 };
             let mut lacking = job.apply(end).unwrap();
             assert!(lacking.to_json().get("result").is_none());
             assert!(JobRecord::from_json(lacking.to_json()).unwrap() == lacking);

@@ -27,12 +27,15 @@ pub struct JobQuery {
 impl JobQuery {
     /// Whether a job meets every condition.
     pub fn matches(&self, job: &JobRecord) -> bool {
-        self.server.as_ref().is_none_or(|server| *server == job.server)
+        self.server.as_ref().is_none_or(|server| *server == job.spec.server)
             && (self.statuses.is_empty() || self.statuses.contains(&job.status()))
-            && self.label.as_ref().is_none_or(|label| *label == job.label)
-            && self.session.as_ref().is_none_or(|session| job.session.as_ref() == Some(session))
-            && self.scope.as_ref().is_none_or(|scope| job.scope.as_ref() == Some(scope))
-            && self.tag.as_ref().is_none_or(|(key, value)| match (job.tags.get(key), value) {
+            && self.label.as_ref().is_none_or(|label| *label == job.spec.label)
+            && self
+                .session
+                .as_ref()
+                .is_none_or(|session| job.spec.session.as_ref() == Some(session))
+            && self.scope.as_ref().is_none_or(|scope| job.spec.scope.as_ref() == Some(scope))
+            && self.tag.as_ref().is_none_or(|(key, value)| match (job.spec.tags.get(key), value) {
                 (Some(found), Some(wanted)) => found == wanted,
                 (found, None) => found.is_some(),
                 (None, Some(_)) => false,
@@ -44,7 +47,7 @@ impl JobQuery {
         let mut jobs: Vec<_> = jobs.into_iter().filter(|job| self.matches(job)).collect();
         let total = jobs.len();
         // The id breaks ties, so that a page is the same each time it is asked for.
-        jobs.sort_by_key(|job| std::cmp::Reverse((job.created_at, job.id)));
+        jobs.sort_by_key(|job| std::cmp::Reverse((job.spec.created_at, job.id)));
         jobs.truncate(self.limit.unwrap_or(usize::MAX));
         JobPage { jobs, total }
     }
@@ -135,8 +138,8 @@ impl<'a> Ended<'a> {
     /// A job, if it has ended.
     pub(crate) fn of(job: &'a JobRecord) -> Option<Self> {
         let completed_at = job.state.completed_at()?;
-        let (id, server, status) = (job.id, &job.server, job.status());
-        let scope = job.scope.as_ref();
+        let (id, server, status) = (job.id, &job.spec.server, job.status());
+        let scope = job.spec.scope.as_ref();
         Some(Self { id, server, scope, status, completed_at, size: Size::Of(job) })
     }
 

@@ -116,8 +116,8 @@ impl Question {
     }
 
     /// An answer that fits, as code reads it that asked for this: whole numbers are integers, however they were written.
-    pub(crate) fn in_its_terms(&self, answer: Value) -> Value {
-        answer::in_its_terms(self.schema(), answer)
+    pub(crate) fn normalize_numbers(&self, answer: Value) -> Value {
+        answer::normalize_numbers(self.schema(), answer)
     }
 
     fn param(&self, name: &str) -> Option<&Value> {
@@ -131,7 +131,7 @@ impl Question {
     }
 
     /// The same, as the record of its job keeps it: what was asked does not matter any more once it is closed.
-    fn kept(self) -> Self {
+    fn without_closed_request(self) -> Self {
         let request = self.request.filter(|_| self.status == QuestionStatus::Open);
         Self { request, ..self }
     }
@@ -156,15 +156,19 @@ pub(super) fn after(
             if questions.get(key).is_some_and(|known| !known.is_open()) {
                 return None;
             }
-            next.insert(key.clone(), Question { attempt, ..(**question).clone() }.kept());
+            next.insert(
+                key.clone(),
+                Question { attempt, ..(**question).clone() }.without_closed_request(),
+            );
         }
         JobEvent::Answer(key, answer) => {
             let open = next.get_mut(key).filter(|question| question.is_open())?;
-            *open = open.clone().answered(answer.clone()).kept();
+            *open = open.clone().answered(answer.clone()).without_closed_request();
         }
         JobEvent::GiveUp(key) => {
             let open = next.get_mut(key).filter(|question| question.is_open())?;
-            *open = Question { status: QuestionStatus::GivenUp, ..open.clone() }.kept();
+            *open = Question { status: QuestionStatus::GivenUp, ..open.clone() }
+                .without_closed_request();
         }
         _ => {}
     }
@@ -172,8 +176,10 @@ pub(super) fn after(
 }
 
 /// Questions as the record of their job keeps them.
-pub(super) fn kept(questions: BTreeMap<String, Question>) -> BTreeMap<String, Question> {
-    questions.into_iter().map(|(key, question)| (key, question.kept())).collect()
+pub(super) fn without_closed_requests(
+    questions: BTreeMap<String, Question>,
+) -> BTreeMap<String, Question> {
+    questions.into_iter().map(|(key, question)| (key, question.without_closed_request())).collect()
 }
 
 /// Whether a run of the work waits for an answer. What an earlier run asked, it may not have come to yet.

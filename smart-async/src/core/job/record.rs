@@ -1,17 +1,22 @@
-//! The record that a store keeps of a job.
+//! The record that a store keeps of a job: the request that made it, and the state of its run.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::document::JobDocument;
 use super::{
-    Change, IllegalTransition, JobEvent, JobId, JobScope, JobState, JobStatus, OwnerId, Progress,
-    Question, Rerun, ResultKept, StateTarget, Timestamp, question,
+    Actor, Change, ClaimToken, Dispatch, IllegalTransition, JobEvent, JobId, JobSpec, JobState,
+    JobStatus, OwnerId, PendingReason, Progress, Question, Refusal, ResultLocation, Timestamp,
+    question,
 };
 
-/// What is known about a job, and what lies on disk of it.
+/// A server that ends this many times before the work begins is given up on.
+const MAX_FALSE_STARTS: u32 = 3;
+
+/// Everything that is known about a job, and that lies on disk of it.
 ///
 /// Serialized, it is one flat JSON object (its fields: `docs/reference/jobs-json.md`). Fields that this version does not
 /// know are kept as they were read.
@@ -20,167 +25,211 @@ use super::{
 pub struct JobRecord {
     /// The job's name.
     pub id: JobId,
-    /// What people call it; the tool's name unless somebody gave it another.
-    pub label: String,
-    /// The tool, or the kind of work.
-    pub tool: String,
-    /// The server it belongs to; other servers over the same folder leave it alone.
-    pub server: String,
-    /// Where it stands.
+    /// The request that made the job.
+    pub spec: Arc<JobSpec>,
+    /// The state of the job.
     pub state: JobState,
-    /// Whether `state` holds what the job ended with, or another place does.
-    pub result_kept: ResultKept,
-    /// When it became a job.
-    pub created_at: Timestamp,
+    /// Where the result of an ended job is kept.
+    pub result_location: ResultLocation,
+    /// How many versions of this record there have been; 1 when it was made, one more after each change.
+    pub version: u64,
     /// When the record changed last.
     pub updated_at: Timestamp,
-    /// How far the work has come, where it said so.
+    /// The originator of the last change.
+    pub updated_by: Actor,
+    /// The progress of the work, where it reported any.
     pub progress: Option<Progress>,
-    /// What the work has asked, by key; dropped when the job ends.
+    /// The questions of the work, by key; dropped when the job ends.
     pub questions: BTreeMap<String, Question>,
-    /// Whether somebody asked for it to be stopped.
+    /// Whether a stop was requested.
     pub cancel_requested: bool,
-    /// Which run of the work this is, from 1.
+    /// The number of this run of the work, from 1.
     pub attempt: u32,
-    /// The caller's own marks.
-    pub tags: BTreeMap<String, String>,
-    /// The caller's own grouping. It grants and hides nothing.
-    pub session: Option<String>,
-    /// Whose it is, where it was made over HTTP. No answer to a client has it.
-    pub scope: Option<JobScope>,
-    /// The process that runs it, or is about to. A job without one that has not ended waits for a server that can run it
-    /// again.
+    /// How often a process that had claimed the job ended before the work began.
+    pub false_starts: u32,
+    /// The process that runs the job, or is about to. A live job without an owner waits to be claimed.
     pub owner: Option<OwnerId>,
-    /// What its work needs to run again after the end of its server, where it may; dropped when the job ends.
-    pub rerun: Option<Rerun>,
-    /// The state that the result goes into when the job completes.
-    pub state_target: Option<StateTarget>,
+    /// The claim under which the owner has the job, where it was claimed.
+    pub claim: Option<ClaimToken>,
+    /// The job's place in a queue, while it waits in one.
+    pub dispatch: Option<Dispatch>,
     /// Fields of a later version, kept as they were read.
     pub unknown_fields: Map<String, Value>,
 }
 
 impl JobRecord {
-    /// A job that has not begun.
-    pub fn pending(
-        id: JobId,
-        tool: impl Into<String>,
-        server: impl Into<String>,
-        created_at: Timestamp,
-    ) -> Self {
-        let tool = tool.into();
+    /// A job whose owner is about to start it.
+    pub fn new(id: JobId, spec: JobSpec) -> Self {
+        let updated_at = spec.created_at;
         Self {
             id,
-            label: tool.clone(),
-            tool,
-            server: server.into(),
-            state: JobState::Pending,
-            result_kept: ResultKept::InRecord,
-            created_at,
-            updated_at: created_at,
+            spec: Arc::new(spec),
+            state: JobState::STARTING,
+            result_location: ResultLocation::InRecord,
+            version: 1,
+            updated_at,
+            updated_by: Actor::Owner,
             progress: None,
             questions: BTreeMap::new(),
             cancel_requested: false,
             attempt: 1,
-            tags: BTreeMap::new(),
-            session: None,
-            scope: None,
+            false_starts: 0,
             owner: None,
-            rerun: None,
-            state_target: None,
+            claim: None,
+            dispatch: None,
             unknown_fields: Map::new(),
         }
     }
 
-    /// Where the job stands.
+    /// The request that made the job, to be filled in while the record is put together.
+    pub fn spec_mut(&mut self) -> &mut JobSpec {
+        Arc::make_mut(&mut self.spec)
+    }
+
+    /// The name of the job's state.
     pub const fn status(&self) -> JobStatus {
         self.state.status()
     }
 
-    /// Whether the work may run once more after the end of the process that had it in hand.
+    /// Returns whether the work may run once more after the end of the process that has it.
     pub fn may_rerun(&self) -> bool {
-        /// A server that ends each time before the work begins is given up on as well.
-        const FALSE_STARTS: u32 = 3;
-        self.rerun.as_ref().is_some_and(|rerun| match self.status() {
-            JobStatus::Pending => rerun.false_starts < FALSE_STARTS,
-            _ => self.attempt <= rerun.max_reruns,
+        self.spec.max_reruns.is_some_and(|max_reruns| match self.status() {
+            JobStatus::Pending => self.false_starts < MAX_FALSE_STARTS,
+            _ => self.attempt <= max_reruns,
         })
     }
 
-    /// Whether the job waits for a server that can run its work again.
-    pub fn waits_for_rerun(&self) -> bool {
-        self.status() == JobStatus::Pending && self.owner.is_none() && self.rerun.is_some()
+    /// Returns whether the job waits for a server that can run its work again.
+    pub fn waits_for_server(&self) -> bool {
+        self.state == JobState::Pending { reason: PendingReason::WaitingForServer }
+    }
+
+    /// Returns whether a process may claim the job: it waits, and has no owner.
+    pub fn is_claimable(&self) -> bool {
+        self.owner.is_none()
+            && matches!(
+                self.state,
+                JobState::Pending {
+                    reason: PendingReason::WaitingForServer
+                        | PendingReason::Queued
+                        | PendingReason::RetryAt(_)
+                        | PendingReason::ScheduledAt(_)
+                }
+            )
     }
 
     /// The record after `change`.
     ///
     /// # Errors
-    /// [`IllegalTransition`] where the change cannot happen to a job in this state, or was meant for another owner's run.
-    /// Nothing can happen to one that has ended: late progress and late ends are refused alike.
-    pub fn apply(&self, change: Change) -> Result<Self, IllegalTransition> {
-        let Change { event, at, progress, owned_by, result_kept } = change;
-        let refused = IllegalTransition { status: self.status(), event: event.name() };
-        if owned_by.is_some_and(|owner| owner != self.owner) {
-            return Err(refused);
+    /// [`Refusal::NotOwner`] where the change was meant for another owner's run, and [`Refusal::Illegal`] where it cannot
+    /// happen to a job in this state. Nothing can happen to a job that has ended: late progress and late ends are refused
+    /// alike.
+    pub fn apply(&self, change: Change) -> Result<Self, Refusal> {
+        let Change { event, at, actor, progress, owned_by, claimed_by, dispatch, result_location } =
+            change;
+        let illegal = IllegalTransition { status: self.status(), event: event.name() };
+        if owned_by.is_some_and(|owner| owner != self.owner)
+            || claimed_by.is_some_and(|claim| self.claim != Some(claim))
+        {
+            // A job that has ended refuses every change for that reason, whichever owner it had.
+            return Err(match self.status().is_terminal() {
+                true => illegal.into(),
+                false => Refusal::NotOwner,
+            });
         }
-        let event = self.decided(event);
+        let event = self.resolve_interrupt(event);
         let mut next = self.clone();
         if progress.is_some() {
             next.progress = progress;
         }
         match &event {
             JobEvent::RequestCancel => next.cancel_requested = true,
-            // One process takes it on: whoever comes second finds an owner.
-            JobEvent::Claim(_) if self.owner.is_some() || self.rerun.is_none() => {
-                return Err(refused);
+            // One process gets the job: the second that comes finds an owner.
+            JobEvent::Claim(..) if !self.is_claimable() => return Err(illegal.into()),
+            JobEvent::Claim(owner, claim) => {
+                (next.owner, next.claim) = (Some(*owner), Some(*claim));
             }
-            JobEvent::Claim(owner) => next.owner = Some(*owner),
-            JobEvent::Requeue if self.rerun.is_none() => return Err(refused),
-            JobEvent::Requeue => {
-                next.owner = None;
-                next.progress = None;
+            JobEvent::Adopt(owner) if self.can_be_adopted() => next.owner = Some(*owner),
+            JobEvent::Adopt(_) => return Err(illegal.into()),
+            JobEvent::Requeue(reason) if !self.may_wait_for(reason) => return Err(illegal.into()),
+            JobEvent::Requeue(reason) => {
+                (next.owner, next.claim, next.progress) = (None, None, None);
                 if self.status() != JobStatus::Pending {
                     next.attempt = self.attempt.saturating_add(1);
-                } else if let Some(rerun) = &mut next.rerun {
+                } else if *reason == PendingReason::WaitingForServer {
                     // Work that never began has not been attempted.
-                    rerun.false_starts = rerun.false_starts.saturating_add(1);
+                    next.false_starts = self.false_starts.saturating_add(1);
                 }
             }
             JobEvent::Ask(..) | JobEvent::Answer(..) | JobEvent::GiveUp(_) => {
                 next.questions =
-                    question::after(&self.questions, &event, self.attempt).ok_or(refused)?;
+                    question::after(&self.questions, &event, self.attempt).ok_or(illegal)?;
             }
             _ => {}
         }
         next.state = next.state.apply(event, at)?;
-        next.updated_at = at;
+        (next.updated_at, next.updated_by) = (at, actor);
+        next.version = self.version.saturating_add(1);
         let awaits = question::awaited(&next.questions, next.attempt);
         next.state = match (&self.state, next.state) {
             // One of several questions was answered.
             (JobState::InputRequired { .. }, JobState::Running { started_at }) if awaits => {
                 JobState::InputRequired { started_at }
             }
-            // What was asked has its answer already.
+            // The question that was asked has its answer already.
             (JobState::Running { .. }, JobState::InputRequired { started_at }) if !awaits => {
                 JobState::Running { started_at }
             }
             (_, state) => state,
         };
+        next.dispatch = match dispatch.or(next.dispatch.take()) {
+            // A job that is being started, runs or has ended has left its queue.
+            Some(dispatch) if next.owner.is_none() && next.status() == JobStatus::Pending => {
+                Some(dispatch)
+            }
+            _ => None,
+        };
         if next.status().is_terminal() {
-            next.rerun = None;
-            next.questions.clear();
-            next.result_kept = result_kept;
+            next.end(result_location);
         }
         Ok(next)
     }
 
-    /// What the end of the process that had the work in hand means to this job, and a wish to stop what nobody runs.
-    fn decided(&self, event: JobEvent) -> JobEvent {
+    /// Drops everything that only a live job needs.
+    fn end(&mut self, result_location: ResultLocation) {
+        if self.spec.arguments.is_some() {
+            self.spec_mut().arguments = None;
+        }
+        self.questions.clear();
+        self.false_starts = 0;
+        self.claim = None;
+        self.result_location = result_location;
+    }
+
+    /// Returns whether another process may take the running job over.
+    fn can_be_adopted(&self) -> bool {
+        self.spec.kind == super::JobKind::Program
+    }
+
+    /// Returns whether the job may go back to `pending` for this reason.
+    fn may_wait_for(&self, reason: &PendingReason) -> bool {
+        match reason {
+            PendingReason::WaitingForServer => self.spec.max_reruns.is_some(),
+            PendingReason::RetryAt(_) => self.spec.retry.is_some(),
+            _ => self.status() == JobStatus::Pending,
+        }
+    }
+
+    /// The event that an `Interrupt` means to this job. A request to stop a job that no process runs ends it at once.
+    fn resolve_interrupt(&self, event: JobEvent) -> JobEvent {
         match event {
-            JobEvent::RequestCancel if self.waits_for_rerun() => JobEvent::Cancel,
+            JobEvent::RequestCancel if self.is_claimable() => JobEvent::Cancel,
             JobEvent::Interrupt(_) if self.cancel_requested => JobEvent::Cancel,
-            JobEvent::Interrupt(_) if self.may_rerun() => JobEvent::Requeue,
+            JobEvent::Interrupt(_) if self.may_rerun() => {
+                JobEvent::Requeue(PendingReason::WaitingForServer)
+            }
             JobEvent::Interrupt(mut failure) if self.attempt > 1 => {
-                // One that is pending has not begun the run that it was taken on for.
+                // A pending job has not begun the run that it was claimed for.
                 let runs = self.attempt - u32::from(self.status() == JobStatus::Pending);
                 failure.message.push_str(&format!("; it has run {runs} times"));
                 JobEvent::Interrupt(failure)
@@ -189,14 +238,14 @@ impl JobRecord {
         }
     }
 
-    /// The record of work that has asked this before it became a job.
+    /// The same record, with questions that the work asked before it became a job.
     pub(crate) fn with_questions(mut self, questions: BTreeMap<String, Question>) -> Self {
         if let JobState::Running { started_at } = self.state
             && question::awaited(&questions, self.attempt)
         {
             self.state = JobState::InputRequired { started_at };
         }
-        self.questions = question::kept(questions);
+        self.questions = question::without_closed_requests(questions);
         self
     }
 
@@ -213,9 +262,9 @@ impl fmt::Debug for JobRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JobRecord")
             .field("id", &self.id)
-            .field("label", &self.label)
-            .field("tool", &self.tool)
-            .field("server", &self.server)
+            .field("label", &self.spec.label)
+            .field("tool", &self.spec.tool)
+            .field("server", &self.spec.server)
             .field("status", &self.status())
             .finish_non_exhaustive()
     }
@@ -225,7 +274,7 @@ impl fmt::Debug for JobRecord {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("not a job record: {reason}")]
 pub struct MalformedRecord {
-    /// What is wrong with it.
+    /// The field that is missing or wrong.
     pub reason: String,
 }
 
@@ -235,16 +284,16 @@ impl JobRecord {
         serde_json::to_value(JobDocument::from(self)).unwrap_or_default()
     }
 
-    /// How many bytes the record takes as JSON, with the file that its result is in.
+    /// The number of bytes that the record takes as JSON, together with the file that its result is in.
     pub fn stored_bytes(&self) -> u64 {
         self.stored_with(serde_json::to_vec(&JobDocument::from(self)).map_or(0, |text| text.len()))
     }
 
-    /// As [`stored_bytes`](Self::stored_bytes), where it is known how long its text is.
+    /// As [`stored_bytes`](Self::stored_bytes), where the length of the record's text is known.
     pub(crate) const fn stored_with(&self, text_bytes: usize) -> u64 {
-        let file_bytes = match self.result_kept {
-            ResultKept::InFile { file_bytes, .. } => file_bytes,
-            ResultKept::InRecord | ResultKept::InMemory => 0,
+        let file_bytes = match self.result_location {
+            ResultLocation::InFile { file_bytes, .. } => file_bytes,
+            ResultLocation::InRecord | ResultLocation::InMemory => 0,
         };
         (text_bytes as u64).saturating_add(file_bytes)
     }
@@ -252,7 +301,7 @@ impl JobRecord {
     /// The record from its JSON object.
     ///
     /// # Errors
-    /// [`MalformedRecord`], saying which field is missing or wrong.
+    /// [`MalformedRecord`], which names the field that is missing or wrong.
     pub fn from_json(value: Value) -> Result<Self, MalformedRecord> {
         let document: JobDocument<'_> = serde_json::from_value(value)
             .map_err(|error| MalformedRecord { reason: error.to_string() })?;
@@ -266,7 +315,7 @@ impl JobRecord {
     pub(crate) fn from_text(text: &str) -> Result<Self, MalformedRecord> {
         match serde_json::from_str::<JobDocument<'_>>(text) {
             Ok(document) => document.try_into(),
-            // A field that is there twice counts as it does everywhere in JSON: the last one.
+            // Of a field that is there twice the last one counts, as everywhere in JSON.
             Err(error) => match serde_json::from_str(text) {
                 Ok(value) => Self::from_json(value),
                 Err(_) => Err(MalformedRecord { reason: error.to_string() }),
@@ -286,10 +335,12 @@ mod tests {
     use chrono::Duration;
 
     use super::*;
-    use crate::core::job::{FailureKind, JobFailure, JobOutput};
+    use crate::core::job::{
+        FailureKind, JobFailure, JobKind, JobOutput, JobScope, Priority, RetryPolicy, StateTarget,
+    };
 
     fn record() -> JobRecord {
-        JobRecord::pending(JobId::new(), "simulate", "reactor", Timestamp::UNIX_EPOCH)
+        JobRecord::new(JobId::new(), JobSpec::new("simulate", "reactor", Timestamp::UNIX_EPOCH))
     }
 
     fn after(record: &JobRecord, seconds: i64, event: JobEvent) -> JobRecord {
@@ -321,8 +372,13 @@ mod tests {
     /// A job whose work may run again so many times.
     fn rerunnable(max_reruns: u32) -> JobRecord {
         let arguments = serde_json::json!({"days": 3}).as_object().cloned().unwrap();
-        let rerun = Some(Rerun::new(arguments, max_reruns));
-        JobRecord { rerun, owner: Some(OwnerId::new()), ..record() }
+        let mut spec = JobSpec::new("simulate", "reactor", Timestamp::UNIX_EPOCH);
+        (spec.arguments, spec.max_reruns) = (Some(arguments), Some(max_reruns));
+        JobRecord { owner: Some(OwnerId::new()), ..JobRecord::new(JobId::new(), spec) }
+    }
+
+    fn claim() -> JobEvent {
+        JobEvent::Claim(OwnerId::new(), ClaimToken::new())
     }
 
     fn refused(record: &JobRecord, change: Change) -> bool {
@@ -343,11 +399,11 @@ mod tests {
             job = job.apply(moved).unwrap();
             job = after(&job, 2, interrupted());
             if attempt < 3 {
-                assert!(job.waits_for_rerun() && job.progress.is_none(), "attempt {attempt}");
-                job = after(&job, 3, JobEvent::Claim(OwnerId::new()));
+                assert!(job.waits_for_server() && job.progress.is_none(), "attempt {attempt}");
+                job = after(&job, 3, claim());
             }
         }
-        assert_eq!((job.status(), &job.rerun), (JobStatus::Failed, &None));
+        assert_eq!((job.status(), &job.spec.arguments), (JobStatus::Failed, &None));
         let JobState::Failed { failure, .. } = &job.state else { panic!("{job:?}") };
         assert_eq!(failure.message, "its server ended; it has run 3 times");
     }
@@ -363,14 +419,14 @@ mod tests {
     #[test]
     fn work_that_never_began_was_not_attempted() {
         let waiting = after(&rerunnable(1), 1, interrupted());
-        assert!(waiting.waits_for_rerun());
+        assert!(waiting.waits_for_server());
         assert_eq!(waiting.attempt, 1);
 
         // Also where it is the last attempt that it may have: who took it on died before it began.
         let begun = after(&after(&rerunnable(1), 1, JobEvent::Start), 2, interrupted());
-        let taken_on = after(&begun, 3, JobEvent::Claim(OwnerId::new()));
+        let taken_on = after(&begun, 3, claim());
         let waiting = after(&taken_on, 4, interrupted());
-        assert!(waiting.waits_for_rerun());
+        assert!(waiting.waits_for_server());
         assert_eq!(waiting.attempt, 2);
     }
 
@@ -378,8 +434,8 @@ mod tests {
     fn a_server_that_ends_each_time_before_the_work_begins_is_given_up_on() {
         let mut job = after(&rerunnable(9), 1, interrupted());
         let mut claims = 0;
-        while job.waits_for_rerun() {
-            job = after(&job, 2, JobEvent::Claim(OwnerId::new()));
+        while job.waits_for_server() {
+            job = after(&job, 2, claim());
             job = after(&job, 3, interrupted());
             claims += 1;
             assert!(claims < 10, "it ends");
@@ -388,18 +444,18 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_runs_is_cancelled_by_the_wish_alone() {
+    fn a_job_that_no_process_runs_is_cancelled_by_the_request_alone() {
         let waiting = after(&rerunnable(1), 1, interrupted());
         assert_eq!(after(&waiting, 2, JobEvent::RequestCancel).status(), JobStatus::Cancelled);
-        let taken_on = after(&waiting, 2, JobEvent::Claim(OwnerId::new()));
+        let taken_on = after(&waiting, 2, claim());
         assert_eq!(after(&taken_on, 3, JobEvent::RequestCancel).status(), JobStatus::Pending);
     }
 
     #[test]
     fn one_process_takes_on_work_that_waits() {
         let waiting = after(&rerunnable(1), 1, interrupted());
-        let taken = after(&waiting, 2, JobEvent::Claim(OwnerId::new()));
-        let again = Change::new(JobEvent::Claim(OwnerId::new()), Timestamp::UNIX_EPOCH);
+        let taken = after(&waiting, 2, claim());
+        let again = Change::new(claim(), Timestamp::UNIX_EPOCH);
         assert!(refused(&taken, again.clone()));
         assert!(refused(&record(), again), "what cannot run again cannot be taken on");
     }
@@ -447,8 +503,7 @@ mod tests {
         assert_eq!(waiting.status(), JobStatus::Pending);
         assert_eq!(waiting.open_questions().count(), 0);
         assert_eq!(after(&waiting, 4, answer("name")).status(), JobStatus::Pending);
-        let running =
-            after(&after(&waiting, 4, JobEvent::Claim(OwnerId::new())), 5, JobEvent::Start);
+        let running = after(&after(&waiting, 4, claim()), 5, JobEvent::Start);
         assert_eq!(running.status(), JobStatus::Running);
         assert_eq!(after(&running, 6, ask("name")).status(), JobStatus::InputRequired);
         let told = after(&after(&running, 6, ask("size")), 7, answer("size"));
@@ -465,11 +520,7 @@ mod tests {
     fn a_change_meant_for_another_owners_run_is_refused() {
         let dead = rerunnable(1);
         let late = Change::new(interrupted(), Timestamp::UNIX_EPOCH).owned_by(dead.owner);
-        let taken = after(
-            &after(&after(&dead, 1, JobEvent::Start), 2, interrupted()),
-            3,
-            JobEvent::Claim(OwnerId::new()),
-        );
+        let taken = after(&after(&after(&dead, 1, JobEvent::Start), 2, interrupted()), 3, claim());
         assert!(refused(&taken, late.clone()));
         assert!(dead.apply(late).is_ok());
     }
@@ -478,7 +529,8 @@ mod tests {
     fn every_state_reads_back_from_its_json() {
         let running = after(&record(), 1, JobEvent::Start);
         let mut failure = JobFailure::new(FailureKind::Error, "Division by zero");
-        failure.code = Some(-32603);
+        failure.rpc_code = Some(-32603);
+        failure.exit_code = Some(3);
         failure.details = Some(serde_json::json!({"at": 3}));
         failure.tool_result = Some(Box::new(serde_json::json!({"content": []})));
         let mut output = JobOutput::new("text").with_metadata("rows", 3);
@@ -506,6 +558,94 @@ mod tests {
     }
 
     #[test]
+    fn everything_that_a_spec_says_reads_back_from_its_json() {
+        let mut spec = JobSpec::new("build", "reactor", Timestamp::UNIX_EPOCH);
+        spec.kind = JobKind::Program;
+        spec.label = "nightly".into();
+        spec.tags.insert("branch".into(), "main".into());
+        spec.session = Some("monday".into());
+        spec.scope = Some(JobScope::of_identity("alice"));
+        spec.priority = Priority::new(9);
+        spec.deadline = Some(std::time::Duration::from_millis(1500));
+        spec.retry = Some(RetryPolicy::new(3, std::time::Duration::from_secs(2)));
+        spec.max_reruns = Some(2);
+        spec.arguments = Some(Map::new());
+        spec.state_target = Some(StateTarget::new("latest", "/a"));
+        let record = JobRecord::new(JobId::new(), spec);
+        assert!(JobRecord::from_json(record.to_json()).unwrap() == record, "{}", record.to_json());
+    }
+
+    #[test]
+    fn every_reason_to_wait_reads_back_from_its_json() {
+        let at = Timestamp::UNIX_EPOCH + Duration::seconds(9);
+        for reason in [
+            PendingReason::Starting,
+            PendingReason::Queued,
+            PendingReason::WaitingForServer,
+            PendingReason::RetryAt(at),
+            PendingReason::ScheduledAt(at),
+            PendingReason::WaitingForJobs(vec![JobId::new(), JobId::new()]),
+        ] {
+            let mut waiting = JobRecord { state: JobState::Pending { reason }, ..record() };
+            waiting.dispatch = Some(Dispatch::new("default", Priority::new(3)).not_before(at));
+            let back = JobRecord::from_json(waiting.to_json()).unwrap();
+            assert!(back == waiting, "{}", waiting.to_json());
+        }
+    }
+
+    #[test]
+    fn every_change_counts_and_names_its_actor() {
+        let running = after(&record(), 1, JobEvent::Start);
+        assert_eq!((running.version, &running.updated_by), (2, &Actor::Owner));
+        let client = Actor::Client(Some(JobScope::of_session("abc")));
+        for actor in [client, Actor::Client(None), Actor::Cli, Actor::System] {
+            let change = Change::new(JobEvent::RequestCancel, Timestamp::UNIX_EPOCH);
+            let asked = running.apply(change.by(actor.clone())).unwrap();
+            assert_eq!((asked.version, &asked.updated_by), (3, &actor));
+            assert!(JobRecord::from_json(asked.to_json()).unwrap() == asked);
+        }
+    }
+
+    #[test]
+    fn a_claim_closes_the_place_in_the_queue_and_a_requeue_takes_one() {
+        let place = Dispatch::new("default", Priority::NORMAL);
+        let requeue = JobEvent::Requeue(PendingReason::WaitingForServer);
+        let change = Change::new(requeue, Timestamp::UNIX_EPOCH).dispatched(place.clone());
+        let waiting = after(&rerunnable(1), 1, JobEvent::Start).apply(change).unwrap();
+        assert_eq!((&waiting.dispatch, waiting.owner), (&Some(place), None));
+        let claimed = after(&waiting, 2, claim());
+        assert_eq!(claimed.dispatch, None);
+    }
+
+    #[test]
+    fn a_late_change_under_an_earlier_claim_of_the_same_owner_is_refused() {
+        let owner = OwnerId::new();
+        let waiting = after(&rerunnable(3), 1, interrupted());
+        let (first, second) = (ClaimToken::new(), ClaimToken::new());
+        let once = after(&waiting, 2, JobEvent::Claim(owner, first));
+        let again = after(&after(&once, 3, interrupted()), 4, JobEvent::Claim(owner, second));
+        let start = |claim| {
+            let change = Change::new(JobEvent::Start, Timestamp::UNIX_EPOCH);
+            again.apply(change.owned_by(Some(owner)).claimed_by(claim)).map(|job| job.status())
+        };
+        assert_eq!(start(first), Err(Refusal::NotOwner));
+        assert_eq!(start(second), Ok(JobStatus::Running));
+    }
+
+    #[test]
+    fn only_a_running_program_can_be_adopted() {
+        let running = after(&rerunnable(1), 1, JobEvent::Start);
+        let adopt = || Change::new(JobEvent::Adopt(OwnerId::new()), Timestamp::UNIX_EPOCH);
+        assert!(refused(&running, adopt()), "the body of a tool cannot move");
+        let mut program = running;
+        program.spec_mut().kind = JobKind::Program;
+        let adopted = program.apply(adopt().owned_by(program.owner)).unwrap();
+        assert_eq!(adopted.status(), JobStatus::Running);
+        assert_ne!(adopted.owner, program.owner);
+        assert!(refused(&adopted, adopt().owned_by(program.owner)), "it is adopted once");
+    }
+
+    #[test]
     fn fields_of_a_later_version_are_kept() {
         let mut json = record().to_json();
         json["shoe_size"] = 43.into();
@@ -517,7 +657,7 @@ mod tests {
     fn where_the_result_goes_is_kept() {
         for (pointer, spelled) in [("", None), ("/a~1b", Some("/a~1b"))] {
             let mut record = record();
-            record.state_target = Some(StateTarget::new("latest", pointer));
+            record.spec_mut().state_target = Some(StateTarget::new("latest", pointer));
             let json = record.to_json();
             assert_eq!(json["state_field"], "latest");
             assert_eq!(json.get("state_pointer").and_then(Value::as_str), spelled);
@@ -541,7 +681,7 @@ mod tests {
             2,
             JobEvent::Complete(JobOutput::new("hush")),
         );
-        record.tags.insert("token".into(), "hush".into());
+        record.spec_mut().tags.insert("token".into(), "hush".into());
         assert!(!format!("{record:?}").contains("hush"));
     }
 }

@@ -29,6 +29,11 @@ impl JobScope {
         Self::hashed(SESSION, session)
     }
 
+    /// The mark as a store keeps it.
+    pub(crate) fn from_mark(mark: &str) -> Self {
+        Self(mark.into())
+    }
+
     fn hashed(kind: &str, name: &str) -> Self {
         let mut mark = kind.to_owned();
         for byte in Sha256::digest(name) {

@@ -5,26 +5,26 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{JobFailure, JobOutput};
+use super::{JobFailure, JobId, JobOutput};
 
 pub use crate::core::clock::Timestamp;
 
-/// Where a job stands, without the data that goes with it.
+/// The name of a job's state, without the data that goes with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum JobStatus {
-    /// Known and on disk, its work not begun.
+    /// Known and on disk; the work has not begun.
     Pending,
-    /// Its work is under way.
+    /// The work is under way.
     Running,
-    /// Its work is under way and waits for the answer to a question.
+    /// The work is under way and waits for the answer to a question.
     InputRequired,
-    /// Ended with a result.
+    /// The work ended with a result.
     Completed,
-    /// Ended without one; `error` and `error_kind` say why.
+    /// The work ended without a result; `error` and `error_kind` say why.
     Failed,
-    /// Stopped because somebody asked for it.
+    /// The work was stopped on request.
     Cancelled,
 }
 
@@ -39,7 +39,7 @@ impl JobStatus {
         Self::Cancelled,
     ];
 
-    /// Whether a job in this status stays in it for ever.
+    /// Returns whether a job in this status stays in it for ever.
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
@@ -78,20 +78,54 @@ impl FromStr for JobStatus {
     }
 }
 
-/// Where a job stands, with the data of that state: an ended job without an end cannot be written.
+/// The reason why a pending job does not run yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PendingReason {
+    /// Its owner is about to start it.
+    Starting,
+    /// It waits for a free slot.
+    Queued,
+    /// It waits for a server that has the tool, to run the work again.
+    WaitingForServer,
+    /// Its last attempt failed; the next one begins at this time.
+    RetryAt(Timestamp),
+    /// It was scheduled for this time.
+    ScheduledAt(Timestamp),
+    /// It waits for the end of these jobs.
+    WaitingForJobs(Vec<JobId>),
+}
+
+impl PendingReason {
+    /// The reason in a word, as files spell it.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Queued => "queued",
+            Self::WaitingForServer => "waiting_for_server",
+            Self::RetryAt(_) => "retry_at",
+            Self::ScheduledAt(_) => "scheduled_at",
+            Self::WaitingForJobs(_) => "waiting_for_jobs",
+        }
+    }
+}
+
+/// A job's state, with the data of that state: an ended job without an end time cannot be written.
 ///
-/// Only [`JobState::apply`] moves a job from one to another.
+/// Only [`JobState::apply`] moves a job from one state to another.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum JobState {
-    /// On disk, not started. The process that owns it starts it; if that process dies first, whoever notices fails the
-    /// job as `interrupted`, or takes its owner away, where the work may run again. One without an owner waits for a server
-    /// that takes it on.
-    Pending,
-    /// The body runs in the owner's process. If that dies, whoever notices fails the job as `interrupted`, or makes it
-    /// `Pending` without an owner, where the work may run again.
+    /// On disk, not started. A job with an owner is started by it; if that process dies first, recovery fails the job as
+    /// `interrupted`, or takes its owner away where the work may run again. A job without an owner waits to be claimed.
+    Pending {
+        /// Why it does not run yet.
+        reason: PendingReason,
+    },
+    /// The work runs in the owner's process. If that process dies, recovery fails the job as `interrupted`, or makes it
+    /// `Pending` without an owner where the work may run again.
     Running {
-        /// When the work really began, which is before it became a job if it began as an ordinary call.
+        /// When the work began, which is before it became a job if it began as an ordinary call.
         started_at: Timestamp,
     },
     /// As `Running`, but the body waits for an answer.
@@ -105,7 +139,7 @@ pub enum JobState {
         started_at: Timestamp,
         /// When it ended.
         completed_at: Timestamp,
-        /// What it ended with.
+        /// The result.
         output: JobOutput,
     },
     /// Ended without a result. Stays until it is pruned.
@@ -114,23 +148,26 @@ pub enum JobState {
         started_at: Option<Timestamp>,
         /// When it ended.
         completed_at: Timestamp,
-        /// Why.
+        /// Why it failed.
         failure: JobFailure,
     },
     /// Stopped on request. Stays until it is pruned.
     Cancelled {
         /// When the work began, if it did.
         started_at: Option<Timestamp>,
-        /// When it had really stopped.
+        /// When it had stopped.
         completed_at: Timestamp,
     },
 }
 
 impl JobState {
+    /// A job that its owner is about to start.
+    pub const STARTING: Self = Self::Pending { reason: PendingReason::Starting };
+
     /// The status that this state is shown as.
     pub const fn status(&self) -> JobStatus {
         match self {
-            Self::Pending => JobStatus::Pending,
+            Self::Pending { .. } => JobStatus::Pending,
             Self::Running { .. } => JobStatus::Running,
             Self::InputRequired { .. } => JobStatus::InputRequired,
             Self::Completed { .. } => JobStatus::Completed,
@@ -142,7 +179,7 @@ impl JobState {
     /// When the work began, if it did.
     pub const fn started_at(&self) -> Option<Timestamp> {
         match self {
-            Self::Pending => None,
+            Self::Pending { .. } => None,
             Self::Running { started_at }
             | Self::InputRequired { started_at }
             | Self::Completed { started_at, .. } => Some(*started_at),
@@ -153,7 +190,7 @@ impl JobState {
     /// When the job ended, if it did.
     pub const fn completed_at(&self) -> Option<Timestamp> {
         match self {
-            Self::Pending | Self::Running { .. } | Self::InputRequired { .. } => None,
+            Self::Pending { .. } | Self::Running { .. } | Self::InputRequired { .. } => None,
             Self::Completed { completed_at, .. }
             | Self::Failed { completed_at, .. }
             | Self::Cancelled { completed_at, .. } => Some(*completed_at),

@@ -39,8 +39,8 @@ impl From<&JobRecord> for JobSummary {
     fn from(job: &JobRecord) -> Self {
         Self {
             id: job.id,
-            tool: job.tool.clone(),
-            label: job.label.clone(),
+            tool: job.spec.tool.clone(),
+            label: job.spec.label.clone(),
             status: job.status(),
             percentage: job.progress.as_ref().and_then(|progress| progress.percentage),
             updated_at: job.updated_at,

@@ -1,5 +1,5 @@
-//! The one function that moves a job between states. Every store applies every change through it, under its
-//! own lock, so that each write is guarded by the state it finds.
+//! The one function that moves a job between states. Every store applies every change through it, under the store's own
+//! lock, so that each write is guarded by the state that it finds.
 //!
 //! ```text
 //!                 Start               Ask
@@ -12,47 +12,51 @@
 //!               cancelled
 //! ```
 //!
-//! A job with several open questions stays `input_required` until the last of them is answered or given up: the record
-//! sees to that, which has them. `Interrupt` is decided by the record, which knows whether the work may run again: it is a `Requeue` there, a `Cancel`
-//! where somebody wanted the job stopped anyway, else a `Fail`.
+//! A job with several open questions stays `input_required` until the last of them is answered or given up; the record,
+//! which has the questions, sees to that. The record also resolves `Interrupt`, since it knows whether the work may run
+//! again: into `Requeue` where it may, `Cancel` where a stop was requested, else `Fail`.
 
 use std::fmt;
 
 use serde_json::Value;
 
 use super::{
-    JobFailure, JobOutput, JobState, JobStatus, OwnerId, Progress, Question, ResultKept, Timestamp,
+    Actor, ClaimToken, Dispatch, JobFailure, JobOutput, JobState, JobStatus, OwnerId,
+    PendingReason, Progress, Question, ResultLocation, Timestamp,
 };
 
-/// What happened to a job.
+/// An event in the life of a job.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum JobEvent {
-    /// Its work begins.
+    /// The work begins.
     Start,
-    /// Its work got on. Says nothing by itself: the figures are in [`Change::progress`].
+    /// The work got on; the figures are in [`Change::progress`].
     Progress,
-    /// Its work asked a question, under this key.
+    /// The work asked a question, under this key.
     Ask(String, Box<Question>),
     /// The question of this key was answered.
     Answer(String, Value),
-    /// Its work waits for an answer to the question of this key no more.
+    /// The work no longer waits for an answer to the question of this key.
     GiveUp(String),
-    /// Somebody wants it stopped. The state stays until the work has really stopped.
+    /// A stop was requested. The state stays until the work has stopped.
     RequestCancel,
-    /// Its work ended with a result.
+    /// The work ended with a result.
     Complete(JobOutput),
-    /// Its work ended without one.
+    /// The work ended without a result.
     Fail(JobFailure),
-    /// Its work has stopped because somebody asked for it.
+    /// The work has stopped on request.
     Cancel,
-    /// The process that had its work in hand ends, or has ended: the work waits to run again where it may, and has failed
-    /// for this reason otherwise.
+    /// The process that ran the work ends, or has ended. The work waits to run again where it may, and has failed with
+    /// this failure otherwise.
     Interrupt(JobFailure),
-    /// Its work is to run again, in a process that takes it on.
-    Requeue,
-    /// A process takes on work that waits to run again.
-    Claim(OwnerId),
+    /// The work is to run later, in a process that claims it.
+    Requeue(PendingReason),
+    /// A process claims a job that waits.
+    Claim(OwnerId, ClaimToken),
+    /// Another process takes over a running program from an owner that died. A tool's body cannot move to another
+    /// process, so only a job of kind `program` can be adopted.
+    Adopt(OwnerId),
 }
 
 /// Answers may be secrets: they do not go into logs.
@@ -63,10 +67,9 @@ impl fmt::Debug for JobEvent {
             Self::Ask(key, _) | Self::Answer(key, _) | Self::GiveUp(key) => event.field(key),
             Self::Complete(output) => event.field(output),
             Self::Fail(failure) | Self::Interrupt(failure) => event.field(failure),
-            Self::Claim(owner) => event.field(owner),
-            Self::Start | Self::Progress | Self::RequestCancel | Self::Cancel | Self::Requeue => {
-                &mut event
-            }
+            Self::Requeue(reason) => event.field(reason),
+            Self::Claim(owner, _) | Self::Adopt(owner) => event.field(owner),
+            Self::Start | Self::Progress | Self::RequestCancel | Self::Cancel => &mut event,
         }
         .finish()
     }
@@ -86,36 +89,64 @@ impl JobEvent {
             Self::Fail(_) => "fail",
             Self::Cancel => "cancel",
             Self::Interrupt(_) => "interrupt",
-            Self::Requeue => "requeue",
-            Self::Claim(_) => "claim",
+            Self::Requeue(_) => "requeue",
+            Self::Claim(..) => "claim",
+            Self::Adopt(_) => "adopt",
         }
+    }
+
+    /// Returns whether a job has ended after this event. `Interrupt` may end it or not: the record resolves it.
+    pub const fn ends_job(&self) -> bool {
+        matches!(self, Self::Complete(_) | Self::Fail(_) | Self::Cancel)
     }
 }
 
-/// A change to one job: what happened, when, and how far the work had come by then.
+/// A change to one job: the event, its time and originator, and the progress that the work had made by then.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Change {
-    /// What happened.
+    /// The event.
     pub event: JobEvent,
-    /// When.
+    /// The time of the event.
     pub at: Timestamp,
-    /// How far the work had come, where that is news.
+    /// The originator of the change.
+    pub actor: Actor,
+    /// The progress that the work had made, where the change carries it.
     pub progress: Option<Progress>,
-    /// The owner that the job has to have, where somebody else may have taken it on meanwhile: a change that was meant for
-    /// another run is refused.
+    /// The owner that the job must have; the change is refused where another process has claimed the job meanwhile.
     pub owned_by: Option<Option<OwnerId>>,
-    /// Of an end: where what the job ends with is kept, where the event does not say it.
-    pub result_kept: ResultKept,
+    /// The claim that the job must be under; the change is refused where it was claimed anew meanwhile.
+    pub claimed_by: Option<ClaimToken>,
+    /// The place in a queue that the job takes, where it waits from now on. A change after which it does not wait
+    /// closes the place that it had.
+    pub dispatch: Option<Dispatch>,
+    /// Of an end: where the result is kept, if not in the event.
+    pub result_location: ResultLocation,
 }
 
 impl Change {
-    /// A change without news about progress.
+    /// A change made by the job's owner, without progress.
     pub const fn new(event: JobEvent, at: Timestamp) -> Self {
-        Self { event, at, progress: None, owned_by: None, result_kept: ResultKept::InRecord }
+        Self {
+            event,
+            at,
+            actor: Actor::Owner,
+            progress: None,
+            owned_by: None,
+            claimed_by: None,
+            dispatch: None,
+            result_location: ResultLocation::InRecord,
+        }
     }
 
-    /// Adds how far the work had come.
+    /// The same change, made by another originator than the job's owner.
+    #[must_use]
+    pub fn by(mut self, actor: Actor) -> Self {
+        self.actor = actor;
+        self
+    }
+
+    /// Adds the progress that the work had made.
     #[must_use]
     pub fn with_progress(mut self, progress: Option<Progress>) -> Self {
         self.progress = progress;
@@ -128,16 +159,42 @@ impl Change {
         self.owned_by = Some(owner);
         self
     }
+
+    /// Refuses the change where the job is not under this claim by then.
+    #[must_use]
+    pub const fn claimed_by(mut self, claim: ClaimToken) -> Self {
+        self.claimed_by = Some(claim);
+        self
+    }
+
+    /// Gives the job this place in a queue.
+    #[must_use]
+    pub fn dispatched(mut self, dispatch: Dispatch) -> Self {
+        self.dispatch = Some(dispatch);
+        self
+    }
 }
 
 /// An event that cannot happen to a job in its state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a job that is {status} cannot {event}")]
 pub struct IllegalTransition {
-    /// The status the job was found in.
+    /// The status that the job was found in.
     pub status: JobStatus,
     /// The event that was refused.
     pub event: &'static str,
+}
+
+/// The reason why a record refused a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The event cannot happen to a job in this state.
+    #[error(transparent)]
+    Illegal(#[from] IllegalTransition),
+    /// The change was meant for a run of another owner, or under another claim.
+    #[error("the job belongs to another owner by now")]
+    NotOwner,
 }
 
 impl JobState {
@@ -148,17 +205,17 @@ impl JobState {
     pub fn apply(self, event: JobEvent, at: Timestamp) -> Result<Self, IllegalTransition> {
         let refused = IllegalTransition { status: self.status(), event: event.name() };
         match (self, event) {
-            (Self::Pending, JobEvent::Start) => Ok(Self::Running { started_at: at }),
-            (Self::Pending, JobEvent::RequestCancel | JobEvent::Requeue | JobEvent::Claim(_)) => {
-                Ok(Self::Pending)
-            }
-            (Self::Running { .. } | Self::InputRequired { .. }, JobEvent::Requeue) => {
-                Ok(Self::Pending)
-            }
-            (Self::Pending, JobEvent::Fail(failure) | JobEvent::Interrupt(failure)) => {
+            (Self::Pending { .. }, JobEvent::Start) => Ok(Self::Running { started_at: at }),
+            (state @ Self::Pending { .. }, JobEvent::RequestCancel) => Ok(state),
+            (Self::Pending { .. }, JobEvent::Claim(..)) => Ok(Self::STARTING),
+            (
+                Self::Pending { .. } | Self::Running { .. } | Self::InputRequired { .. },
+                JobEvent::Requeue(reason),
+            ) => Ok(Self::Pending { reason }),
+            (Self::Pending { .. }, JobEvent::Fail(failure) | JobEvent::Interrupt(failure)) => {
                 Ok(Self::Failed { started_at: None, completed_at: at, failure })
             }
-            (Self::Pending, JobEvent::Cancel) => {
+            (Self::Pending { .. }, JobEvent::Cancel) => {
                 Ok(Self::Cancelled { started_at: None, completed_at: at })
             }
 
@@ -169,12 +226,14 @@ impl JobState {
             (Self::InputRequired { started_at }, JobEvent::Answer(..) | JobEvent::GiveUp(_)) => {
                 Ok(Self::Running { started_at })
             }
-            // What an earlier run asked may be answered before this one asks it again.
-            (state @ (Self::Pending | Self::Running { .. }), JobEvent::Answer(..)) => Ok(state),
+            // A question of an earlier run may be answered before this run asks it again.
+            (state @ (Self::Pending { .. } | Self::Running { .. }), JobEvent::Answer(..)) => {
+                Ok(state)
+            }
 
             (
                 state @ (Self::Running { .. } | Self::InputRequired { .. }),
-                JobEvent::Progress | JobEvent::RequestCancel,
+                JobEvent::Progress | JobEvent::RequestCancel | JobEvent::Adopt(_),
             ) => Ok(state),
             (
                 Self::Running { started_at } | Self::InputRequired { started_at },
@@ -190,14 +249,15 @@ impl JobState {
             ) => Ok(Self::Cancelled { started_at: Some(started_at), completed_at: at }),
 
             (
-                Self::Pending,
+                Self::Pending { .. },
                 JobEvent::Progress
                 | JobEvent::Ask(..)
                 | JobEvent::GiveUp(_)
-                | JobEvent::Complete(_),
+                | JobEvent::Complete(_)
+                | JobEvent::Adopt(_),
             )
-            | (Self::Running { .. }, JobEvent::Start | JobEvent::GiveUp(_) | JobEvent::Claim(_))
-            | (Self::InputRequired { .. }, JobEvent::Start | JobEvent::Claim(_))
+            | (Self::Running { .. }, JobEvent::Start | JobEvent::GiveUp(_) | JobEvent::Claim(..))
+            | (Self::InputRequired { .. }, JobEvent::Start | JobEvent::Claim(..))
             | (Self::Completed { .. } | Self::Failed { .. } | Self::Cancelled { .. }, _) => {
                 Err(refused)
             }
@@ -228,14 +288,15 @@ mod tests {
             JobEvent::Fail(JobFailure::error("no")),
             JobEvent::Cancel,
             JobEvent::Interrupt(JobFailure::error("no")),
-            JobEvent::Requeue,
-            JobEvent::Claim(OwnerId::new()),
+            JobEvent::Requeue(PendingReason::WaitingForServer),
+            JobEvent::Claim(OwnerId::new(), ClaimToken::new()),
+            JobEvent::Adopt(OwnerId::new()),
         ]
     }
 
     fn states(began: Timestamp, ended: Timestamp) -> Vec<JobState> {
         vec![
-            JobState::Pending,
+            JobState::STARTING,
             JobState::Running { started_at: began },
             JobState::InputRequired { started_at: began },
             JobState::Completed {

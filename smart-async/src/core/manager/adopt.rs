@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Map, Value};
 use tokio::task::JoinHandle;
 
 use super::active::LiveJob;
@@ -19,7 +20,7 @@ use super::{Error, JobManager, OpenCallGuard};
 use crate::core::backoff::Backoff;
 use crate::core::context::JobContext;
 use crate::core::job::{
-    Change, JobEvent, JobId, JobRecord, JobScope, JobState, OwnerId, Rerun, StateTarget,
+    Change, JobEvent, JobId, JobKind, JobRecord, JobScope, JobSpec, JobState, OwnerId, StateTarget,
 };
 use crate::core::store::StoreError;
 use crate::core::{clock, observe};
@@ -36,8 +37,12 @@ pub(crate) struct Adoption {
     /// The call that the job comes from, where it comes from one.
     pub(super) origin: Option<Origin>,
     pub(super) deadline: Option<Duration>,
-    /// What the work needs to run again, where it may.
-    pub(super) rerun: Option<Rerun>,
+    /// The kind of work.
+    pub(super) kind: JobKind,
+    /// How often the work may run again after the end of its server, where it may.
+    pub(super) max_reruns: Option<u32>,
+    /// The arguments of the call, where another run may need them.
+    pub(super) arguments: Option<Map<String, Value>>,
     /// The state that the result goes into.
     pub(super) state_target: Option<StateTarget>,
     /// The lead of the call, where others may share its run.
@@ -46,14 +51,19 @@ pub(crate) struct Adoption {
 
 impl Adoption {
     /// What the record of a call begins with.
-    pub(crate) fn of_call(origin: Origin, label: Option<String>, rerun: Option<Rerun>) -> Self {
+    pub(crate) fn of_call(
+        origin: Origin,
+        label: Option<String>,
+        arguments: Option<Map<String, Value>>,
+    ) -> Self {
         Self {
             tool: origin.site.tool.to_owned(),
             label,
             deadline: origin.site.deadline,
             state_target: origin.site.state.map(StateTarget::from),
             origin: Some(origin),
-            rerun,
+            max_reruns: arguments.is_some().then_some(origin.site.max_reruns),
+            arguments,
             ..Self::default()
         }
     }
@@ -77,15 +87,19 @@ impl Adoption {
     }
 
     fn record(&self, manager: &JobManager, id: JobId) -> JobRecord {
-        let mut record = JobRecord::pending(id, &*self.tool, manager.server(), clock::now());
+        let mut spec = JobSpec::new(&*self.tool, manager.server(), clock::now());
+        spec.kind = self.kind;
         if let Some(label) = &self.label {
-            record.label.clone_from(label);
+            spec.label.clone_from(label);
         }
-        record.tags.clone_from(&self.tags);
-        record.session.clone_from(&self.session);
-        record.scope.clone_from(&self.scope);
-        record.rerun.clone_from(&self.rerun);
-        record.state_target.clone_from(&self.state_target);
+        spec.tags.clone_from(&self.tags);
+        spec.session.clone_from(&self.session);
+        spec.scope.clone_from(&self.scope);
+        spec.deadline = self.deadline;
+        spec.max_reruns = self.max_reruns;
+        spec.arguments.clone_from(&self.arguments);
+        spec.state_target.clone_from(&self.state_target);
+        let mut record = JobRecord::new(id, spec);
         record.owner = Some(manager.store().owner());
         record
     }
@@ -99,7 +113,7 @@ impl Adoption {
         });
         // Work that is new can always start.
         if let Ok(state) =
-            JobState::Pending.apply(JobEvent::Start, clock::ago(context.began.elapsed()))
+            JobState::STARTING.apply(JobEvent::Start, clock::ago(context.began.elapsed()))
         {
             record.state = state;
         }
@@ -179,7 +193,7 @@ impl JobManager {
         adoption: &Adoption,
         context: &JobContext,
     ) -> Result<(), StoreError> {
-        if adoption.rerun.is_some() {
+        if adoption.max_reruns.is_some() {
             self.hold_name(context);
         }
         match self.note(self.store().insert(adoption.running_record(self, context)).await) {
@@ -251,7 +265,7 @@ impl JobManager {
                     reason.unwrap_or_else(|| "the job folder cannot be used".to_owned()),
                 ));
             }
-            if adoption.rerun.is_some() {
+            if adoption.max_reruns.is_some() {
                 manager.hold_name(&context);
             }
             let id = context.id();

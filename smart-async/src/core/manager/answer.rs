@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{Error, JobManager, LiveJob};
-use crate::core::job::{Change, JobEvent, JobId, JobRecord, JobStatus, Question, QuestionStatus};
+use crate::core::job::{
+    Actor, Change, JobEvent, JobId, JobRecord, JobStatus, Question, QuestionStatus,
+};
 use crate::core::store::StoreError;
 use crate::core::{clock, observe};
 
@@ -105,7 +107,8 @@ impl JobManager {
         answer: Value,
     ) -> Result<Arc<JobRecord>, AnswerError> {
         let live = self.live().get(id);
-        let change = Change::new(JobEvent::Answer(key.to_owned(), answer.clone()), clock::now());
+        let change = Change::new(JobEvent::Answer(key.to_owned(), answer.clone()), clock::now())
+            .by(Actor::Client(None));
         let site = live.as_ref().and_then(|live| live.site());
         let stored = self.inner.kept_back.keep(site, id, &change);
         let job = match self.note(self.store().update(id, stored).await) {
@@ -185,7 +188,7 @@ impl JobManager {
                     live.touch();
                 }
                 // It has ended, or an answer was faster.
-                Err(StoreError::Illegal { .. }) => {
+                Err(StoreError::Illegal { .. } | StoreError::NotOwner(_)) => {
                     let Ok(job) = self.store().get(live.id()).await else { return false };
                     desk.refused(&event, job.as_ref().and_then(|job| job.questions.get(key)));
                 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::running::{Running, Unfinished};
 use crate::core::context::JobContext;
-use crate::core::job::{FailureKind, JobFailure, Outcome, kept};
+use crate::core::job::{FailureKind, JobFailure, Outcome, check_depth};
 
 /// A body that runs in a task of its own. As a future, it waits for the end; dropped, the body runs on.
 pub(crate) struct Body(Box<dyn Run>);
@@ -46,7 +46,7 @@ impl<R> Future for Concluded<R> {
         let conclude = self.conclude;
         Poll::Ready(match ready!(Pin::new(&mut self.body).poll(context)) {
             Ok(result) => Ended::Concluded(
-                catch_unwind(AssertUnwindSafe(|| kept(conclude(result))))
+                catch_unwind(AssertUnwindSafe(|| check_depth(conclude(result))))
                     .unwrap_or_else(|panic| Err(panicked("turning its result into JSON", &*panic))),
             ),
             Err(Unfinished::Panicked(panic)) => {

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use super::{Error, JobManager, LiveJob, WaitFor};
 use crate::core::clock;
-use crate::core::job::{Change, JobEvent, JobId, JobRecord};
+use crate::core::job::{Actor, Change, JobEvent, JobId, JobRecord};
 use crate::core::store::StoreError;
 
 /// How [`JobManager::cancel`] went.
@@ -73,7 +73,7 @@ impl JobManager {
     }
 
     async fn write_wish(&self, id: JobId) -> Result<(), StoreError> {
-        let wish = Change::new(JobEvent::RequestCancel, clock::now());
+        let wish = Change::new(JobEvent::RequestCancel, clock::now()).by(Actor::Client(None));
         let job = self.store().update(id, wish).await?;
         // One that waits to run again is run by nobody, and so has stopped.
         if job.status().is_terminal() {

@@ -13,8 +13,8 @@ use crate::core::backoff::Backoff;
 use crate::core::call_site;
 use crate::core::clock;
 use crate::core::job::{
-    JobEvent, JobId, JobOutput, JobQuery, JobRecord, JobState, JobStatus, ResultKept, StateName,
-    StateTarget, Timestamp,
+    JobEvent, JobId, JobOutput, JobQuery, JobRecord, JobSpec, JobState, JobStatus, ResultLocation,
+    StateName, StateTarget, Timestamp,
 };
 use crate::core::observe;
 use crate::core::store::{HydratedState, rank};
@@ -40,7 +40,7 @@ impl JobManager {
     /// job find the state; where that fails, attempts go on in the background.
     pub(super) async fn hydrate(&self, job: &JobRecord, event: &JobEvent) {
         if let (Some(target), JobEvent::Complete(output), Some(at)) =
-            (&job.state_target, event, job.state.completed_at())
+            (&job.spec.state_target, event, job.state.completed_at())
             && let Some(state) = hydrated(job, target, at, output)
         {
             self.put_state(state).await;
@@ -51,7 +51,7 @@ impl JobManager {
     /// there is no record to begin again from.
     pub(crate) async fn hydrate_inline(&self, completion: &InlineCompletion, output: &JobOutput) {
         let InlineCompletion { target, tool, id, at } = completion;
-        let job = JobRecord::pending(*id, *tool, self.server(), *at);
+        let job = JobRecord::new(*id, JobSpec::new(*tool, self.server(), *at));
         if let Some(state) = hydrated(&job, &StateTarget::from(*target), *at, output) {
             self.put_state(state).await;
         }
@@ -105,7 +105,7 @@ fn hydrated(
     completed_at: Timestamp,
     output: &JobOutput,
 ) -> Option<HydratedState> {
-    let (job_id, tool) = (job.id, &*job.tool);
+    let (job_id, tool) = (job.id, &*job.spec.tool);
     let field = match StateName::new(&*target.field) {
         Ok(field) => field,
         Err(error) => {
@@ -120,7 +120,7 @@ fn hydrated(
         );
         return None;
     };
-    Some(HydratedState::new(field, job_id, &*job.server, tool, completed_at, value.clone()))
+    Some(HydratedState::new(field, job_id, &*job.spec.server, tool, completed_at, value.clone()))
 }
 
 /// Puts again, for each state, the newest of this server's completions that has a value for it: an earlier life may have
@@ -139,7 +139,7 @@ pub(super) async fn replay(manager: &JobManager) {
     let mut completions: Vec<_> = jobs
         .iter()
         .filter_map(|job| {
-            let target = job.state_target.as_ref()?;
+            let target = job.spec.state_target.as_ref()?;
             Some((rank(job.state.completed_at()?, job.id, now), &*target.field))
         })
         .collect();
@@ -152,10 +152,10 @@ pub(super) async fn replay(manager: &JobManager) {
         // A list may leave the result out.
         match manager.store().get_with_result(id).await {
             // Without its file, the result is not known any more.
-            Ok(Some(job)) if job.result_kept != ResultKept::InRecord => {}
+            Ok(Some(job)) if job.result_location != ResultLocation::InRecord => {}
             Ok(Some(job)) => {
                 if let JobState::Completed { completed_at, output, .. } = &job.state
-                    && let Some(target) = &job.state_target
+                    && let Some(target) = &job.spec.state_target
                     && let Some(state) = hydrated(&job, target, *completed_at, output)
                 {
                     manager.put_state(state).await;

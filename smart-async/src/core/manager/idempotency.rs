@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::JobManager;
-use crate::core::job::{Change, JobEvent, JobId, JobRecord, JobState, ResultKept};
+use crate::core::job::{Change, JobEvent, JobId, JobRecord, JobState, ResultLocation};
 
 impl JobManager {
     /// The job, where it is as `change` of its owner, this process, has left it.
@@ -23,7 +23,8 @@ fn comes_of(job: &JobRecord, change: &Change) -> bool {
             JobEvent::Start,
         ) => *started_at == at,
         (JobState::Completed { completed_at, output, .. }, JobEvent::Complete(told)) => {
-            *completed_at == at && (job.result_kept != ResultKept::InRecord || output == told)
+            *completed_at == at
+                && (job.result_location != ResultLocation::InRecord || output == told)
         }
         // The record adds to the words of an interruption how often the work has run.
         (
@@ -46,6 +47,7 @@ fn comes_of(job: &JobRecord, change: &Change) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::job::JobSpec;
     use crate::core::job::{FailureKind, JobFailure, JobOutput, Timestamp};
 
     fn at(second: i64) -> Timestamp {
@@ -53,7 +55,7 @@ mod tests {
     }
 
     fn running() -> JobRecord {
-        let job = JobRecord::pending(JobId::new(), "tool", "server", at(0));
+        let job = JobRecord::new(JobId::new(), JobSpec::new("tool", "server", at(0)));
         job.apply(Change::new(JobEvent::Start, at(1))).unwrap()
     }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use super::{Error, JobManager, answer, recover};
 use crate::core::job::{
     JobId, JobOutput, JobPage, JobQuery, JobRecord, JobState, JobStatus, JobSummary, Listed, Prune,
-    ResultKept,
+    ResultLocation,
 };
 use crate::core::store::{Pruned, StoreError};
 
 impl JobManager {
     /// Where a job stands, with its progress of this moment. A large result may be left out of it: then
-    /// [`JobRecord::result_kept`] says so, and [`status_with_result`](Self::status_with_result) has it.
+    /// [`JobRecord::result_location`] says so, and [`status_with_result`](Self::status_with_result) has it.
     ///
     /// # Errors
     /// [`Error::NotFound`], or [`Error::Store`].
@@ -25,14 +25,14 @@ impl JobManager {
     }
 
     /// As [`status`](Self::status), with what the job ended with, however large that is. Where
-    /// [`JobRecord::result_kept`] says of this one that it is elsewhere, it cannot be had here.
+    /// [`JobRecord::result_location`] says of this one that it is elsewhere, it cannot be had here.
     ///
     /// # Errors
     /// [`Error::NotFound`], or [`Error::Store`].
     pub async fn status_with_result(&self, id: JobId) -> Result<Arc<JobRecord>, Error> {
         let _reading = self.reading(&[id]);
         let job = self.status(id).await?;
-        if !job.result_kept.is_in_file() {
+        if !job.result_location.is_in_file() {
             return Ok(job);
         }
         let job = self.inner.store.get_with_result(id).await?.ok_or(Error::NotFound(id))?;
@@ -55,9 +55,9 @@ impl JobManager {
                 Err(Error::Failed { id, failure: Box::new(failure.clone()) })
             }
             JobState::Cancelled { .. } => Err(Error::Cancelled(id)),
-            JobState::Pending | JobState::Running { .. } | JobState::InputRequired { .. } => {
-                Err(Error::NotEnded { id, status: job.status() })
-            }
+            JobState::Pending { .. }
+            | JobState::Running { .. }
+            | JobState::InputRequired { .. } => Err(Error::NotEnded { id, status: job.status() }),
         }
     }
 
@@ -129,7 +129,7 @@ impl JobManager {
     /// Whether a job of this server seems to run elsewhere. Whoever comes across one whose owner is dead accounts for it.
     fn may_be_abandoned(&self, job: &JobRecord) -> bool {
         !job.status().is_terminal()
-            && job.server == self.server()
+            && job.spec.server == self.server()
             && job.owner != Some(self.inner.store.owner())
     }
 
@@ -150,11 +150,11 @@ impl JobManager {
 
 /// Why the result of a job that completed cannot be had, where it cannot.
 pub(crate) fn why_gone(job: &JobRecord) -> Option<&'static str> {
-    match job.result_kept {
+    match job.result_location {
         _ if job.status() != JobStatus::Completed => None,
-        ResultKept::InRecord => None,
-        ResultKept::InFile { .. } => Some("the file with its result is missing or damaged"),
-        ResultKept::InMemory => Some(
+        ResultLocation::InRecord => None,
+        ResultLocation::InFile { .. } => Some("the file with its result is missing or damaged"),
+        ResultLocation::InMemory => Some(
             "the result was not kept on disk (store_result = false or redact), and the server that had it has ended or \
              is another one",
         ),

@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::JobManager;
 use super::{hydration, retention};
 use crate::core::clock;
-use crate::core::job::{Change, FailureKind, JobEvent, JobFailure, JobId, JobQuery, JobStatus};
+use crate::core::job::{
+    Actor, Change, FailureKind, JobEvent, JobFailure, JobId, JobQuery, JobStatus,
+};
 use crate::core::store::StoreError;
 
 /// Looks after what was left behind, once in the life of a manager. Another server's jobs are left alone.
@@ -32,22 +34,26 @@ pub(super) async fn account_for_abandoned(manager: &JobManager) -> Vec<JobId> {
     let mut changed = Vec::new();
     let mut waiting = false;
     for job in abandoned {
-        if job.waits_for_rerun() {
+        if job.waits_for_server() {
             waiting = true;
             continue;
         }
         let reason = "the server that ran this job ended before the work did";
         let failure = JobFailure::new(FailureKind::Interrupted, reason);
-        let change = Change::new(JobEvent::Interrupt(failure), clock::now()).owned_by(job.owner);
+        let change = Change::new(JobEvent::Interrupt(failure), clock::now())
+            .by(Actor::System)
+            .owned_by(job.owner);
         match manager.store().update(job.id, change).await {
             Ok(job) => {
                 manager.announce(&job);
-                tracing::warn!(job_id = %job.id, tool = %job.tool, status = %job.status(), "job was interrupted by the end of its server");
-                waiting |= job.waits_for_rerun();
+                tracing::warn!(job_id = %job.id, tool = %job.spec.tool, status = %job.status(), "job was interrupted by the end of its server");
+                waiting |= job.waits_for_server();
                 changed.push(job.id);
             }
             // Somebody else was faster.
-            Err(StoreError::Illegal { .. } | StoreError::NotFound(_)) => changed.push(job.id),
+            Err(StoreError::Illegal { .. } | StoreError::NotOwner(_) | StoreError::NotFound(_)) => {
+                changed.push(job.id)
+            }
             Err(error) => {
                 tracing::error!(job_id = %job.id, %error, "failed to account for an abandoned job");
             }
@@ -73,6 +79,6 @@ async fn remember_runs(manager: &JobManager) {
     };
     let Ok(page) = manager.store().list(query).await else { return };
     for job in page.jobs.iter().rev() {
-        manager.remember_run(&job.tool, job.elapsed(clock::now()).unwrap_or(Duration::ZERO));
+        manager.remember_run(&job.spec.tool, job.elapsed(clock::now()).unwrap_or(Duration::ZERO));
     }
 }

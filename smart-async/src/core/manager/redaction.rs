@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::core::call_site::CallSite;
 use crate::core::job::{
-    Change, FailureKind, JobEvent, JobId, JobRecord, JobState, Progress, Question, ResultKept,
+    Change, FailureKind, JobEvent, JobId, JobRecord, JobState, Progress, Question, ResultLocation,
 };
 
 /// What stands in the store in place of an error's text.
@@ -79,7 +79,7 @@ fn for_the_store(site: &CallSite, change: &Change) -> Change {
     }
     let payload = stored.take_payload();
     match &mut stored.event {
-        JobEvent::Complete(_) => stored.result_kept = ResultKept::InMemory,
+        JobEvent::Complete(_) => stored.result_location = ResultLocation::InMemory,
         JobEvent::Fail(failure) => {
             // What we say ourselves is nobody's secret.
             let ours = matches!(failure.kind, FailureKind::Deadline | FailureKind::Interrupted);
@@ -88,7 +88,7 @@ fn for_the_store(site: &CallSite, change: &Change) -> Change {
                 NO_TEXT.clone_into(&mut failure.message);
             }
             if silenced || payload.is_some_and(|payload| !payload.is_empty()) {
-                stored.result_kept = ResultKept::InMemory;
+                stored.result_location = ResultLocation::InMemory;
             }
         }
         JobEvent::Ask(_, question) if site.redact => {
@@ -133,7 +133,7 @@ fn whole(job: &JobRecord, change: &Change) -> Option<JobRecord> {
     if change.progress.is_some() {
         whole.progress.clone_from(&change.progress);
     }
-    whole.result_kept = ResultKept::InRecord;
+    whole.result_location = ResultLocation::InRecord;
     Some(whole)
 }
 
@@ -142,6 +142,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::core::job::JobSpec;
     use crate::core::job::{JobFailure, JobOutput, Timestamp};
 
     const OPEN: CallSite = CallSite::new("open");
@@ -160,7 +161,8 @@ mod tests {
     }
 
     fn running() -> JobRecord {
-        let job = JobRecord::pending(JobId::new(), "tool", "server", Timestamp::UNIX_EPOCH);
+        let job =
+            JobRecord::new(JobId::new(), JobSpec::new("tool", "server", Timestamp::UNIX_EPOCH));
         job.apply(Change::new(JobEvent::Start, Timestamp::UNIX_EPOCH)).unwrap()
     }
 

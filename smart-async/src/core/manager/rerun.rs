@@ -14,7 +14,9 @@ use super::adopt::Origin;
 use super::body::{Body, panic_message};
 use crate::core::backoff::Backoff;
 use crate::core::context::JobContext;
-use crate::core::job::{Change, FailureKind, JobEvent, JobFailure, JobId, JobRecord, JobStatus};
+use crate::core::job::{
+    Change, ClaimToken, FailureKind, JobEvent, JobFailure, JobId, JobRecord, JobStatus,
+};
 use crate::core::store::StoreError;
 use crate::core::{clock, observe};
 
@@ -65,7 +67,7 @@ impl Servers {
     async fn find(&self, job: &JobRecord) -> Option<(Has, Arc<dyn CallsAgain>)> {
         let mut best = None;
         for server in self.all() {
-            let has = server.has(job.tool.clone()).await;
+            let has = server.has(job.spec.tool.clone()).await;
             if has > best.as_ref().map_or(Has::Nothing, |(has, _)| *has) {
                 best = Some((has, server));
             }
@@ -105,7 +107,7 @@ impl JobManager {
             };
             // What still runs here, and was given back meanwhile, is not taken on beside itself.
             let mine = |job: &JobRecord| manager.live().get(job.id).is_none();
-            for job in waiting.into_iter().filter(|job| job.waits_for_rerun() && mine(job)) {
+            for job in waiting.into_iter().filter(|job| job.waits_for_server() && mine(job)) {
                 if manager.is_stopping() {
                     return;
                 }
@@ -120,7 +122,7 @@ impl JobManager {
                         manager.give_up(&job, reason.to_owned()).await;
                     }
                     None => {
-                        tracing::debug!(job_id = %job.id, tool = %job.tool, "job waits for a server that has its tool");
+                        tracing::debug!(job_id = %job.id, tool = %job.spec.tool, "job waits for a server that has its tool");
                     }
                 }
             }
@@ -130,7 +132,7 @@ impl JobManager {
     /// Makes this process the owner of a job that waits, and has its work run again.
     async fn take_on(&self, server: Arc<dyn CallsAgain>, job: &JobRecord) {
         let Some(job) = self.claim(job.id).await else { return };
-        tracing::info!(job_id = %job.id, tool = %job.tool, attempt = job.attempt, "running a job again after the end of its server");
+        tracing::info!(job_id = %job.id, tool = %job.spec.tool, attempt = job.attempt, "running a job again after the end of its server");
         let (manager, open) = (self.clone(), self.open_call());
         observe::spawn(async move {
             let _open = open;
@@ -155,7 +157,7 @@ impl JobManager {
     /// the same, and nobody else takes on what has an owner that lives.
     async fn claim(&self, id: JobId) -> Option<Arc<JobRecord>> {
         let owner = self.store().owner();
-        let claim = Change::new(JobEvent::Claim(owner), clock::now());
+        let claim = Change::new(JobEvent::Claim(owner, ClaimToken::new()), clock::now());
         let mut backoff = Backoff::default();
         let mut in_doubt = false;
         loop {
@@ -201,7 +203,7 @@ impl JobManager {
             match self.store().update(job.id, change.clone()).await {
                 Ok(job) => {
                     // The reason may quote the arguments; the record has it.
-                    tracing::warn!(job_id = %job.id, tool = %job.tool, "a job could not run again");
+                    tracing::warn!(job_id = %job.id, tool = %job.spec.tool, "a job could not run again");
                     return self.announce(&job);
                 }
                 Err(error) if error.is_transient() && self.pause(&mut backoff).await.is_ok() => {}

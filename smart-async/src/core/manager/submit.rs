@@ -10,7 +10,7 @@ use super::body::Body;
 use super::{Error, JobManager};
 use crate::ClientIdentity;
 use crate::core::context::{self, CurrentJob, JobContext};
-use crate::core::job::{JobId, Outcome};
+use crate::core::job::{JobId, JobKind, Outcome};
 use crate::core::observe;
 
 /// Work that can be run as a job.
@@ -60,7 +60,10 @@ pub struct JobRequest {
 impl JobRequest {
     /// A request to run a piece of work of this kind. The kind stands where a tool's name would.
     pub fn new(kind: impl Into<String>) -> Self {
-        Self { id: JobId::new(), adoption: Adoption { tool: kind.into(), ..Adoption::default() } }
+        Self {
+            id: JobId::new(),
+            adoption: Adoption { kind: JobKind::Task, tool: kind.into(), ..Adoption::default() },
+        }
     }
 
     /// What people call the job; the kind unless set.

@@ -109,7 +109,7 @@ impl JobManager {
         match stored {
             Ok(Some(job)) => learn(live, &job),
             // It has ended meanwhile.
-            Ok(None) | Err(StoreError::Illegal { .. }) => {}
+            Ok(None) | Err(StoreError::Illegal { .. } | StoreError::NotOwner(_)) => {}
             // Its record is still to be written, or is gone.
             Err(StoreError::NotFound(_)) => live.context.progress.put_back(),
             Err(error) => {

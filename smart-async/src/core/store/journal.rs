@@ -39,8 +39,8 @@ use super::table::entry::Kept;
 use super::transaction::Draft;
 use super::{Clock, HydratedState, JobStore, Pruned, StoreError, StoreFuture};
 use crate::core::job::{
-    Change, JobId, JobPage, JobQuery, JobRecord, OwnerId, Payload, Prune, ResultKept, ShortPage,
-    StateName,
+    Change, JobId, JobPage, JobQuery, JobRecord, OwnerId, Payload, Prune, ResultLocation,
+    ShortPage, StateName,
 };
 use crate::core::observe;
 
@@ -150,7 +150,7 @@ impl JsonFileStore {
         &self,
         id: JobId,
         payload: Payload,
-        change: impl FnOnce(&mut Draft<'_>, ResultKept) -> Result<Arc<JobRecord>, StoreError>
+        change: impl FnOnce(&mut Draft<'_>, ResultLocation) -> Result<Arc<JobRecord>, StoreError>
         + Send
         + 'static,
     ) -> StoreFuture<'_, Arc<JobRecord>> {
@@ -159,7 +159,7 @@ impl JsonFileStore {
             let result = results.write(id, &payload)?;
             Ok(hand_in(&writer, move |draft, errands| {
                 // Dropped where the change is refused, and with it its file.
-                let job = change(draft, result.result_kept())?;
+                let job = change(draft, result.result_location())?;
                 errands.arrived.push(result);
                 Ok(job)
             }))
@@ -216,16 +216,16 @@ impl JobStore for JsonFileStore {
     fn insert(&self, mut job: JobRecord) -> StoreFuture<'_, Arc<JobRecord>> {
         match job.take_payload() {
             Some(payload) if payload.is_larger_than(LARGE) => {
-                self.write_with_result(job.id, payload, move |draft, result_kept| {
-                    job.result_kept = result_kept;
+                self.write_with_result(job.id, payload, move |draft, result_location| {
+                    job.result_location = result_location;
                     draft.insert(job)
                 })
             }
             payload => {
                 if let Some(payload) = payload {
-                    let result_kept = job.result_kept;
+                    let result_location = job.result_location;
                     job.put_payload(payload);
-                    job.result_kept = result_kept;
+                    job.result_location = result_location;
                 }
                 // Made by the caller: of many that come at once, the one thread that writes has the least time.
                 let job = Arc::new(job);
@@ -237,8 +237,8 @@ impl JobStore for JsonFileStore {
     fn update(&self, id: JobId, mut change: Change) -> StoreFuture<'_, Arc<JobRecord>> {
         match change.take_payload() {
             Some(payload) if payload.is_larger_than(LARGE) => {
-                self.write_with_result(id, payload, move |draft, result_kept| {
-                    change.result_kept = result_kept;
+                self.write_with_result(id, payload, move |draft, result_location| {
+                    change.result_location = result_location;
                     draft.update(id, change)
                 })
             }
@@ -258,7 +258,7 @@ impl JobStore for JsonFileStore {
     }
 
     fn get_with_result(&self, id: JobId) -> StoreFuture<'_, Option<Arc<JobRecord>>> {
-        let is_in_file = |job: &JobRecord| job.result_kept.is_in_file();
+        let is_in_file = |job: &JobRecord| job.result_location.is_in_file();
         Box::pin(async move {
             let found = self.get(id).await?;
             let Some(job) = found.clone().filter(|job| is_in_file(job)) else { return Ok(found) };

@@ -1,6 +1,5 @@
 //! The records of a store in memory, and what is asked of them. What changes them is in `draft`.
 
-mod compact;
 pub(super) mod entry;
 mod index;
 
@@ -158,13 +157,15 @@ impl Table {
     }
 
     fn kind(&mut self, job: &JobRecord) -> Arc<Kind> {
-        if let Some(kind) =
-            self.kinds.get(job.server.as_str()).and_then(|tools| tools.get(job.tool.as_str()))
+        if let Some(kind) = self
+            .kinds
+            .get(job.spec.server.as_str())
+            .and_then(|tools| tools.get(job.spec.tool.as_str()))
         {
             return Arc::clone(kind);
         }
         let (server, tool): (Box<str>, Box<str>) =
-            (job.server.as_str().into(), job.tool.as_str().into());
+            (job.spec.server.as_str().into(), job.spec.tool.as_str().into());
         let kind = Arc::new(Kind { server: server.clone(), tool: tool.clone() });
         self.kinds.entry(server).or_default().insert(tool, Arc::clone(&kind));
         kind

@@ -55,7 +55,7 @@ impl<'a> Draft<'a> {
         change: Change,
     ) -> Result<Arc<JobRecord>, StoreError> {
         let job = self.find(id).ok_or(StoreError::NotFound(id))?;
-        let next = job.apply(change).map_err(|source| StoreError::Illegal { id, source })?;
+        let next = job.apply(change).map_err(|refusal| StoreError::refused(id, refusal))?;
         Ok(self.put(Arc::new(next)))
     }
 
@@ -94,7 +94,7 @@ impl<'a> Draft<'a> {
         let changed = self.changes.keys().filter_map(|id| self.table.find(*id));
         let before = changed.filter(|job| counts(job.server(), job.scope())).count();
         let now = self.changes.values().flatten();
-        let now = now.filter(|job| counts(&job.server, job.scope.as_ref())).count();
+        let now = now.filter(|job| counts(&job.spec.server, job.spec.scope.as_ref())).count();
         self.table.count(server, scope) - before + now
     }
 
@@ -118,6 +118,7 @@ impl<'a> Draft<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::job::JobSpec;
     use crate::core::job::{JobEvent, Timestamp};
 
     fn at(second: i64) -> Timestamp {
@@ -125,7 +126,7 @@ mod tests {
     }
 
     fn pending() -> JobRecord {
-        JobRecord::pending(JobId::new(), "simulate", "reactor", at(0))
+        JobRecord::new(JobId::new(), JobSpec::new("simulate", "reactor", at(0)))
     }
 
     fn cancelled(draft: &mut Draft<'_>, second: i64) -> JobId {

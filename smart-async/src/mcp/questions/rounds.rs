@@ -61,7 +61,10 @@ impl Round {
             return Err(unknown());
         }
         match access.status(id).await {
-            Ok(job) if job.tool == request.name && job.server == access.manager().server() => {
+            Ok(job)
+                if job.spec.tool == request.name
+                    && job.spec.server == access.manager().server() =>
+            {
                 let answers = request.input_responses.take().unwrap_or_default();
                 Ok(Some(Self { id, access, answers }))
             }

@@ -32,12 +32,13 @@ impl Cursor {
     }
 
     fn after(job: &JobRecord) -> String {
-        format!("{MARK}{}:{}", job.created_at.timestamp_millis(), job.id)
+        format!("{MARK}{}:{}", job.spec.created_at.timestamp_millis(), job.id)
     }
 
     /// Whether the job comes after this one in a list that begins with the newest.
     fn is_before(self, job: &JobRecord) -> bool {
-        (job.created_at.timestamp_millis(), job.id) < (self.created_at.timestamp_millis(), self.id)
+        (job.spec.created_at.timestamp_millis(), job.id)
+            < (self.created_at.timestamp_millis(), self.id)
     }
 }
 
@@ -82,10 +83,10 @@ pub(in crate::mcp) async fn page(
 fn resource(job: &JobRecord) -> Resource {
     let percentage = job.progress.as_ref().and_then(|progress| progress.percentage);
     let description = match percentage.filter(|_| !job.status().is_terminal()) {
-        Some(percentage) => format!("{}: {}, {percentage}%", job.tool, job.status()),
-        None => format!("{}: {}", job.tool, job.status()),
+        Some(percentage) => format!("{}: {}, {percentage}%", job.spec.tool, job.status()),
+        None => format!("{}: {}", job.spec.tool, job.status()),
     };
-    Resource::new(uri_of(job.id), job.label.as_str())
+    Resource::new(uri_of(job.id), job.spec.label.as_str())
         .with_description(description)
         .with_mime_type("application/json")
         .with_annotations(Annotations::default().with_timestamp(job.updated_at))
@@ -109,12 +110,13 @@ pub(in crate::mcp) fn append_templates(list: &mut ListResourceTemplatesResult) {
 mod tests {
     use super::*;
     use crate::core::clock;
+    use crate::core::job::JobSpec;
 
     #[test]
     fn a_cursor_reads_back_from_its_text_and_others_are_left_alone() {
-        let job = JobRecord::pending(JobId::new(), "tool", "server", clock::now());
+        let job = JobRecord::new(JobId::new(), JobSpec::new("tool", "server", clock::now()));
         let cursor = Cursor::parse(&Cursor::after(&job)).unwrap();
-        assert_eq!(cursor, Cursor { created_at: job.created_at, id: job.id });
+        assert_eq!(cursor, Cursor { created_at: job.spec.created_at, id: job.id });
         assert!(!cursor.is_before(&job));
         for other in ["", "2", "smart-async:jobs-before:", "smart-async:jobs-before:1:2"] {
             assert_eq!(Cursor::parse(other), None, "{other}");

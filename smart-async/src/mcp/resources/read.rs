@@ -62,7 +62,7 @@ fn result(uri: &str, job: &JobRecord) -> Result<Vec<ResourceContents>, ErrorData
         JobState::Completed { output, .. } => return Ok(completed(uri, job, output)),
         JobState::Failed { failure, .. } => failure.message.clone(),
         JobState::Cancelled { .. } => format!("Job {} was cancelled", job.id),
-        JobState::Pending | JobState::Running { .. } | JobState::InputRequired { .. } => {
+        JobState::Pending { .. } | JobState::Running { .. } | JobState::InputRequired { .. } => {
             let id = job.id;
             let message = format!(
                 "job {id} is {} and has no result yet; read job://{id} to see where it stands, or subscribe to {uri} to \

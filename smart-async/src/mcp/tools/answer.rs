@@ -7,13 +7,25 @@ use serde_json::{Map, Value, json};
 
 use crate::call::reply::FollowUp;
 use crate::core::clock;
-use crate::core::job::{JobId, JobRecord, JobStatus, Question, ResultKept};
+use crate::core::job::{JobId, JobRecord, JobStatus, Question, ResultLocation};
 use crate::core::manager::{Error, JobManager, why_gone};
 use crate::core::text::{quoted, truncated};
 
 /// The fields of a record that concern only its server.
 const INTERNAL: &[&str] = &[
+    "kind",
+    "pending_reason",
+    "waits_until",
+    "waits_for_jobs",
+    "updated_by",
+    "version",
+    "priority",
+    "deadline_seconds",
+    "max_retries",
+    "retry_delay_seconds",
     "owner",
+    "claim",
+    "dispatch",
     "scope",
     "tool_result",
     "arguments",
@@ -93,7 +105,7 @@ pub(in crate::mcp) fn job_view(
         // That of an error's details, which are left out without a word.
         view.remove("result_bytes");
     }
-    if job.result_kept == ResultKept::InMemory
+    if job.result_location == ResultLocation::InMemory
         && let Some(reason) = why_gone(job)
     {
         view.insert("result_note".to_owned(), reason.into());
@@ -115,13 +127,13 @@ pub(in crate::mcp) fn job_view(
             view.insert("next".to_owned(), next.into());
         }
     }
-    if job.waits_for_rerun() {
+    if job.waits_for_server() {
         view.insert("waits_for".to_owned(), "a server that has the tool, to run it again".into());
     }
     if !job.status().is_terminal() {
-        let poll_after = manager.poll_after(&job.tool, elapsed.unwrap_or_default());
+        let poll_after = manager.poll_after(&job.spec.tool, elapsed.unwrap_or_default());
         view.insert("poll_after_seconds".to_owned(), poll_after.into());
-        if let Some(usual) = manager.usual_run(&job.tool) {
+        if let Some(usual) = manager.usual_run(&job.spec.tool) {
             view.insert("usual_seconds".to_owned(), seconds(usual));
         }
     }
@@ -161,8 +173,10 @@ pub(in crate::mcp) async fn with_shown_result(
     limit: usize,
 ) -> Arc<JobRecord> {
     const HUGE: u64 = 256 * 1024;
-    match job.result_kept {
-        ResultKept::InFile { bytes, file_bytes } if bytes <= limit as u64 || file_bytes <= HUGE => {
+    match job.result_location {
+        ResultLocation::InFile { bytes, file_bytes }
+            if bytes <= limit as u64 || file_bytes <= HUGE =>
+        {
             // A job that was pruned in this moment is shown as it was found.
             manager.status_with_result(job.id).await.unwrap_or(job)
         }

@@ -45,7 +45,7 @@ pub(super) fn check(schema: Option<&Value>, answer: &Value) -> Result<(), String
 }
 
 /// An answer that fits, with its whole numbers as integers: 9.0 is one in JSON, and none to most code.
-pub(super) fn in_its_terms(schema: Option<&Value>, mut answer: Value) -> Value {
+pub(super) fn normalize_numbers(schema: Option<&Value>, mut answer: Value) -> Value {
     let Some(properties) = schema.and_then(|schema| schema.get("properties")) else {
         return answer;
     };
@@ -261,7 +261,7 @@ mod tests {
         let schema = json!({"properties": {"x": {"type": "integer"}, "y": {"type": "number"}}});
         let answer = json!({"content": {"x": 9.0, "y": 9.0}});
         let in_terms = json!({"content": {"x": 9, "y": 9.0}});
-        assert_eq!(in_its_terms(Some(&schema), answer), in_terms);
+        assert_eq!(normalize_numbers(Some(&schema), answer), in_terms);
     }
 
     #[test]

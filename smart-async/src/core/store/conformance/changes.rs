@@ -72,7 +72,7 @@ pub async fn a_change_that_the_state_forbids_changes_nothing(store: &dyn JobStor
             let Err(reason) = before.apply(change.clone()) else { continue };
             let refused = store.update(id, change).await;
             assert!(
-                matches!(refused, Err(StoreError::Illegal { id: named, source }) if named == id && source == reason),
+                matches!(refused, Err(StoreError::Illegal { id: named, source }) if named == id && crate::core::job::Refusal::Illegal(source) == reason),
                 "{reason}: {refused:?}"
             );
             assert!(found(store, id).await == before, "{reason}, and yet something changed");

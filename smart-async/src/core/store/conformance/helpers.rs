@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::core::job::{
-    Change, JobEvent, JobFailure, JobId, JobOutput, JobPage, JobQuery, JobRecord, Progress, Prune,
-    Question, Timestamp,
+    Change, JobEvent, JobFailure, JobId, JobOutput, JobPage, JobQuery, JobRecord, JobSpec,
+    Progress, Prune, Question, Timestamp,
 };
 use crate::core::store::JobStore;
 
@@ -15,7 +15,7 @@ pub fn at(second: i64) -> Timestamp {
 }
 
 pub fn job(store: &dyn JobStore, second: i64) -> JobRecord {
-    let mut job = JobRecord::pending(JobId::new(), "simulate", "reactor", at(second));
+    let mut job = JobRecord::new(JobId::new(), JobSpec::new("simulate", "reactor", at(second)));
     job.owner = Some(store.owner());
     job
 }

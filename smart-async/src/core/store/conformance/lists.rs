@@ -57,8 +57,8 @@ pub async fn a_list_in_short_says_what_the_list_says(store: &dyn JobStore) {
     running(store, 1).await;
     completed(store, 2).await;
     let mut labelled = job(store, 3);
-    labelled.label = "the one".into();
-    labelled.tags.insert("colour".into(), "red".into());
+    labelled.spec_mut().label = "the one".into();
+    labelled.spec_mut().tags.insert("colour".into(), "red".into());
     let labelled = store.insert(labelled).await.unwrap().id;
     change(store, labelled, JobEvent::Start, 4).await;
     let end = Change::new(JobEvent::Fail(JobFailure::error("no")), at(5));
@@ -95,11 +95,11 @@ pub async fn a_list_in_short_says_what_the_list_says(store: &dyn JobStore) {
 /// Each condition of a query finds the jobs that meet it, and no others.
 pub async fn a_query_finds_by_everything_it_names(store: &dyn JobStore) {
     let mut wanted = job(store, 0);
-    wanted.label = "the one".into();
-    wanted.session = Some("monday".into());
-    wanted.scope = Some(ClientIdentity::new("alice").into());
-    wanted.tags.insert("colour".into(), "red".into());
-    wanted.server = "elsewhere".into();
+    wanted.spec_mut().label = "the one".into();
+    wanted.spec_mut().session = Some("monday".into());
+    wanted.spec_mut().scope = Some(ClientIdentity::new("alice").into());
+    wanted.spec_mut().tags.insert("colour".into(), "red".into());
+    wanted.spec_mut().server = "elsewhere".into();
     store.insert(wanted.clone()).await.unwrap();
     change(store, wanted.id, JobEvent::Start, 1).await;
     inserted(store, 1).await;
@@ -156,8 +156,8 @@ pub async fn a_list_for_one_client_counts_no_others_jobs(store: &dyn JobStore) {
     let mut hers = Vec::new();
     for second in 0..12 {
         let mut job = job(store, second);
-        job.scope = [Some(&alice), Some(&bob), None][(second % 3) as usize].cloned();
-        let (id, scope) = (job.id, job.scope.clone());
+        job.spec_mut().scope = [Some(&alice), Some(&bob), None][(second % 3) as usize].cloned();
+        let (id, scope) = (job.id, job.spec.scope.clone());
         store.insert(job).await.unwrap();
         if second % 2 == 0 {
             change(store, id, JobEvent::Cancel, 20).await;

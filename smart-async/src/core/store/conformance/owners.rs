@@ -1,11 +1,10 @@
 //! Rules about owners and many callers: whose jobs are abandoned, and that nothing is lost between them.
 
 use futures_util::future::join_all;
-use serde_json::Map;
 
 use super::helpers::{all, at, change, completed, ids, inserted, job, running};
 use crate::core::job::{
-    Change, FailureKind, JobEvent, JobFailure, JobId, JobStatus, OwnerId, Rerun,
+    Change, ClaimToken, FailureKind, JobEvent, JobFailure, JobId, JobStatus, OwnerId,
 };
 use crate::core::store::{JobStore, StoreError};
 
@@ -48,7 +47,7 @@ pub async fn abandoned_work_is_taken_on_once(store: &dyn JobStore) {
     let dead = Some(OwnerId::new());
     let mut left = job(store, 0);
     left.owner = dead;
-    left.rerun = Some(Rerun::new(Map::new(), 1));
+    left.spec_mut().max_reruns = Some(1);
     let id = store.insert(left).await.unwrap().id;
     change(store, id, JobEvent::Start, 1).await;
     let interrupted = || {
@@ -56,14 +55,15 @@ pub async fn abandoned_work_is_taken_on_once(store: &dyn JobStore) {
         Change::new(JobEvent::Interrupt(failure), at(2)).owned_by(dead)
     };
     let waiting = store.update(id, interrupted()).await.unwrap();
-    assert!(waiting.waits_for_rerun() && waiting.attempt == 2, "{waiting:?}");
+    assert!(waiting.waits_for_server() && waiting.attempt == 2, "{waiting:?}");
     assert_eq!(abandoned(store, "reactor").await, [id]);
 
-    let claim = || store.update(id, Change::new(JobEvent::Claim(store.owner()), at(3)));
+    let claim =
+        || store.update(id, Change::new(JobEvent::Claim(store.owner(), ClaimToken::new()), at(3)));
     let claims = join_all([claim(), claim()]).await;
     assert_eq!(claims.iter().filter(|claimed| claimed.is_ok()).count(), 1);
     let late = store.update(id, interrupted()).await;
-    assert!(matches!(late, Err(StoreError::Illegal { .. })), "{late:?}");
+    assert!(matches!(late, Err(StoreError::NotOwner(named)) if named == id), "{late:?}");
     let taken = store.get(id).await.unwrap().unwrap();
     assert_eq!((taken.owner, taken.status()), (Some(store.owner()), JobStatus::Pending));
     assert!(abandoned(store, "reactor").await.is_empty());

@@ -10,7 +10,7 @@ use super::helpers::{
 };
 use crate::ClientIdentity;
 use crate::core::job::{
-    Change, FailureKind, JobEvent, JobFailure, JobId, JobOutput, Progress, ResultKept,
+    Change, FailureKind, JobEvent, JobFailure, JobId, JobOutput, Progress, ResultLocation,
 };
 use crate::core::store::{JobStore, StoreError};
 
@@ -34,11 +34,11 @@ pub async fn an_unknown_job_is_not_there(store: &dyn JobStore) {
 pub async fn everything_in_a_record_is_kept(store: &dyn JobStore) {
     let text = "\u{0}\n\r\t\"\\ {}[] \u{2028}\u{feff} ünïcödé 🦀 </script>";
     let mut given = job(store, 0);
-    given.label = text.to_owned();
-    given.session = Some(String::new());
-    given.scope = Some(ClientIdentity::new(text).into());
-    given.tags.insert(text.to_owned(), text.to_owned());
-    given.tags.insert(String::new(), String::new());
+    given.spec_mut().label = text.to_owned();
+    given.spec_mut().session = Some(String::new());
+    given.spec_mut().scope = Some(ClientIdentity::new(text).into());
+    given.spec_mut().tags.insert(text.to_owned(), text.to_owned());
+    given.spec_mut().tags.insert(String::new(), String::new());
     given.attempt = u32::MAX;
     given.progress = Some(Progress::new(0.5, None, Some(text.to_owned())));
     given.unknown_fields.insert("of a later version".to_owned(), json!({"deep": [null, 1.5, {}]}));
@@ -52,7 +52,8 @@ pub async fn everything_in_a_record_is_kept(store: &dyn JobStore) {
     output.tool_result = Some(json!({"content": [], "isError": false}));
     let mut failure =
         JobFailure::new(FailureKind::from("a kind of a later version"), text).with_details(value);
-    failure.code = Some(i64::MIN);
+    failure.exit_code = Some(i32::MIN);
+    failure.rpc_code = Some(i64::MIN);
     failure.tool_result = Some(Box::new(json!({"isError": true})));
     for event in [
         JobEvent::Complete(output),
@@ -87,7 +88,7 @@ pub async fn a_large_result_comes_back_whole(store: &dyn JobStore) {
             let mut listed = all(store).await.jobs;
             listed.retain(|job| job.id == expected.id);
             for lacking in [&told, &store.get(expected.id).await.unwrap().unwrap(), &listed[0]] {
-                let is_whole = lacking.result_kept == ResultKept::InRecord;
+                let is_whole = lacking.result_location == ResultLocation::InRecord;
                 assert!(!is_whole || lacking.state == expected.state, "it lacks its result");
                 assert_eq!(lacking.status(), expected.status());
             }
@@ -105,7 +106,7 @@ pub async fn an_id_is_given_once(store: &dyn JobStore) {
     change(store, job.id, JobEvent::Start, 1).await;
     let first = found(store, job.id).await;
     let mut other = job.clone();
-    other.label = "another".to_owned();
+    other.spec_mut().label = "another".to_owned();
     for again in [job.clone(), other] {
         let again = store.insert(again).await;
         assert!(matches!(again, Err(StoreError::Duplicate(id)) if id == job.id), "{again:?}");
@@ -117,9 +118,9 @@ pub async fn an_id_is_given_once(store: &dyn JobStore) {
 /// Of two jobs that are inserted under one id at the same time, one is kept and the other refused.
 pub async fn of_two_inserts_at_once_one_is_refused(store: &dyn JobStore) {
     let mut one = job(store, 0);
-    one.label = "one".to_owned();
+    one.spec_mut().label = "one".to_owned();
     let mut two = one.clone();
-    two.label = "two".to_owned();
+    two.spec_mut().label = "two".to_owned();
     let id = one.id;
     let (one, two) = join!(store.insert(one), store.insert(two));
     let (kept, refused) = match (one, two) {

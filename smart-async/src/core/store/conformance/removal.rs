@@ -35,7 +35,7 @@ pub async fn pruning_keeps_the_newest(store: &dyn JobStore) {
     assert_eq!(store.prune(keep(3)).await.unwrap().removed, 0);
     let pruned = store.prune(keep(1)).await.unwrap();
     assert_eq!((pruned.removed, pruned.remaining), (2, 1));
-    assert_eq!(all(store).await.jobs[0].created_at, at(5));
+    assert_eq!(all(store).await.jobs[0].spec.created_at, at(5));
 }
 
 /// Pruning may leave as many of the jobs that ended last as fit into so many bytes.
@@ -99,7 +99,7 @@ pub async fn pruning_keeps_to_its_server_and_counts_there(store: &dyn JobStore) 
     completed(store, 0).await;
     running(store, 1).await;
     let mut theirs = job(store, 2);
-    theirs.server = "elsewhere".into();
+    theirs.spec_mut().server = "elsewhere".into();
     let theirs = store.insert(theirs).await.unwrap().id;
     change(store, theirs, JobEvent::Cancel, 3).await;
     let of = |server: &str| prune(|prune| prune.server = Some(server.into()));
@@ -117,7 +117,7 @@ pub async fn pruning_keeps_to_its_client_and_counts_there(store: &dyn JobStore) 
     for (second, client) in [Some(&alice), Some(&alice), Some(&bob), None].into_iter().enumerate() {
         for ends in [true, false] {
             let mut job = job(store, second as i64);
-            job.scope = client.cloned().map(Into::into);
+            job.spec_mut().scope = client.cloned().map(Into::into);
             let id = store.insert(job).await.unwrap().id;
             if ends {
                 change(store, id, JobEvent::Cancel, 10 + second as i64).await;

@@ -109,15 +109,13 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::core::job::{JobRecord, Timestamp};
+    use crate::core::job::{JobRecord, JobSpec, Timestamp};
 
     #[test]
     fn a_batch_reads_back_line_by_line_after_a_torn_one() {
-        let job = Arc::new(JobRecord::pending(
+        let job = Arc::new(JobRecord::new(
             JobId::new(),
-            "simulate",
-            "reactor",
-            Timestamp::UNIX_EPOCH,
+            JobSpec::new("simulate", "reactor", Timestamp::UNIX_EPOCH),
         ));
         let gone = JobId::new();
         let changes = Changes::from([(job.id, Some(Arc::clone(&job))), (gone, None)]);

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::disk::Disk;
 use super::folder::Paths;
 use super::owners::Owners;
-use crate::core::job::{JobId, OwnerId, Payload, ResultKept};
+use crate::core::job::{JobId, OwnerId, Payload, ResultLocation};
 use crate::core::store::StoreError;
 use crate::core::store::table::entry::Kept;
 use crate::core::store::table::{Changes, Table};
@@ -110,7 +110,7 @@ impl Results {
         let mut placed = Vec::new();
         for mut new in arrived {
             let named = changes.get(&new.id).is_some_and(|job| {
-                job.as_ref().is_some_and(|job| job.result_kept == new.result_kept())
+                job.as_ref().is_some_and(|job| job.result_location == new.result_location())
             });
             let Some(from) = new.path.take_if(|_| named) else { continue };
             placed.push(new.id);
@@ -186,8 +186,8 @@ impl Results {
 
 impl NewResult {
     /// What the record says of it.
-    pub(super) const fn result_kept(&self) -> ResultKept {
-        ResultKept::InFile { bytes: self.bytes, file_bytes: self.file_bytes }
+    pub(super) const fn result_location(&self) -> ResultLocation {
+        ResultLocation::InFile { bytes: self.bytes, file_bytes: self.file_bytes }
     }
 }
 
@@ -205,7 +205,7 @@ pub(super) fn doomed(changes: &Changes, before: &Table) -> Vec<JobId> {
     let was_in_file = |id| before.find(id).is_some_and(Kept::has_result_file);
     let is_not = changes
         .iter()
-        .filter(|(_, job)| job.as_ref().is_none_or(|job| !job.result_kept.is_in_file()));
+        .filter(|(_, job)| job.as_ref().is_none_or(|job| !job.result_location.is_in_file()));
     is_not.map(|(id, _)| *id).filter(|id| was_in_file(*id)).collect()
 }
 

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use super::compact::Small;
 use crate::core::job::{
     Ended, JobId, JobQuery, JobRecord, JobScope, JobStatus, JobSummary, Listed, MalformedRecord,
     Size, Timestamp,
@@ -87,17 +86,9 @@ struct Marks {
 }
 
 enum Form {
-    Held(Box<Held>),
+    Held(Arc<JobRecord>),
     /// It has no line break, and was read back when it was taken in.
     Text(Box<str>),
-}
-
-/// What is not kept as its text.
-enum Held {
-    /// A live one of the usual kind.
-    Live(Small),
-    /// Any other.
-    Whole(Arc<JobRecord>),
 }
 
 /// Results and tags may be secrets.
@@ -117,10 +108,7 @@ impl Kept {
         let length = text.as_ref().map_or(0, String::len);
         let form = match text.filter(|text| stands_for(text, &job)) {
             Some(text) => Form::Text(text.into_boxed_str()),
-            None => Form::Held(Box::new(match Small::of(&job) {
-                Some(small) => Held::Live(small),
-                None => Held::Whole(Arc::clone(&job)),
-            })),
+            None => Form::Held(Arc::clone(&job)),
         };
         Self::in_form(&job, kind, form, length)
     }
@@ -151,15 +139,15 @@ impl Kept {
     }
 
     fn in_form(job: &JobRecord, kind: Arc<Kind>, form: Form, length: usize) -> Self {
-        let label = (job.label != job.tool).then(|| job.label.as_str().into());
-        let session = job.session.as_deref().map(Into::into);
-        let (scope, tagged) = (job.scope.clone(), !job.tags.is_empty());
+        let label = (job.spec.label != job.spec.tool).then(|| job.spec.label.as_str().into());
+        let session = job.spec.session.as_deref().map(Into::into);
+        let (scope, tagged) = (job.spec.scope.clone(), !job.spec.tags.is_empty());
         let marked = label.is_some() || session.is_some() || scope.is_some() || tagged;
         Self(Arc::new(Entry {
             id: job.id,
             kind,
             status: job.status(),
-            created_at: job.created_at,
+            created_at: job.spec.created_at,
             completed_at: job.state.completed_at(),
             ended_bytes: if job.status().is_terminal() { job.stored_with(length) } else { 0 },
             shown: Shown::of(job),
@@ -210,10 +198,7 @@ impl Kept {
     pub(in crate::core::store) fn live(&self) -> Option<(JobStatus, bool)> {
         let cancel_requested = match &self.0.form {
             Form::Text(_) => return None,
-            Form::Held(held) => match &**held {
-                Held::Live(small) => small.cancel_requested,
-                Held::Whole(job) => job.cancel_requested,
-            },
+            Form::Held(job) => job.cancel_requested,
         };
         (!self.0.status.is_terminal()).then_some((self.0.status, cancel_requested))
     }
@@ -222,12 +207,7 @@ impl Kept {
     pub(in crate::core::store) fn record(&self) -> Option<Arc<JobRecord>> {
         let text = match &self.0.form {
             Form::Text(text) => text,
-            Form::Held(held) => {
-                return Some(match &**held {
-                    Held::Live(small) => Arc::new(self.live_record(small)),
-                    Held::Whole(job) => Arc::clone(job),
-                });
-            }
+            Form::Held(job) => return Some(Arc::clone(job)),
         };
         // It was read before it was taken in, so it can be read.
         match JobRecord::from_text(text) {
@@ -237,20 +217,6 @@ impl Kept {
                 None
             }
         }
-    }
-
-    fn live_record(&self, small: &Small) -> JobRecord {
-        let Entry { id, kind, created_at, marks, .. } = &*self.0;
-        let mut job = JobRecord::pending(*id, &*kind.tool, &*kind.server, *created_at);
-        if let Some(marks) = marks.as_deref() {
-            if let Some(label) = &marks.label {
-                job.label = label.as_ref().into();
-            }
-            job.session = marks.session.as_deref().map(Into::into);
-            job.scope.clone_from(&marks.scope);
-        }
-        small.fill(&mut job);
-        job
     }
 
     /// What a list shows of the job.
@@ -274,7 +240,8 @@ impl Kept {
 
     /// Whether what the job ended with lies in a file of its own.
     pub(in crate::core::store) fn has_result_file(&self) -> bool {
-        self.0.status.is_terminal() && self.record().is_some_and(|job| job.result_kept.is_in_file())
+        self.0.status.is_terminal()
+            && self.record().is_some_and(|job| job.result_location.is_in_file())
     }
 
     /// Whether the job meets every condition of a query.
@@ -298,10 +265,7 @@ impl Kept {
     /// Writes the record as JSON, in one line.
     pub(in crate::core::store) fn write(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         match &self.0.form {
-            Form::Held(held) => match &**held {
-                Held::Live(small) => serde_json::to_writer(out, &self.live_record(small)),
-                Held::Whole(job) => serde_json::to_writer(out, &**job),
-            },
+            Form::Held(job) => serde_json::to_writer(out, &**job),
             Form::Text(text) => {
                 out.extend_from_slice(text.as_bytes());
                 Ok(())
@@ -321,62 +285,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::core::job::{
-        Change, JobEvent, OwnerId, Progress, Question, Rerun, ResultKept, StateTarget,
-    };
-
-    fn at(nanosecond: u32) -> Timestamp {
-        Timestamp::from_timestamp(7, nanosecond).unwrap()
-    }
-
-    /// Whether it is kept in the small form. It comes back in any case.
-    fn is_small(job: &JobRecord) -> bool {
-        let kind = Kind { server: job.server.as_str().into(), tool: job.tool.as_str().into() };
-        let kept = Kept::new(Arc::new(job.clone()), Arc::new(kind));
-        assert!(*kept.record().unwrap() == *job, "{}", job.to_json());
-        let mut text = Vec::new();
-        kept.write(&mut text).unwrap();
-        assert_eq!(text, serde_json::to_vec(job).unwrap());
-        assert_eq!(kept.live(), Some((job.status(), job.cancel_requested)));
-        matches!(&kept.0.form, Form::Held(held) if matches!(**held, Held::Live(_)))
-    }
-
-    #[test]
-    fn a_live_record_comes_back_to_the_last_field() {
-        let plain = JobRecord::pending(JobId::new(), "simulate", "reactor", at(1));
-        let progress = Progress { percentage: Some(7.0), ..Progress::default() };
-        let question = Question::new(json!({"method": "x"}), at(4), at(5));
-        let map = |key: &str| [(key.to_owned(), json!(1))].into_iter().collect();
-        let usual = JobRecord {
-            label: "the night's run".into(),
-            progress: Some(progress),
-            cancel_requested: true,
-            attempt: 3,
-            session: Some("evening".into()),
-            scope: Some(JobScope::of_identity("alice")),
-            owner: Some(OwnerId::new()),
-            ..plain.clone()
-        };
-        for job in [plain, usual.clone()] {
-            assert!(is_small(&job));
-            let running = job.apply(Change::new(JobEvent::Start, at(2))).unwrap();
-            assert!(is_small(&running));
-            let ask = JobEvent::Ask("name".into(), Box::new(question.clone()));
-            assert!(!is_small(&running.apply(Change::new(ask, at(3))).unwrap()));
-        }
-        let tags = [("colour".to_owned(), "red".to_owned())].into();
-        let rerun = Some(Rerun::new(map("days"), 2));
-        let state_target = Some(StateTarget::new("latest", "/a"));
-        for job in [
-            JobRecord { tags, ..usual.clone() },
-            JobRecord { rerun, ..usual.clone() },
-            JobRecord { state_target, ..usual.clone() },
-            JobRecord { unknown_fields: map("shoe_size"), ..usual.clone() },
-            JobRecord { result_kept: ResultKept::InMemory, ..usual },
-        ] {
-            assert!(!is_small(&job));
-        }
-    }
+    use crate::core::job::Progress;
 
     fn ended() -> Value {
         let moment = "2026-11-21T17:43:44.572Z";
@@ -389,7 +298,10 @@ mod tests {
 
     fn kept(job: &Value) -> Kept {
         let kind = |job: &JobRecord| {
-            Arc::new(Kind { server: job.server.as_str().into(), tool: job.tool.as_str().into() })
+            Arc::new(Kind {
+                server: job.spec.server.as_str().into(),
+                tool: job.spec.tool.as_str().into(),
+            })
         };
         Kept::read(&job.to_string(), kind).unwrap()
     }
