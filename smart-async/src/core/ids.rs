@@ -61,7 +61,7 @@ impl FromStr for JobId {
     }
 }
 
-/// The name of one life of one process: what tells a job whose server still runs from one whose server died.
+/// The name of one run of one process. It tells a job whose server still runs from one whose server died.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OwnerId(Uuid);

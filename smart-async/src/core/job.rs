@@ -1,7 +1,7 @@
 //! What a job is: its id, its states and the one function that moves it between them, its progress,
-//! what it ends with, and the record that a store keeps of it.
+//! its outcome, and the record that a store keeps of it.
 //!
-//! Nothing here waits, reads a clock or touches a disk: the manager says what happened and when.
+//! Nothing here waits, reads a clock or touches a disk: the caller passes the event and its time.
 
 mod actor;
 mod dispatch;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// Why a job failed, apart from the fact that it did.
 ///
-/// Kinds that a later version writes are kept as they are read.
+/// A kind that only a later version knows is kept as it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FailureKind {
@@ -58,7 +58,7 @@ impl fmt::Display for FailureKind {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct JobFailure {
-    /// What a person reads.
+    /// The message, for people.
     pub message: String,
     /// The kind of failure.
     pub kind: FailureKind,

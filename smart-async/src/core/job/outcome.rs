@@ -1,4 +1,4 @@
-//! What work ends with, once it has ended by itself.
+//! The outcome of work that has ended by itself.
 
 use serde_json::{Map, Value};
 
@@ -8,11 +8,11 @@ use super::JobFailure;
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct JobOutput {
-    /// What a person would call the result: the structured content of a tool's answer, else its text.
+    /// The result as a person sees it: the structured content of a tool's answer, else its text.
     pub result: Value,
     /// The tool's whole answer (a `CallToolResult`), where `result` alone cannot bring it back.
     pub tool_result: Option<Value>,
-    /// What the work says about its result: counts, file names, versions.
+    /// Data of the work about its result: counts, file names, versions.
     pub metadata: Map<String, Value>,
 }
 
@@ -30,13 +30,13 @@ impl JobOutput {
     }
 }
 
-/// How work ended by itself.
+/// The outcome of work that ended by itself.
 pub type Outcome = Result<JobOutput, JobFailure>;
 
-/// How deep what a job ends with may be nested. What is written has to be read again, and readers of JSON stop at 128.
+/// The deepest nesting of an outcome, in levels. A store reads back what it wrote, and readers of JSON stop at 128.
 const DEEPEST: usize = 100;
 
-/// The outcome as it can be kept: one that is nested too deeply is a failure of that job alone.
+/// The outcome as a store can keep it: one that is nested too deeply becomes a failure of that job alone.
 pub(crate) fn check_depth(outcome: Outcome) -> Outcome {
     let too_deep = |value: &Value| is_deeper_than(value, DEEPEST);
     let refused = match &outcome {

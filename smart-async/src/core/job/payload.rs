@@ -1,5 +1,5 @@
-//! What a job ends with, apart from its record: where it is kept where the record does not hold it, and how it is taken
-//! out of a record or an event and put back.
+//! The outcome of a job apart from its record: where it is kept if not in the record, and how it is taken out of a record
+//! or an event and put back.
 
 use std::io::{self, Write};
 
@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use super::document::present;
 use super::{Change, JobEvent, JobFailure, JobOutput, JobRecord, JobState};
 
-/// Where what a job ended with is to be found: its result, its tool's whole answer, its metadata, the details of its
-/// error. Kind, code and text of an error are in the record always.
+/// The place of a job's outcome: its result, its tool's whole answer, its metadata, the details of its error. Kind, code
+/// and text of an error are always in the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ResultLocation {
@@ -19,9 +19,9 @@ pub enum ResultLocation {
     InRecord,
     /// In a file beside the record, which [`JobStore::get_with_result`](crate::core::store::JobStore::get_with_result) reads.
     InFile {
-        /// How long the result is as text; of a job that failed, the details of its error.
+        /// The length of the result as text, or of the details of the error, in bytes.
         bytes: u64,
-        /// How many bytes the file takes.
+        /// The length of the file in bytes.
         file_bytes: u64,
     },
     /// In the memory of the process that ran the job, for as long as that lives, and nowhere else: its tool says
@@ -30,13 +30,13 @@ pub enum ResultLocation {
 }
 
 impl ResultLocation {
-    /// Whether it is in a file beside the record.
+    /// Returns whether the outcome is in a file beside the record.
     pub const fn is_in_file(&self) -> bool {
         matches!(self, Self::InFile { .. })
     }
 }
 
-/// What a job ended with, on its way to or from another place than its record.
+/// The outcome of a job on its way to or from another place than its record.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Payload {
     /// There for every job that completed, also where it is `null`.
@@ -74,24 +74,24 @@ impl Payload {
         failure.details = self.error_details;
     }
 
-    /// Whether there is nothing in it.
+    /// Returns whether it is empty.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether it takes more than `limit` bytes as JSON; it is not written any further than that.
+    /// Returns whether it takes more than `limit` bytes as JSON. Counting stops there.
     pub(crate) fn is_larger_than(&self, limit: u64) -> bool {
         let mut counter = Counter { counted: 0, limit };
         serde_json::to_writer(&mut counter, self).is_err()
     }
 
-    /// How long the result is as text, or else the details of the error.
+    /// The length of the result as text, or else of the details of the error, in bytes.
     pub(crate) fn text_bytes(&self) -> u64 {
         match self.result.as_ref().or(self.error_details.as_ref()) {
             Some(Value::String(text)) => text.len() as u64,
             Some(value) => {
                 let mut counter = Counter { counted: 0, limit: u64::MAX };
-                // Nothing is written that could fail.
+                // The counter refuses nothing, so this cannot fail.
                 let _ = serde_json::to_writer(&mut counter, value);
                 counter.counted
             }
@@ -100,7 +100,7 @@ impl Payload {
     }
 }
 
-/// Counts what is written to it, and refuses more than so much.
+/// Counts the bytes that are written to it, and refuses more than `limit`.
 struct Counter {
     counted: u64,
     limit: u64,
@@ -122,7 +122,7 @@ impl Write for Counter {
 }
 
 impl Change {
-    /// Takes out what the job ends with, where this is an end that has anything of the kind.
+    /// Takes the outcome out of a change that ends a job with one.
     pub(crate) fn take_payload(&mut self) -> Option<Payload> {
         match &mut self.event {
             JobEvent::Complete(output) => Some(Payload::of_output(output)),
@@ -131,7 +131,7 @@ impl Change {
         }
     }
 
-    /// Puts back what [`take_payload`](Self::take_payload) took out.
+    /// Puts back the outcome that [`take_payload`](Self::take_payload) took out.
     pub(crate) fn put_payload(&mut self, payload: Payload) {
         match &mut self.event {
             JobEvent::Complete(output) => payload.into_output(output),
@@ -142,7 +142,7 @@ impl Change {
 }
 
 impl JobRecord {
-    /// Takes out what the job ended with, where the record holds anything of the kind.
+    /// Takes the outcome out of a record that holds one.
     pub(crate) fn take_payload(&mut self) -> Option<Payload> {
         match &mut self.state {
             JobState::Completed { output, .. } => Some(Payload::of_output(output)),
@@ -151,7 +151,7 @@ impl JobRecord {
         }
     }
 
-    /// Puts in what the job ended with: from then on the record holds it.
+    /// Puts the outcome in: from then on the record holds it.
     pub(crate) fn put_payload(&mut self, payload: Payload) {
         match &mut self.state {
             JobState::Completed { output, .. } => payload.into_output(output),

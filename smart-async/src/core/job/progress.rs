@@ -1,4 +1,4 @@
-//! How far work has come: the value that is shown and stored, and the cell that a body reports into.
+//! The progress of work: the value that is shown and stored, and the cell that a body reports into.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -10,20 +10,20 @@ use crate::core::text;
 /// Messages are cut to this many bytes, on a character boundary, when they are read.
 const MESSAGE_BYTES: usize = 1024;
 
-/// How far a job has come.
+/// The progress of a job.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Progress {
-    /// How much is done, in whatever the work counts.
+    /// The amount that is done, in units of the work's own.
     #[serde(with = "plain_number")]
     pub current: f64,
-    /// How much there is to do, where that is known.
+    /// The amount that there is to do, where the work knows it.
     #[serde(default, with = "plain_number::option", skip_serializing_if = "Option::is_none")]
     pub total: Option<f64>,
     /// `current` of `total` in percent, from 0 to 100 with one decimal, where `total` is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percentage: Option<f64>,
-    /// What the work says it is doing.
+    /// The message of the last report that had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -40,7 +40,7 @@ impl Progress {
 
 /// A number that progress can be reported in: every integer and float of the language.
 pub trait ProgressValue: sealed::Sealed {
-    /// The number as a float, which is what progress is kept as (exact up to 2^53).
+    /// The number as a float, the form in which progress is kept (exact up to 2^53).
     fn into_f64(self) -> f64;
 }
 
@@ -89,7 +89,7 @@ impl<N: ProgressValue> ProgressTotal for Option<N> {
     }
 }
 
-/// Where a body reports its progress: a few atomics, so that reporting costs nanoseconds from any thread.
+/// The cell that a body reports its progress into: a few atomics, so that a report costs nanoseconds from any thread.
 ///
 /// A reader may see the `current` of one report with the `total` of the next; each number by itself is whole.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ pub(crate) struct ProgressCell {
     /// NaN where no total is known.
     total: AtomicU64,
     reported: AtomicBool,
-    /// Set by each report, cleared by whoever takes the news to the store.
+    /// Set by each report; cleared by the supervisor when it takes the progress to the store.
     dirty: AtomicBool,
     message: Mutex<String>,
 }
@@ -114,7 +114,7 @@ impl ProgressCell {
         }
     }
 
-    /// Takes a report. Figures that are not finite say nothing and are passed over.
+    /// Takes a report. A `current` that is not finite is passed over.
     #[inline]
     pub(crate) fn report(&self, current: f64, total: Option<f64>, message: Option<&str>) {
         if !current.is_finite() {
@@ -150,12 +150,12 @@ impl ProgressCell {
         self.dirty.swap(false, Ordering::AcqRel).then(|| self.read()).flatten()
     }
 
-    /// Whether there was a report since the news were taken last.
+    /// Returns whether there was a report since the last call of `take_news`.
     pub(crate) fn has_news(&self) -> bool {
         self.dirty.load(Ordering::Acquire)
     }
 
-    /// Says that the news taken last did not reach the store.
+    /// Marks the report that was taken last as not stored.
     pub(crate) fn put_back(&self) {
         self.dirty.store(true, Ordering::Release);
     }

@@ -1,4 +1,4 @@
-//! The questions that running work asks, and what became of them.
+//! The questions that running work asks, and their outcome.
 
 mod answer;
 
@@ -12,12 +12,12 @@ use super::{JobEvent, JobStatus, Timestamp};
 
 /// A question that running work has asked, under a key of its own.
 ///
-/// A key is used once in a job's life: asked again under it, the work gets what became of the question before.
+/// A key is used once in a job's life: asked again under it, the work gets the outcome of the earlier question.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Question {
-    /// What is asked, as the request of MCP that a client would get: its `method` and `params`. Absent where the tool keeps
-    /// it off the disk (`redact`) and this process is not the one that asks.
+    /// The question as the MCP request that a client would get: its `method` and `params`. Absent where the tool keeps it
+    /// off the disk (`redact`) and another process asks it.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -27,15 +27,15 @@ pub struct Question {
     /// When it was asked.
     #[serde(with = "super::document::time")]
     pub asked_at: Timestamp,
-    /// Until when an answer is waited for.
+    /// The time until which the work waits for an answer.
     #[serde(with = "super::document::time")]
     pub expires_at: Timestamp,
     /// The run of the work that asked it last.
     #[serde(default = "first", skip_serializing_if = "is_first")]
     pub attempt: u32,
-    /// What became of it.
+    /// Its outcome.
     pub status: QuestionStatus,
-    /// What was answered, where that is known here.
+    /// The answer, where this process knows it.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -56,18 +56,18 @@ const fn is_first(attempt: &u32) -> bool {
     *attempt == 1
 }
 
-/// What became of a question.
+/// The outcome of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum QuestionStatus {
-    /// Nobody has answered it yet.
+    /// It has no answer yet.
     Open,
     /// It has an answer, the first that came.
     Answered,
-    /// The work waits for no answer any more.
+    /// The work no longer waits for an answer.
     GivenUp,
-    /// Something that a later version knows; it cannot be answered here.
+    /// An outcome of a later version; this version cannot answer such a question.
     #[serde(other)]
     Unknown,
 }
@@ -86,36 +86,36 @@ impl Question {
         }
     }
 
-    /// Whether it may be answered.
+    /// Returns whether it may be answered.
     pub fn is_open(&self) -> bool {
         self.status == QuestionStatus::Open
     }
 
-    /// What is asked, in words.
+    /// The question in words.
     pub fn message(&self) -> Option<&str> {
         self.param("message")?.as_str()
     }
 
-    /// What an answer has to look like: a JSON schema of an object.
+    /// The JSON schema of an answer, which is an object.
     pub fn schema(&self) -> Option<&Value> {
         self.param("requestedSchema")
     }
 
-    /// Where the answer is given in a browser in place of here.
+    /// The address where the user answers in a browser instead.
     pub fn url(&self) -> Option<&str> {
         self.param("url")?.as_str()
     }
 
-    /// Whether this can be an answer to it: an object with the `action` that was taken (`accept`, `decline` or `cancel`) and,
-    /// where that is `accept`, with `content` that fits what was asked for.
+    /// Checks an answer: it must be an object with the `action` that the user took (`accept`, `decline` or `cancel`) and, for
+    /// `accept`, with `content` that fits the schema.
     ///
     /// # Errors
-    /// What is wrong with it, and what is allowed.
+    /// The field that does not fit, and the values that do.
     pub fn check(&self, answer: &Value) -> Result<(), String> {
         answer::check(self.schema(), answer)
     }
 
-    /// An answer that fits, as code reads it that asked for this: whole numbers are integers, however they were written.
+    /// An answer that fits, with whole numbers as integers: 9.0 is an integer in JSON, but not to most code.
     pub(crate) fn normalize_numbers(&self, answer: Value) -> Value {
         answer::normalize_numbers(self.schema(), answer)
     }
@@ -130,7 +130,7 @@ impl Question {
         Self { status: QuestionStatus::Answered, answer: Some(answer), ..self }
     }
 
-    /// The same, as the record of its job keeps it: what was asked does not matter any more once it is closed.
+    /// The same, without its request where it is closed: then only the outcome matters.
     fn without_closed_request(self) -> Self {
         let request = self.request.filter(|_| self.status == QuestionStatus::Open);
         Self { request, ..self }
@@ -144,7 +144,7 @@ impl fmt::Debug for Question {
     }
 }
 
-/// What the questions of a job are after an event; `None` where the event cannot happen to them.
+/// The questions of a job after an event; `None` where the event cannot happen to them.
 pub(super) fn after(
     questions: &BTreeMap<String, Question>,
     event: &JobEvent,
@@ -175,21 +175,21 @@ pub(super) fn after(
     Some(next)
 }
 
-/// Questions as the record of their job keeps them.
+/// The same questions, without the requests of closed ones.
 pub(super) fn without_closed_requests(
     questions: BTreeMap<String, Question>,
 ) -> BTreeMap<String, Question> {
     questions.into_iter().map(|(key, question)| (key, question.without_closed_request())).collect()
 }
 
-/// Whether a run of the work waits for an answer. What an earlier run asked, it may not have come to yet.
+/// Returns whether this run of the work waits for an answer. It may not have come yet to a question of an earlier run.
 pub(super) fn awaited(questions: &BTreeMap<String, Question>, attempt: u32) -> bool {
     questions.values().any(|question| question.is_open() && question.attempt == attempt)
 }
 
 impl super::JobRecord {
-    /// The questions that the job waits for, by key: those that may be answered now. None where it is not
-    /// [`InputRequired`](JobStatus::InputRequired), or is being stopped.
+    /// The questions that the job waits for, by key: those that may be answered now. There are none unless the job
+    /// is [`InputRequired`](JobStatus::InputRequired) and no stop was requested.
     pub fn open_questions(&self) -> impl Iterator<Item = (&str, &Question)> {
         let attempt = self.attempt;
         self.questions

@@ -1,4 +1,4 @@
-//! Whose a job is: the mark that its record carries of the client that it was made for.
+//! The owner of a job over HTTP: the mark that its record carries of the client that it was made for.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,16 +6,17 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// What the mark of somebody who proved who they are begins with.
+/// The beginning of the mark of a client that the host has identified.
 const IDENTITY: &str = "identity:";
 
-/// What the mark of a session over HTTP begins with.
+/// The beginning of the mark of a session over HTTP.
 const SESSION: &str = "session:";
 
-/// Whose a job is, where it was made over HTTP: the client that proved who it is, or else the session.
+/// The client that a job belongs to, where the job was made over HTTP: the identity that the host put on the request, or
+/// else the session.
 ///
-/// It names them by a hash (SHA-256), since the id of a session, and perhaps an identity, is itself what lets its bearer
-/// in. It is for stores and operators; no answer to a client has it, and no log.
+/// The mark holds a hash (SHA-256), since the id of a session, and perhaps an identity, is a credential. It is for stores
+/// and operators; no answer to a client contains it, and no log.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JobScope(Arc<str>);
@@ -49,14 +50,14 @@ impl JobScope {
         &self.0
     }
 
-    /// Whether this is a session's mark. Any other is somebody's who proved who they are, also one of a kind that only a
-    /// later version knows: what is not understood is not shown around.
+    /// Returns whether this is the mark of a session. Any other counts as one of an identified client, also a kind that only
+    /// a later version knows, so that its jobs are shown to no one else.
     pub(crate) fn is_of_session(&self) -> bool {
         self.0.starts_with(SESSION)
     }
 }
 
-/// Whose a job is does not go into logs.
+/// The client of a job does not go into logs.
 impl fmt::Debug for JobScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JobScope").finish_non_exhaustive()

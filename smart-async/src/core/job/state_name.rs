@@ -1,5 +1,5 @@
-//! Names of states: the slots that results of jobs are put into. A name becomes the name of a file, so it is one that
-//! every file system takes for the same.
+//! Names of states: the slots that receive results of jobs. A name becomes the name of a file, so it must be one that
+//! every file system treats alike.
 //!
 //! The attribute has the same rule, in `smart-async-macros`, for the names that are known when a program is built.
 
@@ -63,11 +63,11 @@ impl fmt::Debug for StateName {
 pub struct InvalidStateName {
     /// The text.
     pub name: String,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: &'static str,
 }
 
-/// What keeps a text from being the name of a file that every file system takes for the same.
+/// The reason why a text cannot be a file name that every file system treats alike.
 fn problem(name: &str) -> Option<&'static str> {
     let is_allowed = |each: char| matches!(each, 'a'..='z' | '0'..='9' | '_' | '-');
     if name.is_empty() {

@@ -1,4 +1,4 @@
-//! Where the result of a job goes when it completes, beside its record.
+//! The state that receives the result of a job when it completes.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StateTarget {
-    /// The name of the state. It is checked where it is used: a record may have been written by another hand.
+    /// The name of the state. It is checked where it is used, since a record may have been edited by hand.
     pub field: String,
     /// Which part of the result, as a JSON pointer (RFC 6901); empty for all of it.
     pub pointer: String,

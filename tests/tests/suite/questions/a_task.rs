@@ -88,7 +88,7 @@ async fn refuses_an_answer_that_does_not_fit_and_takes_none_with_it() {
     assert_eq!(error["code"], -32602);
     assert_eq!(
         error["message"],
-        "the answer to `nights` does not fit: content.nights: give a whole number, 30 or less"
+        "the answer to `nights` does not fit: content.nights: must be a whole number of 30 or less"
     );
     let task = get(&mut wire, &task).await;
     assert_eq!(task["inputRequests"].as_object().unwrap().len(), 2);

@@ -43,7 +43,10 @@ async fn that_cannot_be_taken_is_told_why() {
         format!("Job {id} asks no question `shoe_size`; it waits for: name, nights")
     );
     let unfit = complaint(json!({"key": "nights", "content": {"nights": "two"}})).await;
-    assert_eq!(unfit, "the answer to `nights` does not fit: content.nights: give a whole number");
+    assert_eq!(
+        unfit,
+        "the answer to `nights` does not fit: content.nights: must be a whole number"
+    );
     let action = complaint(json!({"key": "name", "action": "maybe"})).await;
     assert_eq!(action, "action: maybe is not known; allowed: accept, decline, cancel");
     client.ask("answer_job", json!({"job_id": id, "key": "name", "action": "cancel"})).await;

@@ -1,32 +1,32 @@
-//! Whether an answer fits its question: by the part of JSON Schema that questions of MCP may use, an object of texts, numbers,
-//! flags and choices (<https://modelcontextprotocol.io/specification/2025-11-25/client/elicitation>).
+//! Checks an answer against its question, by the part of JSON Schema that MCP allows in a question: an object of strings,
+//! numbers, flags and choices (<https://modelcontextprotocol.io/specification/2025-11-25/client/elicitation>).
 
 use chrono::{DateTime, NaiveDate};
 use serde_json::{Map, Value};
 
 use crate::core::text::quoted;
 
-/// The largest answer, in bytes of JSON: it is written again with each change of its job.
+/// The largest answer, in bytes of JSON. The store writes it again with each change of its job.
 const LARGEST: usize = 64 * 1024;
 
-/// What a person can do with a question.
+/// The actions that a user can take on a question.
 const ACTIONS: [&str; 3] = ["accept", "decline", "cancel"];
 
 pub(super) fn check(schema: Option<&Value>, answer: &Value) -> Result<(), String> {
     let action = answer.get("action").and_then(Value::as_str).unwrap_or_default();
     if !ACTIONS.contains(&action) {
-        return Err(format!("action: give one of {}", ACTIONS.join(", ")));
+        return Err(format!("action: must be one of {}", ACTIONS.join(", ")));
     }
     let bytes = answer.to_string().len();
     if bytes > LARGEST {
-        return Err(format!("it has {bytes} bytes; give {LARGEST} at most"));
+        return Err(format!("it has {bytes} bytes; the limit is {LARGEST}"));
     }
     let (Some(schema), "accept") = (schema, action) else { return Ok(()) };
     let nothing = Map::new();
     let content = match answer.get("content") {
         None | Some(Value::Null) => &nothing,
         Some(Value::Object(content)) => content,
-        Some(_) => return Err("content: give an object".to_owned()),
+        Some(_) => return Err("content: must be an object".to_owned()),
     };
     let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&nothing);
     for name in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
@@ -35,16 +35,16 @@ pub(super) fn check(schema: Option<&Value>, answer: &Value) -> Result<(), String
             return Err(format!("content: {} is missing", quoted(name)));
         }
     }
-    // What is left empty was not said.
+    // A field that is null counts as absent.
     for (name, value) in content.iter().filter(|(_, value)| !value.is_null()) {
         if let Some(wanted) = properties.get(name) {
-            fits(wanted, value).map_err(|wanted| format!("content.{name}: give {wanted}"))?;
+            fits(wanted, value).map_err(|wanted| format!("content.{name}: must be {wanted}"))?;
         }
     }
     Ok(())
 }
 
-/// An answer that fits, with its whole numbers as integers: 9.0 is one in JSON, and none to most code.
+/// An answer that fits, with whole numbers as integers: 9.0 is an integer in JSON, but not to most code.
 pub(super) fn normalize_numbers(schema: Option<&Value>, mut answer: Value) -> Value {
     let Some(properties) = schema.and_then(|schema| schema.get("properties")) else {
         return answer;
@@ -65,7 +65,7 @@ pub(super) fn normalize_numbers(schema: Option<&Value>, mut answer: Value) -> Va
 /// The whole numbers below this are exact in a floating-point number.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// Whether a value fits; the error says what would.
+/// Checks a value; the error names the values that would fit.
 fn fits(schema: &Value, value: &Value) -> Result<(), String> {
     if let Some(choices) = choices(schema) {
         return if choices.contains(&value) {
@@ -86,7 +86,7 @@ fn fits(schema: &Value, value: &Value) -> Result<(), String> {
     }
 }
 
-/// What may be chosen from, spelled as plain values or as constants with titles.
+/// The choices of a schema, spelled as plain values or as constants with titles.
 fn choices(schema: &Value) -> Option<Vec<&Value>> {
     if let Some(values) = schema.get("enum").and_then(Value::as_array) {
         return Some(values.iter().collect());
@@ -100,33 +100,35 @@ fn listed(choices: &[&Value]) -> String {
 }
 
 fn text(schema: &Value, value: &Value) -> Result<(), String> {
-    let Some(text) = value.as_str() else { return Err("a text".to_owned()) };
+    let Some(text) = value.as_str() else { return Err("a string".to_owned()) };
     let length = text.chars().count() as u64;
     let limit = |name: &str| schema.get(name).and_then(Value::as_u64);
     if let Some(least) = limit("minLength").filter(|least| length < *least) {
-        return Err(format!("a text of {least} characters or more"));
+        return Err(format!("a string of at least {least} characters"));
     }
     if let Some(most) = limit("maxLength").filter(|most| length > *most) {
-        return Err(format!("a text of {most} characters at most"));
+        return Err(format!("a string of at most {most} characters"));
     }
     match schema.get("format").and_then(Value::as_str) {
-        Some("date") if text.parse::<NaiveDate>().is_err() => Err("a date, as 2026-07-28".into()),
+        Some("date") if text.parse::<NaiveDate>().is_err() => {
+            Err("a date such as 2026-07-28".into())
+        }
         Some("date-time") if DateTime::parse_from_rfc3339(text).is_err() => {
-            Err("a time, as 2026-07-28T14:25:00Z".into())
+            Err("a time such as 2026-07-28T14:25:00Z".into())
         }
         Some("email") if !is_address(text) => Err("an e-mail address".to_owned()),
-        Some("uri") if !is_uri(text) => Err("a URI, as https://example.com".to_owned()),
+        Some("uri") if !is_uri(text) => Err("a URI such as https://example.com".to_owned()),
         _ => Ok(()),
     }
 }
 
-/// Whether somebody may have this address: more is known only once a letter has arrived.
+/// Returns whether this may be an e-mail address. Only a delivered message could prove more.
 fn is_address(text: &str) -> bool {
     text.rsplit_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
         && !text.chars().any(char::is_whitespace)
 }
 
-/// Whether it begins with a scheme (RFC 3986, 3.1) and has no blanks.
+/// Returns whether the text begins with a scheme (RFC 3986, 3.1) and has no blanks.
 fn is_uri(text: &str) -> bool {
     let scheme = |scheme: &str| {
         scheme.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -147,10 +149,10 @@ fn number(
     };
     let limit = |name: &str| schema.get(name).and_then(Value::as_f64);
     if let Some(least) = limit("minimum").filter(|least| number < *least) {
-        return Err(format!("{kind}, {least} or more"));
+        return Err(format!("{kind} of {least} or more"));
     }
     if let Some(most) = limit("maximum").filter(|most| number > *most) {
-        return Err(format!("{kind}, {most} or less"));
+        return Err(format!("{kind} of {most} or less"));
     }
     Ok(())
 }
@@ -159,16 +161,16 @@ fn list(schema: &Value, value: &Value) -> Result<(), String> {
     let Some(items) = value.as_array() else { return Err("a list".to_owned()) };
     let limit = |name: &str| schema.get(name).and_then(Value::as_u64);
     if let Some(least) = limit("minItems").filter(|least| (items.len() as u64) < *least) {
-        return Err(format!("a list of {least} or more"));
+        return Err(format!("a list of at least {least} items"));
     }
     if let Some(most) = limit("maxItems").filter(|most| items.len() as u64 > *most) {
-        return Err(format!("a list of {most} at most"));
+        return Err(format!("a list of at most {most} items"));
     }
     let Some(of) = schema.get("items") else { return Ok(()) };
     items
         .iter()
         .try_for_each(|item| fits(of, item))
-        .map_err(|wanted| format!("a list, each item {wanted}"))
+        .map_err(|wanted| format!("a list with each item {wanted}"))
 }
 
 #[cfg(test)]
@@ -222,7 +224,7 @@ mod tests {
             }
             for value in others {
                 assert!(
-                    said(schema, value.clone()).starts_with("content.x: give "),
+                    said(schema, value.clone()).starts_with("content.x: must be "),
                     "{schema} {value}"
                 );
             }
@@ -234,11 +236,11 @@ mod tests {
         let schema =
             json!({"type": "object", "properties": {"x": {"enum": [1, 2]}}, "required": ["x"]});
         let said = |answer: Value| check(Some(&schema), &answer).unwrap_err();
-        assert_eq!(said(json!({})), "action: give one of accept, decline, cancel");
+        assert_eq!(said(json!({})), "action: must be one of accept, decline, cancel");
         assert_eq!(said(json!({"action": "accept"})), "content: x is missing");
-        assert_eq!(said(json!({"action": "accept", "content": 7})), "content: give an object");
+        assert_eq!(said(json!({"action": "accept", "content": 7})), "content: must be an object");
         let wrong = json!({"action": "accept", "content": {"x": 3}});
-        assert_eq!(said(wrong), "content.x: give one of 1, 2");
+        assert_eq!(said(wrong), "content.x: must be one of 1, 2");
     }
 
     #[test]
@@ -253,7 +255,7 @@ mod tests {
     #[test]
     fn an_answer_that_is_too_large_is_refused() {
         let long = json!({"action": "accept", "content": {"x": "x".repeat(70_000)}});
-        assert!(check(None, &long).unwrap_err().ends_with("give 65536 at most"));
+        assert!(check(None, &long).unwrap_err().ends_with("the limit is 65536"));
     }
 
     #[test]
