@@ -27,8 +27,10 @@ use crate::core::call_site::CallSite;
 use crate::core::context::JobContext;
 use crate::core::context::questions::Way;
 use crate::core::job::{JobRecord, JobStatus, Outcome};
-use crate::core::manager::{Body, Carrier, Error, JobManager, Running};
+use crate::core::jobs::Error;
+use crate::core::manager::JobManager;
 use crate::core::observe;
+use crate::core::runner::{Body, Carrier, Running};
 
 /// How a body is started: the async kind in a task, the blocking kind on the blocking pool. The carrier is there while the
 /// call is open, where a plain spawn would cut the body off from its caller.

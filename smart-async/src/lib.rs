@@ -73,7 +73,7 @@ pub use core::context::{CurrentJob, cancelled, carry, carry_blocking, current_jo
 pub use core::job::{JobId, JobRecord, JobStatus};
 pub use core::manager::{Job, JobManager, JobRequest, job_fn};
 pub use core::scope::ClientIdentity;
-pub use core::{job, manager, store};
+pub use core::{job, jobs, manager, runner, store};
 pub use mcp::{Answer, Ask, JobServer, WithJobs, ask, ask_for, job_tools};
 /// The SDK whose types are in this crate's signatures.
 pub use rmcp;

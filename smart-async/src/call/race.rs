@@ -20,10 +20,10 @@ use crate::core::call_site::CallSite;
 use crate::core::context::JobContext;
 use crate::core::context::questions::Way;
 use crate::core::job::{JobStatus, Outcome};
-use crate::core::manager::{
-    Adopted, Body, InlineCompletion, JobManager, Left, LiveJob, Running, Unfinished, panic_message,
-};
+use crate::core::local::{Left, LiveJob};
+use crate::core::manager::JobManager;
 use crate::core::ready_after_yield::ready_after_yield;
+use crate::core::runner::{Adopted, Body, InlineCompletion, Running, Unfinished, panic_message};
 use crate::core::store::StoreError;
 
 /// A call whose caller waits. Dropped before its answer, it hands the work on, so that nothing is lost.

@@ -18,9 +18,9 @@ use crate::core::call_site::CallSite;
 use crate::core::context::JobContext;
 use crate::core::context::questions::Way;
 use crate::core::job::{JobId, JobRecord, JobScope, Progress};
-use crate::core::manager::{
-    Adoption, Carrier, InlineCompletion, JobManager, Lead, LiveJob, OpenCallGuard, Origin,
-};
+use crate::core::local::{Lead, LiveJob, Origin};
+use crate::core::manager::JobManager;
+use crate::core::runner::{Adoption, Carrier, InlineCompletion, OpenCallGuard};
 use crate::core::{context, observe};
 
 tokio::task_local! {

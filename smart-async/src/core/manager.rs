@@ -3,34 +3,7 @@
 //! A job's truth is its record in the store. The manager adds what only the process that runs it can have: the running
 //! body, its progress of this very moment, and those who wait.
 
-mod active;
-mod adopt;
-mod answer;
-mod body;
 mod builder;
-mod cancel;
-mod coalesce;
-mod error;
-mod hydration;
-mod idempotency;
-mod open_calls;
-mod pins;
-mod queries;
-mod recover;
-mod redaction;
-mod rerun;
-mod retention;
-mod run_times;
-mod running;
-mod shutdown;
-mod sigterm;
-mod state;
-mod submit;
-mod supervise;
-mod supervise_body;
-mod sync;
-mod wait;
-mod watch;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
@@ -39,33 +12,19 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, broadcast};
 use tokio_util::sync::CancellationToken;
 
-use self::active::LiveJobs;
-pub(crate) use self::active::{Left, LiveJob};
-pub(crate) use self::adopt::{Adopted, Adoption, Origin};
-pub use self::answer::AnswerError;
-pub(crate) use self::body::{Body, panic_message};
 use self::builder::Settings;
 pub use self::builder::{JobManagerBuilder, OpenError, Retention};
-pub use self::cancel::Cancelled;
-pub(crate) use self::coalesce::Lead;
-pub use self::error::Error;
-pub(crate) use self::hydration::InlineCompletion;
-pub(crate) use self::open_calls::OpenCallGuard;
-use self::open_calls::OpenCalls;
-use self::pins::Readers;
-pub(crate) use self::pins::Reading;
-pub(crate) use self::queries::why_gone;
-use self::redaction::KeptBack;
-use self::rerun::Servers;
-pub(crate) use self::rerun::{Answer, CallsAgain, Has};
-use self::run_times::History;
-pub(crate) use self::running::{Carrier, Running, Stop, Unfinished};
-pub use self::state::{State, StateError};
-pub use self::submit::{Job, JobRequest, job_fn};
-pub use self::wait::{WaitFor, Waited};
-pub(crate) use self::watch::Following;
 use crate::core::context::{self, Host};
 use crate::core::job::{JobEvent, JobId, JobRecord, JobStatus};
+pub use crate::core::jobs::{AnswerError, Cancelled, Error, State, StateError, WaitFor, Waited};
+use crate::core::local::pins::{Readers, Reading};
+use crate::core::local::redaction::KeptBack;
+use crate::core::local::run_times::History;
+use crate::core::local::{LiveJob, LiveJobs};
+use crate::core::runner::open_calls::{OpenCallGuard, OpenCalls};
+use crate::core::runner::rerun::Servers;
+pub use crate::core::runner::{Job, JobRequest, job_fn};
+use crate::core::runner::{recover, sigterm};
 use crate::core::store::{JobStore, StoreError};
 use crate::core::{clock, observe};
 
@@ -74,34 +33,34 @@ use crate::core::{clock, observe};
 /// A program needs one. The folder where it keeps its records is shared with other processes.
 #[derive(Clone)]
 pub struct JobManager {
-    inner: Arc<Inner>,
+    pub(in crate::core) inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(in crate::core) struct Inner {
     /// This manager, as its jobs carry it along.
-    host: Host,
-    store: Arc<dyn JobStore>,
-    settings: Settings,
+    pub(in crate::core) host: Host,
+    pub(in crate::core) store: Arc<dyn JobStore>,
+    pub(in crate::core) settings: Settings,
     /// The server whose jobs these are; set once, by the builder or by the server that is wrapped.
-    server: OnceLock<String>,
+    pub(in crate::core) server: OnceLock<String>,
     /// Whether ids may leave the process: not where a restart would break the promise that they make.
-    hands_out_ids: bool,
-    live: LiveJobs,
-    open_calls: OpenCalls,
+    pub(in crate::core) hands_out_ids: bool,
+    pub(in crate::core) live: LiveJobs,
+    pub(in crate::core) open_calls: OpenCalls,
     /// Who can make calls again.
-    servers: Servers,
-    readers: Readers,
-    kept_back: KeptBack,
-    history: History,
-    changes: broadcast::Sender<JobChange>,
+    pub(in crate::core) servers: Servers,
+    pub(in crate::core) readers: Readers,
+    pub(in crate::core) kept_back: KeptBack,
+    pub(in crate::core) history: History,
+    pub(in crate::core) changes: broadcast::Sender<JobChange>,
     /// What the store last failed at, while it fails.
-    trouble: Mutex<Option<String>>,
-    recovered: OnceCell<()>,
-    listening: Once,
+    pub(in crate::core) trouble: Mutex<Option<String>>,
+    pub(in crate::core) recovered: OnceCell<()>,
+    pub(in crate::core) listening: Once,
     /// Set when no new work is taken.
-    stopping: CancellationToken,
+    pub(in crate::core) stopping: CancellationToken,
     /// Set when what still runs has to stop.
-    halted: CancellationToken,
+    pub(in crate::core) halted: CancellationToken,
 }
 
 /// A change of a job's status, as [`JobManager::subscribe`] tells it.
@@ -280,7 +239,7 @@ impl JobManager {
         self.inner.stopping.is_cancelled()
     }
 
-    fn is_halted(&self) -> bool {
+    pub(in crate::core) fn is_halted(&self) -> bool {
         self.inner.halted.is_cancelled()
     }
 
@@ -297,7 +256,7 @@ impl JobManager {
     }
 
     /// Remembers whether the store takes what it is given, for `health`.
-    fn note<T>(&self, write: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(in crate::core) fn note<T>(&self, write: Result<T, StoreError>) -> Result<T, StoreError> {
         let trouble = match &write {
             Err(error) if error.is_transient() || matches!(error, StoreError::Closed) => {
                 Some(error.to_string())
@@ -309,7 +268,7 @@ impl JobManager {
     }
 
     /// Tells everybody that a job's record has changed.
-    fn announce(&self, job: &JobRecord) {
+    pub(in crate::core) fn announce(&self, job: &JobRecord) {
         tracing::debug!(job_id = %job.id, tool = %job.spec.tool, status = %job.status(), "job changed");
         let _ = self.inner.changes.send(JobChange { id: job.id, status: job.status() });
         if job.status() == JobStatus::Completed

@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::core::job::{JobId, JobPage, JobQuery, JobRecord, JobSummary, Prune};
-use crate::core::manager::{AnswerError, Cancelled, Error, JobManager, WaitFor, Waited};
+use crate::core::jobs::{AnswerError, Cancelled, Error, WaitFor, Waited};
+use crate::core::manager::JobManager;
 use crate::core::scope::{Lists, Scope};
 use crate::core::store::Pruned;
 

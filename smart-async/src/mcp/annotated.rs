@@ -26,7 +26,9 @@ use crate::call::reply::JobTicket;
 use crate::call::{CallRequest, Caller};
 use crate::core::call_key::CallKey;
 use crate::core::job::{JobId, JobRecord, check_depth};
-use crate::core::manager::{Error, InlineCompletion, Left, LiveJob, WaitFor};
+use crate::core::jobs::{Error, WaitFor};
+use crate::core::local::{Left, LiveJob};
+use crate::core::runner::InlineCompletion;
 use crate::core::{clock, observe};
 
 impl<S: ServerHandler> JobServer<S> {

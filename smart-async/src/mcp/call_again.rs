@@ -14,7 +14,8 @@ use super::outcome::spoken;
 use crate::call::CallRequest;
 use crate::core::call_key::CallKey;
 use crate::core::job::JobRecord;
-use crate::core::manager::{Answer, CallsAgain, Has, JobManager};
+use crate::core::manager::JobManager;
+use crate::core::runner::{Answer, CallsAgain, Has};
 use crate::core::scope::Scope;
 
 /// A wrapped server, as the one that makes calls again.

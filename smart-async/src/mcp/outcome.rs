@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::core::job::{
     FailureKind, JobEvent, JobFailure, JobOutput, JobRecord, JobState, Outcome,
 };
-use crate::core::manager::why_gone;
+use crate::core::jobs::why_gone;
 
 /// What a tool's result means to a job.
 pub(crate) fn of_tool<R: IntoCallToolResult>(result: R) -> Outcome {

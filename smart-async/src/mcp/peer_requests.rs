@@ -17,7 +17,7 @@ use rmcp::task_manager::{TaskManager, TaskOptions};
 
 use super::capabilities::Client;
 use super::clients::came_over_http;
-use crate::core::manager::{Carrier, Stop};
+use crate::core::runner::{Carrier, Stop};
 
 /// How the body of this call has to be spawned, where a plain spawn would cut it off from its client.
 pub(super) fn carrier(client: &Client, context: &RequestContext<RoleServer>) -> Option<Carrier> {

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::tasks::needs_tasks;
 use crate::call::reply::{CallError, CallErrorKind, JobTicket, Reply};
-use crate::core::manager::panic_message;
+use crate::core::runner::panic_message;
 
 impl<R: IntoCallToolResult> IntoCallToolResult for Reply<R> {
     fn into_call_tool_result(self) -> Result<CallToolResponse, ErrorData> {

@@ -14,7 +14,7 @@ pub(super) use self::list::{Cursor, append_jobs, append_templates, page};
 pub(super) use self::read::read;
 use super::access::Access;
 use crate::core::job::{JobId, JobRecord};
-use crate::core::manager::Error;
+use crate::core::jobs::Error;
 use crate::core::text::quoted;
 
 const SCHEME: &str = "job://";

@@ -20,7 +20,8 @@ use super::outcome::{spoken, stored_result};
 use super::questions::{answer_all, open_requests};
 use crate::core::clock;
 use crate::core::job::{FailureKind, JobFailure, JobId, JobRecord, JobState, JobStatus, Progress};
-use crate::core::manager::{Error, JobManager, why_gone};
+use crate::core::jobs::{Error, why_gone};
+use crate::core::manager::JobManager;
 use crate::core::observe;
 
 /// The answer to a call that became a job. The job is on disk by then.

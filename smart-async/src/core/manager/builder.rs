@@ -52,15 +52,15 @@ impl Retention {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Settings {
-    pub(super) server: Option<String>,
-    pub(super) retention: Retention,
-    pub(super) cancel_grace: Duration,
-    pub(super) cancel_answer: Duration,
-    pub(super) drain_grace: Duration,
-    pub(super) end_on_sigterm: bool,
+pub(in crate::core) struct Settings {
+    pub(in crate::core) server: Option<String>,
+    pub(in crate::core) retention: Retention,
+    pub(in crate::core) cancel_grace: Duration,
+    pub(in crate::core) cancel_answer: Duration,
+    pub(in crate::core) drain_grace: Duration,
+    pub(in crate::core) end_on_sigterm: bool,
     /// Why jobs are kept in memory in place of the folder, where they are.
-    pub(super) fallback_reason: Option<String>,
+    pub(in crate::core) fallback_reason: Option<String>,
 }
 
 /// Sets up a [`JobManager`].
@@ -218,7 +218,7 @@ fn default_folder() -> Result<PathBuf, OpenError> {
 }
 
 /// What a server is called that nobody named.
-pub(super) fn program_name() -> String {
+pub(in crate::core) fn program_name() -> String {
     let program = env::current_exe().ok();
     let name = program
         .as_deref()

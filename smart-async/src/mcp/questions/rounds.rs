@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{can_ask, request};
 use crate::core::call_key;
 use crate::core::job::{JobId, JobRecord};
-use crate::core::manager::{AnswerError, Error};
+use crate::core::jobs::{AnswerError, Error};
 use crate::mcp::access::Access;
 
 /// What the `requestState` of a job begins with, to be told from those that tools make up.

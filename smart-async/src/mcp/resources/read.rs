@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Part, find, not_found};
 use crate::call::reply::FollowUp;
 use crate::core::job::{JobOutput, JobRecord, JobState};
-use crate::core::manager::{Error, why_gone};
+use crate::core::jobs::{Error, why_gone};
 use crate::mcp::access::Access;
 use crate::mcp::outcome::stored_result;
 use crate::mcp::tools::answer::{RESULT_BYTES, job_view, with_shown_result};

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::others::Others;
-use crate::core::manager::Following;
+use crate::core::jobs::Following;
 use crate::mcp::access::Access;
 use crate::mcp::capabilities::Client;
 use crate::mcp::server::JobServer;

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use crate::core::job::{JobId, JobRecord};
-use crate::core::manager::{Following, JobManager};
+use crate::core::jobs::Following;
+use crate::core::manager::JobManager;
 use crate::mcp::resources::Part;
 
 #[derive(Debug)]

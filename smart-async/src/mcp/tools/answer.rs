@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 use crate::call::reply::FollowUp;
 use crate::core::clock;
 use crate::core::job::{JobId, JobRecord, JobStatus, Question, ResultLocation};
-use crate::core::manager::{Error, JobManager, why_gone};
+use crate::core::jobs::{Error, why_gone};
+use crate::core::manager::JobManager;
 use crate::core::text::{quoted, truncated};
 
 /// The fields of a record that concern only its server.

@@ -7,7 +7,7 @@ use super::answer::{answer, failed, in_band_error, to_answer};
 use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
 use crate::call::reply::FollowUp;
-use crate::core::manager::AnswerError;
+use crate::core::jobs::AnswerError;
 use crate::mcp::access::Access;
 
 pub(super) const NAME: &str = "answer_job";

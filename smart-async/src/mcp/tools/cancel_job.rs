@@ -8,7 +8,7 @@ use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
 use crate::call::reply::FollowUp;
 use crate::core::job::JobStatus;
-use crate::core::manager::{Cancelled, Error};
+use crate::core::jobs::{Cancelled, Error};
 use crate::mcp::access::Access;
 
 pub(super) const NAME: &str = "cancel_job";

@@ -10,7 +10,7 @@ use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
 use crate::call::reply::FollowUp;
 use crate::core::job::{JobRecord, JobState, JobStatus};
-use crate::core::manager::{Error, why_gone};
+use crate::core::jobs::{Error, why_gone};
 use crate::core::text::truncated;
 use crate::mcp::access::Access;
 use crate::mcp::outcome::stored_result;

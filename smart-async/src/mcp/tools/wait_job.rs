@@ -14,7 +14,7 @@ use crate::call::host_timeouts::Patience;
 use crate::call::reply::FollowUp;
 use crate::core::env_vars::{self, Lookup};
 use crate::core::job::JobId;
-use crate::core::manager::{Error, WaitFor};
+use crate::core::jobs::{Error, WaitFor};
 use crate::mcp::access::Access;
 
 pub(super) const NAME: &str = "wait_job";

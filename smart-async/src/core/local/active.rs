@@ -66,7 +66,7 @@ pub(crate) enum Left {
 }
 
 impl LiveJob {
-    pub(super) fn new(context: Arc<JobContext>, origin: Option<Origin>) -> Arc<Self> {
+    pub(in crate::core) fn new(context: Arc<JobContext>, origin: Option<Origin>) -> Arc<Self> {
         Arc::new(Self {
             context,
             changed: Notify::new(),
@@ -85,7 +85,7 @@ impl LiveJob {
     }
 
     /// The span of everything that happens to the job from now on.
-    pub(super) fn span(&self) -> Span {
+    pub(in crate::core) fn span(&self) -> Span {
         tracing::debug_span!("job", job_id = %self.id(), tool = %self.context.tool, outcome = Empty, elapsed_seconds = Empty)
     }
 
@@ -95,12 +95,12 @@ impl LiveJob {
     }
 
     /// Whether the store may know nothing of what the work says.
-    pub(super) fn redacts(&self) -> bool {
+    pub(in crate::core) fn redacts(&self) -> bool {
         self.site().is_some_and(|site| site.redact)
     }
 
     /// When the work has run for as long as it may, where it began as a call.
-    pub(super) fn deadline(&self, limit: Option<Duration>) -> Option<Instant> {
+    pub(in crate::core) fn deadline(&self, limit: Option<Duration>) -> Option<Instant> {
         limit.and_then(|limit| self.context.began.checked_add(limit))
     }
 
@@ -145,7 +145,7 @@ impl LiveJob {
     }
 
     /// Whether somebody has got an answer, or the ticket.
-    pub(super) fn was_delivered(&self) -> bool {
+    pub(in crate::core) fn was_delivered(&self) -> bool {
         self.delivery().delivered
     }
 
@@ -162,13 +162,13 @@ impl LiveJob {
     }
 
     /// Has the job stopped.
-    pub(super) fn request_cancel(&self) {
+    pub(in crate::core) fn request_cancel(&self) {
         self.cancel_requested.store(true, Ordering::Release);
         self.context.desk.wake_supervisor();
     }
 
     /// Whether somebody wants the job stopped.
-    pub(super) fn is_to_be_cancelled(&self) -> bool {
+    pub(in crate::core) fn is_to_be_cancelled(&self) -> bool {
         self.cancel_requested.load(Ordering::Acquire)
     }
 
@@ -177,18 +177,18 @@ impl LiveJob {
     }
 
     /// Whether its body is watched over just now.
-    pub(super) fn is_watched(&self) -> bool {
+    pub(in crate::core) fn is_watched(&self) -> bool {
         self.watched_on().is_some()
     }
 
     /// Says that its news are being exchanged, until the guard is dropped; `None` where they are already.
-    pub(super) fn exchanges(self: &Arc<Self>) -> Option<Exchanging> {
+    pub(in crate::core) fn exchanges(self: &Arc<Self>) -> Option<Exchanging> {
         let free = !self.exchanging.swap(true, Ordering::AcqRel);
         free.then(|| Exchanging(Arc::clone(self)))
     }
 
     /// Wakes those who wait for a change.
-    pub(super) fn touch(&self) {
+    pub(in crate::core) fn touch(&self) {
         self.changes.fetch_add(1, Ordering::AcqRel);
         self.changed.notify_waiters();
     }
@@ -207,12 +207,12 @@ impl LiveJob {
         }
     }
 
-    pub(super) fn ends_with(&self, event: &JobEvent) {
+    pub(in crate::core) fn ends_with(&self, event: &JobEvent) {
         *self.how_it_ended() = Some(Arc::new(event.clone()));
         self.changed.notify_waiters();
     }
 
-    pub(super) fn has_ended(&self) -> bool {
+    pub(in crate::core) fn has_ended(&self) -> bool {
         self.how_it_ended().is_some()
     }
 
@@ -235,10 +235,10 @@ impl LiveJob {
 
 /// A job whose body is watched over, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Watched(Arc<LiveJob>);
+pub(in crate::core) struct Watched(Arc<LiveJob>);
 
 impl Watched {
-    pub(super) const fn job(&self) -> &Arc<LiveJob> {
+    pub(in crate::core) const fn job(&self) -> &Arc<LiveJob> {
         &self.0
     }
 }
@@ -252,10 +252,10 @@ impl Drop for Watched {
 
 /// A job whose news are exchanged with the record, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Exchanging(Arc<LiveJob>);
+pub(in crate::core) struct Exchanging(Arc<LiveJob>);
 
 impl Exchanging {
-    pub(super) const fn job(&self) -> &Arc<LiveJob> {
+    pub(in crate::core) const fn job(&self) -> &Arc<LiveJob> {
         &self.0
     }
 }
@@ -287,7 +287,7 @@ impl LiveJobs {
     }
 
     /// Says that the body of a job is watched over from now on, on the runtime that this is called on.
-    pub(super) fn watch(&self, job: Arc<LiveJob>) -> Watched {
+    pub(in crate::core) fn watch(&self, job: Arc<LiveJob>) -> Watched {
         // Under the lock: whoever finds nobody watched over stops looking, and does not miss this one.
         let _jobs = self.jobs();
         *job.watched_on() = Handle::try_current().ok().map(|runtime| runtime.id());
@@ -295,7 +295,7 @@ impl LiveJobs {
     }
 
     /// The jobs whose bodies are watched over on this runtime. Where there is none, nobody looks there any more.
-    pub(super) fn watched(&self, runtime: runtime::Id) -> Vec<Arc<LiveJob>> {
+    pub(in crate::core) fn watched(&self, runtime: runtime::Id) -> Vec<Arc<LiveJob>> {
         let mut jobs = self.jobs();
         let is_there = |job: &&Arc<LiveJob>| *job.watched_on() == Some(runtime);
         let watched: Vec<_> = jobs.by_id.values().filter(is_there).map(Arc::clone).collect();
@@ -306,29 +306,29 @@ impl LiveJobs {
     }
 
     /// Whether somebody has to begin to look on this runtime, who is from now on said to do so.
-    pub(super) fn begins_to_tick(&self, runtime: runtime::Id) -> bool {
+    pub(in crate::core) fn begins_to_tick(&self, runtime: runtime::Id) -> bool {
         self.jobs().ticking.insert(runtime)
     }
 
     /// Whoever looked on this runtime is gone. Those who watch over a body see to it that another one looks.
-    pub(super) fn ticks_no_more(&self, runtime: runtime::Id) {
+    pub(in crate::core) fn ticks_no_more(&self, runtime: runtime::Id) {
         self.jobs().ticking.remove(&runtime);
         self.wake_supervisors();
     }
 
     /// Wakes those who watch over a body: something has changed for all of them.
-    pub(super) fn wake_supervisors(&self) {
+    pub(in crate::core) fn wake_supervisors(&self) {
         let jobs: Vec<_> = self.jobs().by_id.values().map(Arc::clone).collect();
         for job in jobs {
             job.context.desk.wake_supervisor();
         }
     }
 
-    pub(super) fn insert(&self, job: &Arc<LiveJob>) {
+    pub(in crate::core) fn insert(&self, job: &Arc<LiveJob>) {
         self.jobs().by_id.insert(job.id(), Arc::clone(job));
     }
 
-    pub(super) fn remove(&self, job: &LiveJob) {
+    pub(in crate::core) fn remove(&self, job: &LiveJob) {
         let mut jobs = self.jobs();
         // Where it was removed from the store already, another one may have its id by now.
         if jobs.by_id.get(&job.id()).is_some_and(|known| std::ptr::eq(&**known, job)) {
@@ -345,11 +345,14 @@ impl LiveJobs {
 
     /// Waits for the next change of a live job, from this call on and not only from the first poll on. That the job is let
     /// go of is one: it is told of after the job was removed, so whoever finds it here is told.
-    pub(super) fn next_change(&self, id: JobId) -> Option<impl Future<Output = ()> + Send + use<>> {
+    pub(in crate::core) fn next_change(
+        &self,
+        id: JobId,
+    ) -> Option<impl Future<Output = ()> + Send + use<>> {
         self.jobs().by_id.get(&id).map(|job| Arc::clone(job).next_change())
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::core) fn is_empty(&self) -> bool {
         self.jobs().by_id.is_empty()
     }
 
@@ -364,7 +367,7 @@ impl LiveJobs {
     }
 
     /// Has the same call find this work from now on, unless it finds another's.
-    pub(super) fn share(&self, job: &Arc<LiveJob>) {
+    pub(in crate::core) fn share(&self, job: &Arc<LiveJob>) {
         let Some(key) = job.key() else { return };
         self.jobs().by_call.entry(key).or_insert_with(|| Arc::clone(job));
     }
@@ -392,7 +395,7 @@ impl LiveJobs {
 
     /// Has the same call find this work from now on, unless it finds another's: then that one counts one more who waits,
     /// and is returned. Work that is being stopped is found no more.
-    pub(super) fn lead(&self, job: &Arc<LiveJob>) -> Result<(), Arc<LiveJob>> {
+    pub(in crate::core) fn lead(&self, job: &Arc<LiveJob>) -> Result<(), Arc<LiveJob>> {
         let Some(key) = job.key() else { return Ok(()) };
         let mut jobs = self.jobs();
         if let Some(known) = jobs.by_call.get(&key)

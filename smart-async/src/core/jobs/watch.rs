@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Error, JobManager};
+use super::Error;
 use crate::core::job::{JobId, JobRecord, JobStatus, Progress};
+use crate::core::manager::JobManager;
 
 /// How often the progress of one job is told of at most.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::de::DeserializeOwned;
 
-use super::JobManager;
 use crate::core::job::{InvalidStateName, JobId, StateName};
+use crate::core::manager::JobManager;
 use crate::core::store::{HydratedState, StoreError};
 
 impl JobManager {

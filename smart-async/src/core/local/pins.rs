@@ -7,7 +7,7 @@ use crate::core::job::JobId;
 
 /// How many read, or wait for, each job. Clones are the same register.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Readers(Arc<Mutex<HashMap<JobId, usize>>>);
+pub(in crate::core) struct Readers(Arc<Mutex<HashMap<JobId, usize>>>);
 
 /// Somebody who is about to read jobs, until this is dropped.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ impl Readers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn enter(&self, jobs: &[JobId]) -> Reading {
+    pub(in crate::core) fn enter(&self, jobs: &[JobId]) -> Reading {
         let mut counts = self.counts();
         for id in jobs {
             *counts.entry(*id).or_default() += 1;
@@ -30,7 +30,7 @@ impl Readers {
     }
 
     /// The jobs that somebody is about to read.
-    pub(super) fn jobs(&self) -> Vec<JobId> {
+    pub(in crate::core) fn jobs(&self) -> Vec<JobId> {
         self.counts().keys().copied().collect()
     }
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 const RUNS: usize = 20;
 
 #[derive(Debug, Default)]
-pub(super) struct History(Mutex<HashMap<String, VecDeque<Duration>>>);
+pub(in crate::core) struct History(Mutex<HashMap<String, VecDeque<Duration>>>);
 
 impl History {
-    pub(super) fn remember(&self, tool: &str, ran: Duration) {
+    pub(in crate::core) fn remember(&self, tool: &str, ran: Duration) {
         let mut tools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let runs = tools.entry(tool.to_owned()).or_default();
         if runs.len() == RUNS {
@@ -21,7 +21,7 @@ impl History {
     }
 
     /// The median of the runs remembered.
-    pub(super) fn usual(&self, tool: &str) -> Option<Duration> {
+    pub(in crate::core) fn usual(&self, tool: &str) -> Option<Duration> {
         let tools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut runs: Vec<_> = tools.get(tool)?.iter().copied().collect();
         let middle = runs.len() / 2;

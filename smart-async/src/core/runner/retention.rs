@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
-use super::{JobManager, Retention};
 use crate::core::job::Prune;
+use crate::core::manager::{JobManager, Retention};
 use crate::core::{clock, env_vars, observe};
 
 /// How often the sweep comes by, unless `JOB_CLEANUP_INTERVAL` says otherwise.
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// Sweeps now, and then for as long as the manager is there.
-pub(super) fn start(manager: &JobManager) {
+pub(in crate::core) fn start(manager: &JobManager) {
     let weak = manager.downgrade();
     observe::try_spawn(async move {
         while let Some(manager) = weak.upgrade() {

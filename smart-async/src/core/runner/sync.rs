@@ -10,10 +10,10 @@ use tokio::runtime::{self, Handle};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
-use super::active::LiveJob;
-use super::redaction::progress_for_the_store;
-use super::{JobManager, WeakManager};
 use crate::core::job::{Change, JobEvent, JobRecord};
+use crate::core::local::LiveJob;
+use crate::core::local::redaction::progress_for_the_store;
+use crate::core::manager::{JobManager, WeakManager};
 use crate::core::store::StoreError;
 use crate::core::{clock, observe};
 
@@ -73,7 +73,7 @@ fn has_news(job: &LiveJob) -> bool {
 
 impl JobManager {
     /// Sees to it that somebody looks from time to time for what is new of the jobs that are watched over on this runtime.
-    pub(super) fn keep_ticking(&self) {
+    pub(in crate::core) fn keep_ticking(&self) {
         let runtime = Handle::current().id();
         if self.live().begins_to_tick(runtime) {
             let ticking = Ticking { manager: self.downgrade(), runtime, is_needed: true };
@@ -83,7 +83,7 @@ impl JobManager {
 
     /// Takes what is new of a job to its record, in a task of its own: a store that hangs must not keep the job from being
     /// stopped. Where that is under way already, what came since is taken there the next time.
-    pub(super) fn exchange(&self, job: &Arc<LiveJob>) {
+    pub(in crate::core) fn exchange(&self, job: &Arc<LiveJob>) {
         if let Some(exchanging) = job.exchanges() {
             let manager = self.clone();
             observe::spawn(async move { manager.exchange_news(exchanging.job()).await });

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::{Error, JobManager};
+use crate::core::jobs::Error;
+use crate::core::manager::JobManager;
 
 /// For how long the store may take to write down what is left.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 impl JobManager {
     /// Ends the manager: takes no new work from now on, gives jobs and open calls a moment to end by themselves (2
-    /// seconds, see [`drain_grace`](super::JobManagerBuilder::drain_grace)), and writes down the rest: as `failed`,
+    /// seconds, see [`drain_grace`](crate::core::manager::JobManagerBuilder::drain_grace)), and writes down the rest: as `failed`,
     /// `interrupted`, with their last progress; or as `pending`, where the tool says that its calls may run again, once
     /// the work has stopped. Everything is on disk when it returns.
     ///
@@ -48,7 +49,7 @@ impl JobManager {
     }
 
     /// The longest that a shutdown takes.
-    pub(super) fn longest_shutdown(&self) -> Duration {
+    pub(in crate::core) fn longest_shutdown(&self) -> Duration {
         self.inner.settings.drain_grace + LAST_WORDS
     }
 

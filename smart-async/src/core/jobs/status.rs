@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Error, JobManager, answer, recover};
+use super::{Error, answer};
 use crate::core::job::{
     JobId, JobOutput, JobPage, JobQuery, JobRecord, JobState, JobStatus, JobSummary, Listed, Prune,
     ResultLocation,
 };
+use crate::core::manager::JobManager;
+use crate::core::runner::recover;
 use crate::core::store::{Pruned, StoreError};
 
 impl JobManager {
@@ -110,7 +112,10 @@ impl JobManager {
     }
 
     /// Prunes, but spares those that somebody in this process is about to read.
-    pub(super) async fn prune_unread(&self, mut prune: Prune) -> Result<Pruned, StoreError> {
+    pub(in crate::core) async fn prune_unread(
+        &self,
+        mut prune: Prune,
+    ) -> Result<Pruned, StoreError> {
         prune.spare.extend(self.inner.readers.jobs());
         let pruned = self.inner.store.prune(prune).await?;
         self.forget_the_gone().await;
@@ -135,7 +140,7 @@ impl JobManager {
 
     /// The record with the progress that the body has made by now, if it runs here, or with what was kept back of its
     /// end, if it ran here. The record itself is not touched.
-    pub(super) fn as_of_now(&self, job: Arc<JobRecord>) -> Arc<JobRecord> {
+    pub(in crate::core) fn as_of_now(&self, job: Arc<JobRecord>) -> Arc<JobRecord> {
         if job.status().is_terminal() {
             return self.inner.kept_back.put_back(job);
         }

@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use super::JobManager;
-use super::{hydration, retention};
+use super::{hydrate, retention};
 use crate::core::clock;
 use crate::core::job::{
     Actor, Change, FailureKind, JobEvent, JobFailure, JobId, JobQuery, JobStatus,
 };
+use crate::core::manager::JobManager;
 use crate::core::store::StoreError;
 
 /// Looks after what was left behind, once in the life of a manager. Another server's jobs are left alone.
 ///
 /// A store that fails now is no reason not to serve: what was left behind stays as it is until the next start.
-pub(super) async fn recover(manager: &JobManager) {
+pub(in crate::core) async fn recover(manager: &JobManager) {
     account_for_abandoned(manager).await;
-    hydration::replay(manager).await;
+    hydrate::replay(manager).await;
     remember_runs(manager).await;
     retention::start(manager);
 }
@@ -23,7 +23,7 @@ pub(super) async fn recover(manager: &JobManager) {
 /// Accounts for the jobs of this server whose owner lives no more: each has failed, or waits to run again where it may.
 /// Says which of them changed. Each is accounted for once, whoever else does the same at the same time: the store refuses
 /// a change that was meant for a run that somebody has accounted for already.
-pub(super) async fn account_for_abandoned(manager: &JobManager) -> Vec<JobId> {
+pub(in crate::core) async fn account_for_abandoned(manager: &JobManager) -> Vec<JobId> {
     let abandoned = match manager.store().abandoned(manager.server().to_owned()).await {
         Ok(abandoned) => abandoned,
         Err(error) => {
@@ -52,7 +52,7 @@ pub(super) async fn account_for_abandoned(manager: &JobManager) -> Vec<JobId> {
             }
             // Somebody else was faster.
             Err(StoreError::Illegal { .. } | StoreError::NotOwner(_) | StoreError::NotFound(_)) => {
-                changed.push(job.id)
+                changed.push(job.id);
             }
             Err(error) => {
                 tracing::error!(job_id = %job.id, %error, "failed to account for an abandoned job");

@@ -16,7 +16,7 @@ const NO_TEXT: &str = "the error's text is not kept on disk (redact)";
 
 /// The ends of which the store knows a part only.
 #[derive(Debug, Default)]
-pub(super) struct KeptBack(Mutex<HashMap<JobId, End>>);
+pub(in crate::core) struct KeptBack(Mutex<HashMap<JobId, End>>);
 
 #[derive(Debug)]
 enum End {
@@ -32,7 +32,12 @@ impl KeptBack {
     }
 
     /// The change as the store may know it. Of an end, the whole is kept here, before the store is told.
-    pub(super) fn keep(&self, site: Option<&CallSite>, id: JobId, change: &Change) -> Change {
+    pub(in crate::core) fn keep(
+        &self,
+        site: Option<&CallSite>,
+        id: JobId,
+        change: &Change,
+    ) -> Change {
         let stored = site.map_or_else(|| change.clone(), |site| for_the_store(site, change));
         if stored != *change && ends_a_job(&change.event) {
             self.ends().insert(id, End::Told(Box::new(change.clone())));
@@ -42,7 +47,7 @@ impl KeptBack {
 
     /// The record with what the store lacks of it, where that is known here. One that ended by another hand, or that
     /// the store has whole, is returned as it is.
-    pub(super) fn put_back(&self, job: Arc<JobRecord>) -> Arc<JobRecord> {
+    pub(in crate::core) fn put_back(&self, job: Arc<JobRecord>) -> Arc<JobRecord> {
         let mut ends = self.ends();
         let Some(end) = ends.get_mut(&job.id) else { return job };
         let whole = match end {
@@ -58,11 +63,11 @@ impl KeptBack {
         whole
     }
 
-    pub(super) fn forget(&self, id: JobId) {
+    pub(in crate::core) fn forget(&self, id: JobId) {
         self.ends().remove(&id);
     }
 
-    pub(super) fn jobs(&self) -> Vec<JobId> {
+    pub(in crate::core) fn jobs(&self) -> Vec<JobId> {
         self.ends().keys().copied().collect()
     }
 }
@@ -102,7 +107,7 @@ fn for_the_store(site: &CallSite, change: &Change) -> Change {
 }
 
 /// Questions as the store may know them: that there are some, and what became of them.
-pub(super) fn questions_for_the_store(
+pub(in crate::core) fn questions_for_the_store(
     site: &CallSite,
     mut questions: BTreeMap<String, Question>,
 ) -> BTreeMap<String, Question> {
@@ -114,7 +119,7 @@ pub(super) fn questions_for_the_store(
 }
 
 /// Progress as the store may know it: the figures stay.
-pub(super) fn progress_for_the_store(site: &CallSite, mut progress: Progress) -> Progress {
+pub(in crate::core) fn progress_for_the_store(site: &CallSite, mut progress: Progress) -> Progress {
     if site.redact {
         progress.message = None;
     }

@@ -7,21 +7,21 @@ use std::task::{Context, Poll};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::JobManager;
-use super::active::{LiveJob, Watched};
 use super::body::{Body, Ended};
 use crate::core::job::{FailureKind, JobEvent, JobFailure};
+use crate::core::local::active::{LiveJob, Watched};
+use crate::core::manager::JobManager;
 
 /// Why a body has been told to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stop {
+pub(in crate::core) enum Stop {
     Cancelled,
     Deadline,
 }
 
 impl Stop {
     /// How the job ends that was stopped.
-    pub(super) fn ending(self) -> JobEvent {
+    pub(in crate::core) fn ending(self) -> JobEvent {
         match self {
             Self::Cancelled => JobEvent::Cancel,
             Self::Deadline => JobEvent::Fail(JobFailure::new(
@@ -33,7 +33,7 @@ impl Stop {
 }
 
 /// A body that is watched over.
-pub(super) struct Watch {
+pub(in crate::core) struct Watch {
     job: Watched,
     body: Body,
     phase: Phase,
@@ -54,19 +54,19 @@ enum Phase {
 }
 
 /// Why a body is watched over no more.
-pub(super) enum Seen {
+pub(in crate::core) enum Seen {
     Ended(Ended),
     /// The manager ends, and the body may still run.
     Halted(Body),
 }
 
 impl Watch {
-    pub(super) const fn new(job: Watched, body: Body, deadline: Option<Instant>) -> Self {
+    pub(in crate::core) const fn new(job: Watched, body: Body, deadline: Option<Instant>) -> Self {
         Self { job, body, phase: Phase::Runs { deadline }, timer: None }
     }
 
     /// Whether there is nothing more to watch; then [`end`](Self::end) says more.
-    pub(super) fn poll(
+    pub(in crate::core) fn poll(
         &mut self,
         manager: &JobManager,
         context: &mut Context<'_>,
@@ -137,7 +137,7 @@ impl Watch {
     }
 
     /// The job, why its body was told to stop, if it was, and how it ended, if it did.
-    pub(super) fn end(self, ended: Option<Ended>) -> (Arc<LiveJob>, Option<Stop>, Seen) {
+    pub(in crate::core) fn end(self, ended: Option<Ended>) -> (Arc<LiveJob>, Option<Stop>, Seen) {
         let (job, stop) = (Arc::clone(self.job.job()), self.stop());
         let seen = match ended {
             Some(ended) => Seen::Ended(ended),

@@ -8,15 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use futures_util::FutureExt;
 
-use super::JobManager;
-use super::active::LiveJob;
-use super::adopt::Origin;
 use super::body::{Body, panic_message};
 use crate::core::backoff::Backoff;
 use crate::core::context::JobContext;
 use crate::core::job::{
     Change, ClaimToken, FailureKind, JobEvent, JobFailure, JobId, JobRecord, JobStatus,
 };
+use crate::core::local::LiveJob;
+use crate::core::local::Origin;
+use crate::core::manager::JobManager;
 use crate::core::store::StoreError;
 use crate::core::{clock, observe};
 
@@ -45,7 +45,7 @@ pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The servers that can make calls again, for as long as they are there.
 #[derive(Default)]
-pub(super) struct Servers {
+pub(in crate::core) struct Servers {
     known: Mutex<Vec<Weak<dyn CallsAgain>>>,
     /// Held by whoever looks through what waits: one at a time is enough.
     looking: tokio::sync::Mutex<()>,
@@ -95,7 +95,7 @@ impl JobManager {
     }
 
     /// Runs the work again, in the background, that waits for a server that can.
-    pub(super) fn run_again(&self) {
+    pub(in crate::core) fn run_again(&self) {
         let manager = self.clone();
         observe::try_spawn(async move {
             let Ok(_looking) = manager.inner.servers.looking.try_lock() else { return };

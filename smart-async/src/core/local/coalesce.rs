@@ -4,10 +4,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::JobManager;
 use super::active::{LiveJob, Origin};
 use crate::core::context::JobContext;
 use crate::core::job::JobEvent;
+use crate::core::manager::JobManager;
 
 /// The call that runs what others share. Whatever may still make a job of it holds this; when the last of them is gone,
 /// and there is no job, nothing comes any more, and those who wait are told so.

@@ -3,12 +3,16 @@
 
 use std::sync::Arc;
 
-use super::JobManager;
 use crate::core::job::{Change, JobEvent, JobId, JobRecord, JobState, ResultLocation};
+use crate::core::manager::JobManager;
 
 impl JobManager {
     /// The job, where it is as `change` of its owner, this process, has left it.
-    pub(super) async fn made_already(&self, id: JobId, change: &Change) -> Option<Arc<JobRecord>> {
+    pub(in crate::core) async fn made_already(
+        &self,
+        id: JobId,
+        change: &Change,
+    ) -> Option<Arc<JobRecord>> {
         let job = self.store().get(id).await.ok().flatten()?;
         (job.owner == Some(self.store().owner()) && comes_of(&job, change)).then_some(job)
     }

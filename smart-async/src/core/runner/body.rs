@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::running::{Running, Unfinished};
+use super::typed_body::{Running, Unfinished};
 use crate::core::context::JobContext;
 use crate::core::job::{FailureKind, JobFailure, Outcome, check_depth};
 
@@ -63,7 +63,7 @@ impl Body {
         Self(Box::new(Concluded { body, conclude }))
     }
 
-    pub(super) fn abort(&self) {
+    pub(in crate::core) fn abort(&self) {
         self.0.abort();
     }
 

@@ -10,43 +10,45 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio::task::JoinHandle;
 
-use super::active::LiveJob;
-pub(crate) use super::active::Origin;
+use super::OpenCallGuard;
 use super::body::Body;
-use super::coalesce::Lead;
-use super::redaction::{progress_for_the_store, questions_for_the_store};
 use super::supervise::interrupted;
-use super::{Error, JobManager, OpenCallGuard};
 use crate::core::backoff::Backoff;
 use crate::core::context::JobContext;
 use crate::core::job::{
     Change, JobEvent, JobId, JobKind, JobRecord, JobScope, JobSpec, JobState, OwnerId, StateTarget,
 };
+use crate::core::jobs::Error;
+use crate::core::local::Lead;
+use crate::core::local::LiveJob;
+use crate::core::local::Origin;
+use crate::core::local::redaction::{progress_for_the_store, questions_for_the_store};
+use crate::core::manager::JobManager;
 use crate::core::store::StoreError;
 use crate::core::{clock, observe};
 
 /// What the record of a job begins with, beside what the work itself says.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Adoption {
-    pub(super) tool: String,
-    pub(super) label: Option<String>,
-    pub(super) tags: BTreeMap<String, String>,
-    pub(super) session: Option<String>,
+    pub(in crate::core) tool: String,
+    pub(in crate::core) label: Option<String>,
+    pub(in crate::core) tags: BTreeMap<String, String>,
+    pub(in crate::core) session: Option<String>,
     /// Whose it is.
-    pub(super) scope: Option<JobScope>,
+    pub(in crate::core) scope: Option<JobScope>,
     /// The call that the job comes from, where it comes from one.
-    pub(super) origin: Option<Origin>,
-    pub(super) deadline: Option<Duration>,
+    pub(in crate::core) origin: Option<Origin>,
+    pub(in crate::core) deadline: Option<Duration>,
     /// The kind of work.
-    pub(super) kind: JobKind,
+    pub(in crate::core) kind: JobKind,
     /// How often the work may run again after the end of its server, where it may.
-    pub(super) max_reruns: Option<u32>,
+    pub(in crate::core) max_reruns: Option<u32>,
     /// The arguments of the call, where another run may need them.
-    pub(super) arguments: Option<Map<String, Value>>,
+    pub(in crate::core) arguments: Option<Map<String, Value>>,
     /// The state that the result goes into.
-    pub(super) state_target: Option<StateTarget>,
+    pub(in crate::core) state_target: Option<StateTarget>,
     /// The lead of the call, where others may share its run.
-    pub(super) lead: Option<Arc<Lead>>,
+    pub(in crate::core) lead: Option<Arc<Lead>>,
 }
 
 impl Adoption {
@@ -184,7 +186,7 @@ impl JobManager {
 
     /// Work that may run again keeps its process's name alive for as long as it runs: by that name others know that it
     /// does. A body that holds a thread of its own runs on after everything else has been dropped.
-    pub(super) fn hold_name(&self, context: &JobContext) {
+    pub(in crate::core) fn hold_name(&self, context: &JobContext) {
         context.hold(Arc::clone(&self.inner.store));
     }
 
@@ -344,7 +346,7 @@ impl JobManager {
     }
 
     /// Pauses before another attempt; an error where the manager ends, so that only a last attempt makes sense.
-    pub(super) async fn pause(&self, backoff: &mut Backoff) -> Result<(), Error> {
+    pub(in crate::core) async fn pause(&self, backoff: &mut Backoff) -> Result<(), Error> {
         tokio::select! {
             biased;
             () = self.halted() => Err(Error::Stopping),
@@ -353,7 +355,7 @@ impl JobManager {
     }
 
     /// The end of a job that is still running when the manager ends.
-    pub(super) fn interruption() -> JobEvent {
+    pub(in crate::core) fn interruption() -> JobEvent {
         JobEvent::Interrupt(interrupted())
     }
 }

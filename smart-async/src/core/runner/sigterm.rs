@@ -1,6 +1,6 @@
 //! SIGTERM: the manager is shut down, and then the process ends as the signal says.
 
-use super::JobManager;
+use crate::core::manager::JobManager;
 
 /// Listens for as long as the process lives.
 ///
@@ -8,7 +8,7 @@ use super::JobManager;
 /// parent sees a process that was ended by the signal, as it wanted. A thread of its own listens, because the process has
 /// to end also where every thread of the runtime is held by a body, or the runtime is gone.
 #[cfg(unix)]
-pub(super) fn listen(manager: &JobManager) {
+pub(in crate::core) fn listen(manager: &JobManager) {
     use std::sync::mpsc;
     use std::time::{Duration, Instant};
 
@@ -63,4 +63,4 @@ pub(super) fn listen(manager: &JobManager) {
 
 /// There is no SIGTERM here.
 #[cfg(not(unix))]
-pub(super) fn listen(_: &JobManager) {}
+pub(in crate::core) fn listen(_: &JobManager) {}

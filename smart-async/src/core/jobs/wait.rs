@@ -7,8 +7,9 @@ use std::time::Duration;
 use futures_util::future::select_all;
 use tokio::time::{Instant, sleep};
 
-use super::{Error, JobManager};
+use super::Error;
 use crate::core::job::{JobId, JobRecord, Progress};
+use crate::core::manager::JobManager;
 
 /// How often a job that another process runs is looked at, and progress where somebody waits for that.
 const LOOK: Duration = Duration::from_millis(250);
@@ -108,13 +109,13 @@ impl JobManager {
     }
 
     /// Waits until something may have changed for one of the jobs.
-    pub(super) async fn next_change(&self, ids: &[JobId]) {
+    pub(in crate::core) async fn next_change(&self, ids: &[JobId]) {
         self.changes_of(ids, false).await;
     }
 
     /// As [`next_change`](Self::next_change), and returns after a moment in any case: progress announces itself to nobody.
     /// What happens from this call on is not missed.
-    pub(super) fn next_change_or_look(
+    pub(in crate::core) fn next_change_or_look(
         &self,
         ids: &[JobId],
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {

@@ -8,7 +8,6 @@ use std::collections::HashSet;
 
 use tokio::sync::oneshot;
 
-use super::JobManager;
 use crate::core::backoff::Backoff;
 use crate::core::call_site;
 use crate::core::clock;
@@ -16,6 +15,7 @@ use crate::core::job::{
     JobEvent, JobId, JobOutput, JobQuery, JobRecord, JobSpec, JobState, JobStatus, ResultLocation,
     StateName, StateTarget, Timestamp,
 };
+use crate::core::manager::JobManager;
 use crate::core::observe;
 use crate::core::store::{HydratedState, rank};
 
@@ -38,7 +38,7 @@ impl InlineCompletion {
 impl JobManager {
     /// Puts what a job completed with into its state. Returns after the first attempt, so that those who wait for the
     /// job find the state; where that fails, attempts go on in the background.
-    pub(super) async fn hydrate(&self, job: &JobRecord, event: &JobEvent) {
+    pub(in crate::core) async fn hydrate(&self, job: &JobRecord, event: &JobEvent) {
         if let (Some(target), JobEvent::Complete(output), Some(at)) =
             (&job.spec.state_target, event, job.state.completed_at())
             && let Some(state) = hydrated(job, target, at, output)
@@ -125,7 +125,7 @@ fn hydrated(
 
 /// Puts again, for each state, the newest of this server's completions that has a value for it: an earlier life may have
 /// ended between the record and the state.
-pub(super) async fn replay(manager: &JobManager) {
+pub(in crate::core) async fn replay(manager: &JobManager) {
     let server = Some(manager.server().to_owned());
     let query = JobQuery { server, statuses: vec![JobStatus::Completed], ..JobQuery::default() };
     let jobs = match manager.store().list(query).await {

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use super::adopt::Adoption;
 use super::body::Body;
-use super::{Error, JobManager};
 use crate::ClientIdentity;
 use crate::core::context::{self, CurrentJob, JobContext};
 use crate::core::job::{JobId, JobKind, Outcome};
+use crate::core::jobs::Error;
+use crate::core::manager::JobManager;
 use crate::core::observe;
 
 /// Work that can be run as a job.

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Error, JobManager, LiveJob};
+use super::Error;
 use crate::core::job::{
     Actor, Change, JobEvent, JobId, JobRecord, JobStatus, Question, QuestionStatus,
 };
+use crate::core::local::LiveJob;
+use crate::core::manager::JobManager;
 use crate::core::store::StoreError;
 use crate::core::{clock, observe};
 
@@ -171,7 +173,7 @@ impl JobManager {
     }
 
     /// Takes what the work has asked, or asks no more, to the record. `false` where that failed and has to be tried again.
-    pub(super) async fn tell_questions(&self, live: &LiveJob) -> bool {
+    pub(in crate::core) async fn tell_questions(&self, live: &LiveJob) -> bool {
         let desk = &live.context.desk;
         while let Some(event) = desk.news() {
             let (JobEvent::Ask(key, _) | JobEvent::Answer(key, _) | JobEvent::GiveUp(key)) = &event
@@ -204,7 +206,7 @@ impl JobManager {
 }
 
 /// The record with the questions whose text the store does not have, where the work that asks them runs here.
-pub(super) fn with_questions_of(live: &LiveJob, job: Arc<JobRecord>) -> Arc<JobRecord> {
+pub(in crate::core) fn with_questions_of(live: &LiveJob, job: Arc<JobRecord>) -> Arc<JobRecord> {
     let lacks = |question: &Question| question.is_open() && question.request.is_none();
     if !job.questions.values().any(lacks) {
         return job;

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use tokio::time::timeout;
 
-use super::{Error, JobManager, LiveJob, WaitFor};
+use super::{Error, WaitFor};
 use crate::core::clock;
 use crate::core::job::{Actor, Change, JobEvent, JobId, JobRecord};
+use crate::core::local::LiveJob;
+use crate::core::manager::JobManager;
 use crate::core::store::StoreError;
 
 /// How [`JobManager::cancel`] went.
@@ -22,7 +24,7 @@ pub enum Cancelled {
 
 impl JobManager {
     /// Stops a job: tells its body, aborts it after the grace where it does not listen, and waits until it has really
-    /// stopped, for 10 seconds at most (see [`cancel_answer`](super::JobManagerBuilder::cancel_answer)).
+    /// stopped, for 10 seconds at most (see [`cancel_answer`](crate::core::manager::JobManagerBuilder::cancel_answer)).
     ///
     /// # Errors
     /// [`Error::AlreadyEnded`], [`Error::NotFound`], [`Error::Store`].

@@ -13,13 +13,13 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
-use super::JobManager;
-use super::active::LiveJob;
 use super::body::{Body, Ended};
 use super::supervise_body::{Seen, Stop, Watch};
 use crate::core::backoff::Backoff;
 use crate::core::context::JobContext;
 use crate::core::job::{Change, FailureKind, JobEvent, JobFailure, JobRecord};
+use crate::core::local::LiveJob;
+use crate::core::manager::JobManager;
 use crate::core::store::StoreError;
 use crate::core::{clock, observe};
 
@@ -73,7 +73,7 @@ impl Future for Supervision {
 
 impl JobManager {
     /// Starts a job that is `pending`, and sees it through.
-    pub(super) fn launch(
+    pub(in crate::core) fn launch(
         &self,
         live: Arc<LiveJob>,
         start: impl FnOnce(&Arc<JobContext>) -> Body + Send + 'static,
@@ -91,7 +91,7 @@ impl JobManager {
     }
 
     /// Sees a running job through. Where its record is being written only now, `recorded` says whether it was.
-    pub(super) fn supervise(
+    pub(in crate::core) fn supervise(
         &self,
         live: Arc<LiveJob>,
         body: Body,
@@ -241,6 +241,6 @@ impl JobManager {
 }
 
 /// The failure of a job whose process ends before its work does.
-pub(super) fn interrupted() -> JobFailure {
+pub(in crate::core) fn interrupted() -> JobFailure {
     JobFailure::new(FailureKind::Interrupted, "the server stopped before the work ended")
 }
