@@ -1,11 +1,11 @@
-//! The fixtures of the official conformance suite, as tools annotated with `#[smart_async]`: what the suite expects of a
-//! server's own tools is in `tools`, of its tasks in `tasks`. What it expects of questions is in three places: `questions`
-//! asks while a call of 2025-11-25 is open, by the SDK's means; `rounds` and `tasks` ask with [`smart_async::ask_for`]; what
-//! the tools of `own_rounds` ask is no elicitation, so they return the SDK's `InputRequiredResult` themselves.
+//! The fixtures of the official conformance suite, as tools annotated with `#[smart_async]`: `tools` has the fixtures of
+//! ordinary tools, `tasks` those of tasks. Questions are in three places: `questions` asks through the SDK while a call of
+//! 2025-11-25 is open; `rounds` and `tasks` ask with [`smart_async::ask_for`]; the tools of `own_rounds` ask for more than
+//! elicitation, so they return the SDK's `InputRequiredResult` themselves.
 //!
-//! The names, the arguments and the texts are the suite's (`@modelcontextprotocol/conformance`, 0.2.0-alpha.12). Its
-//! `prompts` are here because one of them asks too, and are passed on as they are; fixtures of resources and completion are
-//! not: they are no matter of jobs.
+//! The suite defines the names, the arguments and the texts (`@modelcontextprotocol/conformance`, 0.2.0-alpha.12). Its
+//! `prompts` are here because one of them asks a question. Fixtures of resources and completion are left out, because they
+//! have nothing to do with jobs.
 
 #![expect(deprecated, reason = "clients of 2025-11-25 still set a level of logging")]
 
@@ -32,7 +32,7 @@ use rmcp::{ErrorData, RoleServer, ServerHandler, tool_handler};
 pub struct Fixtures {
     tools: Arc<ToolRouter<Self>>,
     prompts: Arc<PromptRouter<Self>>,
-    /// What is worth a log message; clients of 2025-11-25 set it.
+    /// The lowest level of log messages to send; clients of 2025-11-25 set it.
     log_level: Arc<Mutex<LoggingLevel>>,
 }
 
@@ -47,7 +47,7 @@ impl Fixtures {
         }
     }
 
-    /// From which level on clients of 2025-11-25 want to hear.
+    /// Returns the level from which on clients of 2025-11-25 get log messages.
     fn log_level(&self) -> LoggingLevel {
         *self.log_level.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smart_async::smart_async;
 
-/// The demo server. It has no state; a server that has keeps it behind an `Arc`.
+/// The demo server. It has no state; a server with state keeps it behind an `Arc`.
 #[derive(Debug, Clone)]
 pub struct Demo;
 
@@ -26,7 +26,7 @@ pub struct Sum {
     sum: i64,
 }
 
-/// How to count.
+/// Arguments of `count`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Count {
     /// How far to count.
@@ -39,26 +39,26 @@ pub struct Count {
     panic_at: Option<u64>,
 }
 
-/// How far the count came.
+/// Result of `count`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Counted {
     counted: u64,
 }
 
-/// How long to compute.
+/// Arguments of `crunch`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Crunch {
     /// Milliseconds of computing without a pause.
     ms: u64,
 }
 
-/// What to note.
+/// Arguments of `note`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Note {
     text: String,
 }
 
-/// What to return, and when.
+/// Arguments of `slow_json`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct SlowJson {
     /// How long it takes, in milliseconds.
@@ -67,7 +67,7 @@ pub struct SlowJson {
     kb: u64,
 }
 
-/// Who somebody is.
+/// The answer to `ask_name`'s question.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Name {
     /// As friends call you.
@@ -170,7 +170,7 @@ impl Demo {
         let asked = smart_async::ask_for("name", "What is your name?").await?;
         Ok(match asked.accepted() {
             Some(Name { name }) => format!("Hello, {name}!"),
-            None => "Hello, whoever you are!".to_owned(),
+            None => "Hello, stranger!".to_owned(),
         })
     }
 

@@ -1,5 +1,5 @@
-//! Streamable HTTP: any server with jobs at the endpoint `/mcp`, until the process is told to end. What the library itself
-//! needs for that is nothing: a [`JobServer`] is handed to the SDK's own HTTP service.
+//! Streamable HTTP: serves any server with jobs at the endpoint `/mcp` until a signal ends the process. The SDK's own HTTP
+//! service takes a [`JobServer`] as it is.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -15,18 +15,17 @@ use smart_async::transport::HttpTaskSubscriptions;
 use smart_async::{ClientIdentity, JobServer};
 use tokio::net::TcpListener;
 
-/// For how long answers that are on their way may travel before what is still open is cut.
+/// How long the last answers may travel before open streams are ended.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
-/// Where to listen, and how.
+/// The address and the mode of an HTTP server.
 #[derive(Debug, Clone, Copy)]
 pub struct HttpOptions {
     /// The address; port 0 takes one that is free.
     pub address: SocketAddr,
-    /// Whether clients of the `initialize` era are served without sessions, each request on its own. Clients of 2026-07-28
-    /// always are.
+    /// Serve clients of the `initialize` era without sessions, each request on its own. Clients of 2026-07-28 always are.
     pub stateless: bool,
-    /// Whether all clients are one person's, so that each of them sees all jobs: on a machine of one's own.
+    /// Treat all clients as one person, so that each of them sees all jobs: for a machine with one user.
     pub one_user: bool,
 }
 
@@ -34,7 +33,7 @@ impl HttpOptions {
     /// Reads `ADDRESS [--stateless] [--one-user]`.
     ///
     /// # Errors
-    /// Where these are other words, or the first is no address.
+    /// If the words are others, or the first is no address.
     pub fn parse(words: &[&str]) -> Result<Self> {
         let [address, flags @ ..] = words else {
             bail!("expected an address such as 127.0.0.1:8000");
@@ -54,7 +53,7 @@ impl HttpOptions {
     }
 }
 
-/// A port that is taken, and not yet served.
+/// A bound port that is not served yet.
 #[derive(Debug)]
 pub struct HttpServer {
     listener: TcpListener,
@@ -62,10 +61,10 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Takes the port.
+    /// Binds the port.
     ///
     /// # Errors
-    /// Where it cannot be had.
+    /// If the port cannot be bound.
     pub async fn bind(options: HttpOptions) -> Result<Self> {
         let listener = TcpListener::bind(options.address)
             .await
@@ -73,19 +72,19 @@ impl HttpServer {
         Ok(Self { listener, options })
     }
 
-    /// Where clients find the server.
+    /// Returns the URL of the endpoint.
     ///
     /// # Errors
-    /// Where the system does not say which port it gave.
+    /// If the system does not tell the port.
     pub fn url(&self) -> Result<String> {
         Ok(format!("http://{}/mcp", self.listener.local_addr()?))
     }
 
-    /// Serves until `told_to_end` is over; then takes no new work, gives jobs and open calls the manager's drain grace, and
-    /// writes down the rest. Whoever comes meanwhile is told that the server ends.
+    /// Serves until `told_to_end` completes. Then the manager takes no new work, gives jobs and open calls its drain grace,
+    /// and writes down the rest; callers get an error meanwhile that says that the server ends.
     ///
     /// # Errors
-    /// Where the jobs could not be written down, or the socket fails.
+    /// If the jobs could not be written down, or the socket fails.
     pub async fn serve<S: ServerHandler>(
         self,
         server: JobServer<S>,
@@ -95,7 +94,7 @@ impl HttpServer {
         let config =
             StreamableHttpServerConfig::default().with_legacy_session_mode(!self.options.stateless);
         let streams = config.cancellation_token.clone();
-        // One server and one manager for everybody; what the SDK gets for each session, or each request, is a clone.
+        // One server and one manager for all clients: the SDK gets a clone for each session or request.
         let endpoint = StreamableHttpService::new(
             move || Ok(server.clone()),
             Arc::new(LocalSessionManager::default()),
@@ -103,14 +102,14 @@ impl HttpServer {
         );
         let mut router = Router::new().route_service("/mcp", HttpTaskSubscriptions::new(endpoint));
         if self.options.one_user {
-            // A server of several people would look at their tokens here, and say of each request whose it is.
+            // A server of several people would check the token of each request here (`bin/http_scopes.rs`).
             router = router.layer(Extension(ClientIdentity::new("the one user")));
         }
         let (written, how) = tokio::sync::oneshot::channel();
         let ended = async move {
             told_to_end.await;
             let _ = written.send(jobs.shutdown().await);
-            // Streams that wait for news would stay open for ever.
+            // Streams that wait for notifications would stay open for ever.
             tokio::spawn(async move {
                 tokio::time::sleep(LAST_ANSWERS).await;
                 streams.cancel();
@@ -122,7 +121,7 @@ impl HttpServer {
     }
 }
 
-/// Serves until SIGTERM or Ctrl-C, and says on stderr where. The second of them ends the process at once.
+/// Serves until SIGTERM or Ctrl-C, and prints the URL to stderr. A second signal ends the process at once.
 ///
 /// The manager must not end the process by itself:
 /// [`end_on_sigterm(false)`](smart_async::manager::JobManagerBuilder::end_on_sigterm).
@@ -148,7 +147,7 @@ pub async fn serve_until_told<S: ServerHandler>(
     }
 }
 
-/// The signals by which a person or a supervisor ends a server.
+/// The signals by which a person or a service manager ends a server.
 struct EndSignals {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,

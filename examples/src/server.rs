@@ -1,4 +1,4 @@
-//! The demo server's life, as `demo_server` and the tour's own child live it.
+//! Starts and ends the demo server, for `demo_server` and for the tour's child process.
 
 use rmcp::ServiceExt;
 use smart_async::transport::stdio;
@@ -10,7 +10,7 @@ use crate::http::{HttpOptions, serve_until_told};
 /// Serves [`Demo`] over stdin and stdout until stdin ends.
 ///
 /// # Errors
-/// Where the job folder cannot be used, or the connection fails.
+/// If the job folder cannot be used, or the connection fails.
 pub async fn serve_stdio() -> anyhow::Result<()> {
     let jobs = JobManager::open().await?;
     Demo.with_jobs(jobs.clone()).serve(stdio()).await?.waiting().await?;
@@ -21,7 +21,7 @@ pub async fn serve_stdio() -> anyhow::Result<()> {
 /// Serves [`Demo`] over Streamable HTTP until SIGTERM or Ctrl-C.
 ///
 /// # Errors
-/// Where the job folder or the address cannot be used.
+/// If the job folder or the address cannot be used.
 pub async fn serve_http(options: HttpOptions) -> anyhow::Result<()> {
     let jobs = JobManager::builder().end_on_sigterm(false).open().await?;
     serve_until_told(Demo.with_jobs(jobs), options).await

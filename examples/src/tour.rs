@@ -1,6 +1,6 @@
-//! The parts of the tour: the server that it starts and calls, and the screen that it tells its story on.
+//! The parts of the tour: the server that it starts and calls, and its output.
 //!
-//! The story itself is in `bin/tour.rs`.
+//! The steps of the tour are in `bin/tour.rs`.
 
 pub mod screen;
 pub mod session;

@@ -177,7 +177,7 @@ fn a_killed_servers_jobs_are_interrupted_when_it_starts_again() {
     }
     server.process.kill().unwrap();
     drop(server);
-    assert_eq!(on_disk(home.path(), &id)["status"], "running", "nobody was there to say otherwise");
+    assert_eq!(on_disk(home.path(), &id)["status"], "running", "no process was there to change it");
     let mut again = Server::start(home.path(), &[]);
     assert_interrupted(&again.call("job_status", json!({"job_id": id}))["job"]);
     assert_interrupted(&on_disk(home.path(), &id));

@@ -1,7 +1,7 @@
 //! The tour: starts the demo server in a process of its own, with a fresh job folder, and shows how calls become jobs.
 //!
-//! Everything is real: the process, the connection, the calls and the times. The tour checks what it claims, and fails
-//! where something is not as it should be. `tour --keep` leaves the job folder behind.
+//! Everything is real: the process, the connection, the calls and the times. The tour checks each claim and fails if one does
+//! not hold. `tour --keep` leaves the job folder behind.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use smart_async_examples::server::serve_stdio;
 use smart_async_examples::tour::screen::{Screen, spoken};
 use smart_async_examples::tour::session::{Answer, SERVE, Session};
 
-/// What a server with jobs has beside its own tools.
+/// The tools that a server with jobs adds to its own.
 const JOB_TOOLS: [&str; 7] =
     ["job_status", "wait_job", "job_result", "answer_job", "list_jobs", "cancel_job", "prune_jobs"];
 
@@ -35,7 +35,7 @@ async fn main() -> Result<()> {
         told = tour.tell(folder.path(), keep) => told,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
-    // Whatever happened, no server is left behind.
+    // The tour leaves no server behind, also after an error.
     let ended = tour.end_server().await;
     told.and(ended)
 }
@@ -50,7 +50,7 @@ impl Tour {
         self.screen.heading("smart-async: a tour")?;
         self.screen.say(
             "An MCP server with slow tools now starts as a process of its own. This program is its client, \
-             and calls its tools as a model's host would. `-->` is what is called, `<--` is what comes back.",
+             and calls its tools as a model's host would. `-->` is a call, `<--` is its answer.",
         )?;
         self.start_server(folder).await?;
         self.tools().await.context("the list of tools")?;
@@ -77,7 +77,7 @@ impl Tour {
     }
 
     async fn quick_call(&self) -> Result<()> {
-        self.screen.heading("1. A quick call answers as ever")?;
+        self.screen.heading("1. A quick call answers as before")?;
         self.screen
             .say("`add` is annotated with #[smart_async]. It is quick, so nothing changes.")?;
         let answer = self.call("add", &json!({"a": 2, "b": 3})).await?;
@@ -152,7 +152,7 @@ impl Tour {
     async fn cancelled_job(&self) -> Result<()> {
         self.screen.heading("5. Ask for a job at once, and cancel it")?;
         self.screen.say(
-            "Each annotated tool takes `async_mode` and `job_label`; nobody wrote them into the tool. \
+            "Each annotated tool takes `async_mode` and `job_label`, which its author did not write. \
              `crunch` would now compute for a minute:",
         )?;
         let arguments = json!({"ms": 60_000, "async_mode": true, "job_label": "night shift"});
@@ -237,7 +237,7 @@ impl Tour {
         let whole: Value = serde_json::from_str(&content).context("jobs.json is no JSON")?;
         ensure!(whole.get("version") == Some(&json!(1)), "jobs.json has another version");
         self.screen.say(
-            "In a journal: each change is on disk before anybody is told. This file beside it follows \
+            "In a journal: each change is on disk before its caller gets an answer. This file beside it follows \
              within about a second, a complete JSON document at every instant, one job a line:",
         )?;
         self.screen.say(&file.display().to_string())?;
@@ -297,7 +297,7 @@ impl Tour {
     }
 }
 
-/// The id on the ticket.
+/// Returns the id on the ticket.
 fn ticket(answer: &Answer, status: &str) -> Result<String> {
     let ticket = answer.json()?;
     ensure!(text(ticket, "status")? == status, "the job should be {status}: {ticket}");
@@ -308,7 +308,7 @@ fn ticket(answer: &Answer, status: &str) -> Result<String> {
     Ok(text(ticket, "job_id")?.to_owned())
 }
 
-/// The first job that `wait_job` answered with.
+/// Returns the first job of an answer of `wait_job`.
 fn first_job(answer: &Answer) -> Result<&Value> {
     let jobs = answer.json()?.get("jobs").and_then(Value::as_array);
     jobs.and_then(|jobs| jobs.first()).context("no job in the answer")
@@ -321,7 +321,7 @@ fn text<'a>(object: &'a Value, field: &str) -> Result<&'a str> {
         .with_context(|| format!("no text `{field}` in {object}"))
 }
 
-/// An object in one line, or only some of its fields, in the order named.
+/// Formats an object, or some of its fields in the given order, in one line.
 fn picked(object: &Value, fields: &[&str]) -> String {
     if fields.is_empty() {
         return object.to_string();

@@ -1,6 +1,6 @@
 //! Fixtures that return the SDK's `InputRequiredResult` themselves, because they ask for more than elicitation: a sample of
-//! the client's model, its roots. It passes through `#[smart_async]` while the call is open, as do the answers and the state
-//! that the call brings when it is made again: each call is a run of its own.
+//! the client's model, its roots. `#[smart_async]` passes that result on while the call is open. The client repeats the call
+//! with the answers and the state, and each call is a run of its own.
 
 use std::collections::BTreeMap;
 
@@ -18,8 +18,8 @@ use smart_async::smart_async;
 use super::Fixtures;
 use super::questions::read;
 
-/// What `test_input_required_result_multiple_inputs` hands out with its questions. It names nothing and holds nothing, so
-/// that there is nothing to protect: what the answers say is looked at anew.
+/// The state that `test_input_required_result_multiple_inputs` sends with its questions. It holds no data, so it needs no
+/// protection: the tool reads the answers anew.
 const ASKED: &str = "asked for a name, a greeting and roots";
 
 #[tool_router(router = own_rounds_router)]
@@ -82,7 +82,7 @@ impl Fixtures {
         }
     }
 
-    /// Ask whatever this client can be asked.
+    /// Ask everything that this client can be asked.
     #[smart_async]
     #[tool]
     async fn test_input_required_result_capabilities(
@@ -101,8 +101,10 @@ impl Fixtures {
     }
 }
 
-/// Answers the call with what is asked, and perhaps with a state that comes back with the answers. A client that can be
-/// asked none of it is told so.
+/// Answers the call with requests to the client, and with an optional state that the client returns with its answers.
+///
+/// # Errors
+/// If the client supports none of the requests.
 pub(super) fn ask(questions: Value, state: Option<&str>) -> Result<CallToolResponse, ErrorData> {
     let questions: InputRequests = read(questions)?;
     if questions.is_empty() {
@@ -115,7 +117,7 @@ pub(super) fn answer(text: String) -> CallToolResponse {
     CallToolResult::success(vec![ContentBlock::text(text)]).into()
 }
 
-/// The question for a name, as a request to the client.
+/// Returns a request that asks for a name.
 pub(super) fn name_form() -> Value {
     json!({
         "method": "elicitation/create",
@@ -137,7 +139,7 @@ fn sampling(prompt: &str, tokens: u32) -> Value {
     json!({"method": "sampling/createMessage", "params": params})
 }
 
-/// One question of each kind that this client can be asked.
+/// Returns one request of each kind that this client supports.
 fn questions(context: &RequestContext<RoleServer>) -> Value {
     let client = context.client_capabilities().unwrap_or_default();
     let mut questions = serde_json::Map::new();
@@ -158,7 +160,7 @@ fn all_answered(questions: &Value, answers: &BTreeMap<String, Value>) -> bool {
     keys.all(|key| answers.contains_key(key))
 }
 
-/// Refuses a client that cannot do what is needed.
+/// Returns the error for a client that lacks the needed capability.
 fn need(
     context: &RequestContext<RoleServer>,
     can: impl Fn(&ClientCapabilities) -> bool,
@@ -171,7 +173,7 @@ fn need(
     Err(ErrorData::missing_required_client_capability(needed))
 }
 
-/// What the client's model said.
+/// Returns the text that the client's model answered with.
 fn sampled(said: &Value) -> String {
     said.pointer("/content/text").and_then(Value::as_str).unwrap_or_default().to_owned()
 }

@@ -1,5 +1,5 @@
-//! Fixtures of prompts. They are no matter of jobs: what is around the server passes them on. One of them asks its client,
-//! which is why `prompts/get` is not left to the SDK's router, which drops the answers.
+//! Fixtures of prompts. `JobServer` passes them on unchanged. One prompt asks its client something, so this file handles
+//! `prompts/get` itself: the SDK's router drops the answers.
 
 #![expect(missing_docs, reason = "what the SDK's macro adds is public and has none")]
 
@@ -32,7 +32,7 @@ pub(super) struct Two {
     arg2: String,
 }
 
-/// What to embed.
+/// Arguments of the prompt with a resource.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Embedded {

@@ -17,13 +17,13 @@ use smart_async::smart_async;
 
 use super::Fixtures;
 
-/// What to ask the model.
+/// Arguments of the sampling fixture.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct Sampling {
     prompt: String,
 }
 
-/// What to ask the person.
+/// Arguments of the elicitation fixtures.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct Elicitation {
     message: String,
@@ -143,7 +143,7 @@ async fn elicit(
     ask(context, ServerRequest::ElicitRequest(request)).await
 }
 
-/// Sends a request to the client of the open call, and returns what it answered, as JSON.
+/// Sends a request to the client of the open call, and returns its answer as JSON.
 async fn ask(
     context: &RequestContext<RoleServer>,
     request: ServerRequest,
@@ -156,7 +156,7 @@ async fn ask(
     serde_json::to_value(answered).map_err(|error| failed(&error.to_string()))
 }
 
-/// A value of one of the SDK's types, from its JSON.
+/// Builds a value of one of the SDK's types from its JSON.
 pub(super) fn read<T: DeserializeOwned>(params: Value) -> Result<T, ErrorData> {
     serde_json::from_value(params).map_err(|error| failed(&error.to_string()))
 }

@@ -1,5 +1,5 @@
-//! Fixtures of calls that are answered with a question in 2026-07-28, and made again with the answer. The tools know nothing
-//! of that: they ask with [`ask_for`], and go on with the answer.
+//! Fixtures whose calls are answered with a question in 2026-07-28, and which the client repeats with the answer. The tools
+//! do not see the difference: they ask with [`ask_for`] and go on with the answer.
 
 use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::{ErrorData, tool, tool_router};
@@ -9,19 +9,19 @@ use smart_async::{ask_for, smart_async};
 
 use super::Fixtures;
 
-/// Who somebody is.
+/// A name.
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Name {
     name: String,
 }
 
-/// What somebody likes.
+/// A favourite color.
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Color {
     color: String,
 }
 
-/// Whether it is all right.
+/// A confirmation.
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Confirmation {
     ok: bool,
@@ -78,7 +78,7 @@ impl Fixtures {
 
 async fn name(key: &str, question: &str) -> Result<String, ErrorData> {
     let answer = ask_for(key, question).await?;
-    Ok(answer.accepted().map_or_else(|| "whoever you are".to_owned(), |Name { name }| name))
+    Ok(answer.accepted().map_or_else(|| "stranger".to_owned(), |Name { name }| name))
 }
 
 async fn confirm() -> Result<(), ErrorData> {

@@ -15,34 +15,34 @@ use smart_async::{ask_for, smart_async};
 use super::Fixtures;
 use super::own_rounds::{answer, ask, name_form};
 
-/// Whom to greet.
+/// Arguments of `greet`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct Greet {
     name: String,
 }
 
-/// What to compute.
+/// Arguments of `slow_compute`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct SlowCompute {
     /// How long it takes.
     seconds: u64,
-    /// What the suite calls it.
+    /// A label that the suite gives.
     label: Option<String>,
 }
 
-/// What to delete.
+/// Arguments of `confirm_delete`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct Delete {
     filename: String,
 }
 
-/// Whether to do it.
+/// A confirmation.
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Confirmation {
     confirm: bool,
 }
 
-/// Who wants it.
+/// A name.
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Name {
     name: String,
@@ -50,7 +50,7 @@ struct Name {
 
 #[tool_router(router = task_router)]
 impl Fixtures {
-    /// Greet somebody. No task, ever.
+    /// Greet; never a task.
     #[tool]
     async fn greet(&self, Parameters(Greet { name }): Parameters<Greet>) -> String {
         format!("Hello, {name}!")
@@ -70,7 +70,7 @@ impl Fixtures {
         }
     }
 
-    /// Fail as a tool fails, after a second; always a task, and for nobody who cannot take one.
+    /// Fail as a tool fails, after a second; always a task, and refused to clients without tasks.
     #[smart_async(always_job, task_required)]
     #[tool]
     async fn failing_job(&self) -> Result<String, String> {
@@ -135,5 +135,5 @@ async fn confirmed(question: String) -> Result<bool, ErrorData> {
 
 async fn name() -> Result<String, ErrorData> {
     let answer = ask_for("name", "What is your name?").await?;
-    Ok(answer.accepted().map_or_else(|| "nobody".to_owned(), |Name { name }| name))
+    Ok(answer.accepted().map_or_else(|| "no name".to_owned(), |Name { name }| name))
 }

@@ -1,4 +1,4 @@
-//! Fixtures of tools: every kind of content, errors, logging, progress, and what a client has to be able to.
+//! Fixtures of tools: every kind of content, errors, logging, progress, and a capability that the client must have.
 
 #![expect(deprecated, reason = "clients of 2025-11-25 still log")]
 
@@ -24,7 +24,7 @@ const WAV: &str = "UklGRiwAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YQgAAAAAA
 
 #[tool_router(router = plain_router)]
 impl Fixtures {
-    /// Answer at once, whoever asks: scenarios about the transport call the first tool of the list.
+    /// Answer at once. Scenarios about the transport call the first tool of the list.
     #[smart_async]
     #[tool]
     async fn acknowledge(&self) -> CallToolResult {
@@ -87,7 +87,7 @@ impl Fixtures {
         Ok(answer([ContentBlock::text("logged three messages")]))
     }
 
-    /// Send a log message, to who wants one.
+    /// Send a log message, if the client wants it.
     #[smart_async]
     #[tool]
     async fn test_logging_tool(
@@ -105,7 +105,7 @@ impl Fixtures {
         Err("This tool intentionally returns an error for testing".to_owned())
     }
 
-    /// Report progress three times, each long enough ago to be told.
+    /// Report progress three times, with pauses long enough that each report is sent.
     #[smart_async]
     #[tool]
     async fn test_tool_with_progress(&self) -> CallToolResult {
@@ -135,9 +135,9 @@ impl Fixtures {
         Self::plain_router()
     }
 
-    /// Tells the client, where it wants to know.
+    /// Sends a log message to the client, if its level allows that.
     async fn log(&self, context: &RequestContext<RoleServer>, text: &str) -> Result<(), ErrorData> {
-        // From 2026-07-28 on each request says for itself what it wants to hear.
+        // From 2026-07-28 on each request names its own level.
         let wanted = match context.protocol_version() {
             Some(version) if !version.has_initialize() => context.meta.log_level(),
             _ => Some(self.log_level()),

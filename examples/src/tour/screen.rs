@@ -1,4 +1,4 @@
-//! What the tour prints, and how: plain lines where stdout is no terminal, a live bar where it is one.
+//! The tour's output: plain lines if stdout is no terminal, a live progress bar if it is one.
 
 use std::io::{IsTerminal, Write, stdout};
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use serde_json::Value;
 /// Lines are broken before this column, so that they fit a terminal of the usual width.
 const WIDTH: usize = 78;
 const INDENT: &str = "   ";
-/// How often the bar is told in words where it cannot be drawn.
+/// The interval of progress lines where no bar can be drawn.
 const PLAIN_EVERY: Duration = Duration::from_secs(1);
 
-/// Where the story is told.
+/// The tour's output.
 #[derive(Debug)]
 pub struct Screen {
     terminal: bool,
@@ -30,24 +30,24 @@ impl Screen {
         Self { terminal, colour: terminal && !no_colour, began: Instant::now() }
     }
 
-    /// How long the story has lasted.
+    /// Returns the time since the tour began.
     pub fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
 
-    /// Begins a part of the story.
+    /// Prints a heading.
     ///
     /// # Errors
-    /// Where stdout cannot be written.
+    /// If stdout cannot be written.
     pub fn heading(&self, text: &str) -> Result<()> {
         let text = self.painted("1", text);
         self.line(&format!("\n{text}"))
     }
 
-    /// Tells something.
+    /// Prints a paragraph.
     ///
     /// # Errors
-    /// Where stdout cannot be written.
+    /// If stdout cannot be written.
     pub fn say(&self, text: &str) -> Result<()> {
         wrapped(text, WIDTH - INDENT.len())
             .iter()
@@ -57,15 +57,15 @@ impl Screen {
     /// Shows a call of a tool.
     ///
     /// # Errors
-    /// Where stdout cannot be written.
+    /// If stdout cannot be written.
     pub fn call(&self, tool: &str, arguments: &Value) -> Result<()> {
         self.block("36", "-->", &format!("{tool} {arguments}"))
     }
 
-    /// Shows what was answered, after which time.
+    /// Shows an answer and how long it took.
     ///
     /// # Errors
-    /// Where stdout cannot be written.
+    /// If stdout cannot be written.
     pub fn answer(&self, took: Duration, shown: &str) -> Result<()> {
         self.block("32", "<--", &format!("[{}] {shown}", spoken(took)))
     }
@@ -73,7 +73,7 @@ impl Screen {
     /// Shows text from a file, cut after `lines` lines.
     ///
     /// # Errors
-    /// Where stdout cannot be written.
+    /// If stdout cannot be written.
     pub fn excerpt(&self, text: &str, lines: usize) -> Result<()> {
         let all = wrapped(text, WIDTH - INDENT.len() - 4);
         for (number, line) in all.iter().take(lines).enumerate() {
@@ -124,9 +124,9 @@ impl Screen {
 pub struct Bar {
     bar: ProgressBar,
     plain: bool,
-    /// When the progress was last told in words.
+    /// When the last progress line was printed.
     told: Option<Instant>,
-    /// What is still to be told.
+    /// The newest progress that no line has shown yet.
     untold: Option<String>,
 }
 
@@ -134,7 +134,7 @@ impl Bar {
     /// Shows how far a job has come.
     ///
     /// # Errors
-    /// Where its progress is missing, or stdout cannot be written.
+    /// If the job has no progress, or stdout cannot be written.
     pub fn show(&mut self, job: &Value) -> Result<()> {
         let progress = job.get("progress").context("the job has no progress")?;
         let number = |field| progress.get(field).and_then(Value::as_f64).unwrap_or_default();
@@ -150,16 +150,16 @@ impl Bar {
         }
     }
 
-    /// Leaves the bar as it is, and goes on below it.
+    /// Leaves the bar as it is, and continues below it.
     ///
     /// # Errors
-    /// Where stdout cannot be written.
+    /// If stdout cannot be written.
     pub fn end(mut self) -> Result<()> {
         self.bar.abandon();
         self.tell()
     }
 
-    /// Tells in words what was not told yet, where no bar is drawn.
+    /// Prints the newest progress as a line, if no bar is drawn and no line has shown it.
     fn tell(&mut self) -> Result<()> {
         match self.untold.take().filter(|_| self.plain) {
             Some(line) => {
@@ -171,7 +171,7 @@ impl Bar {
     }
 }
 
-/// A length of time as a person says it.
+/// Formats a duration for people.
 pub fn spoken(time: Duration) -> String {
     if time < Duration::from_millis(100) {
         format!("{} ms", time.as_millis())
@@ -180,8 +180,8 @@ pub fn spoken(time: Duration) -> String {
     }
 }
 
-/// Breaks text after blanks and commas into lines of at most `width` characters; what has neither stays whole, such as a
-/// path that a person wants to copy. A line break in the text stays one, and what is broken off is indented as the line.
+/// Breaks text after blanks and commas into lines of at most `width` characters. A word with neither, such as a path to
+/// copy, stays whole. A line break in the text stays one, and continuation lines get the indentation of their line.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for line in text.lines() {

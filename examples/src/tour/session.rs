@@ -16,14 +16,14 @@ use tokio::time::timeout;
 /// The argument that makes the tour's executable the demo server.
 pub const SERVE: &str = "--serve";
 
-/// What would change the story if the child inherited it.
+/// Variables that would change the tour if the child inherited them.
 const NOT_INHERITED: [&str; 3] =
     ["DEMO_TIMEOUT", "SMART_ASYNC_TIMEOUT_SECONDS", "SMART_ASYNC_WAIT_SECONDS"];
 
 /// How long one answer may take. No step of the tour comes near it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-const HINT: &str = "SMART_ASYNC_DEBUG=true shows what the server says";
+const HINT: &str = "SMART_ASYNC_DEBUG=true shows the server's messages";
 
 /// A running demo server and the connection to it.
 #[derive(Debug)]
@@ -34,17 +34,17 @@ pub struct Session {
 /// A tool's answer, and how long it took.
 #[derive(Debug)]
 pub struct Answer {
-    /// What was answered.
+    /// The answer.
     pub result: CallToolResult,
     /// How long it took.
     pub took: Duration,
 }
 
 impl Session {
-    /// Starts this very executable as the demo server, with its jobs in `folder`.
+    /// Starts this executable as the demo server, with its jobs in `folder`.
     ///
     /// # Errors
-    /// Where the server cannot be started, or does not answer.
+    /// If the server cannot be started, or does not answer.
     pub async fn start(folder: &Path) -> Result<Self> {
         let program = std::env::current_exe().context("failed to find the tour's executable")?;
         let mut command = Command::new(program);
@@ -67,10 +67,10 @@ impl Session {
         Ok(Self { client })
     }
 
-    /// The names of the server's tools.
+    /// Returns the names of the server's tools.
     ///
     /// # Errors
-    /// Where the server does not answer.
+    /// If the server does not answer.
     pub async fn tools(&self) -> Result<Vec<String>> {
         let tools = timeout(PATIENCE, self.client.list_all_tools())
             .await
@@ -82,7 +82,7 @@ impl Session {
     /// Calls a tool.
     ///
     /// # Errors
-    /// Where there is no answer, or one that is an error of the protocol. An error of the tool is an answer.
+    /// If there is no answer, or the answer is a protocol error. An error of the tool is an answer.
     pub async fn call(&self, tool: &'static str, arguments: &Value) -> Result<Answer> {
         let Value::Object(arguments) = arguments.clone() else {
             bail!("the arguments of {tool} are no object");
@@ -99,7 +99,7 @@ impl Session {
     /// Closes the connection, which ends the server, and waits until its process is gone.
     ///
     /// # Errors
-    /// Where the connection broke in an unforeseen way.
+    /// If the connection broke in an unforeseen way.
     pub async fn end(mut self) -> Result<()> {
         self.client.close().await.context("failed to close the connection")?;
         Ok(())
@@ -107,10 +107,10 @@ impl Session {
 }
 
 impl Answer {
-    /// The structured content.
+    /// Returns the structured content.
     ///
     /// # Errors
-    /// Where there is none, or the answer is an error.
+    /// If there is none, or the answer is an error.
     pub fn json(&self) -> Result<&Value> {
         ensure!(self.result.is_error != Some(true), "an error was answered: {:?}", self.result);
         self.result.structured_content.as_ref().context("the answer has no structured content")

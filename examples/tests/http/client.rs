@@ -224,7 +224,7 @@ pub(crate) struct Exchange {
     pub(crate) status: u16,
     /// The headers, in lower case.
     pub(crate) headers: HashMap<String, String>,
-    /// What was read and not looked at yet.
+    /// Bytes that were read and not parsed yet.
     text: String,
     /// The id of the event that was read last.
     pub(crate) last_event: Option<String>,

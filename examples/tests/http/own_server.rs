@@ -7,7 +7,7 @@ use smart_async::{JobManager, WithJobs, smart_async};
 use smart_async_examples::http::{HttpOptions, HttpServer};
 use tokio::sync::watch;
 
-/// A server whose tool does not work for nobody.
+/// A server whose tool stops when its caller leaves.
 #[derive(Debug, Clone)]
 pub(crate) struct Escort {
     stopped: watch::Sender<bool>,
