@@ -16,6 +16,5 @@ pub mod manager;
 pub(crate) mod observe;
 pub(crate) mod ready_after_yield;
 pub mod runner;
-pub(crate) mod scope;
 pub mod store;
 pub(crate) mod text;

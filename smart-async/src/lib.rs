@@ -64,17 +64,15 @@ pub mod __private;
 mod call;
 mod core;
 mod mcp;
-pub mod transport;
 
 pub use call::reply::{CallError, CallErrorKind, JobTicket, NotInline, Reply};
 pub use core::context::ask::AskError;
 pub use core::context::reporter::{ProgressReporter, create_progress_callback, progress};
 pub use core::context::{CurrentJob, cancelled, carry, carry_blocking, current_job, is_cancelled};
-pub use core::job::{JobId, JobRecord, JobStatus};
+pub use core::job::{ClientIdentity, JobId, JobRecord, JobStatus};
 pub use core::manager::{Job, JobManager, JobRequest, job_fn};
-pub use core::scope::ClientIdentity;
 pub use core::{job, jobs, manager, runner, store};
-pub use mcp::{Answer, Ask, JobServer, WithJobs, ask, ask_for, job_tools};
+pub use mcp::{Answer, Ask, JobServer, WithJobs, ask, ask_for, job_tools, transport};
 /// The SDK whose types are in this crate's signatures.
 pub use rmcp;
 pub use smart_async_macros::smart_async;

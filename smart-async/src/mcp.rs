@@ -1,20 +1,17 @@
-//! Everything that speaks MCP: the server that wraps the author's own, the job tools, and the conversions between
-//! results of tools and outcomes of jobs. Nothing outside this module names the SDK.
+//! The MCP side of the library: the server around the author's own server, the job tools, and the conversions between
+//! tool results and job outcomes. Only this module and `lib.rs` name the SDK.
 
-mod access;
 mod annotated;
 mod call_again;
-mod callers;
-mod capabilities;
 mod catalogue;
-mod clients;
+mod client;
 mod outcome;
-mod peer_requests;
-mod progress;
+mod progress_notifications;
 mod questions;
 mod reply;
 mod resources;
 mod schema;
+mod sdk_gaps;
 mod server;
 mod subscriptions;
 mod tasks;
@@ -22,9 +19,9 @@ mod tools;
 mod wishes;
 
 pub use questions::{Answer, Ask, ask, ask_for};
+pub use sdk_gaps::task_subscriptions as transport;
 pub use server::{JobServer, WithJobs};
 pub use tools::job_tools;
 
 pub(crate) use outcome::of_tool;
 pub use schema::{marked, marker, output_schema, rerun_marked, rerun_marker, widened_schema};
-pub(crate) use subscriptions::LISTEN;

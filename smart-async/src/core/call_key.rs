@@ -7,8 +7,6 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::core::scope::Scope;
-
 /// What two calls have in common that ask for the same: a hash of server, scope, tool and arguments, with a secret of
 /// this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,7 +15,7 @@ pub(crate) struct CallKey(u128);
 impl CallKey {
     pub(crate) fn new(
         server: &str,
-        scope: &Scope,
+        scope: &impl Hash,
         tool: &str,
         arguments: Option<&Map<String, Value>>,
     ) -> Self {
@@ -145,10 +143,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::core::scope::{ClientIdentity, Shown};
 
     fn key(arguments: &Value) -> CallKey {
-        CallKey::new("reactor", &Scope::Everything, "simulate", arguments.as_object())
+        CallKey::new("reactor", &(), "simulate", arguments.as_object())
     }
 
     #[test]
@@ -183,37 +180,8 @@ mod tests {
                 assert_ne!(key(one), key(other), "{one} {other}");
             }
         }
-        let of = |server, tool| CallKey::new(server, &Scope::Everything, tool, None);
+        let of = |server, tool| CallKey::new(server, &(), tool, None);
         assert_ne!(of("x", "a"), of("x", "b"));
         assert_ne!(of("x", "a"), of("y", "a"));
-    }
-
-    #[test]
-    fn the_same_call_of_another_client_has_another_key() {
-        let shown = |one: &str, two: &str| {
-            let values = |text: &str| text.split_terminator(',').map(Into::into).collect();
-            Scope::Stateless(Shown([values(one), values(two)]))
-        };
-        let callers = [
-            Scope::Everything,
-            Scope::of_identity(&ClientIdentity::new("alice")),
-            Scope::of_identity(&ClientIdentity::new("bob")),
-            Scope::of_session("alice"),
-            Scope::of_session("bob"),
-            Scope::Stateless(Shown::default()),
-            shown("alice", ""),
-            shown("", "alice"),
-            shown("alice,bob", ""),
-            shown("alice", "bob"),
-            shown("bob", "alice"),
-        ];
-        for (index, one) in callers.iter().enumerate() {
-            let of = |scope| CallKey::new("x", scope, "a", None);
-            let again = one.clone();
-            assert_eq!(of(one), of(&again));
-            for other in &callers[..index] {
-                assert_ne!(of(one), of(other), "{one:?} {other:?}");
-            }
-        }
     }
 }

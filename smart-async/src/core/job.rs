@@ -31,7 +31,7 @@ pub use progress::{Progress, ProgressTotal, ProgressValue};
 pub use query::{JobPage, JobQuery, Prune, ShortPage};
 pub use question::{Question, QuestionStatus};
 pub use record::{JobRecord, MalformedRecord};
-pub use scope::JobScope;
+pub use scope::{ClientIdentity, JobScope};
 pub use spec::{JobKind, JobSpec, Priority, RetryPolicy};
 pub use state::{JobState, JobStatus, PendingReason, Timestamp};
 pub use state_name::{InvalidStateName, StateName};

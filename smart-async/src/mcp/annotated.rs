@@ -11,11 +11,11 @@ use serde_json::{Map, Value};
 use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 
-use super::capabilities::Client;
+use super::client::capabilities::Client;
 use super::outcome;
-use super::peer_requests::carrier;
-use super::progress::{Listener, followed};
+use super::progress_notifications::{ProgressNotifier, with_progress};
 use super::questions::{Asked, Round, beside, can_be_asked_all, digest, input_required};
+use super::sdk_gaps::request_scope::spawner;
 use super::server::JobServer;
 use super::tasks::created;
 use super::tools::answer::in_band_error;
@@ -48,7 +48,7 @@ impl<S: ServerHandler> JobServer<S> {
             };
             let client = Client::of(&context);
             let retry = client.can_be_asked_in_rounds().map(|_| digest(&request));
-            let mut listener = Listener::of(&context);
+            let mut listener = ProgressNotifier::of(&context);
             let follower = Follower {
                 caller: &caller,
                 at_once: wishes.async_mode,
@@ -64,7 +64,7 @@ impl<S: ServerHandler> JobServer<S> {
                 return Box::pin(self.go_on(&mut listener, &round, follower)).await;
             }
             let (key, scope) = {
-                let (server, scope) = (std::any::type_name::<S>(), self.opened.scope(&context));
+                let (server, scope) = (std::any::type_name::<S>(), self.session.scope(&context));
                 let key = CallKey::new(server, &scope, &request.name, request.arguments.as_ref());
                 (key.with(&beside_arguments(&request)), scope.mark())
             };
@@ -92,7 +92,7 @@ impl<S: ServerHandler> JobServer<S> {
                 key: Some(key),
                 shares: is_new.then(|| request.name.clone()),
                 followed: (listener.is_some() || asked.is_some()).then(SetOnce::new),
-                carrier: carrier(&client, &context),
+                carrier: spawner(&client, &context),
                 arguments: annotated.rerun.then(|| request.arguments.clone().unwrap_or_default()),
                 caller: caller.clone(),
                 follow_up: self.names.follow_up(),
@@ -102,10 +102,10 @@ impl<S: ServerHandler> JobServer<S> {
             let tool = Box::pin(Arc::clone(&call).serve(self.inner().call_tool(request, context)));
             let progress = || call.progress();
             let answer = match asked {
-                None => followed(&mut listener, progress, tool).await,
+                None => with_progress(&mut listener, progress, tool).await,
                 Some(asked) => {
                     let asking = Box::pin(beside(&asked, &call, tool));
-                    followed(&mut listener, progress, asking).await
+                    with_progress(&mut listener, progress, asking).await
                 }
             };
             if let Some(live) = call.joins.get() {
@@ -204,13 +204,13 @@ impl<S: ServerHandler> JobServer<S> {
     /// Answers a call as the same one that runs already, and starts no second run. The caller counts as one who waits.
     async fn follow(
         &self,
-        listener: &mut Option<Box<Listener>>,
+        listener: &mut Option<Box<ProgressNotifier>>,
         live: &Arc<LiveJob>,
         follower: Follower<'_>,
     ) -> Result<CallToolResponse, ErrorData> {
         let _open = self.manager.open_call();
         let answer = self.attach(live, follower);
-        followed(listener, || live.context.progress.read(), answer).await
+        with_progress(listener, || live.context.progress.read(), answer).await
     }
 
     /// The answer to a call whose work goes on: a task, what it asks, or its ticket.
@@ -232,7 +232,7 @@ impl<S: ServerHandler> JobServer<S> {
     /// next question or, after the caller's own budget, to its ticket. The work may run in another process.
     async fn go_on(
         &self,
-        listener: &mut Option<Box<Listener>>,
+        listener: &mut Option<Box<ProgressNotifier>>,
         round: &Round,
         follower: Follower<'_>,
     ) -> Result<CallToolResponse, ErrorData> {
@@ -253,7 +253,7 @@ impl<S: ServerHandler> JobServer<S> {
             }
         };
         let progress = || live.as_ref()?.context.progress.read();
-        let waited = followed(listener, progress, waiting).await;
+        let waited = with_progress(listener, progress, waiting).await;
         let failed = |error: Error| ErrorData::internal_error(error.to_string(), None);
         if let (Err(_), Some(live)) = (&waited, attached) {
             live.asked();

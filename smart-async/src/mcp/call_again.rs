@@ -10,13 +10,13 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use super::catalogue::Catalogue;
+use super::client::scope::Scope;
 use super::outcome::spoken;
 use crate::call::CallRequest;
 use crate::core::call_key::CallKey;
 use crate::core::job::JobRecord;
 use crate::core::manager::JobManager;
 use crate::core::runner::{Answer, CallsAgain, Has};
-use crate::core::scope::Scope;
 
 /// A wrapped server, as the one that makes calls again.
 pub(super) struct CallAgain<S> {

@@ -2,9 +2,9 @@
 //! `caller` puts them to the caller of an open call, `rounds` answers a call with them, `tasks` shows them in a task; the
 //! tools that follow jobs show them to everybody else.
 
-mod caller;
-mod form;
-mod rounds;
+mod elicitation;
+mod elicitation_schema;
+mod input_required;
 
 use std::future::IntoFuture;
 use std::marker::PhantomData;
@@ -20,8 +20,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-pub(super) use self::caller::{Asked, beside};
-pub(super) use self::rounds::{
+pub(super) use self::elicitation::{Asked, beside};
+pub(super) use self::input_required::{
     Round, answer_all, can_be_asked_all, digest, input_required, open_requests,
 };
 use crate::core::context::ask::{self, AskError};
@@ -87,7 +87,7 @@ pub fn ask_for<T>(key: impl Into<String>, message: impl Into<String>) -> Ask<Ans
 where
     T: JsonSchema + DeserializeOwned,
 {
-    let request = form::request::<T>(message.into());
+    let request = elicitation_schema::request::<T>(message.into());
     Ask::new(key.into(), request, |key, answer| {
         let unusable =
             |error: serde_json::Error| AskError::Unusable { key, reason: error.to_string() };

@@ -12,7 +12,7 @@ use serde_json::json;
 
 pub(super) use self::list::{Cursor, append_jobs, append_templates, page};
 pub(super) use self::read::read;
-use super::access::Access;
+use super::client::access::Access;
 use crate::core::job::{JobId, JobRecord};
 use crate::core::jobs::Error;
 use crate::core::text::quoted;

@@ -12,12 +12,12 @@ use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio::sync::OnceCell;
 
-use super::access::Access;
 use super::call_again::CallAgain;
-use super::callers::Callers;
-use super::capabilities::patience;
 use super::catalogue::Catalogue;
-use super::clients::Opened;
+use super::client::access::Access;
+use super::client::capabilities::patience;
+use super::client::in_flight::InFlightRequests;
+use super::client::session::Session;
 use super::schema::describes_object;
 use super::subscriptions::{self, Subscriptions};
 use super::tools::{JobTool, JobToolNames};
@@ -53,11 +53,11 @@ pub struct JobServer<S> {
     /// The wrapped server once more, as the one that makes calls again; it does so for as long as this is held.
     call_again: Arc<CallAgain<S>>,
     /// The callers that wait, by request: of this connection only, so clones have lists of their own.
-    callers: Callers,
+    in_flight: InFlightRequests,
     /// Of this connection only, as well.
     subscriptions: Subscriptions,
     /// And so is this.
-    pub(super) opened: Opened,
+    pub(super) session: Session,
 }
 
 impl<S: ServerHandler> JobServer<S> {
@@ -77,9 +77,9 @@ impl<S: ServerHandler> JobServer<S> {
             catalogue,
             hosts: Arc::default(),
             call_again,
-            callers: Callers::default(),
+            in_flight: InFlightRequests::default(),
             subscriptions: Subscriptions::default(),
-            opened: Opened::default(),
+            session: Session::default(),
         }
     }
 
@@ -129,7 +129,7 @@ impl<S: ServerHandler> JobServer<S> {
 
     /// The jobs, as far as they are there for whoever makes this request.
     pub(super) fn access(&self, context: &RequestContext<RoleServer>) -> Access {
-        Access::new(self.manager.clone(), self.opened.scope(context))
+        Access::new(self.manager.clone(), self.session.scope(context))
     }
 
     /// The wrapped server.
@@ -208,9 +208,9 @@ impl<S> Clone for JobServer<S> {
             catalogue: self.catalogue.clone(),
             hosts: Arc::clone(&self.hosts),
             call_again: Arc::clone(&self.call_again),
-            callers: Callers::default(),
+            in_flight: InFlightRequests::default(),
             subscriptions: Subscriptions::default(),
-            opened: Opened::default(),
+            session: Session::default(),
         }
     }
 }

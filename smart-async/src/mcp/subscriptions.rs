@@ -17,7 +17,6 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 pub(super) use self::listen::{jobs_in, tell, without_jobs};
-pub(crate) use self::tasks::LISTEN;
 pub(super) use self::tasks::listen_to_tasks;
 use self::watched::Watched;
 use super::resources::Part;

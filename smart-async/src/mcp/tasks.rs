@@ -5,17 +5,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rmcp::ErrorData;
 use rmcp::model::{
-    CallToolResult, CancelTaskMethod, ClientCapabilities, ConstString, CreateTaskResult,
-    CustomRequest, DetailedTask, GetTaskMethod, GetTaskResult, InputResponses, JsonObject, Task,
-    TaskPayload, TaskStatus, UpdateTaskMethod,
+    CallToolResult, ClientCapabilities, CreateTaskResult, DetailedTask, GetTaskResult,
+    InputResponses, JsonObject, Task, TaskPayload, TaskStatus,
 };
-use rmcp::service::RequestContext;
-use rmcp::{ErrorData, RoleServer};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::access::Access;
+use super::client::access::Access;
 use super::outcome::{spoken, stored_result};
 use super::questions::{answer_all, open_requests};
 use crate::core::clock;
@@ -69,22 +67,6 @@ pub(super) async fn update(
 ) -> Result<(), ErrorData> {
     let job = access.status(job_id(id)?).await.map_err(|error| failed(&error))?;
     answer_all(access, &job, answers).await
-}
-
-/// What is to be answered to a request of the extension that could not be read as one; `None` for any other request.
-pub(super) fn refuse_malformed(
-    request: &CustomRequest,
-    context: &RequestContext<RoleServer>,
-) -> Option<ErrorData> {
-    let needs = match request.method.as_str() {
-        GetTaskMethod::VALUE | CancelTaskMethod::VALUE => "taskId, a text",
-        UpdateTaskMethod::VALUE => "taskId, a text, and inputResponses, an object of answers",
-        _ => return None,
-    };
-    if !context.client_capabilities().is_some_and(|client| client.supports_tasks()) {
-        return Some(needs_tasks());
-    }
-    Some(ErrorData::invalid_params(format!("{} needs {needs}", request.method), None))
 }
 
 /// What a client is told that does not know tasks, and asks for what only they can give.

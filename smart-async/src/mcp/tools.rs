@@ -20,9 +20,9 @@ use serde_json::{Map, Value, json};
 
 use self::arguments::Arguments;
 pub(super) use self::names::JobToolNames;
-use super::access::Access;
-use super::capabilities::patience;
-use super::clients::scope_of_request;
+use super::client::access::Access;
+use super::client::capabilities::patience;
+use super::client::session::scope_of_request;
 use crate::call::host_timeouts::{Hosts, Patience};
 use crate::call::reply::FollowUp;
 use crate::core::manager::JobManager;

@@ -64,6 +64,49 @@ impl fmt::Debug for JobScope {
     }
 }
 
+/// The client that makes a request over HTTP, as the host's server knows it.
+///
+/// The host's own middleware puts it into the extensions of the HTTP request once it has authenticated the client. From
+/// then on this client sees the jobs of its identity, and no others:
+///
+/// ```
+/// use http::Request;
+/// use smart_async::ClientIdentity;
+///
+/// fn identify<B>(request: &mut Request<B>, user: &str) {
+///     request.extensions_mut().insert(ClientIdentity::new(user));
+/// }
+/// ```
+///
+/// The middleware must insert none for a client that it has not authenticated. A client without an identity sees no job of
+/// a client that has one.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ClientIdentity(JobScope);
+
+impl ClientIdentity {
+    /// The identity with this name. The name has to belong to one client for ever and to no other, such as the issuer and
+    /// the subject of a token. The library keeps only its hash, in memory and on disk.
+    ///
+    /// The empty text is an identity like any other, and is shared by all clients that get it.
+    pub fn new(name: impl AsRef<str>) -> Self {
+        Self(JobScope::of_identity(name.as_ref()))
+    }
+}
+
+/// Hides the identity, so that no log has it.
+impl fmt::Debug for ClientIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientIdentity").finish_non_exhaustive()
+    }
+}
+
+/// The mark that this client's jobs carry, for a [`JobQuery`](crate::job::JobQuery) or a [`Prune`](crate::job::Prune).
+impl From<ClientIdentity> for JobScope {
+    fn from(identity: ClientIdentity) -> Self {
+        identity.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,5 +122,6 @@ mod tests {
     #[test]
     fn a_mark_is_in_no_log() {
         assert_eq!(format!("{:?}", JobScope::of_identity("alice")), "JobScope { .. }");
+        assert_eq!(format!("{:?}", ClientIdentity::new("alice")), "ClientIdentity { .. }");
     }
 }

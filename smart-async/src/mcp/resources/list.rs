@@ -8,7 +8,7 @@ use rmcp::model::{
 
 use super::uri_of;
 use crate::core::job::{JobId, JobQuery, JobRecord, Timestamp};
-use crate::mcp::access::Access;
+use crate::mcp::client::access::Access;
 
 /// How many jobs a page has.
 const PAGE: usize = 50;

@@ -10,7 +10,7 @@ use super::{Part, find, not_found};
 use crate::call::reply::FollowUp;
 use crate::core::job::{JobOutput, JobRecord, JobState};
 use crate::core::jobs::{Error, why_gone};
-use crate::mcp::access::Access;
+use crate::mcp::client::access::Access;
 use crate::mcp::outcome::stored_result;
 use crate::mcp::tools::answer::{RESULT_BYTES, job_view, with_shown_result};
 

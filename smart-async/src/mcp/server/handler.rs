@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CancelTaskParams, CancelledNotificationParam,
     CompleteRequestParams, CompleteResult, CustomNotification, CustomRequest, CustomResult,
-    DiscoverResult, ErrorCode, GetPromptRequestParams, GetPromptResponse, GetSkillRequestParams,
+    DiscoverResult, GetPromptRequestParams, GetPromptResponse, GetSkillRequestParams,
     GetSkillResult, GetTaskParams, GetTaskResult, InitializeRequestParams, InitializeResult,
     ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListSkillsResult,
     ListToolsResult, PaginatedRequestParams, ProgressNotificationParam, ProtocolVersion,
@@ -28,6 +28,9 @@ use super::JobServer;
 use crate::call::{CallRequest, Caller};
 use crate::core::context::for_client;
 use crate::mcp::resources::{self, Cursor};
+use crate::mcp::sdk_gaps::list_defaults::or_empty;
+use crate::mcp::sdk_gaps::malformed_requests::refuse_malformed;
+use crate::mcp::sdk_gaps::task_subscriptions::LISTEN;
 use crate::mcp::subscriptions;
 use crate::mcp::tasks;
 
@@ -42,17 +45,6 @@ fn declare(capabilities: &mut ServerCapabilities) {
         .or_default();
 }
 
-/// Replaces the wrapped server's refusal of a list method by an empty list.
-///
-/// The SDK's default list methods answer `METHOD_NOT_FOUND` where the wrapped server does not declare the capability. The client
-/// sees the capability declared all the same, because this server adds job tools and job resources.
-fn or_empty<T: Default>(answer: Result<T, ErrorData>) -> Result<T, ErrorData> {
-    match answer {
-        Err(error) if error.code == ErrorCode::METHOD_NOT_FOUND => Ok(T::default()),
-        answer => answer,
-    }
-}
-
 /// Requests that are the wrapped server's alone; jobs that it makes meanwhile are the client's.
 macro_rules! pass_on_requests {
     ($($method:ident($($argument:ident: $kind:ty),*; $context:ident) -> $answer:ty;)*) => {$(
@@ -61,7 +53,7 @@ macro_rules! pass_on_requests {
             $($argument: $kind,)*
             $context: Context
         ) -> impl Future<Output = Result<$answer, ErrorData>> + MaybeSendFuture + '_ {
-            let client = self.opened.scope(&$context).mark();
+            let client = self.session.scope(&$context).mark();
             for_client(client, self.inner.$method($($argument,)* $context))
         }
     )*};
@@ -176,7 +168,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         context: Context,
     ) -> Result<ReadResourceResponse, ErrorData> {
         if !resources::is_of_job(&request.uri) {
-            let client = self.opened.scope(&context).mark();
+            let client = self.session.scope(&context).mark();
             return for_client(client, self.inner.read_resource(request, context)).await;
         }
         self.begin().await?;
@@ -233,7 +225,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         context: Context,
     ) -> Result<InitializeResult, ErrorData> {
         self.begin().await?;
-        self.opened.open();
+        self.session.open();
         let mut result = self.inner.initialize(request, context).await?;
         declare(&mut result.capabilities);
         Ok(result)
@@ -277,7 +269,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
     ) -> Result<CallToolResponse, ErrorData> {
         // On the list before anything else: a cancellation may come while the server is still getting ready.
         let caller = Caller::new(context.ct.clone());
-        let _waiting = self.callers.enter(context.id.clone(), &caller);
+        let _waiting = self.in_flight.enter(context.id.clone(), &caller);
         self.begin().await?;
         if let Some(tool) = self.names.find(&request.name) {
             let arguments = request.arguments.unwrap_or_default();
@@ -292,7 +284,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
                 Box::pin(self.call_annotated(annotated, request, context, caller)).await
             }
             None => {
-                let scope = self.opened.scope(&context).mark();
+                let scope = self.session.scope(&context).mark();
                 let unknown = CallRequest::unknown(Some(self.manager.clone()));
                 let server = Some(self.shared());
                 let call = Arc::new(CallRequest { scope, server, ..unknown });
@@ -352,22 +344,22 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         request: CustomRequest,
         context: Context,
     ) -> Result<CustomResult, ErrorData> {
-        if request.method == subscriptions::LISTEN {
+        if request.method == LISTEN {
             self.begin().await?;
             return Box::pin(subscriptions::listen_to_tasks(self, request, context)).await;
         }
         // What the SDK could not read as the request that it names arrives here.
-        match tasks::refuse_malformed(&request, &context) {
+        match refuse_malformed(&request, &context) {
             Some(error) => Err(error),
             None => {
-                let client = self.opened.scope(&context).mark();
+                let client = self.session.scope(&context).mark();
                 for_client(client, self.inner.on_custom_request(request, context)).await
             }
         }
     }
 
     async fn on_cancelled(&self, notification: CancelledNotificationParam, context: Notified) {
-        let caller = notification.request_id.as_ref().and_then(|id| self.callers.get(id));
+        let caller = notification.request_id.as_ref().and_then(|id| self.in_flight.get(id));
         if let Some(caller) = caller {
             caller.cancels(notification.reason.clone());
         }

@@ -6,7 +6,7 @@ use rmcp::model::SubscriptionFilter;
 use rmcp::service::SubscriptionSink;
 
 use super::watched::Watched;
-use crate::mcp::access::Access;
+use crate::mcp::client::access::Access;
 use crate::mcp::resources::{find, is_of_job};
 
 /// The jobs' resources that a filter names.

@@ -15,13 +15,10 @@ use serde_json::{Value, json};
 
 use super::others::Others;
 use crate::core::jobs::Following;
-use crate::mcp::access::Access;
-use crate::mcp::capabilities::Client;
+use crate::mcp::client::access::Access;
+use crate::mcp::client::capabilities::Client;
 use crate::mcp::server::JobServer;
 use crate::mcp::tasks;
-
-/// The name under which such a request comes here. It is between the transport and this server: no client says it.
-pub(crate) const LISTEN: &str = "smart-async/subscriptions/listen";
 
 const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
 

@@ -8,7 +8,7 @@ use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
 use crate::call::reply::FollowUp;
 use crate::core::jobs::AnswerError;
-use crate::mcp::access::Access;
+use crate::mcp::client::access::Access;
 
 pub(super) const NAME: &str = "answer_job";
 

@@ -9,7 +9,7 @@ use super::{Changes, Definition};
 use crate::call::reply::FollowUp;
 use crate::core::job::JobStatus;
 use crate::core::jobs::{Cancelled, Error};
-use crate::mcp::access::Access;
+use crate::mcp::client::access::Access;
 
 pub(super) const NAME: &str = "cancel_job";
 

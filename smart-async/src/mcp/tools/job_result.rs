@@ -12,7 +12,7 @@ use crate::call::reply::FollowUp;
 use crate::core::job::{JobRecord, JobState, JobStatus};
 use crate::core::jobs::{Error, why_gone};
 use crate::core::text::truncated;
-use crate::mcp::access::Access;
+use crate::mcp::client::access::Access;
 use crate::mcp::outcome::stored_result;
 
 pub(super) const NAME: &str = "job_result";

@@ -7,7 +7,7 @@ use super::answer::{RESULT_BYTES, answer, failed, job_view, with_shown_result};
 use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
 use crate::call::reply::FollowUp;
-use crate::mcp::access::Access;
+use crate::mcp::client::access::Access;
 
 pub(super) const NAME: &str = "job_status";
 

@@ -8,7 +8,7 @@ use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
 use crate::core::clock;
 use crate::core::job::{JobQuery, JobSummary};
-use crate::mcp::access::Access;
+use crate::mcp::client::access::Access;
 
 pub(super) const NAME: &str = "list_jobs";
 

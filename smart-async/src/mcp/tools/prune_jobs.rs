@@ -10,7 +10,7 @@ use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
 use crate::core::clock;
 use crate::core::job::{JobStatus, Prune};
-use crate::mcp::access::Access;
+use crate::mcp::client::access::Access;
 
 pub(super) const NAME: &str = "prune_jobs";
 

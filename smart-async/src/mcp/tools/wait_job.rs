@@ -15,7 +15,7 @@ use crate::call::reply::FollowUp;
 use crate::core::env_vars::{self, Lookup};
 use crate::core::job::JobId;
 use crate::core::jobs::{Error, WaitFor};
-use crate::mcp::access::Access;
+use crate::mcp::client::access::Access;
 
 pub(super) const NAME: &str = "wait_job";
 

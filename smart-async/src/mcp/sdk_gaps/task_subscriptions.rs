@@ -36,6 +36,7 @@ use tokio::io::{Stdin, Stdout};
 #[cfg(feature = "http")]
 pub use self::http::{HttpBody, HttpTaskSubscriptions};
 pub use self::lines::TaskSubscriptions;
+pub(in crate::mcp) use self::rename::LISTEN;
 
 /// Standard input and output, as `rmcp::transport::stdio` has them, for a [`JobServer`](crate::JobServer) whose clients can
 /// subscribe to their tasks.

@@ -6,26 +6,26 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::scope::{Lists, Scope};
 use crate::core::job::{JobId, JobPage, JobQuery, JobRecord, JobSummary, Prune};
 use crate::core::jobs::{AnswerError, Cancelled, Error, WaitFor, Waited};
 use crate::core::manager::JobManager;
-use crate::core::scope::{Lists, Scope};
 use crate::core::store::Pruned;
 
 /// The jobs of a manager, as far as they are there for one client.
 #[derive(Debug, Clone)]
-pub(super) struct Access {
+pub(in crate::mcp) struct Access {
     manager: JobManager,
     scope: Scope,
 }
 
 impl Access {
-    pub(super) const fn new(manager: JobManager, scope: Scope) -> Self {
+    pub(in crate::mcp) const fn new(manager: JobManager, scope: Scope) -> Self {
         Self { manager, scope }
     }
 
     /// The manager, for what is no client's: advice, reading guards, and jobs that were found here.
-    pub(super) const fn manager(&self) -> &JobManager {
+    pub(in crate::mcp) const fn manager(&self) -> &JobManager {
         &self.manager
     }
 
@@ -42,19 +42,22 @@ impl Access {
     }
 
     /// As [`JobManager::status`].
-    pub(super) async fn status(&self, id: JobId) -> Result<Arc<JobRecord>, Error> {
+    pub(in crate::mcp) async fn status(&self, id: JobId) -> Result<Arc<JobRecord>, Error> {
         self.seen(self.manager.status(id).await?)
     }
 
     /// As [`JobManager::status_with_result`].
-    pub(super) async fn status_with_result(&self, id: JobId) -> Result<Arc<JobRecord>, Error> {
+    pub(in crate::mcp) async fn status_with_result(
+        &self,
+        id: JobId,
+    ) -> Result<Arc<JobRecord>, Error> {
         // Nobody's result is read for somebody else.
         self.require(id).await?;
         self.seen(self.manager.status_with_result(id).await?)
     }
 
     /// As [`JobManager::wait`].
-    pub(super) async fn wait(
+    pub(in crate::mcp) async fn wait(
         &self,
         ids: &[JobId],
         what: WaitFor,
@@ -67,13 +70,13 @@ impl Access {
     }
 
     /// As [`JobManager::cancel`].
-    pub(super) async fn cancel(&self, id: JobId) -> Result<Cancelled, Error> {
+    pub(in crate::mcp) async fn cancel(&self, id: JobId) -> Result<Cancelled, Error> {
         self.require(id).await?;
         self.manager.cancel(id).await
     }
 
     /// As [`JobManager::answer`].
-    pub(super) async fn answer(
+    pub(in crate::mcp) async fn answer(
         &self,
         id: JobId,
         key: &str,
@@ -84,7 +87,7 @@ impl Access {
     }
 
     /// As [`JobManager::list`], of this server's jobs.
-    pub(super) async fn list(&self, query: JobQuery) -> Result<JobPage, Error> {
+    pub(in crate::mcp) async fn list(&self, query: JobQuery) -> Result<JobPage, Error> {
         match self.own(query) {
             Some(query) => self.manager.list(query).await,
             None => Ok(JobPage::default()),
@@ -92,7 +95,7 @@ impl Access {
     }
 
     /// As [`list`](Self::list), in short; and how many there are.
-    pub(super) async fn list_in_short(
+    pub(in crate::mcp) async fn list_in_short(
         &self,
         query: JobQuery,
     ) -> Result<(Vec<JobSummary>, usize), Error> {
@@ -113,7 +116,7 @@ impl Access {
     }
 
     /// As [`JobManager::prune`], of this server's jobs.
-    pub(super) async fn prune(&self, prune: Prune) -> Result<Pruned, Error> {
+    pub(in crate::mcp) async fn prune(&self, prune: Prune) -> Result<Pruned, Error> {
         let prune = Prune { server: Some(self.manager.server().to_owned()), ..prune };
         match self.scope.lists() {
             Lists::All => self.manager.prune(prune).await,

@@ -10,7 +10,7 @@ use crate::call::host_timeouts::{Hosts, Patience};
 const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
 
 /// What the client of a request can do. Read once for a request: the SDK makes it out anew each time it is asked.
-pub(super) struct Client {
+pub(in crate::mcp) struct Client {
     /// It speaks 2026-07-28 or later: servers send it no requests, and it says with each of its own what it can do.
     is_newer: bool,
     takes_tasks: bool,
@@ -20,7 +20,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn of(context: &RequestContext<RoleServer>) -> Self {
+    pub(in crate::mcp) fn of(context: &RequestContext<RoleServer>) -> Self {
         let is_newer = context.protocol_version().is_some_and(|version| !version.has_initialize());
         let can = context.client_capabilities().unwrap_or_default();
         Self {
@@ -33,28 +33,31 @@ impl Client {
 
     /// Whether it can be answered with a task: it declared the extension, for this request, and speaks a protocol that has it.
     /// Some declare it in the era before and cannot read a task then.
-    pub(super) const fn takes_tasks(&self) -> bool {
+    pub(in crate::mcp) const fn takes_tasks(&self) -> bool {
         self.is_newer && self.takes_tasks
     }
 
     /// Whether a server may send requests to it, and it said that it answers any.
-    pub(super) const fn takes_requests(&self) -> bool {
+    pub(in crate::mcp) const fn takes_requests(&self) -> bool {
         !self.is_newer && self.answers
     }
 
     /// What it can be asked while its call is open, where it can.
-    pub(super) fn can_be_asked(&self) -> Option<&ElicitationCapability> {
+    pub(in crate::mcp) fn can_be_asked(&self) -> Option<&ElicitationCapability> {
         self.elicitation.as_ref().filter(|_| !self.is_newer)
     }
 
     /// What it can be asked in a task, or by a call that it makes again with the answer.
-    pub(super) fn can_be_asked_in_rounds(&self) -> Option<&ElicitationCapability> {
+    pub(in crate::mcp) fn can_be_asked_in_rounds(&self) -> Option<&ElicitationCapability> {
         self.elicitation.as_ref().filter(|_| self.is_newer)
     }
 }
 
 /// How long the client of a request bears to wait, by the name under which it introduces itself.
-pub(super) fn patience(hosts: &Hosts, context: &RequestContext<RoleServer>) -> Option<Patience> {
+pub(in crate::mcp) fn patience(
+    hosts: &Hosts,
+    context: &RequestContext<RoleServer>,
+) -> Option<Patience> {
     let said = context.meta.get(CLIENT_INFO).and_then(|client| client.get("name")?.as_str());
     match said {
         Some(name) => hosts.patience(name),

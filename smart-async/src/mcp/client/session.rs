@@ -10,33 +10,34 @@ use http::request::Parts;
 use rmcp::RoleServer;
 use rmcp::service::RequestContext;
 
-use crate::core::scope::{ClientIdentity, Scope, Shown};
+use super::scope::{Credentials, Scope};
+use crate::core::job::ClientIdentity;
 
 const SESSION: &str = "mcp-session-id";
 
 /// Whether this connection was opened with `initialize`. Over HTTP a connection that lasts is a session, and the SDK
 /// brings it only requests that name it; anywhere else the name of a session is but what a client says.
 #[derive(Debug, Default)]
-pub(super) struct Opened(AtomicBool);
+pub(in crate::mcp) struct Session(AtomicBool);
 
-impl Opened {
-    pub(super) fn open(&self) {
+impl Session {
+    pub(in crate::mcp) fn open(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
     /// Who makes this request on the connection.
-    pub(super) fn scope(&self, context: &RequestContext<RoleServer>) -> Scope {
+    pub(in crate::mcp) fn scope(&self, context: &RequestContext<RoleServer>) -> Scope {
         scope(context, self.0.load(Ordering::Relaxed))
     }
 }
 
 /// Who makes this request, where nothing is known of its connection.
-pub(super) fn scope_of_request(context: &RequestContext<RoleServer>) -> Scope {
+pub(in crate::mcp) fn scope_of_request(context: &RequestContext<RoleServer>) -> Scope {
     scope(context, false)
 }
 
 /// Whether the request came over HTTP.
-pub(super) fn came_over_http(context: &RequestContext<RoleServer>) -> bool {
+pub(in crate::mcp) fn came_over_http(context: &RequestContext<RoleServer>) -> bool {
     context.extensions.get::<Parts>().is_some()
 }
 
@@ -48,13 +49,13 @@ fn scope(context: &RequestContext<RoleServer>, in_session: bool) -> Scope {
     let session = head.headers.get(SESSION).and_then(|id| id.to_str().ok());
     match session.filter(|_| in_session) {
         Some(id) => Scope::of_session(id),
-        None => Scope::Stateless(shown(head)),
+        None => Scope::Stateless(credentials(head)),
     }
 }
 
 /// Also where its host put no identity on a request, the same call with other credentials is another call.
-fn shown(head: &Parts) -> Shown {
-    Shown([AUTHORIZATION, COOKIE].map(|name| {
+fn credentials(head: &Parts) -> Credentials {
+    Credentials([AUTHORIZATION, COOKIE].map(|name| {
         let values = head.headers.get_all(name).iter();
         values.map(|value| value.as_bytes().to_vec()).collect()
     }))

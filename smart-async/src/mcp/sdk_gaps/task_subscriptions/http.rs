@@ -12,7 +12,7 @@ use http::{HeaderValue, Method, Request, header};
 use http_body::{Body, Frame, SizeHint};
 use tower_service::Service;
 
-use super::rename::{READ, SAID, renamed};
+use super::rename::{LISTEN, SUBSCRIPTIONS_LISTEN, renamed};
 
 /// The header by which a request says its method, from 2026-07-28.
 const METHOD: &str = "mcp-method";
@@ -65,7 +65,7 @@ where
             let (body, was_renamed) = HttpBody::read(body).await;
             if was_renamed {
                 // The SDK holds the two against each other.
-                head.headers.insert(METHOD, HeaderValue::from_static(READ));
+                head.headers.insert(METHOD, HeaderValue::from_static(LISTEN));
                 head.headers.remove(header::CONTENT_LENGTH);
             }
             service.call(Request::from_parts(head, body)).await
@@ -77,7 +77,7 @@ where
 fn may_name_tasks<B>(request: &Request<B>) -> bool {
     let mut said = request.headers().get_all(METHOD).iter();
     request.method() == Method::POST
-        && said.next().is_some_and(|said| said == SAID)
+        && said.next().is_some_and(|said| said == SUBSCRIPTIONS_LISTEN)
         && said.next().is_none()
 }
 

@@ -14,7 +14,7 @@ use super::{can_ask, request};
 use crate::core::call_key;
 use crate::core::job::{JobId, JobRecord};
 use crate::core::jobs::{AnswerError, Error};
-use crate::mcp::access::Access;
+use crate::mcp::client::access::Access;
 
 /// What the `requestState` of a job begins with, to be told from those that tools make up.
 const STATE: &str = "smart-async:";

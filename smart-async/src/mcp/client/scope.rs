@@ -3,53 +3,11 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use crate::core::job::{JobRecord, JobScope};
-
-/// Who makes a request over HTTP, as the host of the server knows them.
-///
-/// The host's own middleware puts it into the extensions of the HTTP request, once it knows who that is; from then on the
-/// client sees the jobs of this identity, and no others:
-///
-/// ```
-/// use http::Request;
-/// use smart_async::ClientIdentity;
-///
-/// fn identify<B>(request: &mut Request<B>, user: &str) {
-///     request.extensions_mut().insert(ClientIdentity::new(user));
-/// }
-/// ```
-///
-/// Put none where nobody has proved who they are. Whoever has none sees no job of anybody who has one.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct ClientIdentity(JobScope);
-
-impl ClientIdentity {
-    /// The identity of this name: whatever is one client's for ever and nobody else's, such as the issuer and the subject
-    /// of a token. Only a hash of it is kept, in memory and on disk.
-    ///
-    /// The empty text is an identity like any other, and so shared by all who are given it.
-    pub fn new(name: impl AsRef<str>) -> Self {
-        Self(JobScope::of_identity(name.as_ref()))
-    }
-}
-
-/// Who somebody is does not go into logs.
-impl fmt::Debug for ClientIdentity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientIdentity").finish_non_exhaustive()
-    }
-}
-
-/// The mark that this client's jobs carry, for a [`JobQuery`](crate::core::job::JobQuery) or a [`Prune`](crate::core::job::Prune).
-impl From<ClientIdentity> for JobScope {
-    fn from(identity: ClientIdentity) -> Self {
-        identity.0
-    }
-}
+use crate::core::job::{ClientIdentity, JobRecord, JobScope};
 
 /// Who asks.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Scope {
+pub(in crate::mcp) enum Scope {
     /// Whoever has the one connection of this server, such as stdio; and the program itself.
     Everything,
     /// Somebody who proved who they are.
@@ -57,26 +15,26 @@ pub(crate) enum Scope {
     /// Somebody unknown, in a session over HTTP.
     Session(JobScope),
     /// Somebody unknown, whose requests have nothing in common but what they show of themselves.
-    Stateless(Shown),
+    Stateless(Credentials),
 }
 
 /// What requests of one and the same unknown client have in common, if anything: the credentials that they show, by
 /// kind. It tells callers apart, and proves nothing.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Shown(pub(crate) [Vec<Vec<u8>>; 2]);
+pub(in crate::mcp) struct Credentials(pub(in crate::mcp) [Vec<Vec<u8>>; 2]);
 
 impl Scope {
-    pub(crate) fn of_identity(identity: &ClientIdentity) -> Self {
-        Self::Identity(identity.0.clone())
+    pub(in crate::mcp) fn of_identity(identity: &ClientIdentity) -> Self {
+        Self::Identity(JobScope::from(identity.clone()))
     }
 
     /// Somebody unknown in the session of this id, which the server has given.
-    pub(crate) fn of_session(id: &str) -> Self {
+    pub(in crate::mcp) fn of_session(id: &str) -> Self {
         Self::Session(JobScope::of_session(id))
     }
 
     /// Who made the call that became this job, as far as its record tells.
-    pub(crate) fn of_job(job: &JobRecord) -> Self {
+    pub(in crate::mcp) fn of_job(job: &JobRecord) -> Self {
         match &job.spec.scope {
             None => Self::Everything,
             Some(scope) if scope.is_of_session() => Self::Session(scope.clone()),
@@ -86,7 +44,7 @@ impl Scope {
 
     /// Whether a job is there for whoever asks, by its id. To anybody unknown, the id itself is what lets them in: it
     /// cannot be guessed. But what belongs to somebody who proved who they are is there for them alone.
-    pub(crate) fn sees(&self, job: &JobRecord) -> bool {
+    pub(in crate::mcp) fn sees(&self, job: &JobRecord) -> bool {
         match self {
             Self::Everything => true,
             Self::Identity(own) => job.spec.scope.as_ref() == Some(own),
@@ -97,7 +55,7 @@ impl Scope {
     }
 
     /// Which jobs are there for whoever asks for all of theirs.
-    pub(crate) fn lists(&self) -> Lists {
+    pub(in crate::mcp) fn lists(&self) -> Lists {
         match self {
             Self::Everything => Lists::All,
             Self::Identity(own) | Self::Session(own) => Lists::Of(own.clone()),
@@ -106,7 +64,7 @@ impl Scope {
     }
 
     /// The mark of the jobs that whoever asks makes.
-    pub(crate) fn mark(&self) -> Option<JobScope> {
+    pub(in crate::mcp) fn mark(&self) -> Option<JobScope> {
         match self {
             Self::Everything | Self::Stateless(_) => None,
             Self::Identity(own) | Self::Session(own) => Some(own.clone()),
@@ -116,7 +74,7 @@ impl Scope {
 
 /// The jobs that somebody finds without knowing their ids.
 #[derive(Debug)]
-pub(crate) enum Lists {
+pub(in crate::mcp) enum Lists {
     All,
     /// Those with this mark.
     Of(JobScope),
@@ -150,8 +108,8 @@ impl fmt::Debug for Scope {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::job::JobSpec;
-    use crate::core::job::{JobId, Timestamp};
+    use crate::core::call_key::CallKey;
+    use crate::core::job::{ClientIdentity, JobId, JobSpec, Timestamp};
 
     fn job(scope: Option<JobScope>) -> JobRecord {
         let mut job = JobRecord::new(
@@ -187,7 +145,7 @@ mod tests {
             (identity("one"), [false; 6]),
             (Scope::of_session("one"), by_id),
             (Scope::of_session("alice"), by_id),
-            (Scope::Stateless(Shown::default()), by_id),
+            (Scope::Stateless(Credentials::default()), by_id),
         ] {
             assert_eq!(jobs.each_ref().map(|job| scope.sees(job)), sees, "{scope:?}");
         }
@@ -201,9 +159,36 @@ mod tests {
     }
 
     #[test]
-    fn who_somebody_is_is_in_no_log() {
-        let alice = ClientIdentity::new("alice");
-        assert_eq!(format!("{alice:?}"), "ClientIdentity { .. }");
-        assert_eq!(format!("{:?}", Scope::of_identity(&alice)), "Identity");
+    fn no_log_has_the_identity_of_a_client() {
+        assert_eq!(format!("{:?}", identity("alice")), "Identity");
+    }
+
+    #[test]
+    fn the_same_call_of_another_client_has_another_key() {
+        let shown = |one: &str, two: &str| {
+            let values = |text: &str| text.split_terminator(',').map(Into::into).collect();
+            Scope::Stateless(Credentials([values(one), values(two)]))
+        };
+        let callers = [
+            Scope::Everything,
+            Scope::of_identity(&ClientIdentity::new("alice")),
+            Scope::of_identity(&ClientIdentity::new("bob")),
+            Scope::of_session("alice"),
+            Scope::of_session("bob"),
+            Scope::Stateless(Credentials::default()),
+            shown("alice", ""),
+            shown("", "alice"),
+            shown("alice,bob", ""),
+            shown("alice", "bob"),
+            shown("bob", "alice"),
+        ];
+        for (index, one) in callers.iter().enumerate() {
+            let of = |scope| CallKey::new("x", scope, "a", None);
+            let again = one.clone();
+            assert_eq!(of(one), of(&again));
+            for other in &callers[..index] {
+                assert_ne!(of(one), of(other), "{one:?} {other:?}");
+            }
+        }
     }
 }

@@ -1,29 +1,27 @@
-//! The one change that is made to what clients send: a `subscriptions/listen` that names tasks gets another method.
+//! The one change that the transports make to a client's message: a `subscriptions/listen` that names tasks gets another
+//! method, which the SDK hands to the server undecoded.
 
 use serde_json::Value;
 
-use crate::mcp::LISTEN;
+/// The method that clients send.
+pub(super) const SUBSCRIPTIONS_LISTEN: &str = "subscriptions/listen";
 
-/// The method as clients say it.
-pub(super) const SAID: &str = "subscriptions/listen";
+/// The method that the server gets in its place. Only the transports here write it; no client sends it.
+pub(in crate::mcp) const LISTEN: &str = "smart-async/subscriptions/listen";
 
-/// The method as the server reads it.
-#[cfg(feature = "http")]
-pub(super) const READ: &str = LISTEN;
-
-/// The message as the server has to read it, without a line's end; `None` where it is read as it stands.
+/// The message as the server has to read it, without the line's end; `None` where the server reads it unchanged.
 pub(super) fn renamed(message: &[u8]) -> Option<Vec<u8>> {
-    // Nearly all messages end here, unparsed.
+    // Nearly all messages return here, unparsed.
     if !std::str::from_utf8(message).ok()?.contains("taskIds") {
         return None;
     }
-    // The SDK passes over a byte order mark as well.
+    // The SDK ignores a byte order mark too.
     let message = message.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(message);
     let mut message: Value = serde_json::from_slice(message).ok()?;
     let names_tasks =
         message.pointer("/params/notifications/taskIds").is_some_and(|tasks| !tasks.is_null());
     let method = message.get_mut("method")?;
-    if !names_tasks || *method != SAID {
+    if !names_tasks || *method != SUBSCRIPTIONS_LISTEN {
         return None;
     }
     *method = LISTEN.into();
@@ -37,7 +35,7 @@ mod tests {
     use super::*;
 
     fn listen(filter: &Value) -> Value {
-        json!({"jsonrpc": "2.0", "id": 7, "method": SAID, "params": {"notifications": filter}})
+        json!({"jsonrpc": "2.0", "id": 7, "method": SUBSCRIPTIONS_LISTEN, "params": {"notifications": filter}})
     }
 
     fn read(message: &Value) -> Option<Value> {
@@ -64,8 +62,8 @@ mod tests {
         for message in [
             listen(&json!({"resourceSubscriptions": ["taskIds"]})),
             listen(&json!({"taskIds": null})),
-            json!({"method": SAID, "params": "taskIds"}),
-            json!(["taskIds", SAID]),
+            json!({"method": SUBSCRIPTIONS_LISTEN, "params": "taskIds"}),
+            json!(["taskIds", SUBSCRIPTIONS_LISTEN]),
             call,
         ] {
             assert_eq!(read(&message), None, "{message}");

@@ -14,7 +14,7 @@ use crate::core::context::JobContext;
 use crate::core::context::questions::{Desk, Way};
 use crate::core::job::Question;
 use crate::core::observe;
-use crate::mcp::clients::came_over_http;
+use crate::mcp::client::session::came_over_http;
 
 /// Waits for the answer of an open call, and puts what its body asks to the caller meanwhile. What the caller has not answered
 /// by then it may still answer: the question goes on as the job's.

@@ -19,14 +19,14 @@ const TICK: Duration = Duration::from_millis(250);
 const LAST_NEWS: Duration = Duration::from_secs(1);
 
 /// A caller that wants to be told.
-pub(super) struct Listener {
+pub(super) struct ProgressNotifier {
     peer: Peer<RoleServer>,
     token: ProgressToken,
     /// What it was told last.
     told: Option<f64>,
 }
 
-impl Listener {
+impl ProgressNotifier {
     /// The caller of this request, if it wants to be told. Boxed, as it waits in the future of every call.
     pub(super) fn of(context: &RequestContext<RoleServer>) -> Option<Box<Self>> {
         let token = context.meta.get_progress_token()?;
@@ -93,8 +93,8 @@ impl Listener {
 }
 
 /// Waits for the answer of an open call, and tells the caller how far it has come, where it wants to be told.
-pub(super) async fn followed<F: Future>(
-    listener: &mut Option<Box<Listener>>,
+pub(super) async fn with_progress<F: Future>(
+    listener: &mut Option<Box<ProgressNotifier>>,
     progress: impl Fn() -> Option<Progress>,
     call: F,
 ) -> F::Output {

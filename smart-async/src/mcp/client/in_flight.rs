@@ -9,23 +9,23 @@ use crate::call::Caller;
 
 /// The callers of one connection that wait for an answer.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Callers(Arc<Mutex<HashMap<RequestId, Caller>>>);
+pub(in crate::mcp) struct InFlightRequests(Arc<Mutex<HashMap<RequestId, Caller>>>);
 
 /// Takes its caller off the list when it is dropped.
-pub(super) struct Waiting<'a>(&'a Callers, RequestId);
+pub(in crate::mcp) struct InFlightGuard<'a>(&'a InFlightRequests, RequestId);
 
-impl Callers {
-    pub(super) fn enter(&self, id: RequestId, caller: &Caller) -> Waiting<'_> {
+impl InFlightRequests {
+    pub(in crate::mcp) fn enter(&self, id: RequestId, caller: &Caller) -> InFlightGuard<'_> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), caller.clone());
-        Waiting(self, id)
+        InFlightGuard(self, id)
     }
 
-    pub(super) fn get(&self, id: &RequestId) -> Option<Caller> {
+    pub(in crate::mcp) fn get(&self, id: &RequestId) -> Option<Caller> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
     }

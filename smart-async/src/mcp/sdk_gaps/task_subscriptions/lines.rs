@@ -114,7 +114,7 @@ mod tests {
     use tokio::io::AsyncReadExt;
 
     use super::*;
-    use crate::mcp::LISTEN;
+    use crate::mcp::sdk_gaps::task_subscriptions::LISTEN;
 
     const ASKED: &str =
         r#"{"id":1,"method":"subscriptions/listen","params":{"notifications":{"taskIds":[]}}}"#;

@@ -1,0 +1,7 @@
+//! The client of a request: what it can do, which jobs are its own, and which of its requests wait for an answer.
+
+pub(super) mod access;
+pub(super) mod capabilities;
+pub(super) mod in_flight;
+pub(super) mod scope;
+pub(super) mod session;
