@@ -271,10 +271,26 @@ fn debug_output_goes_to_stderr_and_only_when_it_is_asked_for() {
             ] {
                 assert!(shown.contains(expected), "{expected} is missing in:\n{shown}");
             }
+            // The SDK's events hold whole messages, also those of tools with `redact`.
+            assert!(!shown.contains(" rmcp"), "{shown}");
         } else {
             assert_eq!(shown, "");
         }
     }
+}
+
+#[test]
+fn a_warning_reaches_stderr_once_and_without_set_up() {
+    let home = TempDir::new().unwrap();
+    let mut server = Server::start(home.path(), &[("SMART_ASYNC_TIMEOUT_SECONDS", "soon")]);
+    server.call("add", json!({"a": 1, "b": 2}));
+    server.call("add", json!({"a": 3, "b": 4}));
+    server.close_input();
+    let mut shown = String::new();
+    server.process.stderr.take().unwrap().read_to_string(&mut shown).unwrap();
+    assert_eq!(shown.lines().count(), 1, "{shown}");
+    assert!(shown.contains(" WARN smart_async"), "{shown}");
+    assert!(shown.contains("SMART_ASYNC_TIMEOUT_SECONDS=\"soon\""), "{shown}");
 }
 
 #[test]

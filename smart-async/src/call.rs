@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::field::{Empty, display};
-use tracing::instrument::WithSubscriber;
 use tracing::{Instrument, Span};
 
 pub(crate) use self::caller::Caller;
@@ -50,8 +49,8 @@ pub(crate) fn in_task<R: Send + 'static>(
     |context: &Arc<JobContext>, carrier: Option<Carrier>| {
         let body = context.run(body).instrument(Span::current());
         match carrier {
-            Some(carrier) => Running::carried(carrier, observe::seen(body)),
-            None => observe::spawn(body).into(),
+            Some(carrier) => Running::carried(carrier, body),
+            None => tokio::spawn(body).into(),
         }
     }
 }
@@ -62,28 +61,19 @@ pub(crate) fn on_blocking_pool<R: Send + 'static>(
 ) -> impl Spawn<R> {
     |context: &Arc<JobContext>, _: Option<Carrier>| {
         let (context, span) = (Arc::clone(context), Span::current());
-        let seen = observe::carried(move || span.in_scope(|| context.run_blocking(body)));
+        let seen = move || span.in_scope(|| context.run_blocking(body));
         tokio::task::spawn_blocking(seen).into()
     }
 }
 
-/// Runs an annotated function. `conclude` says what its result means to a job.
-#[expect(clippy::manual_async_fn, reason = "an async fn holds its arguments twice")]
+/// Runs an annotated function. `conclude` makes the outcome of a job of its result.
 pub(crate) fn run<R: Send + 'static>(
     site: &'static CallSite,
     spawn: impl Spawn<R>,
     conclude: fn(R) -> Outcome,
 ) -> impl Future<Output = Reply<R>> + Send {
-    async move {
-        match observe::destination() {
-            None => race(site, spawn, conclude).instrument(span(site)).await,
-            // Boxed, so that the usual case does not carry the unusual one's size along. The span is made where it is seen.
-            Some(dispatch) => {
-                let seen = async { race(site, spawn, conclude).instrument(span(site)).await };
-                Box::pin(seen.with_subscriber(dispatch)).await
-            }
-        }
-    }
+    observe::set_up();
+    race(site, spawn, conclude).instrument(span(site))
 }
 
 fn span(site: &CallSite) -> Span {

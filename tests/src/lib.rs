@@ -24,3 +24,12 @@ pub use library::{BOOK, Library};
 pub use seeded_rng::SeededRng;
 pub use simulated_process::SimulatedProcess;
 pub use wire::{SUBSCRIPTION, TASKS, Wire};
+
+/// Sends the log of this process to the captured output of its tests; without it, warnings go to stderr past libtest's capture.
+///
+/// Tests of failing disks make thousands of warnings. Only the first call in a process has an effect.
+pub fn capture_log() {
+    let log =
+        tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::WARN);
+    let _ = log.with_ansi(false).with_test_writer().try_init();
+}

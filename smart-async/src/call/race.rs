@@ -22,6 +22,7 @@ use crate::core::context::questions::Way;
 use crate::core::job::{JobStatus, Outcome};
 use crate::core::local::{Left, LiveJob};
 use crate::core::manager::JobManager;
+use crate::core::observe;
 use crate::core::ready_after_yield::ready_after_yield;
 use crate::core::runner::{Adopted, Body, InlineCompletion, Running, Unfinished, panic_message};
 use crate::core::store::StoreError;
@@ -125,7 +126,7 @@ impl<R: Send + 'static> OpenCall<R> {
         let mut backoff = Backoff::default();
         let can_keep = manager.hands_out_ids();
         if !can_keep {
-            tracing::warn!(
+            observe::warn!(
                 tool = self.site.tool,
                 "a call was to become a job, but jobs are kept in memory only; waiting for the result instead"
             );
@@ -138,7 +139,7 @@ impl<R: Send + 'static> OpenCall<R> {
                     }
                     Adopting::Woken(woken) => return self.end(woken).await,
                     Adopting::Failed(error) => {
-                        tracing::error!(
+                        observe::error!(
                             tool = self.site.tool, %error,
                             "a call was to become a job that could not be stored; waiting on, and trying again"
                         );
@@ -239,9 +240,9 @@ impl<R: Send + 'static> OpenCall<R> {
                 tell("panicked", elapsed);
                 // The caller is told; a log is read by others.
                 if self.site.redact {
-                    tracing::error!("{tool} panicked; what it said is not shown (redact)");
+                    observe::error!("{tool} panicked; what it said is not shown (redact)");
                 } else {
-                    tracing::error!("{message}");
+                    observe::error!("{message}");
                 }
                 Reply::Failed(CallError::new(CallErrorKind::Panic, tool, message))
             }
@@ -268,7 +269,7 @@ impl<R: Send + 'static> OpenCall<R> {
                 let message =
                     format!("{tool} ran longer than its deadline of {limit} and was stopped");
                 tell("ran longer than its deadline", elapsed);
-                tracing::warn!("{message}");
+                observe::warn!("{message}");
                 CallError::new(CallErrorKind::Deadline, tool, message)
             }
             Woken::Halted | Woken::TimeOver | Woken::Asks => {

@@ -15,13 +15,14 @@ use crate::call::receiver::Server;
 use crate::call::reply::FollowUp;
 use crate::core::call_key::CallKey;
 use crate::core::call_site::CallSite;
+use crate::core::context;
 use crate::core::context::JobContext;
 use crate::core::context::questions::Way;
 use crate::core::job::{JobId, JobRecord, JobScope, Progress};
 use crate::core::local::{Lead, LiveJob, Origin};
 use crate::core::manager::JobManager;
 use crate::core::runner::{Adoption, Carrier, InlineCompletion, OpenCallGuard};
-use crate::core::{context, observe};
+use crate::core::spawn::try_spawn;
 
 tokio::task_local! {
     static REQUEST: Arc<CallRequest>;
@@ -237,7 +238,7 @@ impl CallRequest {
     {
         // Not the whole request: the call is no longer open.
         let manager = self.manager.clone();
-        observe::try_spawn(async move { act(or_global(manager).await).await });
+        try_spawn(async move { act(or_global(manager).await).await });
     }
 }
 

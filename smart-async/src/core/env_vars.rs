@@ -1,8 +1,10 @@
 //! Every environment variable that is read, and how. A bad value is reported once and passed over.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use crate::core::observe;
+use crate::core::sync::Mutex;
 
 /// How long an annotated call may take before it becomes a job, in seconds; for all tools.
 pub(crate) const TIMEOUT_SECONDS: &str = "SMART_ASYNC_TIMEOUT_SECONDS";
@@ -63,9 +65,9 @@ pub(crate) fn switch(lookup: Lookup<'_>, name: &str) -> bool {
 fn report_once(name: &str, value: &str, allowed: &str) {
     static REPORTED: Mutex<BTreeSet<(String, String)>> = Mutex::new(BTreeSet::new());
     let new = (name.to_owned(), value.to_owned());
-    if REPORTED.lock().unwrap_or_else(PoisonError::into_inner).insert(new) {
+    if REPORTED.lock().insert(new) {
         let value = crate::core::text::quoted(value);
-        tracing::warn!(
+        observe::warn!(
             "environment variable {name}={value:?} is passed over: it should be {allowed}"
         );
     }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::builder::Settings;
 pub use self::builder::{JobManagerBuilder, OpenError, Retention};
+use crate::core::clock;
 use crate::core::context::{self, Host};
 use crate::core::job::{JobEvent, JobId, JobRecord, JobStatus};
 pub use crate::core::jobs::{AnswerError, Cancelled, Error, State, StateError, WaitFor, Waited};
@@ -25,8 +26,8 @@ use crate::core::runner::open_calls::{OpenCallGuard, OpenCalls};
 use crate::core::runner::rerun::Servers;
 pub use crate::core::runner::{Job, JobRequest, job_fn};
 use crate::core::runner::{recover, sigterm};
+use crate::core::spawn::try_spawn;
 use crate::core::store::{JobStore, StoreError};
-use crate::core::{clock, observe};
 
 /// Runs jobs and knows about them. Cheap to clone; all clones are the same manager.
 ///
@@ -163,7 +164,7 @@ impl JobManager {
             let _ = self.inner.server.set(server.to_owned());
         }
         let manager = self.clone();
-        observe::try_spawn(async move { manager.ready().await });
+        try_spawn(async move { manager.ready().await });
     }
 
     /// Waits until the jobs of an earlier life of this server are accounted for. Every method waits for it.

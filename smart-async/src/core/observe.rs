@@ -1,76 +1,145 @@
-//! `SMART_ASYNC_DEBUG=true`: shows our spans and events, and those of the bodies, on stderr, where the program has set
-//! no subscriber of its own. It never becomes the global subscriber, so the program may still set one later.
+//! Events on stderr in a program that has set no `tracing` subscriber.
+//!
+//! - Warnings and errors reach stderr without set-up: the library writes all of them with `observe::warn!` and `observe::error!`.
+//!   Where the thread has no subscriber, these macros install one for the one event only. They never become the global
+//!   subscriber, so a program may set its own at any time; from then on, that one receives the events.
+//! - `SMART_ASYNC_DEBUG=true` shows the spans and events of calls, of jobs and of bodies as well. Bodies run in tasks and threads
+//!   of their own, so this needs the global subscriber. [`set_up`] installs it at the first request, call or submitted job,
+//!   after a program has usually set its own, and keeps one that is set already.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Once};
 
-use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
-use tracing::Dispatch;
-use tracing::dispatcher::get_default;
-use tracing::instrument::WithSubscriber;
+use tracing::dispatcher::{get_default, set_global_default, with_default};
 use tracing::subscriber::NoSubscriber;
+use tracing::{Dispatch, Level, Metadata};
+use tracing_subscriber::filter::dynamic_filter_fn;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 
 use crate::core::env_vars;
 
-static ON_STDERR: LazyLock<Option<Dispatch>> = LazyLock::new(|| {
-    env_vars::switch(&env_vars::process, env_vars::DEBUG).then(|| {
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::DEBUG)
-            .with_writer(std::io::stderr)
-            .with_ansi(false)
-            .finish();
-        Dispatch::new(subscriber)
-    })
-});
-
-/// Where the events of what is started here have to go: to stderr, if somebody wants to see them and nobody else shows
-/// them; where they go already, if they do. `None` where nobody asked for anything.
-pub(crate) fn destination() -> Option<Dispatch> {
-    let on_stderr = ON_STDERR.as_ref()?;
-    Some(get_default(|current| {
-        if current.is::<NoSubscriber>() { on_stderr.clone() } else { current.clone() }
-    }))
+/// [`tracing::warn!`] that reaches stderr where the program has set no subscriber.
+macro_rules! warn_operator {
+    ($($event:tt)*) => { $crate::core::observe::emit(|| ::tracing::warn!($($event)*)) };
 }
 
-/// Makes of a future one whose events are seen, for whoever else spawns it.
-pub(crate) fn seen<F: Future>(future: F) -> impl Future<Output = F::Output> {
-    let dispatch = destination();
-    async move {
-        match dispatch {
-            Some(dispatch) => future.with_subscriber(dispatch).await,
-            None => future.await,
+/// [`tracing::error!`] that reaches stderr where the program has set no subscriber.
+macro_rules! error_operator {
+    ($($event:tt)*) => { $crate::core::observe::emit(|| ::tracing::error!($($event)*)) };
+}
+
+pub(crate) use {error_operator as error, warn_operator as warn};
+
+/// Runs `event`, which emits one event, under a subscriber that writes to stderr where this thread has none.
+pub(crate) fn emit(event: impl FnOnce()) {
+    static WARNINGS: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(on_stderr(Level::WARN)));
+    if get_default(|current| current.is::<NoSubscriber>()) {
+        with_default(&WARNINGS, event);
+    } else {
+        event();
+    }
+}
+
+/// Installs the subscriber of `SMART_ASYNC_DEBUG`, where the variable is on and the program has set no global subscriber.
+///
+/// Only the first call in a process has an effect. A program that sets a global subscriber later is told by `tracing` that
+/// there is one already.
+pub(crate) fn set_up() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if env_vars::switch(&env_vars::process, env_vars::DEBUG) {
+            let filter = dynamic_filter_fn(is_shown).with_max_level_hint(Level::DEBUG);
+            let _ = set_global_default(Dispatch::new(on_stderr(Level::DEBUG).with(filter)));
         }
-    }
+    });
 }
 
-/// Spawns `future` where its events are seen.
-pub(crate) fn spawn<F>(future: F) -> JoinHandle<F::Output>
+fn on_stderr(level: Level) -> impl tracing::Subscriber + for<'a> LookupSpan<'a> + Send + Sync {
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        // A subscriber that complains of a closed stderr would panic, since it complains there.
+        .log_internal_errors(false)
+        .finish()
+}
+
+/// Returns whether a span or event is the library's, or was made within one of its spans, as those of a body are.
+///
+/// The SDK's own are not: they hold whole messages, with the arguments and results that `redact` keeps out of logs.
+fn is_shown<S>(metadata: &Metadata<'_>, context: &Context<'_, S>) -> bool
 where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
 {
-    match destination() {
-        Some(dispatch) => tokio::spawn(future.with_subscriber(dispatch)),
-        None => tokio::spawn(future),
-    }
+    let is_own =
+        |metadata: &Metadata<'_>| metadata.target().split("::").next() == Some("smart_async");
+    is_own(metadata)
+        || context
+            .lookup_current()
+            .is_some_and(|span| span.scope().any(|span| is_own(span.metadata())))
 }
 
-/// Makes of a closure for another thread one whose events are seen.
-pub(crate) fn carried<R>(function: impl FnOnce() -> R) -> impl FnOnce() -> R {
-    let destination = destination();
-    move || match destination {
-        Some(dispatch) => tracing::dispatcher::with_default(&dispatch, function),
-        None => function(),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::{Arc, Mutex};
 
-/// As [`spawn`], from where there may be no runtime any more; then nothing happens.
-pub(crate) fn try_spawn(future: impl Future<Output = ()> + Send + 'static) {
-    // Through the handle: a runtime that ends drops what is spawned while it holds its own context.
-    if let Ok(runtime) = Handle::try_current() {
-        match destination() {
-            Some(dispatch) => runtime.spawn(future.with_subscriber(dispatch)),
-            None => runtime.spawn(future),
-        };
+    use super::*;
+
+    fn has_subscriber() -> bool {
+        get_default(|current| !current.is::<NoSubscriber>())
+    }
+
+    #[test]
+    fn a_warning_without_a_subscriber_leaves_the_program_free_to_set_one() {
+        warn!("a warning of a test");
+        assert!(!has_subscriber());
+    }
+
+    #[test]
+    fn a_warning_goes_to_the_subscriber_of_the_program() {
+        #[derive(Clone, Default)]
+        struct Log(Arc<Mutex<Vec<u8>>>);
+        impl std::io::Write for Log {
+            fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().extend_from_slice(text);
+                Ok(text.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let log = Log::default();
+        let writer = log.clone();
+        let own = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+        with_default(&Dispatch::new(own.finish()), || error!(job_id = 7, "failed to bake"));
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert!(
+            text.contains("ERROR smart_async::core::observe")
+                && text.contains("failed to bake job_id=7"),
+            "{text}"
+        );
+    }
+
+    /// An event of `tracing::warn!` would not reach stderr.
+    #[test]
+    fn no_other_file_writes_warnings_past_these_macros() {
+        fn visit(folder: &Path) {
+            for entry in folder.read_dir().unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    visit(&path);
+                } else if !path.ends_with("core/observe.rs") {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    let direct = ["tracing::warn!", "tracing::error!"];
+                    assert!(
+                        !direct.iter().any(|direct| text.contains(direct)),
+                        "{}",
+                        path.display()
+                    );
+                }
+            }
+        }
+        visit(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
     }
 }

@@ -29,6 +29,7 @@ use crate::core::job::{JobId, JobRecord, check_depth};
 use crate::core::jobs::{Error, WaitFor};
 use crate::core::local::{Left, LiveJob};
 use crate::core::runner::InlineCompletion;
+use crate::core::spawn::try_spawn;
 use crate::core::{clock, observe};
 
 impl<S: ServerHandler> JobServer<S> {
@@ -175,7 +176,7 @@ impl<S: ServerHandler> JobServer<S> {
             match check_depth(outcome::of_result(result)) {
                 Ok(output) => self.manager.hydrate_inline(completion, &output).await,
                 Err(failure) => {
-                    tracing::error!(%failure, "the answer of a call goes into no state");
+                    observe::error!(%failure, "the answer of a call goes into no state");
                 }
             }
         }
@@ -194,7 +195,7 @@ impl<S: ServerHandler> JobServer<S> {
                 self.manager.request_cancel(live);
                 // On disk as well, so that the work does not run again if this process ends first.
                 let (manager, id) = (self.manager.clone(), live.id());
-                observe::try_spawn(async move {
+                try_spawn(async move {
                     let _ = manager.cancel(id).await;
                 });
             }

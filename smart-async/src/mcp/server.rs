@@ -25,6 +25,7 @@ use super::wishes::with_job_arguments;
 use crate::call::host_timeouts::{Hosts, Patience};
 use crate::call::receiver::Server;
 use crate::core::manager::JobManager;
+use crate::core::observe;
 
 /// Gives every MCP server `with_jobs`.
 pub trait WithJobs: ServerHandler {
@@ -105,7 +106,7 @@ impl<S: ServerHandler> JobServer<S> {
     pub fn host_limit(mut self, name: impl Into<String>, limit: Duration) -> Self {
         let name = name.into();
         if limit.is_zero() {
-            tracing::warn!(
+            observe::warn!(
                 host = name,
                 "a host's limit of zero is passed over; give a positive one"
             );
@@ -149,6 +150,7 @@ impl<S: ServerHandler> JobServer<S> {
 
     /// What has to be done before anything is served; done once.
     async fn begin(&self) -> Result<(), ErrorData> {
+        observe::set_up();
         self.manager.ready().await;
         self.manager.listen_for_the_end();
         let clash = self.begun.get_or_init(async || {
@@ -167,7 +169,7 @@ impl<S: ServerHandler> JobServer<S> {
              `.with_jobs(manager).tool_prefix(\"job_\")`, or leave this one out with `.hide_tool(\"{}\")`",
             tool.name()
         );
-        tracing::error!("{message}");
+        observe::error!("{message}");
         ErrorData::internal_error(message, None)
     }
 

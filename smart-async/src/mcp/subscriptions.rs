@@ -22,7 +22,6 @@ use self::watched::Watched;
 use super::resources::Part;
 use crate::core::job::JobRecord;
 use crate::core::manager::JobManager;
-use crate::core::observe;
 
 /// How often a connection with subscriptions is looked at, so that none outlives it where the server does.
 const LOOK: Duration = Duration::from_secs(1);
@@ -49,7 +48,7 @@ impl Subscriptions {
         let mut teller = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let teller = teller.get_or_insert_with(|| {
             let (orders, given) = mpsc::unbounded_channel();
-            observe::spawn(serve(manager.clone(), peer.clone(), given));
+            tokio::spawn(serve(manager.clone(), peer.clone(), given));
             orders
         });
         // Nobody takes orders any more once the connection is gone.

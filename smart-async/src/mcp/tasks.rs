@@ -48,11 +48,11 @@ pub(super) async fn cancel(access: &Access, id: &str) -> Result<(), ErrorData> {
     let job = access.status(job_id(id)?).await.map_err(|error| failed(&error))?;
     if !job.status().is_terminal() {
         let access = access.clone();
-        observe::spawn(async move {
+        tokio::spawn(async move {
             match access.cancel(job.id).await {
                 // It ended in the meantime, or goes on until it ends by itself.
                 Ok(_) | Err(Error::AlreadyEnded { .. } | Error::NotFound(_)) => {}
-                Err(error) => tracing::error!(job_id = %job.id, %error, "failed to cancel a task"),
+                Err(error) => observe::error!(job_id = %job.id, %error, "failed to cancel a task"),
             }
         });
     }

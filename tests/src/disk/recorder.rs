@@ -160,6 +160,7 @@ impl Recorder {
     }
 
     fn with(tape: Option<Tape>) -> Arc<Self> {
+        crate::capture_log();
         Arc::new(Self {
             tape,
             plan: Mutex::default(),

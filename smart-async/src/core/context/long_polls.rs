@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::CONTEXT;
+use crate::core::observe;
 
 /// A poll that takes longer than this holds a worker thread that others wait for.
 const LONG_POLL: Duration = Duration::from_secs(1);
@@ -45,7 +46,7 @@ fn warn(took: Duration) {
         return;
     }
     let tool = CONTEXT.try_with(|context| context.tool.to_string()).unwrap_or_else(|_| "?".into());
-    tracing::warn!(
+    observe::warn!(
         %tool, seconds = took.as_secs_f64(),
         "the body held its thread without an await; annotate it with `blocking`, or use spawn_blocking in it"
     );

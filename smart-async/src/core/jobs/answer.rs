@@ -98,7 +98,7 @@ impl JobManager {
         self.check_answer(&job, key, &answer)?;
         let (manager, key) = (self.clone(), key.to_owned());
         // In a task of its own: what is on disk reaches the work also where nobody waits for that any more.
-        let answered = observe::spawn(async move { manager.give_answer(id, &key, answer).await });
+        let answered = tokio::spawn(async move { manager.give_answer(id, &key, answer).await });
         answered.await.unwrap_or(Err(AnswerError::Job(Error::Stopping)))
     }
 
@@ -196,7 +196,7 @@ impl JobManager {
                 }
                 Err(StoreError::NotFound(_)) => return false,
                 Err(error) => {
-                    tracing::warn!(job_id = %live.id(), %error, "failed to store a job's question");
+                    observe::warn!(job_id = %live.id(), %error, "failed to store a job's question");
                     return false;
                 }
             }

@@ -9,6 +9,7 @@ use crate::core::clock;
 use crate::core::job::{Actor, Change, JobEvent, JobId, JobRecord};
 use crate::core::local::LiveJob;
 use crate::core::manager::JobManager;
+use crate::core::observe;
 use crate::core::store::StoreError;
 
 /// How [`JobManager::cancel`] went.
@@ -43,7 +44,7 @@ impl JobManager {
                 if let Err(error) = self.write_wish(id).await
                     && error.is_transient()
                 {
-                    tracing::warn!(job_id = %id, %error, "failed to store the wish to cancel a job");
+                    observe::warn!(job_id = %id, %error, "failed to store the wish to cancel a job");
                 }
                 live.ending().await;
                 self.wait_until_ended(id).await

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::JobManager;
 use crate::core::env_vars;
+use crate::core::observe;
 use crate::core::store::{JobStore, JsonFileStore, MemoryStore, StoreError};
 
 /// For how long, and how many, ended jobs are kept. Live jobs are never removed.
@@ -166,7 +167,7 @@ impl JobManagerBuilder {
         match self.open().await {
             Ok(manager) => manager,
             Err(error) => {
-                tracing::error!(
+                observe::error!(
                     %error,
                     "jobs are kept in memory only: no job ids are handed out, calls are waited for"
                 );

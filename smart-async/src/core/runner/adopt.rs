@@ -24,6 +24,7 @@ use crate::core::local::LiveJob;
 use crate::core::local::Origin;
 use crate::core::local::redaction::{progress_for_the_store, questions_for_the_store};
 use crate::core::manager::JobManager;
+use crate::core::spawn::try_spawn;
 use crate::core::store::StoreError;
 use crate::core::{clock, observe};
 
@@ -153,7 +154,7 @@ impl Adopted {
     pub(crate) async fn take_back(mut self) {
         if let Some(live) = self.live.take() {
             let withdrawal = self.manager.clone().withdraw(live.id(), self.manager.open_call());
-            let _ = observe::spawn(withdrawal).await;
+            let _ = tokio::spawn(withdrawal).await;
         }
     }
 }
@@ -162,7 +163,7 @@ impl Adopted {
 impl Drop for Adopted {
     fn drop(&mut self) {
         if let Some(live) = self.live.take() {
-            observe::try_spawn(self.manager.clone().withdraw(live.id(), self.manager.open_call()));
+            try_spawn(self.manager.clone().withdraw(live.id(), self.manager.open_call()));
         }
     }
 }
@@ -175,7 +176,7 @@ impl JobManager {
         context: Arc<JobContext>,
     ) -> JoinHandle<Result<Adopted, StoreError>> {
         let (manager, open) = (self.clone(), self.open_call());
-        observe::spawn(async move {
+        tokio::spawn(async move {
             let _open = open;
             manager.ready().await;
             manager.record_running(&adoption, &context).await?;
@@ -221,7 +222,7 @@ impl JobManager {
     async fn withdraw(self, id: JobId, _open: OpenCallGuard) {
         let mut backoff = Backoff::default();
         while let Err(error) = self.note(self.store().withdraw(id).await) {
-            tracing::error!(job_id = %id, %error, "the record of a call that ended inline could not be taken back");
+            observe::error!(job_id = %id, %error, "the record of a call that ended inline could not be taken back");
             if self.pause(&mut backoff).await.is_err() {
                 // It is accounted for when this process is gone.
                 return;
@@ -256,7 +257,7 @@ impl JobManager {
         start: impl FnOnce(&Arc<JobContext>) -> Body + Send + 'static,
     ) -> Result<Arc<JobRecord>, Error> {
         let manager = self.clone();
-        let written = observe::spawn(async move {
+        let written = tokio::spawn(async move {
             manager.ready().await;
             if manager.is_stopping() {
                 return Err(Error::Stopping);
@@ -281,7 +282,7 @@ impl JobManager {
                     // What failed may have reached the disk all the same; the caller is told that there is no job.
                     if error.is_transient() {
                         let open = manager.open_call();
-                        observe::spawn(manager.withdraw_attempt(attempt, open));
+                        tokio::spawn(manager.withdraw_attempt(attempt, open));
                     }
                     return Err(error.into());
                 }
@@ -315,7 +316,7 @@ impl JobManager {
         let deadline = adoption.deadline;
         let recorded = {
             let (manager, live) = (self.clone(), Arc::clone(&live));
-            observe::spawn(async move { manager.record_at_last(&adoption, &live, adopting).await })
+            tokio::spawn(async move { manager.record_at_last(&adoption, &live, adopting).await })
         };
         self.supervise(live, body, deadline, Some(recorded));
     }
@@ -337,7 +338,7 @@ impl JobManager {
         }
         let mut backoff = Backoff::default();
         while let Err(error) = self.record_running(adoption, &live.context).await {
-            tracing::error!(tool = adoption.tool, %error, "work whose caller has left could not be stored");
+            observe::error!(tool = adoption.tool, %error, "work whose caller has left could not be stored");
             if self.pause(&mut backoff).await.is_err() {
                 return self.record_running(adoption, &live.context).await.is_ok();
             }

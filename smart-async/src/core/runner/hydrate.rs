@@ -62,7 +62,7 @@ impl JobManager {
     async fn put_state(&self, state: HydratedState) {
         let (attempted, first) = oneshot::channel::<()>();
         let (manager, open) = (self.clone(), self.open_call());
-        observe::spawn(async move {
+        tokio::spawn(async move {
             let _open = open;
             manager.put_state_at_last(state, attempted).await;
         });
@@ -82,12 +82,12 @@ impl JobManager {
                     return;
                 }
                 Err(error) if error.is_transient() && !last => {
-                    tracing::error!(%job_id, %field, %error, "a state could not be stored; trying again");
+                    observe::error!(%job_id, %field, %error, "a state could not be stored; trying again");
                     drop(attempted.take());
                     last = self.pause(&mut backoff).await.is_err();
                 }
                 Err(error) => {
-                    tracing::error!(
+                    observe::error!(
                         %job_id, %field, %error,
                         "a state could not be stored; that of a job is tried again at the next start"
                     );
@@ -109,12 +109,12 @@ fn hydrated(
     let field = match StateName::new(&*target.field) {
         Ok(field) => field,
         Err(error) => {
-            tracing::error!(%job_id, tool, %error, "the result of a job goes into no state");
+            observe::error!(%job_id, tool, %error, "the result of a job goes into no state");
             return None;
         }
     };
     let Some(value) = target.part_of(&output.result) else {
-        tracing::error!(
+        observe::error!(
             %job_id, tool, %field, pointer = target.pointer,
             "the result of a job has no such part, so its state stays as it was; mend the pointer, or what the tool returns"
         );
@@ -131,7 +131,7 @@ pub(in crate::core) async fn replay(manager: &JobManager) {
     let jobs = match manager.store().list(query).await {
         Ok(page) => page.jobs,
         Err(error) => {
-            tracing::error!(%error, "failed to look for jobs whose results go into states");
+            observe::error!(%error, "failed to look for jobs whose results go into states");
             return;
         }
     };
@@ -165,7 +165,7 @@ pub(in crate::core) async fn replay(manager: &JobManager) {
             // It was pruned meanwhile.
             Ok(None) => {}
             Err(error) => {
-                tracing::error!(job_id = %id, %error, "failed to read a job whose result goes into a state");
+                observe::error!(job_id = %id, %error, "failed to read a job whose result goes into a state");
             }
         }
     }

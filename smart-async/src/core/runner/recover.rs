@@ -8,6 +8,7 @@ use crate::core::job::{
     Actor, Change, FailureKind, JobEvent, JobFailure, JobId, JobQuery, JobStatus,
 };
 use crate::core::manager::JobManager;
+use crate::core::observe;
 use crate::core::store::StoreError;
 
 /// Looks after what was left behind, once in the life of a manager. Another server's jobs are left alone.
@@ -27,7 +28,7 @@ pub(in crate::core) async fn account_for_abandoned(manager: &JobManager) -> Vec<
     let abandoned = match manager.store().abandoned(manager.server().to_owned()).await {
         Ok(abandoned) => abandoned,
         Err(error) => {
-            tracing::error!(%error, "failed to look for abandoned jobs");
+            observe::error!(%error, "failed to look for abandoned jobs");
             return Vec::new();
         }
     };
@@ -46,7 +47,7 @@ pub(in crate::core) async fn account_for_abandoned(manager: &JobManager) -> Vec<
         match manager.store().update(job.id, change).await {
             Ok(job) => {
                 manager.announce(&job);
-                tracing::warn!(job_id = %job.id, tool = %job.spec.tool, status = %job.status(), "job was interrupted by the end of its server");
+                observe::warn!(job_id = %job.id, tool = %job.spec.tool, status = %job.status(), "job was interrupted by the end of its server");
                 waiting |= job.waits_for_server();
                 changed.push(job.id);
             }
@@ -55,7 +56,7 @@ pub(in crate::core) async fn account_for_abandoned(manager: &JobManager) -> Vec<
                 changed.push(job.id);
             }
             Err(error) => {
-                tracing::error!(job_id = %job.id, %error, "failed to account for an abandoned job");
+                observe::error!(job_id = %job.id, %error, "failed to account for an abandoned job");
             }
         }
     }

@@ -17,6 +17,7 @@ use crate::core::job::{
 use crate::core::local::LiveJob;
 use crate::core::local::Origin;
 use crate::core::manager::JobManager;
+use crate::core::spawn::try_spawn;
 use crate::core::store::StoreError;
 use crate::core::{clock, observe};
 
@@ -88,7 +89,7 @@ impl JobManager {
         let server: Weak<dyn CallsAgain> = Arc::downgrade(server) as _;
         self.inner.servers.add(server);
         let manager = self.clone();
-        observe::try_spawn(async move {
+        try_spawn(async move {
             manager.ready().await;
             manager.run_again();
         });
@@ -97,12 +98,12 @@ impl JobManager {
     /// Runs the work again, in the background, that waits for a server that can.
     pub(in crate::core) fn run_again(&self) {
         let manager = self.clone();
-        observe::try_spawn(async move {
+        try_spawn(async move {
             let Ok(_looking) = manager.inner.servers.looking.try_lock() else { return };
             let waiting = match manager.store().abandoned(manager.server().to_owned()).await {
                 Ok(waiting) => waiting,
                 Err(error) => {
-                    return tracing::error!(%error, "failed to look for work that waits to run again");
+                    return observe::error!(%error, "failed to look for work that waits to run again");
                 }
             };
             // What still runs here, and was given back meanwhile, is not taken on beside itself.
@@ -134,7 +135,7 @@ impl JobManager {
         let Some(job) = self.claim(job.id).await else { return };
         tracing::info!(job_id = %job.id, tool = %job.spec.tool, attempt = job.attempt, "running a job again after the end of its server");
         let (manager, open) = (self.clone(), self.open_call());
-        observe::spawn(async move {
+        tokio::spawn(async move {
             let _open = open;
             let call = server.call(manager.clone(), Arc::clone(&job));
             // What stands between the server and the tool is the author's, and may panic as well, or hang.
@@ -171,7 +172,7 @@ impl JobManager {
                 // Somebody else was faster.
                 Err(StoreError::Illegal { .. } | StoreError::NotFound(_)) => return None,
                 Err(error) => {
-                    tracing::error!(job_id = %id, %error, "failed to take on a job that waits to run again");
+                    observe::error!(job_id = %id, %error, "failed to take on a job that waits to run again");
                     let again = error.is_transient() && self.pause(&mut backoff).await.is_ok();
                     if !again || self.is_stopping() {
                         return None;
@@ -203,7 +204,7 @@ impl JobManager {
             match self.store().update(job.id, change.clone()).await {
                 Ok(job) => {
                     // The reason may quote the arguments; the record has it.
-                    tracing::warn!(job_id = %job.id, tool = %job.spec.tool, "a job could not run again");
+                    observe::warn!(job_id = %job.id, tool = %job.spec.tool, "a job could not run again");
                     return self.announce(&job);
                 }
                 Err(error) if error.is_transient() && self.pause(&mut backoff).await.is_ok() => {}

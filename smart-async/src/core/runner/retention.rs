@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::core::job::Prune;
 use crate::core::manager::{JobManager, Retention};
+use crate::core::spawn::try_spawn;
 use crate::core::{clock, env_vars, observe};
 
 /// How often the sweep comes by, unless `JOB_CLEANUP_INTERVAL` says otherwise.
@@ -13,7 +14,7 @@ const INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// Sweeps now, and then for as long as the manager is there.
 pub(in crate::core) fn start(manager: &JobManager) {
     let weak = manager.downgrade();
-    observe::try_spawn(async move {
+    try_spawn(async move {
         while let Some(manager) = weak.upgrade() {
             sweep(&manager).await;
             drop(manager);
@@ -40,7 +41,7 @@ async fn sweep(manager: &JobManager) {
                 tracing::info!(removed = pruned.removed, "swept away ended jobs");
             }
             Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "failed to sweep away ended jobs"),
+            Err(error) => observe::warn!(%error, "failed to sweep away ended jobs"),
         }
     }
 }

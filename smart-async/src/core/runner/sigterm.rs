@@ -1,6 +1,7 @@
 //! SIGTERM: the manager is shut down, and then the process ends as the signal says.
 
 use crate::core::manager::JobManager;
+use crate::core::observe;
 
 /// Listens for as long as the process lives.
 ///
@@ -26,7 +27,7 @@ pub(in crate::core) fn listen(manager: &JobManager) {
     let mut signals = match Signals::new([SIGTERM]) {
         Ok(signals) => signals,
         Err(error) => {
-            return tracing::warn!(%error, "failed to listen for SIGTERM; it ends the server at once");
+            return observe::warn!(%error, "failed to listen for SIGTERM; it ends the server at once");
         }
     };
     let weak = manager.downgrade();
@@ -40,7 +41,7 @@ pub(in crate::core) fn listen(manager: &JobManager) {
             let began = Instant::now();
             runtime.spawn(async move {
                 if let Err(error) = manager.shutdown().await {
-                    tracing::error!(%error, "failed to write everything down before the end");
+                    observe::error!(%error, "failed to write everything down before the end");
                 }
                 let _ = done.send(());
             });
@@ -51,13 +52,13 @@ pub(in crate::core) fn listen(manager: &JobManager) {
             {}
         }
         if let Err(error) = emulate_default_handler(SIGTERM) {
-            tracing::error!(%error, "failed to end as SIGTERM says");
+            observe::error!(%error, "failed to end as SIGTERM says");
         }
     };
     if let Err(error) =
         std::thread::Builder::new().name("smart-async-sigterm".to_owned()).spawn(listen)
     {
-        tracing::warn!(%error, "failed to listen for SIGTERM");
+        observe::warn!(%error, "failed to listen for SIGTERM");
     }
 }
 

@@ -133,6 +133,7 @@ impl JobManager {
     /// # Cancel safety
     /// Dropping the future may leave a job that is written and starts, and whose id nobody knows but who chose it.
     pub async fn submit(&self, request: JobRequest, work: impl Job) -> Result<JobId, Error> {
+        observe::set_up();
         let JobRequest { id, mut adoption } = request;
         adoption.scope = adoption.scope.or_else(context::current_scope);
         let context = JobContext::new(adoption.tool.clone(), Some(self.host()))
@@ -140,10 +141,7 @@ impl JobManager {
             .with_scope(adoption.scope.clone());
         let start = |context: &Arc<JobContext>| {
             let current = CurrentJob::new(Arc::clone(context));
-            Body::new(
-                observe::spawn(context.run(run(work, current))).into(),
-                std::convert::identity,
-            )
+            Body::new(tokio::spawn(context.run(run(work, current))).into(), std::convert::identity)
         };
         self.enqueue(adoption, Arc::new(context), start).await?;
         Ok(id)

@@ -105,7 +105,7 @@ impl JobManager {
 
     fn see_through(&self, stage: Stage, recorded: Option<JoinHandle<bool>>, span: Span) {
         let supervision = Supervision { manager: self.clone(), stage, recorded };
-        observe::spawn(supervision.instrument(span));
+        tokio::spawn(supervision.instrument(span));
     }
 
     /// Writes down that a job begins. Where it does not, it has ended by then.
@@ -225,13 +225,13 @@ impl JobManager {
                     return Some(job);
                 }
                 Err(error) if error.is_transient() && !last => {
-                    tracing::error!(job_id = %live.id(), %error, "a job's change could not be stored; trying again");
+                    observe::error!(job_id = %live.id(), %error, "a job's change could not be stored; trying again");
                     in_doubt = true;
                     last = self.pause(&mut backoff).await.is_err();
                 }
                 Err(error) => {
                     // It has ended by another hand, and ends no second time; or the store is gone for good.
-                    tracing::warn!(job_id = %live.id(), event = change.event.name(), %error, "a job's change was lost");
+                    observe::warn!(job_id = %live.id(), event = change.event.name(), %error, "a job's change was lost");
                     kept_back.forget(live.id());
                     return None;
                 }

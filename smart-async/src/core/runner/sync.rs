@@ -60,7 +60,7 @@ impl Ticking {
             }
             // In a task of its own: a store that hangs must not keep the news.
             if look.as_ref().is_none_or(JoinHandle::is_finished) {
-                look = Some(observe::spawn(async move { manager.look_at(quiet).await }));
+                look = Some(tokio::spawn(async move { manager.look_at(quiet).await }));
             }
         }
         self.is_needed = false;
@@ -77,7 +77,7 @@ impl JobManager {
         let runtime = Handle::current().id();
         if self.live().begins_to_tick(runtime) {
             let ticking = Ticking { manager: self.downgrade(), runtime, is_needed: true };
-            observe::spawn(ticking.run());
+            tokio::spawn(ticking.run());
         }
     }
 
@@ -86,7 +86,7 @@ impl JobManager {
     pub(in crate::core) fn exchange(&self, job: &Arc<LiveJob>) {
         if let Some(exchanging) = job.exchanges() {
             let manager = self.clone();
-            observe::spawn(async move { manager.exchange_news(exchanging.job()).await });
+            tokio::spawn(async move { manager.exchange_news(exchanging.job()).await });
         }
     }
 
@@ -114,7 +114,7 @@ impl JobManager {
             Err(StoreError::NotFound(_)) => live.context.progress.put_back(),
             Err(error) => {
                 live.context.progress.put_back();
-                tracing::warn!(job_id = %live.id(), %error, "failed to store a job's progress");
+                observe::warn!(job_id = %live.id(), %error, "failed to store a job's progress");
             }
         }
     }
@@ -129,10 +129,10 @@ impl JobManager {
                 Ok(Ok(Some(record))) => learn(&job, &record),
                 Ok(Ok(None)) => {}
                 Ok(Err(error)) => {
-                    tracing::warn!(job_id = %job.id(), %error, "failed to look at a job's record");
+                    observe::warn!(job_id = %job.id(), %error, "failed to look at a job's record");
                 }
                 Err(_) => {
-                    tracing::warn!(job_id = %job.id(), "the store does not show a job's record");
+                    observe::warn!(job_id = %job.id(), "the store does not show a job's record");
                 }
             }
         };

@@ -72,7 +72,7 @@ impl JsonFileStore {
             let paths = Paths::prepare(&home, Disk::default())?;
             Self::open_blocking(home, paths, Pace::default())
         };
-        spawn_blocking(observe::carried(open)).await.unwrap_or(Err(StoreError::Closed))
+        spawn_blocking(open).await.unwrap_or(Err(StoreError::Closed))
     }
 
     fn open_blocking(home: PathBuf, paths: Paths, pace: Pace) -> Result<Self, StoreError> {
@@ -114,7 +114,7 @@ impl JsonFileStore {
             paths.short_journal = short;
             Self::open_blocking(home, paths, Pace::WhenAsked)
         };
-        spawn_blocking(observe::carried(open)).await.unwrap_or(Err(StoreError::Closed))
+        spawn_blocking(open).await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// See [`rewrite_view`](Self::rewrite_view).
@@ -155,7 +155,7 @@ impl JsonFileStore {
         + 'static,
     ) -> StoreFuture<'_, Arc<JobRecord>> {
         let (results, writer) = (Arc::clone(&self.results), self.writer.clone());
-        let handed_in = spawn_blocking(observe::carried(move || {
+        let handed_in = spawn_blocking(move || {
             let result = results.write(id, &payload)?;
             Ok(hand_in(&writer, move |draft, errands| {
                 // Dropped where the change is refused, and with it its file.
@@ -163,7 +163,7 @@ impl JsonFileStore {
                 errands.arrived.push(result);
                 Ok(job)
             }))
-        }));
+        });
         Box::pin(async {
             let answer = handed_in.await.unwrap_or(Err(StoreError::Closed))?;
             answer.await.unwrap_or(Err(StoreError::Closed))
@@ -181,7 +181,7 @@ impl JsonFileStore {
                 let caught_up = spawn_blocking(move || known.lock().catch_up(&paths)).await;
                 // What is known already is better than nothing.
                 if let Ok(Err(error)) = caught_up {
-                    tracing::warn!(%error, "failed to see what other processes wrote; answering with what is known");
+                    observe::warn!(%error, "failed to see what other processes wrote; answering with what is known");
                 }
             }
             Ok(look(&self.known.lock().table))
@@ -263,7 +263,7 @@ impl JobStore for JsonFileStore {
             let found = self.get(id).await?;
             let Some(job) = found.clone().filter(|job| is_in_file(job)) else { return Ok(found) };
             let results = Arc::clone(&self.results);
-            let read = spawn_blocking(observe::carried(move || results.read(id))).await;
+            let read = spawn_blocking(move || results.read(id)).await;
             match read.unwrap_or(Err(StoreError::Closed)) {
                 Ok(payload) => {
                     let mut whole = Arc::unwrap_or_clone(job);
@@ -275,7 +275,7 @@ impl JobStore for JsonFileStore {
                     let now = self.get(id).await?;
                     let stands = now.as_ref().is_some_and(|now| is_in_file(now));
                     if stands && !self.known.lock().is_at_rest() {
-                        tracing::error!(job_id = %id, %error, "failed to read the result of a job");
+                        observe::error!(job_id = %id, %error, "failed to read the result of a job");
                     }
                     Ok(now)
                 }
@@ -324,7 +324,7 @@ impl JobStore for JsonFileStore {
     fn put_state(&self, state: HydratedState, clock: Clock) -> StoreFuture<'_, bool> {
         let states = Arc::clone(&self.states);
         Box::pin(async move {
-            let putting = spawn_blocking(observe::carried(move || states.put(state, clock)));
+            let putting = spawn_blocking(move || states.put(state, clock));
             putting.await.unwrap_or(Err(StoreError::Closed))
         })
     }
@@ -335,7 +335,7 @@ impl JobStore for JsonFileStore {
                 return Ok(state);
             }
             let states = Arc::clone(&self.states);
-            let reading = spawn_blocking(observe::carried(move || states.read(&field)));
+            let reading = spawn_blocking(move || states.read(&field));
             reading.await.unwrap_or(Err(StoreError::Closed))
         })
     }

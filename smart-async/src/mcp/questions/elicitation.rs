@@ -13,7 +13,6 @@ use crate::call::CallRequest;
 use crate::core::context::JobContext;
 use crate::core::context::questions::{Desk, Way};
 use crate::core::job::Question;
-use crate::core::observe;
 use crate::mcp::client::session::came_over_http;
 
 /// Waits for the answer of an open call, and puts what its body asks to the caller meanwhile. What the caller has not answered
@@ -74,7 +73,7 @@ async fn ask_one(work: &Arc<JobContext>, asked: &Asked<'_>, key: String, questio
     match asked.peer.send_cancellable_request(request, options).await {
         Ok(handle) => {
             let (work, can_withdraw) = (Arc::clone(work), asked.can_withdraw);
-            observe::spawn(async move {
+            tokio::spawn(async move {
                 take_answer(&work, handle, &key, &question, can_withdraw).await;
             });
         }

@@ -15,6 +15,7 @@ use super::folder::{Identity, Paths, identity, read_from};
 use super::format::{self, Header};
 use super::replay::replay;
 use super::view_format::{Leftovers, Position};
+use crate::core::observe;
 use crate::core::store::StoreError;
 use crate::core::store::table::{Changes, Jobs, Table};
 
@@ -415,7 +416,7 @@ impl Batch {
         let taken_away =
             self.disk.cut(&self.file, self.start).and_then(|()| self.disk.sync(&self.file));
         let left = taken_away.err().map(|error| {
-            tracing::error!(%error, "failed to take away what could not be written to the journal");
+            observe::error!(%error, "failed to take away what could not be written to the journal");
             let end = self.file.metadata().map_or(self.end(), |metadata| metadata.len());
             self.left(end.saturating_sub(self.start))
         });

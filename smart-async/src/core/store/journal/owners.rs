@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::disk::Disk;
 use super::folder::Paths;
 use crate::core::job::{JobRecord, OwnerId};
+use crate::core::observe;
 use crate::core::store::StoreError;
 
 #[derive(Debug)]
@@ -42,7 +43,7 @@ impl Owners {
         }
         match hold(&self.disk, &self.folder, self.own) {
             Ok(file) => *held = Some(file),
-            Err(error) => tracing::error!(%error, "failed to show that this process lives"),
+            Err(error) => observe::error!(%error, "failed to show that this process lives"),
         }
     }
 
@@ -104,7 +105,7 @@ fn hold(disk: &Disk, folder: &Path, own: OwnerId) -> io::Result<File> {
 
 /// Who cannot be asked is taken for alive: a job that is failed cannot be brought back.
 fn doubtful(path: &Path, error: &io::Error) -> bool {
-    tracing::warn!(%error, path = %path.display(), "failed to ask whether an owner lives; taking it for alive");
+    observe::warn!(%error, path = %path.display(), "failed to ask whether an owner lives; taking it for alive");
     true
 }
 

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::format::Line;
 use super::view_format::Leftovers;
 use crate::core::job::JobId;
+use crate::core::observe;
 use crate::core::store::table::{Read, Table};
 
 /// What one line says of one job.
@@ -80,7 +81,7 @@ pub(super) fn replay(
 }
 
 fn pass_over<'a>(line: Numbered<'a>, error: &dyn fmt::Display) -> Numbered<'a> {
-    tracing::warn!(%error, "passing over a line of the journal that a crash tore, or a later version wrote");
+    observe::warn!(%error, "passing over a line of the journal that a crash tore, or a later version wrote");
     line
 }
 

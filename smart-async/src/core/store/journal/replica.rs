@@ -7,6 +7,7 @@ use super::lock::Held;
 use super::log::{Batch, Found, Journal, Left};
 use super::view_format::{self, Leftovers, Parsed};
 use crate::core::job::JobId;
+use crate::core::observe;
 use crate::core::store::StoreError;
 use crate::core::store::table::Table;
 use crate::core::store::table::entry::Kept;
@@ -56,7 +57,7 @@ impl Known {
             }
             Found::Damaged(error) => {
                 let aside = paths.set_aside(&paths.journal)?;
-                tracing::error!(%error, aside = %aside.display(), "the journal is damaged from its beginning on; it was set aside");
+                observe::error!(%error, aside = %aside.display(), "the journal is damaged from its beginning on; it was set aside");
                 Self::begin(paths, view)
             }
             Found::Nothing => Self::begin(paths, view),
@@ -197,10 +198,10 @@ impl Known {
             }
             Found::Damaged(error) => {
                 let aside = paths.set_aside(&paths.journal)?;
-                tracing::error!(%error, aside = %aside.display(), "the journal was damaged; it was set aside, and what is known is written anew");
+                observe::error!(%error, aside = %aside.display(), "the journal was damaged; it was set aside, and what is known is written anew");
             }
             Found::Nothing => {
-                tracing::warn!(path = %paths.journal.display(), "the journal was removed; what is known is written anew");
+                observe::warn!(path = %paths.journal.display(), "the journal was removed; what is known is written anew");
             }
         }
         self.journal =
@@ -267,7 +268,7 @@ impl View {
             }
             Err(error) => {
                 let aside = paths.set_aside(&paths.jobs)?;
-                tracing::error!(%error, aside = %aside.display(), "jobs.json is damaged; it was set aside, and is written anew from the journal");
+                observe::error!(%error, aside = %aside.display(), "jobs.json is damaged; it was set aside, and is written anew from the journal");
                 Ok(Self::default())
             }
         }

@@ -17,6 +17,7 @@ use super::disk::Disk;
 use super::folder::Paths;
 use super::owners::Owners;
 use crate::core::job::{JobId, OwnerId, Payload, ResultLocation};
+use crate::core::observe;
 use crate::core::store::StoreError;
 use crate::core::store::table::entry::Kept;
 use crate::core::store::table::{Changes, Table};
@@ -213,7 +214,7 @@ fn remove(disk: &Disk, path: &Path) {
     if let Err(error) = disk.remove(path)
         && error.kind() != io::ErrorKind::NotFound
     {
-        tracing::warn!(%error, path = %path.display(), "failed to remove a result file");
+        observe::warn!(%error, path = %path.display(), "failed to remove a result file");
     }
 }
 

@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::folder::{Paths, identity, open_lock, wait_for_lock};
 use crate::core::clock;
 use crate::core::job::{JobId, StateName, Timestamp};
+use crate::core::observe;
 use crate::core::store::{Clock, HydratedState, StoreError};
 
 /// The version written. 1: the first.
@@ -141,7 +142,7 @@ impl States {
             Loaded::Nothing => Ok(None),
             Loaded::Damaged(error) => {
                 let aside = self.paths.set_aside(&self.path(field))?;
-                tracing::error!(
+                observe::error!(
                     %error, %field, aside = %aside.display(),
                     "the file of a state cannot be read; it was set aside, and the state has no value now"
                 );

@@ -79,7 +79,7 @@ impl View {
             Thread { paths, known, signal: Arc::clone(&signal), cost: Duration::ZERO, pace };
         std::thread::Builder::new()
             .name("smart-async-view".to_owned())
-            .spawn(observe::carried(move || thread.run()))
+            .spawn(move || thread.run())
             .map_err(|error| StoreError::io("start the writer of", jobs, error))?;
         Ok(Self(signal))
     }
@@ -143,7 +143,7 @@ impl Thread {
                 Ok(true) => attempts = 0,
                 Ok(false) => self.again(&mut attempts),
                 Err(error) => {
-                    tracing::error!(%error, "failed to rewrite jobs.json; the journal has everything");
+                    observe::error!(%error, "failed to rewrite jobs.json; the journal has everything");
                     self.again(&mut attempts);
                 }
             }
@@ -205,12 +205,12 @@ impl Thread {
         match self.what_stands_there() {
             Standing::OursOrNothing => {}
             Standing::Later => {
-                tracing::error!("jobs.json was written by a later version; it is left alone");
+                observe::error!("jobs.json was written by a later version; it is left alone");
                 return Ok(true);
             }
             Standing::SomethingElse => {
                 let aside = self.paths.set_aside(&self.paths.jobs)?;
-                tracing::error!(aside = %aside.display(), "jobs.json was no longer ours; it was set aside");
+                observe::error!(aside = %aside.display(), "jobs.json was no longer ours; it was set aside");
             }
         }
         self.paths.replace(&self.paths.jobs, &text)?;

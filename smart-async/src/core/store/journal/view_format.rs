@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::core::observe;
 use crate::core::store::table::entry::Kept;
 use crate::core::store::table::{Read, Table};
 
@@ -77,7 +78,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Parsed, serde_json::Error> {
             Ok(job) => jobs.push((job.id(), Some(job))),
             Err(error) => {
                 let entry = serde_json::from_str(entry.get())?;
-                tracing::warn!(%error, "jobs.json holds an entry that is no job record; it is kept as it is");
+                observe::warn!(%error, "jobs.json holds an entry that is no job record; it is kept as it is");
                 leftovers.entries.push(entry);
             }
         }

@@ -93,7 +93,7 @@ impl Writer {
         let thread = Thread { paths, owners, results, known, view };
         std::thread::Builder::new()
             .name("smart-async-journal".to_owned())
-            .spawn(observe::carried(move || thread.serve(inbox)))
+            .spawn(move || thread.serve(inbox))
             .map_err(|error| StoreError::io("start the writer of", journal, error))?;
         Ok(Self(sender))
     }
@@ -157,7 +157,7 @@ impl Thread {
             let mut others = Others::default();
             let result = self.run(&mut lock, first, &mut inbox, &mut waiting, &mut others);
             if let Err(error) = &result {
-                tracing::error!(%error, "failed to write the job store");
+                observe::error!(%error, "failed to write the job store");
             }
             waiting.tell(&result);
             others.go_first();
@@ -310,14 +310,14 @@ impl Thread {
         };
         match rescued {
             Ok(Some(now)) => {
-                tracing::warn!(%error, "failed to sync the journal; all that is known was written anew");
+                observe::warn!(%error, "failed to sync the journal; all that is known was written anew");
                 self.known.lock().replace(now);
                 self.view.behind(false);
                 return Ok(());
             }
             Ok(None) => {}
             Err(error) => {
-                tracing::error!(%error, "failed to save what could not be synced, and others have built upon");
+                observe::error!(%error, "failed to save what could not be synced, and others have built upon");
             }
         }
         Err(self.refuse(batch.leave(error)))
@@ -372,7 +372,7 @@ impl Thread {
             Ok(journal) => known.journal = journal,
             Err(error) => {
                 known.journal.put_off();
-                tracing::warn!(%error, "failed to shorten the journal");
+                observe::warn!(%error, "failed to shorten the journal");
             }
         }
         drop(known);

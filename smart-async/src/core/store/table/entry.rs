@@ -9,6 +9,7 @@ use crate::core::job::{
     Ended, JobId, JobQuery, JobRecord, JobScope, JobStatus, JobSummary, Listed, MalformedRecord,
     Size, Timestamp,
 };
+use crate::core::observe;
 
 /// A longer text is not kept in place of its record: reading it again at each look would cost more than the room is worth.
 const LONGEST_TEXT: usize = 4096;
@@ -213,7 +214,7 @@ impl Kept {
         match JobRecord::from_text(text) {
             Ok(job) => Some(Arc::new(job)),
             Err(error) => {
-                tracing::error!(job_id = %self.0.id, %error, "failed to read a record again");
+                observe::error!(job_id = %self.0.id, %error, "failed to read a record again");
                 None
             }
         }
