@@ -225,3 +225,26 @@ fn the_fields_of_a_record_are_those_of_the_code() {
     let page = names("docs/reference/jobs-json.md", "Fields of a record");
     assert_eq!(page.iter().map(String::as_str).collect::<BTreeSet<_>>(), code);
 }
+
+#[test]
+fn the_table_of_events_is_that_of_the_code() {
+    let states = ["pending", "running", "input_required"];
+    let mut page = BTreeSet::new();
+    for row in table("docs/design/state-machine.md", "Events") {
+        for (state, cell) in states.iter().zip(&row[1..]) {
+            let to = if cell == "–" { "refused" } else { cell };
+            page.insert(format!("{state} {} {to}", quoted(&row[0], '`')[0]));
+        }
+    }
+    let snapshot = read(
+        "smart-async/src/core/job/snapshots/smart_async__core__job__transition__tests__\
+         every_event_in_every_state_does_what_the_table_says.snap",
+    );
+    let rows = snapshot.rsplit_once("---").unwrap().1.lines();
+    let rows = rows.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    let (live, ended): (BTreeSet<_>, BTreeSet<_>) = rows
+        .filter(|row| !row.is_empty())
+        .partition(|row| states.iter().any(|state| row.starts_with(&format!("{state} "))));
+    assert_eq!(page, live);
+    assert!(ended.iter().all(|row| row.ends_with(" refused")), "{ended:?}");
+}
