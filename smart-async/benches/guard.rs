@@ -21,7 +21,7 @@ use shared::counting::{self, Counting, settled};
 use shared::disks::{PlainFile, Watched, in_memory};
 use shared::{micros, on_worker, runtime, stored};
 use smart_async::job::{Change, JobEvent, JobQuery};
-use smart_async::store::{JobStore, JsonFileStore};
+use smart_async::store::{JobStore, JournalStore};
 use smart_async::{JobStatus, Reply, smart_async};
 
 #[global_allocator]
@@ -129,7 +129,7 @@ fn writes(guard: &mut Guard) {
     let folder = in_memory();
     let home = folder.path().to_owned();
     on_worker(&runtime(1), async move {
-        let store = JsonFileStore::open_watched(home, watched, u64::MAX).await.unwrap();
+        let store = JournalStore::open_watched(home, watched, u64::MAX).await.unwrap();
         let counts =
             || [&disk.syncs, &disk.writes, &disk.bytes].map(|count| count.load(Ordering::Relaxed));
         let before = counts();
@@ -155,7 +155,7 @@ fn transition(guard: &mut Guard) {
     let ratio = on_worker(&runtime(2), async move {
         let mut plain = PlainFile::create(&home.join("plain"), 400);
         let store =
-            JsonFileStore::open_watched(home, Arc::clone(&disk) as _, u64::MAX).await.unwrap();
+            JournalStore::open_watched(home, Arc::clone(&disk) as _, u64::MAX).await.unwrap();
         let (mut appended, mut changed) = (f64::INFINITY, f64::INFINITY);
         for number in 0..30 {
             let began = Instant::now();
@@ -177,7 +177,7 @@ fn group_commit(guard: &mut Guard) {
     let home = folder.path().to_owned();
     let disk = Watched::held_up(Duration::from_millis(2));
     let ratio = on_worker(&runtime(2), async move {
-        let store = JsonFileStore::open_watched(home, disk, u64::MAX).await.unwrap();
+        let store = JournalStore::open_watched(home, disk, u64::MAX).await.unwrap();
         let store = Arc::new(store);
         let (mut one, mut many) = (f64::INFINITY, 0.0_f64);
         for _ in 0..3 {
@@ -211,14 +211,14 @@ fn many_jobs(guard: &mut Guard) {
             let mut opened = f64::INFINITY;
             for _ in 0..3 {
                 let began = Instant::now();
-                let store = JsonFileStore::open(&home).await.unwrap();
+                let store = JournalStore::open(&home).await.unwrap();
                 opened = opened.min(micros(began));
                 store.close().await.unwrap();
             }
             settled().await;
             let before = counting::live_bytes();
             let since = SystemTime::now();
-            let store = JsonFileStore::open(&home).await.unwrap();
+            let store = JournalStore::open(&home).await.unwrap();
             stored::view_is_written(&home, since).await;
             settled().await;
             let bytes = counting::live_bytes().saturating_sub(before) as f64 / jobs as f64;
@@ -227,7 +227,7 @@ fn many_jobs(guard: &mut Guard) {
             let mut allocations = usize::MAX;
             for _ in 0..10 {
                 let before = counting::allocations();
-                store.list_in_short(query.clone()).await.unwrap();
+                store.list(query.clone()).await.unwrap();
                 allocations = allocations.min(counting::allocations() - before);
             }
             let (mut listed, mut changed) = (f64::INFINITY, f64::INFINITY);

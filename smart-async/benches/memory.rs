@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use shared::counting::{self, Counting, settled};
 use shared::{figure, on_worker, runtime, stored, times};
 use smart_async::job::JobOutput;
-use smart_async::store::{JobStore, JsonFileStore, MemoryStore};
+use smart_async::store::{JobStore, JournalStore, MemoryStore};
 use smart_async::{JobManager, JobRequest, job_fn};
 
 #[global_allocator]
@@ -41,7 +41,7 @@ fn ended_and_opened() {
         settled().await;
         let before = counting::live_bytes();
         let opened = SystemTime::now();
-        let store = JsonFileStore::open(&home).await.unwrap();
+        let store = JournalStore::open(&home).await.unwrap();
         // While the view is rewritten, its text is in memory too.
         stored::view_is_written(&home, opened).await;
         settled().await;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use divan::{AllocProfiler, Bencher, black_box};
 use shared::stored;
 use smart_async::job::{JobOutput, JobQuery};
-use smart_async::store::{JobStore, JsonFileStore};
+use smart_async::store::{JobStore, JournalStore};
 use smart_async::{
     JobManager, JobRequest, JobStatus, ProgressReporter, Reply, job_fn, smart_async,
 };
@@ -66,19 +66,19 @@ fn progress_with_message(bencher: Bencher<'_, '_>) {
 // --- Listing ----------------------------------------------------------------------------------------------------------
 
 /// Stores with so many ended jobs, and the folders that they lie in.
-fn store(jobs: usize) -> &'static JsonFileStore {
-    type Opened = LazyLock<(JsonFileStore, tempfile::TempDir)>;
+fn store(jobs: usize) -> &'static JournalStore {
+    type Opened = LazyLock<(JournalStore, tempfile::TempDir)>;
     static FEW: Opened = LazyLock::new(|| open(1_000));
     static MANY: Opened = LazyLock::new(|| open(shared::times(100_000)));
     if jobs == 1_000 { &FEW.0 } else { &MANY.0 }
 }
 
-fn open(jobs: usize) -> (JsonFileStore, tempfile::TempDir) {
+fn open(jobs: usize) -> (JournalStore, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let store = RUNTIME.block_on(async {
         stored::leave(folder.path(), jobs).await;
         let opened = std::time::SystemTime::now();
-        let store = JsonFileStore::open(folder.path()).await.unwrap();
+        let store = JournalStore::open(folder.path()).await.unwrap();
         stored::view_is_written(folder.path(), opened).await;
         store
     });
@@ -89,13 +89,6 @@ fn open(jobs: usize) -> (JsonFileStore, tempfile::TempDir) {
 fn list_newest_20(bencher: Bencher<'_, '_>, jobs: usize) {
     let (store, query) = (store(jobs), newest_20());
     bencher.bench(|| RUNTIME.block_on(store.list(query.clone())).unwrap());
-}
-
-/// What `list_jobs` asks for.
-#[divan::bench(args = [1_000, 100_000])]
-fn list_newest_20_in_short(bencher: Bencher<'_, '_>, jobs: usize) {
-    let (store, query) = (store(jobs), newest_20());
-    bencher.bench(|| RUNTIME.block_on(store.list_in_short(query.clone())).unwrap());
 }
 
 fn newest_20() -> JobQuery {

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use shared::disks::Watched;
 use shared::{Pair, stored, times};
 use smart_async::manager::Retention;
-use smart_async::store::{JobStore, JsonFileStore};
+use smart_async::store::{JobStore, JournalStore};
 use smart_async::{JobManager, WithJobs};
 
 fn main() {
@@ -124,7 +124,7 @@ fn measure(name: &str, folder: &Path, jobs: usize, parse: impl Fn(&Path) -> f64)
         let parsed = parse(&meta);
         let opened = runtime.block_on(async {
             let began = Instant::now();
-            let store = JsonFileStore::open(copy.path()).await.unwrap();
+            let store = JournalStore::open(copy.path()).await.unwrap();
             let opened = began.elapsed().as_secs_f64();
             let mut all = smart_async::job::JobQuery::default();
             all.limit = Some(0);
@@ -141,7 +141,7 @@ fn measure(name: &str, folder: &Path, jobs: usize, parse: impl Fn(&Path) -> f64)
 async fn leave_full_journal(folder: &Path, jobs: usize) {
     const AT_ONCE: usize = 2000;
     let disk = Arc::new(Watched::default());
-    let store = JsonFileStore::open_watched(folder, disk, u64::MAX).await.unwrap();
+    let store = JournalStore::open_watched(folder, disk, u64::MAX).await.unwrap();
     let store = Arc::new(store);
     for first in (0..jobs).step_by(AT_ONCE) {
         let lives = (first..jobs.min(first + AT_ONCE)).map(|number| {

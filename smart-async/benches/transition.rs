@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 use shared::disks::{PlainFile, Watched, in_memory};
 use shared::{Pair, figure, is_in_earnest, micros, stored, times};
 use smart_async::job::{Change, JobEvent};
-use smart_async::store::{JobStore, JsonFileStore};
+use smart_async::store::{JobStore, JournalStore};
 
 /// The word by which this program knows that it is the second process.
 const CHILD: &str = "child";
@@ -52,7 +52,7 @@ fn by_jobs_stored() {
         shared::on_worker(&runtime, async move {
             stored::leave(&home, jobs).await;
             let opened = SystemTime::now();
-            let store = Arc::new(JsonFileStore::open(&home).await.unwrap());
+            let store = Arc::new(JournalStore::open(&home).await.unwrap());
             stored::view_is_written(&home, opened).await;
             let mut plain = PlainFile::create(&home.join("plain"), LINE);
             let (mut pair, mut handed_over) = (Pair::default(), Vec::new());
@@ -105,7 +105,7 @@ fn two_processes() {
         let runtime = shared::runtime(1);
         shared::on_worker(&runtime, async move {
             stored::leave(&home, 1_000).await;
-            let store = Arc::new(JsonFileStore::open(&home).await.unwrap());
+            let store = Arc::new(JournalStore::open(&home).await.unwrap());
             let (mut pair, mut shares) = (Pair::default(), Vec::new());
             for _ in 0..times(3).max(3) {
                 let alone = stored::lives(&store, callers, time).await;
@@ -168,7 +168,7 @@ fn second_process(home: &Path, callers: usize) {
     let home = home.to_owned();
     let time = Duration::from_millis(times(1500) as u64);
     shared::runtime(1).block_on(async move {
-        let store = Arc::new(JsonFileStore::open(home).await.unwrap());
+        let store = Arc::new(JournalStore::open(home).await.unwrap());
         println!("ready");
         std::io::stdin().read_line(&mut String::new()).unwrap();
         println!("{}", stored::lives(&store, callers, time).await);
@@ -191,7 +191,7 @@ fn on_slow_disks() {
         figure(&format!("slow.{name}.sync"), shared::median(&pauses.collect::<Vec<_>>()), "us");
         let runtime = shared::runtime(2);
         shared::on_worker(&runtime, async move {
-            let store = JsonFileStore::open_watched(home, disk, u64::MAX).await.unwrap();
+            let store = JournalStore::open_watched(home, disk, u64::MAX).await.unwrap();
             let store = Arc::new(store);
             stored::fill(&store, 1_000).await;
             let time = Duration::from_millis(times(1500) as u64);

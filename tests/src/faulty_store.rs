@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use smart_async::job::{Change, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune, StateName};
-use smart_async::store::{
-    Clock, HydratedState, JobStore, MemoryStore, Pruned, StoreError, StoreFuture,
-};
+use smart_async::store::{HydratedState, JobStore, MemoryStore, Pruned, StoreError, StoreFuture};
 
 use crate::Gate;
 
@@ -21,9 +19,9 @@ struct Faults {
     broken: AtomicBool,
     states_broken: AtomicBool,
     failures: AtomicUsize,
-    /// The next update of this name is made and then reported as failed.
+    /// The next update of this name is made and then reported as in doubt.
     doubtful: Mutex<Option<&'static str>>,
-    /// The next insert is made, reported as failed, and shown only from the next update on.
+    /// The next insert is made, reported as in doubt, and shown only from the next update on.
     hides: AtomicBool,
     hidden: AtomicBool,
     /// Inserts are made at once and acknowledged when this gate opens.
@@ -67,13 +65,13 @@ impl FaultyStore {
         self.0.broken.store(broken, Ordering::SeqCst);
     }
 
-    /// Makes the next update of this name, and reports it as failed.
+    /// Makes the next update of this name, and reports it as in doubt.
     pub fn doubt_next(&self, event: &'static str) {
         *self.doubtful() = Some(event);
     }
 
-    /// Makes the next insert, reports it as failed, and shows the job only after the next update: as a store does that could
-    /// neither make the insert durable nor undo it.
+    /// Makes the next insert, reports it as in doubt, and shows the job only after the next update: as a store does that has to
+    /// recover before it knows whether the insert stands.
     pub fn hide_next_insert(&self) {
         self.0.hides.store(true, Ordering::SeqCst);
     }
@@ -118,6 +116,12 @@ impl FaultyStore {
         let source = Arc::new(io::Error::from(io::ErrorKind::StorageFull));
         Err(StoreError::Io { action: "write", path: "/disk".into(), source })
     }
+
+    /// Reports a write that was made as one that is in doubt.
+    fn doubt_if(&self, in_doubt: bool) -> Result<(), StoreError> {
+        self.fail_if(in_doubt)
+            .map_err(|error| StoreError::Stopped { reason: Arc::new(error), in_doubt: true })
+    }
 }
 
 impl JobStore for FaultyStore {
@@ -127,7 +131,7 @@ impl JobStore for FaultyStore {
             let inserted = self.0.inner.insert(job).await?;
             let hides = self.0.hides.swap(false, Ordering::SeqCst);
             self.0.hidden.store(hides, Ordering::SeqCst);
-            self.fail_if(hides)?;
+            self.doubt_if(hides)?;
             if let Some(slow) = &self.0.slow {
                 slow.arrive();
                 slow.opened().await;
@@ -142,7 +146,7 @@ impl JobStore for FaultyStore {
             self.0.hidden.store(false, Ordering::SeqCst);
             let in_doubt = self.doubtful().take_if(|name| *name == change.event.name()).is_some();
             let updated = self.0.inner.update(id, change).await?;
-            self.fail_if(in_doubt)?;
+            self.doubt_if(in_doubt)?;
             Ok(updated)
         })
     }
@@ -170,7 +174,7 @@ impl JobStore for FaultyStore {
         self.0.inner.abandoned(server)
     }
 
-    fn put_state(&self, state: HydratedState, clock: Clock) -> StoreFuture<'_, bool> {
+    fn put_state(&self, state: HydratedState) -> StoreFuture<'_, bool> {
         Box::pin(async move {
             self.check()?;
             self.fail_if(self.0.states_broken.load(Ordering::SeqCst))?;
@@ -179,7 +183,7 @@ impl JobStore for FaultyStore {
                 gate.arrive();
                 gate.opened().await;
             }
-            self.0.inner.put_state(state, clock).await
+            self.0.inner.put_state(state).await
         })
     }
 

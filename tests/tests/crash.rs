@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 use smart_async::job::{JobId, JobQuery, JobRecord, ResultLocation};
-use smart_async::store::{JobStore, JsonFileStore};
+use smart_async::store::{JobStore, JournalStore};
 use smart_async_tests::SeededRng;
 use smart_async_tests::crash::Line;
 use tempfile::TempDir;
@@ -424,7 +424,7 @@ impl Harness {
             copy_results(self.home.path(), copy.path());
         }
         let folder = copy.as_ref().map_or(self.home.path(), |copy| copy.path());
-        let store = JsonFileStore::open(folder).await.unwrap();
+        let store = JournalStore::open(folder).await.unwrap();
         let (mut jobs, mut in_files) = (Vec::new(), HashSet::new());
         for job in store.list(JobQuery::default()).await.unwrap().jobs {
             // None where a worker that lives has removed it since.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use smart_async::job::{Change, FailureKind, JobEvent, JobFailure, JobRecord, Timestamp};
-use smart_async::store::{JobStore, JsonFileStore};
+use smart_async::store::{JobStore, JournalStore};
 use smart_async_tests::SeededRng;
 use smart_async_tests::disk::{
     Crash, Event, Image, Promises, Trace, check_opened, check_results, check_view, new_job, record,
@@ -136,7 +136,7 @@ async fn check(image: &Image, home: &Path, promises: &Promises, seed: u64) {
     let root = scratch();
     image.write_to(root.path());
     let mut promises = promises.clone();
-    let store = JsonFileStore::open(root.path().join(home)).await.expect("a store opens");
+    let store = JournalStore::open(root.path().join(home)).await.expect("a store opens");
     let found = check_opened(&store, &promises).await;
     check_results(&root.path().join(home), &found);
     let ids: Vec<_> = promises.ids().collect();
@@ -169,7 +169,7 @@ async fn check(image: &Image, home: &Path, promises: &Promises, seed: u64) {
     // The next one finds what a kill at this moment leaves, without the view that comes with the end.
     let killed = scratch();
     copy_files(&root.path().join(home), killed.path());
-    let after = JsonFileStore::open(killed.path()).await.expect("a store opens again");
+    let after = JournalStore::open(killed.path()).await.expect("a store opens again");
     let found = check_opened(&after, &promises).await;
     check_results(killed.path(), &found);
     nothing_was_set_aside(killed.path());
@@ -198,7 +198,8 @@ fn fill_what_was_lost(job: &mut JobRecord, image: &Image, home: &Path) {
     let Some(position) = view["position"].as_u64() else { return };
     let Some(end) = journal.iter().rposition(|byte| *byte == b'\n') else { return };
     job.spec_mut().label.clear();
-    let batch = "\n{\"put\":}\n".len() + serde_json::to_vec(job).expect("JSON").len();
+    let batch =
+        "\n{\"put\":,\"crc\":\"01234567\"}\n".len() + serde_json::to_vec(job).expect("JSON").len();
     if let Some(length) = (position as usize).checked_sub(end + 1 + batch) {
         job.spec_mut().label = "z".repeat(length);
     }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use smart_async::job::JobQuery;
-use smart_async::store::{JobStore, JsonFileStore};
+use smart_async::store::{JobStore, JournalStore};
 use tempfile::TempDir;
 
 use client::{Client, Era, Exchange, TASKS};
@@ -54,7 +54,7 @@ fn for_ever() -> Value {
 /// Waits until there is a job in the folder, and returns it as the client is shown it, who has to know its id.
 fn only_job(home: &TempDir, client: &mut Client) -> Value {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let store = runtime.block_on(JsonFileStore::open(home.path())).unwrap();
+    let store = runtime.block_on(JournalStore::open(home.path())).unwrap();
     for _ in 0..1500 {
         let list = runtime.block_on(store.list(JobQuery::default())).unwrap();
         if let [job] = &list.jobs[..] {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use smart_async::job::{
     Change, JobEvent, JobFailure, JobId, JobOutput, JobRecord, JobSpec, Progress, Timestamp,
 };
-use smart_async::store::{JobStore, JsonFileStore};
+use smart_async::store::{JobStore, JournalStore};
 
 /// The server whose jobs they are.
 pub(crate) const SERVER: &str = "reactor";
@@ -50,7 +50,7 @@ pub(crate) fn ended(number: usize, store: &dyn JobStore) -> JobRecord {
 }
 
 /// Puts so many ended jobs into a store.
-pub(crate) async fn fill(store: &Arc<JsonFileStore>, jobs: usize) {
+pub(crate) async fn fill(store: &Arc<JournalStore>, jobs: usize) {
     const AT_ONCE: usize = 2000;
     for first in (0..jobs).step_by(AT_ONCE) {
         let inserted = (first..jobs.min(first + AT_ONCE)).map(|number| {
@@ -66,7 +66,7 @@ pub(crate) async fn fill(store: &Arc<JsonFileStore>, jobs: usize) {
 
 /// Leaves a folder behind that holds so many ended jobs.
 pub(crate) async fn leave(folder: &Path, jobs: usize) {
-    let store = Arc::new(JsonFileStore::open(folder).await.unwrap());
+    let store = Arc::new(JournalStore::open(folder).await.unwrap());
     fill(&store, jobs).await;
     store.close().await.unwrap();
 }
@@ -83,7 +83,7 @@ pub(crate) async fn life(number: usize, store: &dyn JobStore) {
 
 /// Takes jobs through their lives, one after the other for each of so many callers, for so long. Returns how many changes
 /// of state were acknowledged a second.
-pub(crate) async fn lives(store: &Arc<JsonFileStore>, callers: usize, time: Duration) -> f64 {
+pub(crate) async fn lives(store: &Arc<JournalStore>, callers: usize, time: Duration) -> f64 {
     let began = std::time::Instant::now();
     let callers = (0..callers).map(|caller| {
         let store = Arc::clone(store);

@@ -8,7 +8,6 @@
 pub mod conformance;
 #[cfg(feature = "conformance")]
 pub mod faults;
-mod hydrated_state;
 mod journal;
 mod memory;
 mod table;
@@ -19,21 +18,17 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use hydrated_state::HydratedState;
-pub(crate) use hydrated_state::rank;
-pub use journal::JsonFileStore;
+pub use journal::JournalStore;
 pub use memory::MemoryStore;
 
+pub use crate::core::job::HydratedState;
 use crate::core::job::{
     Change, IllegalTransition, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune, Refusal,
-    ShortPage, StateName, Timestamp,
+    StateName,
 };
 
 /// What a store's methods return: a boxed future, so that `dyn JobStore` can be had.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
-
-/// What tells a store the time, where it has to know: the caller's clock.
-pub type Clock = fn() -> Timestamp;
 
 /// A keeper of job records.
 ///
@@ -56,7 +51,8 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError::Duplicate`] where a job of this id is there already.
     fn insert(&self, job: JobRecord) -> StoreFuture<'_, Arc<JobRecord>>;
 
-    /// Applies `change` to the job, and returns it as it is then.
+    /// Applies `change` to the job, and returns it as it is then. Where the change carries a state, the store makes that the
+    /// value of its state in the same write, where it replaces the present value: both happen, or neither.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], or [`StoreError::Illegal`] where the job's state does not allow the change.
@@ -77,13 +73,6 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// The jobs that `query` asks for, newest first.
     fn list(&self, query: JobQuery) -> StoreFuture<'_, JobPage>;
 
-    /// What [`list`](Self::list) finds, in short: a store that has a summary sooner than a record need not make the record
-    /// for it.
-    fn list_in_short(&self, query: JobQuery) -> StoreFuture<'_, ShortPage> {
-        let page = self.list(query);
-        Box::pin(async { Ok(page.await?.into()) })
-    }
-
     /// Removes the ended jobs that `prune` names.
     fn prune(&self, prune: Prune) -> StoreFuture<'_, Pruned>;
 
@@ -94,14 +83,13 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// The jobs of `server` that have not ended and have no owner that lives.
     fn abandoned(&self, server: String) -> StoreFuture<'_, Vec<Arc<JobRecord>>>;
 
-    /// Keeps what a job completed with as the value of a state, where [`HydratedState::replaces`] says that it takes
-    /// the place of what stands there; says whether it did. To put the same completion again changes nothing.
+    /// Makes a completion the value of its state, where [`HydratedState::replaces`] says that it replaces the present value
+    /// by the store's time; returns whether it does. To put the same completion again changes nothing.
     ///
-    /// `clock` is read under the lock that guards what stands. Read before, it would make a completion that came
-    /// meanwhile seem to lie in the future.
+    /// This is for a call that ended without becoming a job. A job's end carries its state in [`Change::state`].
     ///
     /// A state belongs to no job: it stays when its job is removed.
-    fn put_state(&self, state: HydratedState, clock: Clock) -> StoreFuture<'_, bool>;
+    fn put_state(&self, state: HydratedState) -> StoreFuture<'_, bool>;
 
     /// The value of a state, if it has one. As long as the state has not changed, the answer is the same `Arc`.
     fn state(&self, field: StateName) -> StoreFuture<'_, Option<Arc<HydratedState>>>;
@@ -165,6 +153,14 @@ pub enum StoreError {
         /// What the system said.
         source: Arc<std::io::Error>,
     },
+    /// The store does not know what of a failed write is on disk, and refuses changes until it has recovered, by itself.
+    #[error("the job store has stopped after a failed write, and is trying to recover: {reason}")]
+    Stopped {
+        /// The failure.
+        reason: Arc<Self>,
+        /// Whether the refused change may stand all the same. A caller learns that by reading, once the store has recovered.
+        in_doubt: bool,
+    },
     /// The file was written by a later version of this library, and is left alone.
     #[error(
         "{} was written by a later version of smart-async (format {found}, this one knows up to {known}); \
@@ -209,8 +205,24 @@ impl StoreError {
         }
     }
 
-    /// Whether the same request may succeed another time, so that trying again makes sense.
+    pub(crate) fn stopped(reason: &Self, in_doubt: bool) -> Self {
+        Self::Stopped { reason: Arc::new(reason.clone()), in_doubt }
+    }
+
+    /// Returns whether the same request may succeed another time.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Io { .. } | Self::LaterVersion { .. } | Self::Unusable { .. })
+        matches!(
+            self,
+            Self::Io { .. }
+                | Self::Stopped { .. }
+                | Self::LaterVersion { .. }
+                | Self::Unusable { .. }
+        )
+    }
+
+    /// Returns whether the refused change may stand all the same. Once the store has recovered, the caller learns that by
+    /// reading.
+    pub const fn is_in_doubt(&self) -> bool {
+        matches!(self, Self::Stopped { in_doubt: true, .. })
     }
 }

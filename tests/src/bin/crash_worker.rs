@@ -11,7 +11,7 @@ use smart_async::job::{
     Change, FailureKind, JobEvent, JobFailure, JobId, JobOutput, JobQuery, JobRecord, JobSpec,
     JobStatus, Progress, Prune, Question, ResultLocation, Timestamp,
 };
-use smart_async::store::{JobStore, JsonFileStore, StoreError};
+use smart_async::store::{JobStore, JournalStore, StoreError};
 use smart_async_tests::SeededRng;
 use smart_async_tests::crash::Line;
 
@@ -28,7 +28,7 @@ async fn main() {
     let seed = argument().parse().expect("a seed is a number");
     std::thread::spawn(answer_marks);
 
-    let store = JsonFileStore::open(folder).await.expect("the store opens after any crash");
+    let store = JournalStore::open(folder).await.expect("the store opens after any crash");
     say(&Line::Open(serde_json::json!(store.owner())));
     let store = Arc::new(store);
     let mut rng = SeededRng::new(seed);
@@ -75,7 +75,7 @@ fn number(job: &JobRecord) -> u64 {
 
 /// The jobs of one task, which nobody else touches while this process lives.
 struct Lane {
-    store: Arc<JsonFileStore>,
+    store: Arc<JournalStore>,
     server: String,
     rng: SeededRng,
     live: Vec<JobRecord>,

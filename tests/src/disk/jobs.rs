@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use smart_async::job::{
-    Change, JobEvent, JobFailure, JobId, JobOutput, JobRecord, JobSpec, Progress,
+    Change, HydratedState, JobEvent, JobFailure, JobId, JobOutput, JobRecord, JobSpec, Progress,
+    StateName,
 };
 use smart_async::store::JobStore;
 use smart_async::store::conformance::helpers::at;
@@ -43,8 +44,34 @@ pub fn next_change(rng: &mut SeededRng, job: &JobRecord, second: i64) -> (Change
         };
         let progress = Progress::new(second as f64, None, None);
         let change = Change::new(event, at(second)).with_progress(Some(progress));
+        let change = with_state(job.id, change);
         if let Ok(next) = job.apply(change.clone()) {
             return (change, Arc::new(next));
         }
     }
 }
+
+/// The state that every completion fills.
+pub fn state_name() -> StateName {
+    StateName::new("latest").expect("a name")
+}
+
+/// The change with the state that it fills, where it completes the job.
+pub fn with_state(id: JobId, mut change: Change) -> Change {
+    if let JobEvent::Complete(output) = &change.event {
+        let text = output.result.as_str().unwrap_or_default();
+        let value = text.chars().take(8).collect::<String>();
+        let (field, at) = (state_name(), change.at);
+        let state = HydratedState::new(field, id, "reactor", "simulate", at, value.into());
+        change.state = Some(Arc::new(state));
+    }
+    change
+}
+
+/// A completion of a job that has ended. It must be refused, and fill no state.
+pub fn late_end(id: JobId) -> Change {
+    with_state(id, Change::new(JobEvent::Complete(JobOutput::new(LATE)), at(0)))
+}
+
+/// The result of completions that must be refused.
+pub const LATE: &str = "late";

@@ -5,9 +5,10 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use smart_async::job::{JobId, JobQuery, JobRecord};
-use smart_async::store::{JobStore, JsonFileStore};
+use smart_async::job::{JobId, JobQuery, JobRecord, JobState};
+use smart_async::store::{JobStore, JournalStore};
 
+use super::jobs::{LATE, state_name};
 use super::model::{Image, Step};
 
 /// What happened.
@@ -146,14 +147,34 @@ impl Story {
 }
 
 /// An opened store keeps the promises, and knows that nobody lives who would end what is not ended.
-pub async fn check_opened(store: &JsonFileStore, promises: &Promises) -> Vec<Arc<JobRecord>> {
+pub async fn check_opened(store: &JournalStore, promises: &Promises) -> Vec<Arc<JobRecord>> {
     let found = everything(store).await;
     promises.check(&found);
+    check_state(store, &found).await;
     found
 }
 
+/// Every completed job has filled the state, unless a later one has, and no other job has.
+async fn check_state(store: &JournalStore, found: &[Arc<JobRecord>]) {
+    let state = store.state(state_name()).await.expect("a state can be read");
+    for job in found {
+        let filled = state.as_ref().filter(|state| state.job_id == job.id);
+        match &job.state {
+            JobState::Completed { completed_at, .. } => {
+                let stands = (*completed_at, job.id);
+                let later = state
+                    .as_ref()
+                    .is_some_and(|state| (state.completed_at, state.job_id) >= stands);
+                assert!(later, "{} completed, and its state is lost: {state:?}", job.id);
+            }
+            _ => assert!(filled.is_none(), "{} has filled a state and not completed", job.id),
+        }
+    }
+    assert!(state.is_none_or(|state| state.value != LATE), "a refused end has filled a state");
+}
+
 /// Every job, with its result.
-pub async fn everything(store: &JsonFileStore) -> Vec<Arc<JobRecord>> {
+pub async fn everything(store: &JournalStore) -> Vec<Arc<JobRecord>> {
     let listed = store.list(JobQuery::default()).await.expect("jobs can be listed").jobs;
     let mut found = Vec::with_capacity(listed.len());
     for job in listed {
@@ -163,7 +184,7 @@ pub async fn everything(store: &JsonFileStore) -> Vec<Arc<JobRecord>> {
 }
 
 /// The job with its result, wherever that lies.
-pub async fn whole(store: &JsonFileStore, job: Arc<JobRecord>) -> Arc<JobRecord> {
+pub async fn whole(store: &JournalStore, job: Arc<JobRecord>) -> Arc<JobRecord> {
     if !job.result_location.is_in_file() {
         return job;
     }
@@ -198,5 +219,5 @@ fn is_large(job: &JobRecord) -> bool {
 pub fn check_view(image: &Image, home: &Path) {
     let Some(text) = image.file(&home.join("meta/jobs.json")) else { return };
     let view: serde_json::Value = serde_json::from_slice(text).expect("jobs.json is whole");
-    assert!(view["version"] == 1 && view["jobs"].is_array(), "{view}");
+    assert!(view["version"] == 2 && view["jobs"].is_array(), "{view}");
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread::{self, ThreadId};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use smart_async::store::faults::{Operation, Verdict, Watcher};
 
@@ -141,9 +141,6 @@ pub struct Recorder {
     changed: Condvar,
     test: ThreadId,
     seen: Mutex<usize>,
-    /// The last thread of a dead process is gone.
-    buried: Mutex<bool>,
-    burial: Condvar,
     gate: Mutex<Gate>,
     opened: Condvar,
 }
@@ -167,8 +164,6 @@ impl Recorder {
             changed: Condvar::new(),
             test: thread::current().id(),
             seen: Mutex::default(),
-            buried: Mutex::default(),
-            burial: Condvar::new(),
             gate: Mutex::default(),
             opened: Condvar::new(),
         })
@@ -258,20 +253,16 @@ impl Recorder {
         if thread::panicking() || thread::current().id() == self.test {
             return Verdict::Fail { written: 0 };
         }
-        if thread::current().name() == Some("smart-async-view") {
-            *self.buried.lock().unwrap_or_else(PoisonError::into_inner) = true;
-            self.burial.notify_all();
-        }
         resume_unwind(Box::new("killed"))
     }
 
-    /// Waits until the thread that would write the view at the end has come to know that its process is dead: it would
-    /// meddle with what comes later.
-    pub fn bury(&self) {
-        let buried = self.buried.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.burial.wait_timeout_while(buried, STUCK, |buried| !*buried);
-        let late = waited.unwrap_or_else(PoisonError::into_inner).1.timed_out();
-        assert!(!late, "a dead process lives on");
+    /// Waits until no thread of the dead process is left: each has the recorder as long as it can reach the disk.
+    pub fn bury(self: &Arc<Self>) {
+        let began = Instant::now();
+        while Arc::strong_count(self) > 1 {
+            assert!(began.elapsed() < STUCK, "a dead process lives on");
+            thread::sleep(Duration::from_micros(100));
+        }
     }
 
     fn gate(&self) -> MutexGuard<'_, Gate> {

@@ -3,7 +3,6 @@
 //! any operation; another takes the place of a dead one. The same seed gives the same operations in the same order.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::future::poll_fn;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -14,10 +13,10 @@ use smart_async::job::{
     Change, FailureKind, JobEvent, JobFailure, JobId, JobOutput, JobRecord, JobStatus, Prune,
 };
 use smart_async::store::conformance::helpers::at;
-use smart_async::store::{JobStore, JsonFileStore, StoreError, StoreFuture};
+use smart_async::store::{JobStore, JournalStore, StoreError, StoreFuture};
 use tempfile::TempDir;
 
-use super::jobs::{new_job, next_change};
+use super::jobs::{late_end, new_job, next_change, with_state};
 use super::model::{Image, Model};
 use super::promises::{Event, Promises, everything, whole};
 use super::recorder::{Recorder, Tape};
@@ -71,7 +70,7 @@ pub async fn record_recovery(image: &Image, home: PathBuf, before: Promises, see
 }
 
 struct Life {
-    store: JsonFileStore,
+    store: JournalStore,
     recorder: Arc<Recorder>,
 }
 
@@ -121,7 +120,7 @@ impl Player {
                 recorder.kill(self.below(24), self.below(4096));
             }
             let home = self.root.path().join(&self.home);
-            match JsonFileStore::open_watched(home, recorder.clone(), SHORT).await {
+            match JournalStore::open_watched(home, recorder.clone(), SHORT).await {
                 Ok(store) => {
                     recorder.go_on();
                     self.take_in(&store).await;
@@ -134,7 +133,7 @@ impl Player {
     }
 
     /// What is found after an opening is there for good.
-    async fn take_in(&mut self, store: &JsonFileStore) {
+    async fn take_in(&mut self, store: &JournalStore) {
         let found = everything(store).await;
         let promises = self.promises();
         promises.check(&found);
@@ -156,7 +155,7 @@ impl Player {
         let what = self.below(28);
         // A dead process may lie there for a while, and the other one goes on.
         for needed in [life, 1 - life] {
-            let both = matches!(what, 17 | 19 | 22..26);
+            let both = matches!(what, 19 | 22..26);
             if (needed == life || both) && self.stores[&needed].recorder.is_dead() {
                 self.replace(needed).await;
             }
@@ -177,11 +176,10 @@ impl Player {
             14 => self.withdraw(life).await,
             15 => self.rewrite_view(life).await,
             16 => self.change_while_the_view_is_rewritten(life).await,
-            17 => self.rewrite_view_before_the_sync_of(life).await,
-            18 => self.end_again(life).await,
+            17 | 18 => self.end_again(life).await,
             19 => self.shorten_the_journal_unseen(life).await,
             20 | 21 => self.end_with_a_large_result(life).await,
-            22..26 => self.build_upon_what_is_not_synced(life).await,
+            22..26 => self.build_upon_what_a_dead_process_left(life).await,
             _ => self.close(life).await,
         }
         for life in [0, 1] {
@@ -215,9 +213,6 @@ impl Player {
         let Life { store, recorder } = self.end(life);
         drop(store);
         recorder.bury();
-        // Its last thread gives this up as it goes.
-        let lock = self.root.path().join(&self.home).join("meta/jobs.lock");
-        File::create(lock).and_then(|lock| lock.lock()).expect("a lock");
         let next = self.open().await;
         self.stores.insert(life, next);
     }
@@ -249,7 +244,7 @@ impl Player {
     /// Sends a change, which the jobs are to be after.
     fn send<'a>(
         &mut self,
-        store: &'a JsonFileStore,
+        store: &'a JournalStore,
         change: Option<Change>,
         next: Arc<JobRecord>,
     ) -> Sent<'a> {
@@ -312,7 +307,7 @@ impl Player {
     }
 
     /// A change to a job, or a new one.
-    fn send_any<'a>(&mut self, store: &'a JsonFileStore) -> Sent<'a> {
+    fn send_any<'a>(&mut self, store: &'a JournalStore) -> Sent<'a> {
         let second = self.now();
         match self.any_live() {
             Some(job) if self.jobs.len() >= JOBS || !self.rng.once_in(3) => {
@@ -395,7 +390,7 @@ impl Player {
             JobStatus::Running => JobEvent::Complete(JobOutput::new(large)),
             _ => JobEvent::Fail(JobFailure::error("too bad").with_details(large.into())),
         };
-        let change = Change::new(event, at(self.now()));
+        let change = with_state(job.id, Change::new(event, at(self.now())));
         let next = Arc::new(job.apply(change.clone()).expect("it can end"));
         let own = self.life(life);
         let Life { store, recorder } = &*own;
@@ -409,7 +404,7 @@ impl Player {
         let Some(id) = ended.map(|job| job.id) else { return };
         let own = self.life(life);
         let Life { store, recorder } = &*own;
-        let end = Change::new(JobEvent::Complete(JobOutput::new("late")), at(0));
+        let end = late_end(id);
         match store.update(id, end).await {
             Err(StoreError::Illegal { .. }) => {}
             Err(error) => only_of_the_dead(&error, recorder),
@@ -425,6 +420,11 @@ impl Player {
     }
 
     async fn change_while_the_view_is_rewritten(&mut self, life: usize) {
+        // After it the writer has synced all that it has read, so that the view thread alone is held up.
+        self.change(life).await;
+        if self.stores[&life].recorder.is_dead() {
+            return;
+        }
         let own = self.life(life);
         let Life { store, recorder } = &*own;
         recorder.hold(self.below(6));
@@ -440,77 +440,45 @@ impl Player {
         rewriting.await;
     }
 
-    /// The other process reads what has been appended and not synced, and rewrites the view.
-    async fn rewrite_view_before_the_sync_of(&mut self, life: usize) {
-        let own = self.life(life);
-        let Life { store, recorder } = &*own;
-        recorder.hold(1);
-        let sent = self.send_any(store);
-        recorder.held();
-        self.rewrite_view(1 - life).await;
-        recorder.go_on();
-        self.answers(vec![sent], recorder).await;
-    }
-
-    /// One process has appended and not synced, and the other one builds upon that. What it acknowledges, or refuses, rests on
-    /// what the first one may never sync.
-    async fn build_upon_what_is_not_synced(&mut self, life: usize) {
+    /// One process dies after it has appended and before it syncs, and the other one builds upon that. So the acknowledgements
+    /// and the refusals of the other one rest on lines that the first one never synced.
+    async fn build_upon_what_a_dead_process_left(&mut self, life: usize) {
         let (first, second) = (self.life(life), self.life(1 - life));
         first.recorder.hold(1);
         let sent = self.send_any(&first.store);
         first.recorder.held();
-        // Some batches keep the lock until they are synced.
-        if self.lock_is_free() {
-            let Sent::Change(ends, _) = &sent else { unreachable!("a change was sent") };
-            if ends.status().is_terminal() && self.rng.once_in(2) {
-                let ends = Arc::clone(ends);
-                self.end_what_has_ended(&second, ends).await;
-            }
-            for _ in 0..self.below(3) {
-                match self.below(8) {
-                    0 => self.prune(1 - life).await,
-                    1 => self.withdraw(1 - life).await,
-                    2 => self.end_with_a_large_result(1 - life).await,
-                    _ => self.change(1 - life).await,
-                }
-                if second.recorder.is_dead() {
-                    break;
-                }
-            }
-        }
-        if self.rng.once_in(3) {
-            first.recorder.die_where_it_is_held();
-        } else {
-            first.recorder.go_on();
-        }
+        first.recorder.die_where_it_is_held();
         let Sent::Change(next, answer) = sent else { unreachable!("a change was sent") };
-        match answer.await {
-            // What the other one has made of it since was acknowledged later, in the order of the journal.
-            Ok(_) if self.jobs.get(&next.id) != Some(&next) => {}
-            Ok(record) => {
-                assert!(record == next, "the answer is the record after the change");
-                self.tape.note(Event::Acknowledged(next));
-            }
-            Err(error) => only_of_the_dead(&error, &first.recorder),
+        only_of_the_dead(&answer.await.expect_err("its process is dead"), &first.recorder);
+        self.look_by_way_of(1 - life).await;
+        if second.recorder.is_dead() {
+            return;
         }
-        self.settle(&first.recorder);
+        if next.status().is_terminal() && self.jobs.get(&next.id) == Some(&next) {
+            self.end_what_has_ended(&second, next).await;
+        }
+        for _ in 0..self.below(3) {
+            if second.recorder.is_dead() {
+                break;
+            }
+            match self.below(8) {
+                0 => self.prune(1 - life).await,
+                1 => self.withdraw(1 - life).await,
+                2 => self.end_with_a_large_result(1 - life).await,
+                _ => self.change(1 - life).await,
+            }
+        }
     }
 
-    /// A second end is refused; so the first one stands from then on, whoever was to sync it.
+    /// A second end is refused; so the first one stands from then on, whichever process was to sync it.
     async fn end_what_has_ended(&mut self, life: &Life, ended: Arc<JobRecord>) {
-        let end = Change::new(JobEvent::Complete(JobOutput::new("late")), at(0));
+        let end = late_end(ended.id);
         match life.store.update(ended.id, end).await {
             Err(StoreError::Illegal { .. }) => self.tape.note(Event::Acknowledged(ended)),
             Err(error) => only_of_the_dead(&error, &life.recorder),
             Ok(_) => panic!("{} ended twice", ended.id),
         }
         self.settle(&life.recorder);
-    }
-
-    /// Whether nobody has the lock under which the journal is appended to.
-    fn lock_is_free(&self) -> bool {
-        let lock = self.root.path().join(&self.home).join("meta/journal.lock");
-        File::open(lock).is_ok_and(|lock| lock.try_lock().is_ok())
     }
 
     /// A job is removed and the journal shortened, before the other process has seen that; and who does it may die before
@@ -567,7 +535,7 @@ impl Player {
 }
 
 /// Rewrites the view. Where a thread of a dead process still has its lock, that is so for an instant.
-async fn rewrite(store: &JsonFileStore, recorder: &Recorder) {
+async fn rewrite(store: &JournalStore, recorder: &Recorder) {
     loop {
         match store.rewrite_view().await {
             Ok(true) => return,

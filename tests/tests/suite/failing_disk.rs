@@ -6,17 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use smart_async::job::{
     Change, JobEvent, JobId, JobOutput, JobQuery, JobRecord, JobStatus, Prune, Timestamp,
 };
 use smart_async::store::faults::{Operation, Verdict, Watcher};
-use smart_async::store::{JobStore, JsonFileStore, StoreError, StoreFuture};
+use smart_async::store::{JobStore, JournalStore, StoreError};
 use smart_async_tests::SeededRng;
 use smart_async_tests::disk::{
     Event, Promises, Recorder, check_opened, new_job, next_change, scratch, settle,
@@ -56,9 +54,9 @@ impl Drop for Told<'_> {
 
 struct Patient {
     folder: TempDir,
-    store: JsonFileStore,
+    store: JournalStore,
     /// Another process over the folder, whose disk works.
-    other: Option<JsonFileStore>,
+    other: Option<JournalStore>,
     recorder: Arc<Recorder>,
     promises: Promises,
     jobs: BTreeMap<JobId, Arc<JobRecord>>,
@@ -72,14 +70,14 @@ async fn live(failure: Option<Failure>) -> usize {
     let recorder = Recorder::without_tape();
     let mut other = None;
     if failure.is_some_and(|failure| failure.shared) {
-        other = Some(JsonFileStore::open(folder.path()).await.expect("a store opens"));
+        other = Some(JournalStore::open(folder.path()).await.expect("a store opens"));
     }
     if let Some(Failure { after, written, times, .. }) = failure {
         recorder.fail(after, written, times);
     }
     let mut failed = 0;
     let store = loop {
-        match JsonFileStore::open_watched(folder.path(), recorder.clone(), SHORT).await {
+        match JournalStore::open_watched(folder.path(), recorder.clone(), SHORT).await {
             Ok(store) => break store,
             Err(error) => {
                 assert!(error.is_transient(), "{error}");
@@ -128,6 +126,7 @@ impl Patient {
 
     /// Asks for a change until it is made, as a job's supervisor does.
     async fn change(&mut self, change: Option<Change>, next: Arc<JobRecord>) {
+        let mut in_doubt = false;
         for _ in 0..ATTEMPTS {
             self.promises.take_in(&Event::Tried(Arc::clone(&next)));
             let answer = match &change {
@@ -144,17 +143,17 @@ impl Patient {
                 }
                 Err(error) if error.is_transient() => {
                     self.failed += 1;
-                    if self.other.is_none() {
+                    in_doubt |= error.is_in_doubt();
+                    if !in_doubt {
                         self.promises.take_in(&Event::Refused(Arc::clone(&next)));
                     }
+                    wait_for_recovery(&error).await;
                     self.others_turn().await;
                 }
-                // What could not be taken away in time stands after all, where another process has appended behind it.
-                Err(StoreError::Duplicate(_) | StoreError::Illegal { .. })
-                    if self.other.is_some() && self.failed > 0 =>
-                {
+                // A change that was in doubt stands.
+                Err(StoreError::Duplicate(_) | StoreError::Illegal { .. }) if in_doubt => {
                     let found = self.store.get(next.id).await.expect("jobs can be read");
-                    assert_eq!(found.as_ref(), Some(&next), "what stands is what was asked for");
+                    assert_eq!(found.as_ref(), Some(&next), "the change that was asked for stands");
                     return self.acknowledged(next);
                 }
                 Err(error) => panic!("{error}"),
@@ -178,6 +177,7 @@ impl Patient {
     }
 
     async fn prune(&mut self) {
+        let mut in_doubt = false;
         for _ in 0..ATTEMPTS {
             let prune = Prune::default();
             let doomed = prune.select(self.jobs.values().map(AsRef::as_ref));
@@ -193,9 +193,11 @@ impl Patient {
                 Err(error) => {
                     assert!(error.is_transient(), "{error}");
                     self.failed += 1;
-                    if self.other.is_none() {
+                    in_doubt |= error.is_in_doubt();
+                    if !in_doubt {
                         take_in(&mut self.promises, Event::RemovalRefused);
                     }
+                    wait_for_recovery(&error).await;
                     self.others_turn().await;
                 }
             }
@@ -227,7 +229,7 @@ impl Patient {
         }
         self.store.close().await.expect("a store closes");
         for folder in [&killed, &self.folder] {
-            let store = JsonFileStore::open(folder.path()).await.expect("a store opens again");
+            let store = JournalStore::open(folder.path()).await.expect("a store opens again");
             let found = check_opened(&store, &self.promises).await;
             assert!(found.len() >= self.jobs.len());
             store.close().await.expect("a store closes");
@@ -237,254 +239,245 @@ impl Patient {
     }
 }
 
-/// Two processes over a folder. The first has appended a job, and its disk is to fail at the sync.
+/// Waits a little where the store has stopped: it recovers by itself.
+async fn wait_for_recovery(error: &StoreError) {
+    if matches!(error, StoreError::Stopped { .. }) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Two processes over a folder, of which the first one's disk fails.
 struct Shared {
     folder: TempDir,
-    first: JsonFileStore,
+    first: JournalStore,
     recorder: Arc<Recorder>,
-    second: JsonFileStore,
-    job: JobRecord,
+    second: JournalStore,
 }
 
 impl Shared {
-    /// Opens both, the second with a journal that it shortens when it is longer than this.
-    async fn open(short: u64) -> Self {
+    async fn open() -> Self {
         let folder = scratch();
         let recorder = Recorder::without_tape();
-        let open = JsonFileStore::open_watched(folder.path(), recorder.clone(), u64::MAX);
+        let open = JournalStore::open_watched(folder.path(), recorder.clone(), u64::MAX);
         let first = open.await.expect("a store opens");
-        let healthy = Recorder::without_tape();
-        let open = JsonFileStore::open_watched(folder.path(), healthy, short);
-        let second = open.await.expect("a store opens");
-        let job = new_job(&mut SeededRng::new(7), &first, 0);
-        Self { folder, first, recorder, second, job }
+        let second = JournalStore::open(folder.path()).await.expect("a store opens");
+        Self { folder, first, recorder, second }
     }
 
-    /// The first one appends the job, `others` do something before it is synced, and the sync fails.
-    async fn append(
-        &self,
-        failures: usize,
-        others: impl AsyncFnOnce(&JsonFileStore, JobId),
-    ) -> Result<Arc<JobRecord>, StoreError> {
-        let insert = |store| JobStore::insert(store, self.job.clone());
-        self.send(insert, failures, others).await
+    fn job(&self, seed: u64) -> JobRecord {
+        new_job(&mut SeededRng::new(seed), &self.first, 0)
     }
 
-    /// The first one ends the job, which runs, `others` do something before that is synced, and the sync fails.
-    async fn complete(
-        &self,
-        failures: usize,
-        others: impl AsyncFnOnce(&JsonFileStore, JobId),
-    ) -> Result<Arc<JobRecord>, StoreError> {
-        self.first.insert(self.job.clone()).await.expect("the disk works");
-        self.first.update(self.job.id, start()).await.expect("the disk works");
-        let complete = |store| JobStore::update(store, self.job.id, end("the first one's"));
-        self.send(complete, failures, others).await
+    /// The first line of the journal: each journal has another one.
+    fn header(&self) -> String {
+        let text = fs::read_to_string(self.folder.path().join("meta/journal.ndjson")).unwrap();
+        text.lines().next().unwrap().to_owned()
     }
 
-    async fn send<'a>(
-        &'a self,
-        request: impl FnOnce(&'a JsonFileStore) -> StoreFuture<'a, Arc<JobRecord>>,
-        failures: usize,
-        others: impl AsyncFnOnce(&JsonFileStore, JobId),
-    ) -> Result<Arc<JobRecord>, StoreError> {
-        self.recorder.hold(1);
-        let answer = request(&self.first);
-        self.recorder.held();
-        others(&self.second, self.job.id).await;
-        self.recorder.fail_where_it_is_held(failures);
-        let answer = answer.await;
-        self.recorder.go_on();
-        answer
-    }
-
-    /// Both, and whoever comes later, find the job, and it is `status`; and both can go on.
-    async fn check(self, status: Option<JobStatus>) {
-        let Self { folder, first, second, job, .. } = self;
+    /// Both processes can write, and both and a later one find the job, or do not.
+    async fn check(self, id: JobId, expected: Option<JobStatus>) {
+        let Self { folder, first, second, .. } = self;
         let mut rng = SeededRng::new(8);
         for store in [&first, &second] {
-            // Whoever could not take away what it has refused reads on when it can write again.
             let next = new_job(&mut rng, store, 1);
             store.insert(next).await.expect("its disk works");
-            let found = store.get(job.id).await.expect("jobs can be read");
-            assert_eq!(found.map(|job| job.status()), status);
+            let found = store.get(id).await.expect("jobs can be read");
+            assert_eq!(found.map(|job| job.status()), expected);
         }
         first.close().await.expect("a store closes");
         second.close().await.expect("a store closes");
-        let later = JsonFileStore::open(folder.path()).await.expect("a store opens again");
-        let found = later.get(job.id).await.expect("jobs can be read");
-        assert_eq!(found.map(|job| job.status()), status);
+        let later = JournalStore::open(folder.path()).await.expect("a store opens again");
+        let found = later.get(id).await.expect("jobs can be read");
+        assert_eq!(found.map(|job| job.status()), expected);
     }
-}
-
-fn start() -> Change {
-    Change::new(JobEvent::Start, Timestamp::UNIX_EPOCH)
 }
 
 fn end(result: &str) -> Change {
     Change::new(JobEvent::Complete(JobOutput::new(result)), Timestamp::UNIX_EPOCH)
 }
 
-/// Another process finds the job ended, and says so to somebody.
-async fn is_refused_a_second_end(store: &JsonFileStore, id: JobId) {
-    let refused = store.update(id, end("the second one's")).await.expect_err("a second end");
-    let StoreError::Illegal { source, .. } = refused else { panic!("{refused}") };
-    assert_eq!(source.status, JobStatus::Completed);
+/// As on a full disk: the store waits for room with the journal that it has.
+#[tokio::test]
+async fn a_change_whose_write_fails_is_refused_and_the_journal_stays() {
+    for written in [0, 1, 100, usize::MAX - 1] {
+        let shared = Shared::open().await;
+        let (job, header) = (shared.job(7), shared.header());
+        shared.recorder.fail(0, written, 1);
+        let refused = shared.first.insert(job.clone()).await.expect_err("the disk fails");
+        assert!(refused.is_transient() && !refused.is_in_doubt(), "{refused}");
+        assert!(shared.first.get(job.id).await.unwrap().is_none());
+        assert_eq!(shared.header(), header);
+        shared.check(job.id, None).await;
+    }
 }
 
 #[tokio::test]
-async fn what_nobody_built_upon_is_taken_away_when_its_sync_fails() {
-    let shared = Shared::open(u64::MAX).await;
-    let answer = shared.append(1, async |_, _| {}).await;
-    assert!(answer.expect_err("the disk fails").is_transient());
-    shared.check(None).await;
+async fn a_change_whose_sync_fails_is_refused_for_certain_where_a_new_journal_can_be_written() {
+    let shared = Shared::open().await;
+    let (job, header) = (shared.job(7), shared.header());
+    shared.recorder.fail(1, 0, 1);
+    let refused = shared.first.insert(job.clone()).await.expect_err("the disk fails");
+    assert!(refused.is_transient() && !refused.is_in_doubt(), "{refused}");
+    assert_ne!(shared.header(), header, "another journal stands in its place");
+    shared.check(job.id, None).await;
 }
 
 #[tokio::test]
-async fn what_another_process_built_upon_stays_and_is_acknowledged_though_its_sync_failed() {
-    let shared = Shared::open(u64::MAX).await;
-    let build = async |store: &JsonFileStore, id| {
-        store.update(id, start()).await.expect("its disk works");
-    };
-    let answer = shared.append(1, build).await.expect("it is made durable in another way");
-    assert_eq!(*answer, shared.job);
-    shared.check(Some(JobStatus::Running)).await;
-}
-
-#[tokio::test]
-async fn what_another_process_refused_something_for_stays_though_its_sync_failed() {
-    let shared = Shared::open(u64::MAX).await;
-    let job = shared.job.clone();
-    let refuse = async |store: &JsonFileStore, _| {
-        let again = store.insert(job).await.expect_err("it is there");
-        assert!(matches!(again, StoreError::Duplicate(_)));
-    };
-    shared.append(1, refuse).await.expect("it is made durable in another way");
-    shared.check(Some(JobStatus::Pending)).await;
-}
-
-#[tokio::test]
-async fn what_a_process_that_opened_meanwhile_refused_something_for_stays_though_its_sync_failed() {
-    let shared = Shared::open(u64::MAX).await;
-    let (folder, job) = (shared.folder.path(), shared.job.clone());
-    // It has synced the journal when it opened, which keeps nobody from cutting it.
-    let refuse = async |_: &JsonFileStore, _| {
-        let third = JsonFileStore::open(folder).await.expect("a store opens");
-        let again = third.insert(job).await.expect_err("it is there");
-        assert!(matches!(again, StoreError::Duplicate(_)));
-        third.close().await.expect("a store closes");
-    };
-    shared.append(1, refuse).await.expect("it is made durable in another way");
-    shared.check(Some(JobStatus::Pending)).await;
-}
-
-#[tokio::test]
-async fn what_stands_in_a_shortened_journal_is_acknowledged_though_its_sync_failed() {
-    let shared = Shared::open(1).await;
-    let shorten = async |store: &JsonFileStore, _| {
-        for number in 0..20 {
-            let job = new_job(&mut SeededRng::new(100 + number), store, 1);
-            let id = store.insert(job).await.expect("its disk works").id;
-            store.withdraw(id).await.expect("its disk works");
+async fn another_process_sees_and_changes_nothing_before_it_is_synced() {
+    for fails in [false, true] {
+        let shared = Shared::open().await;
+        let job = shared.job(7);
+        shared.recorder.hold(1);
+        let inserted = shared.first.insert(job.clone());
+        shared.recorder.held();
+        let start = Change::new(JobEvent::Start, Timestamp::UNIX_EPOCH);
+        let mut started = shared.second.update(job.id, start);
+        let waits = tokio::time::timeout(Duration::from_millis(100), &mut started).await;
+        assert!(waits.is_err(), "the other process waits for the sync");
+        if fails {
+            shared.recorder.fail_where_it_is_held(1);
+        } else {
+            shared.recorder.go_on();
         }
-    };
-    let journal = shared.folder.path().join("meta/journal.ndjson");
-    let header = || fs::read_to_string(&journal).unwrap().lines().next().unwrap().to_owned();
-    let before = header();
-    shared.append(1, shorten).await.expect("it stands in the new journal");
-    assert_ne!(before, header(), "the journal was shortened");
-    shared.check(Some(JobStatus::Pending)).await;
+        assert_eq!(inserted.await.is_err(), fails);
+        let started = started.await;
+        assert_eq!(matches!(started, Err(StoreError::NotFound(_))), fails, "{started:?}");
+        shared.check(job.id, (!fails).then_some(JobStatus::Running)).await;
+    }
 }
 
-/// Where all else fails, too: what was acknowledged stays.
+/// The sync fails, and no new journal can be written for a while.
 #[tokio::test]
-async fn what_another_process_acknowledged_stays_though_the_disk_goes_on_failing() {
+async fn a_store_that_cannot_know_stops_says_so_and_recovers_by_itself() {
+    let shared = Shared::open().await;
+    let job = shared.job(7);
+    shared.recorder.fail(1, 0, usize::MAX);
+    let refused = shared.first.insert(job.clone()).await.expect_err("the disk fails");
+    assert!(refused.is_transient() && refused.is_in_doubt(), "{refused}");
+    assert!(refused.to_string().contains("the job store has stopped after a failed write"));
+    // No other process builds upon what may not be on disk.
+    let mut others = shared.second.withdraw(JobId::new());
+    let waits = tokio::time::timeout(Duration::from_millis(100), &mut others).await;
+    assert!(waits.is_err(), "the lock is kept");
+    for seed in 0..10 {
+        let refused = shared.first.insert(shared.job(seed)).await.expect_err("it has stopped");
+        assert!(matches!(refused, StoreError::Stopped { in_doubt: false, .. }), "{refused}");
+    }
+    let refused = shared.first.rewrite_view().await.expect_err("it has stopped");
+    assert!(refused.is_transient());
+    shared.recorder.go_on();
+    others.await.expect("its disk works");
+    // The insert that was in doubt stands, as reading tells.
+    let again = shared.first.insert(job.clone()).await;
+    assert!(matches!(again, Err(StoreError::Duplicate(_))), "{again:?}");
+    assert_eq!(*shared.first.get(job.id).await.unwrap().unwrap(), job);
+    shared.check(job.id, Some(JobStatus::Pending)).await;
+}
+
+#[tokio::test]
+async fn an_end_that_is_in_doubt_stands_once_and_no_other_one_does() {
     for failures in 2..12 {
-        let shared = Shared::open(u64::MAX).await;
-        let build = async |store: &JsonFileStore, id| {
-            store.update(id, start()).await.expect("its disk works");
-        };
-        let answer = shared.append(failures, build).await;
-        assert!(answer.expect_err("the disk fails").is_transient());
-        shared.check(Some(JobStatus::Running)).await;
+        let shared = Shared::open().await;
+        let job = shared.job(7);
+        shared.first.insert(job.clone()).await.unwrap();
+        let start = Change::new(JobEvent::Start, Timestamp::UNIX_EPOCH);
+        shared.first.update(job.id, start).await.unwrap();
+        shared.recorder.fail(1, 0, failures);
+        let refused = shared.first.update(job.id, end("the first one's")).await;
+        assert!(refused.expect_err("the disk fails").is_in_doubt());
+        let late = shared.second.update(job.id, end("the second one's")).await;
+        let Err(StoreError::Illegal { .. }) = late else { panic!("{late:?}") };
+        let found = shared.first.get(job.id).await.unwrap().unwrap();
+        assert_eq!(found.to_json()["result"], "the first one's");
+        shared.check(job.id, Some(JobStatus::Completed)).await;
     }
 }
 
-/// Whoever was refused a second end was told that there is a first one.
 #[tokio::test]
-async fn an_end_that_another_process_has_acknowledged_by_a_refusal_is_not_undone() {
-    for failures in 1..12 {
-        let shared = Shared::open(u64::MAX).await;
-        let answer = shared.complete(failures, is_refused_a_second_end).await;
-        assert_eq!(answer.is_ok(), failures == 1, "one failure is made good");
-        let found = shared.second.get(shared.job.id).await.expect("jobs can be read");
-        assert_eq!(found.map(|job| job.status()), Some(JobStatus::Completed));
-        shared.check(Some(JobStatus::Completed)).await;
-    }
+async fn a_store_that_has_stopped_can_be_closed() {
+    let shared = Shared::open().await;
+    shared.recorder.fail(1, 0, usize::MAX);
+    let job = shared.job(7);
+    shared.first.insert(job.clone()).await.expect_err("the disk fails");
+    let closed = tokio::time::timeout(Duration::from_secs(60), shared.first.close()).await;
+    assert!(closed.expect("it ends").is_err());
+    drop(shared.first);
+    shared.second.insert(new_job(&mut SeededRng::new(8), &shared.second, 0)).await.unwrap();
+    assert!(shared.second.get(job.id).await.unwrap().is_some(), "it stands in the journal");
 }
 
-/// The sync fails, and then it cannot be cut off.
-#[tokio::test]
-async fn what_could_not_be_taken_away_stands_once_another_process_has_built_upon_it() {
-    let shared = Shared::open(u64::MAX).await;
-    let answer = shared.complete(2, async |_, _| {}).await;
-    assert!(answer.expect_err("the disk fails").is_transient());
-    is_refused_a_second_end(&shared.second, shared.job.id).await;
-    shared.check(Some(JobStatus::Completed)).await;
-}
-
-#[tokio::test]
-async fn what_could_not_be_taken_away_is_gone_where_nobody_has_built_upon_it() {
-    for failures in 2..4 {
-        let shared = Shared::open(u64::MAX).await;
-        let answer = shared.append(failures, async |_, _| {}).await;
-        assert!(answer.expect_err("the disk fails").is_transient());
-        shared.check(None).await;
-    }
-}
-
-/// The handles over which the journal was synced.
+/// Fails the next write to the journal when all of it is done, and holds the cut that follows.
 #[derive(Debug, Default)]
-struct Handles(Mutex<Vec<(u64, RawFd)>>);
+struct HeldCut {
+    state: Mutex<Cut>,
+    changed: Condvar,
+}
 
-impl Watcher for Handles {
+#[derive(Debug, Default, PartialEq, Clone, Copy)]
+enum Cut {
+    #[default]
+    Nothing,
+    WriteFails,
+    WriteFailed,
+    Held,
+}
+
+impl HeldCut {
+    fn set(&self, state: Cut) {
+        *self.state.lock().unwrap() = state;
+        self.changed.notify_all();
+    }
+
+    fn wait_for(&self, state: Cut) {
+        let found = self.state.lock().unwrap();
+        drop(self.changed.wait_while(found, |found| *found != state).unwrap());
+    }
+}
+
+impl Watcher for HeldCut {
     fn announce(&self, operation: Operation<'_>) -> Verdict {
-        if let Operation::Sync(file) = operation {
-            let inode = file.metadata().expect("an open file").ino();
-            self.0.lock().unwrap().push((inode, file.as_raw_fd()));
+        let state = *self.state.lock().unwrap();
+        match (operation, state) {
+            (Operation::Write(..), Cut::WriteFails) => {
+                self.set(Cut::WriteFailed);
+                return Verdict::Fail { written: usize::MAX };
+            }
+            (Operation::Cut(..), Cut::WriteFailed) => {
+                self.set(Cut::Held);
+                self.wait_for(Cut::Nothing);
+            }
+            _ => {}
         }
         Verdict::GoOn
     }
 }
 
-impl Handles {
-    fn of(&self, path: &Path) -> Vec<RawFd> {
-        let inode = fs::metadata(path).unwrap().ino();
-        let mut synced = std::mem::take(&mut *self.0.lock().unwrap());
-        synced.retain(|(file, _)| *file == inode);
-        synced.into_iter().map(|(_, handle)| handle).collect()
-    }
-}
-
-/// The system says once for each handle that it could not write something. Whoever appends has to hear of it.
+/// Another process reads lines before their writer cuts them off, and the writer appends other ones of the same length in
+/// their place: the other process must not write on without those.
 #[tokio::test]
-async fn the_view_hears_of_failures_over_a_handle_of_its_own() {
+async fn lines_that_take_the_place_of_others_that_were_cut_off_are_read() {
     let folder = scratch();
-    let handles = Arc::<Handles>::default();
-    let open = JsonFileStore::open_watched(folder.path(), handles.clone(), u64::MAX);
-    let store = open.await.expect("a store opens");
-    let journal = folder.path().join("meta/journal.ndjson");
-    handles.of(&journal);
-    store.insert(new_job(&mut SeededRng::new(9), &store, 0)).await.expect("its disk works");
-    let writers = handles.of(&journal);
-    assert_eq!(writers.len(), 1);
-    for _ in 0..2 {
-        assert!(store.rewrite_view().await.expect("its disk works"));
-        let views = handles.of(&journal);
-        assert_eq!(views.len(), 1);
-        assert_ne!(views, writers);
-    }
-    store.close().await.expect("a store closes");
+    let watcher = Arc::<HeldCut>::default();
+    let open = JournalStore::open_watched(folder.path(), watcher.clone(), u64::MAX);
+    let (first, second) = (open.await.unwrap(), JournalStore::open(folder.path()).await.unwrap());
+    let job = |seed| {
+        let mut job = new_job(&mut SeededRng::new(seed), &first, 0);
+        job.spec_mut().label = "of one length".to_owned();
+        job
+    };
+    let (cut_off, stays) = (job(1), job(2));
+    watcher.set(Cut::WriteFails);
+    let refused = first.insert(cut_off.clone());
+    watcher.wait_for(Cut::Held);
+    assert!(second.get(cut_off.id).await.unwrap().is_some(), "it is in the file by now");
+    watcher.set(Cut::Nothing);
+    refused.await.expect_err("the disk fails");
+    first.insert(stays.clone()).await.unwrap();
+    second.insert(job(3)).await.unwrap();
+    assert!(second.get(stays.id).await.unwrap().is_some());
+    assert!(second.get(cut_off.id).await.unwrap().is_none());
+    first.close().await.unwrap();
+    second.close().await.unwrap();
 }
 
 /// Has the disk fail at every operation, in every way.

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::json;
 use smart_async::ClientIdentity;
 use smart_async::job::{FailureKind, JobQuery, JobState, JobStatus, ResultLocation};
-use smart_async::store::{JobStore, JsonFileStore};
+use smart_async::store::{JobStore, JournalStore};
 use tempfile::TempDir;
 
 const VIEW: &str = include_str!("formats/1/jobs.json");
@@ -25,7 +25,7 @@ async fn check(view: Option<&str>, journal: Option<&str>) {
     put("jobs.json", view);
     put("journal.ndjson", journal);
 
-    let store = JsonFileStore::open(folder.path()).await.unwrap();
+    let store = JournalStore::open(folder.path()).await.unwrap();
     let page = store.list(JobQuery::default()).await.unwrap();
     let mut counted = BTreeMap::<JobStatus, usize>::new();
     for job in &page.jobs {
@@ -85,7 +85,7 @@ async fn results_in_files_of_their_own_load() {
                 }
             }
         }
-        let store = JsonFileStore::open(folder.path()).await.unwrap();
+        let store = JournalStore::open(folder.path()).await.unwrap();
         let mut found = BTreeMap::new();
         for job in store.list(JobQuery::default()).await.unwrap().jobs {
             let whole = store.get_with_result(job.id).await.unwrap().unwrap();
@@ -123,7 +123,7 @@ async fn whose_a_job_is_loads() {
         for file in files {
             fs::copy(fixture.join(file), meta.join(file)).unwrap();
         }
-        let store = JsonFileStore::open(folder.path()).await.unwrap();
+        let store = JournalStore::open(folder.path()).await.unwrap();
         let mut query = JobQuery::default();
         query.scope = Some(ClientIdentity::new("the one user").into());
         let page = store.list(query).await.unwrap();

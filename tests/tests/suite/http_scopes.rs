@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use shop::Shop;
 use smart_async::job::{JobOutput, JobQuery, JobStatus};
 use smart_async::manager::{WaitFor, job_fn};
-use smart_async::store::{JobStore, JsonFileStore};
+use smart_async::store::{JobStore, JournalStore};
 use smart_async::{ClientIdentity, JobId, JobRecord, JobRequest, WithJobs};
 use smart_async_tests::{Client, SUBSCRIPTION};
 use tempfile::TempDir;
@@ -555,7 +555,7 @@ async fn work_that_runs_again_is_its_clients_as_before() {
 async fn a_mark_of_a_later_version_hides_a_job_from_everybody_over_http() {
     let folder = TempDir::new().unwrap();
     let id = JobId::new().to_string();
-    let store = JsonFileStore::open(folder.path()).await.unwrap();
+    let store = JournalStore::open(folder.path()).await.unwrap();
     let job = json!({
         "id": id, "label": "make", "tool": "make", "server": "shop", "status": "pending", "scope": "tenant:one",
         "created_at": "2026-11-21T10:00:00Z", "updated_at": "2026-11-21T10:00:00Z"

@@ -9,9 +9,8 @@ use rmcp::{Json, ServerHandler, tool, tool_handler, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use smart_async::job::{JobId, JobOutput, JobQuery, Prune, StateName, Timestamp};
+use smart_async::job::{JobId, JobOutput, JobQuery, Prune, StateName};
 use smart_async::manager::{State, WaitFor};
-use smart_async::store::{HydratedState, JobStore, JsonFileStore};
 use smart_async::{JobManager, JobRequest, JobStatus, Reply, job_fn, smart_async};
 use smart_async_tests::{FaultyStore, Fixture, Gate};
 use tempfile::TempDir;
@@ -98,14 +97,6 @@ async fn standing(jobs: &JobManager) -> Option<Value> {
 /// A manager over the folder, as the server has one.
 async fn over(folder: &Path) -> JobManager {
     JobManager::builder().folder(folder).server("observatory").open().await.unwrap()
-}
-
-async fn faulty_over(folder: &Path) -> (FaultyStore, JobManager) {
-    let store = FaultyStore::over(JsonFileStore::open(folder).await.unwrap());
-    // A state that cannot be put is tried until the end, which need not be waited for.
-    let builder = JobManager::builder().server("observatory").drain_grace(Duration::ZERO);
-    let jobs = builder.with_store(store.clone());
-    (store, jobs)
 }
 
 fn file(folder: &Path) -> std::path::PathBuf {
@@ -230,27 +221,22 @@ async fn a_pointer_names_the_part_that_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_fails_holds_nobody_up_and_is_tried_again() {
+async fn a_store_that_fails_holds_no_inline_call_up_and_is_tried_again() {
     let store = FaultyStore::working();
     let fixture =
         observatory_with(JobManager::builder().server("observatory").with_store(store.clone()))
             .await;
     store.set_states_broken(true);
-    let id = fixture.client.job("forecast", sunny()).await;
     fixture.tools.gate.open();
-    assert_eq!(fixture.wait(&id).await["status"], "completed");
+    let rainy = json!({"sky": "rainy"});
+    assert_eq!(fixture.client.ask("forecast", rainy.clone()).await, rainy);
     assert_eq!(standing(&fixture.jobs).await, None);
     assert!(fixture.jobs.health().store_error.is_some());
-    // A call that ends inline is answered likewise, and its result is the later one.
-    assert_eq!(
-        fixture.client.ask("forecast", json!({"sky": "rainy"})).await,
-        json!({"sky": "rainy"})
-    );
     store.set_states_broken(false);
-    while standing(&fixture.jobs).await != Some(json!({"sky": "rainy"})) {
+    while standing(&fixture.jobs).await != Some(rainy.clone()) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(store.failures() >= 2);
+    assert!(store.failures() >= 1);
 }
 
 /// The store says that the end failed, and has taken it all the same.
@@ -279,96 +265,61 @@ async fn of_two_completions_the_later_one_stands_though_it_is_put_first() {
     fixture.tools.gate.open();
     let held = Gate::new();
     store.hold_next_state(held.clone());
-    let first = fixture.client.job("forecast", json!({"sky": "old", "async_mode": true})).await;
+    let first = fixture.client.send("forecast", json!({"sky": "old"})).await;
     held.arrived(1).await;
-    // The record is on disk, with the time of its end; the next one ends in a later millisecond.
-    let ended = fixture.jobs.status(first.parse().unwrap()).await.unwrap();
-    let ended = ended.state.completed_at().unwrap().timestamp_millis();
+    // The next one ends in a later millisecond.
+    let ended = milliseconds();
     while milliseconds() <= ended {}
-    fixture.client.ask("forecast", json!({"sky": "new"})).await;
+    let second = json!({"sky": "new", "async_mode": true});
+    let second = fixture.client.job("forecast", second).await;
+    assert_eq!(fixture.wait(&second).await["status"], "completed");
     assert_eq!(standing(&fixture.jobs).await, Some(json!({"sky": "new"})));
     held.open();
-    assert_eq!(fixture.wait(&first).await["status"], "completed");
-    fixture.jobs.shutdown().await.unwrap();
-    let name = StateName::new("forecast").unwrap();
-    assert_eq!(store.state(name).await.unwrap().unwrap().value, json!({"sky": "new"}));
+    first.await_response().await.unwrap();
+    assert_eq!(standing(&fixture.jobs).await, Some(json!({"sky": "new"})));
 }
 
-/// A job that completed, and whose process ended before its state was put.
-async fn crashed_before_the_state(folder: &Path, tool: &str, sky: Value) -> JobId {
-    let (store, jobs) = faulty_over(folder).await;
-    store.set_states_broken(true);
-    let fixture = observatory_with(jobs).await;
-    fixture.tools.gate.open();
-    let id = fixture.client.job(tool, json!({"sky": sky, "async_mode": true})).await;
-    assert_eq!(fixture.wait(&id).await["status"], "completed");
-    // As a crash: no more attempts. The last one, at the end, fails as well.
-    fixture.jobs.shutdown().await.unwrap();
-    id.parse().unwrap()
-}
-
-#[tokio::test]
-async fn a_crash_between_the_record_and_the_state_is_made_good_once() {
-    let folder = TempDir::new().unwrap();
-    crashed_before_the_state(folder.path(), "forecast", json!("sunny")).await;
-    assert!(!file(folder.path()).exists());
-
-    let jobs = over(folder.path()).await;
-    assert_eq!(standing(&jobs).await, Some(sunny()));
-    drop(jobs);
-    // The next start puts the same completion again, which changes nothing.
-    let modified = fs::metadata(file(folder.path())).unwrap().modified().unwrap();
-    let jobs = over(folder.path()).await;
-    assert_eq!(standing(&jobs).await, Some(sunny()));
-    assert_eq!(fs::metadata(file(folder.path())).unwrap().modified().unwrap(), modified);
-}
-
-#[tokio::test]
-async fn a_large_result_is_made_good_from_its_file() {
-    let folder = TempDir::new().unwrap();
-    let sky = json!("sunny ".repeat(2000));
-    crashed_before_the_state(folder.path(), "forecast", sky.clone()).await;
-    assert_eq!(fs::read_dir(folder.path().join("results")).unwrap().count(), 1);
-    let jobs = over(folder.path()).await;
-    assert_eq!(standing(&jobs).await.unwrap()["sky"], sky);
-}
-
-#[tokio::test]
-async fn making_good_spares_what_came_later() {
-    let folder = TempDir::new().unwrap();
-    let id = crashed_before_the_state(folder.path(), "forecast", json!("old")).await;
-    let later = {
-        let store = JsonFileStore::open(folder.path()).await.unwrap();
-        let ended = store.get(id).await.unwrap().unwrap().state.completed_at().unwrap();
-        let later = Timestamp::from_timestamp_millis(ended.timestamp_millis() + 1).unwrap();
-        let field = StateName::new("forecast").unwrap();
-        let value = json!({"sky": "new"});
-        let state = HydratedState::new(field, JobId::new(), "other", "forecast", later, value);
-        assert!(store.put_state(state, || Timestamp::MAX_UTC).await.unwrap());
-        later
-    };
-    // By then it does not lie in the future.
-    while milliseconds() <= later.timestamp_millis() {}
-    let jobs = over(folder.path()).await;
-    assert_eq!(standing(&jobs).await, Some(json!({"sky": "new"})));
-}
-
-#[tokio::test]
-async fn making_good_takes_the_newest_completion_that_has_such_a_part() {
-    let folder = TempDir::new().unwrap();
-    for sky in [
-        json!({"north/south": {"a~b": [1, "older"]}}),
-        json!({"north/south": {"a~b": [1, "newer"]}}),
-        json!("no such part"),
-    ] {
-        let id = crashed_before_the_state(folder.path(), "forecast_part", sky).await;
-        let store = JsonFileStore::open(folder.path()).await.unwrap();
-        let ended = store.get(id).await.unwrap().unwrap().state.completed_at().unwrap();
-        while milliseconds() <= ended.timestamp_millis() {}
+/// Opens the folder as a kill at this moment would leave it: without the files that come with an orderly end.
+fn after_a_crash(folder: &Path) -> TempDir {
+    let left = TempDir::new().unwrap();
+    for part in ["meta", "results"] {
+        fs::create_dir(left.path().join(part)).unwrap();
     }
-    assert!(!folder.path().join("state/sky.json").exists());
-    let jobs = over(folder.path()).await;
-    assert_eq!(*jobs.state::<String>("sky").unwrap().get().await.unwrap().unwrap(), "newer");
+    fs::copy(folder.join("meta/journal.ndjson"), left.path().join("meta/journal.ndjson")).unwrap();
+    for file in fs::read_dir(folder.join("results")).into_iter().flatten() {
+        let name = Path::new("results").join(file.unwrap().file_name());
+        fs::copy(folder.join(&name), left.path().join(&name)).unwrap();
+    }
+    left
+}
+
+#[tokio::test]
+async fn an_end_and_its_state_survive_a_crash_together() {
+    for sky in ["sunny".to_owned(), "sunny ".repeat(2000)] {
+        let folder = TempDir::new().unwrap();
+        let fixture = observatory_with(over(folder.path()).await).await;
+        fixture.tools.gate.open();
+        let id = fixture.client.job("forecast", json!({"sky": sky, "async_mode": true})).await;
+        assert_eq!(fixture.wait(&id).await["status"], "completed");
+        let left = after_a_crash(folder.path());
+        let jobs = over(left.path()).await;
+        let job = jobs.status(id.parse().unwrap()).await.unwrap();
+        assert_eq!(job.status(), JobStatus::Completed);
+        assert_eq!(standing(&jobs).await, Some(json!({"sky": sky})));
+    }
+}
+
+#[tokio::test]
+async fn an_end_and_its_state_are_one_line_of_the_journal() {
+    let folder = TempDir::new().unwrap();
+    let fixture = observatory_with(over(folder.path()).await).await;
+    fixture.tools.gate.open();
+    let id = fixture.client.job("forecast", json!({"sky": "sunny", "async_mode": true})).await;
+    fixture.wait(&id).await;
+    let text = fs::read_to_string(folder.path().join("meta/journal.ndjson")).unwrap();
+    let line = text.lines().find(|line| line.contains(",\"state\":{"));
+    let line = line.expect("the state stands in the line of the end");
+    assert!(line.contains(&id) && line.contains("\"status\":\"completed\""), "{line}");
 }
 
 #[tokio::test]
@@ -477,63 +428,90 @@ async fn outside_of_a_server_only_jobs_fill_states() {
     assert_eq!(*state.get().await.unwrap().unwrap(), 7);
 }
 
-/// What a folder holds beside the file of the state after `harm` was done to that, and what is read then.
-async fn after(harm: impl FnOnce(&Path)) -> (Vec<String>, Option<Value>) {
+/// Fills the state, closes the folder, harms the file of the state, and opens the folder again.
+async fn after(harm: impl FnOnce(&Path)) -> (TempDir, JobManager) {
     let folder = TempDir::new().unwrap();
     let fixture = observatory_with(over(folder.path()).await).await;
     fixture.tools.gate.open();
     fixture.client.ask("forecast", sunny()).await;
+    fixture.jobs.shutdown().await.unwrap();
     harm(&file(folder.path()));
-    let read = standing(&fixture.jobs).await;
-    fixture.client.ask("forecast", json!({"sky": "later"})).await;
-    assert_eq!(standing(&fixture.jobs).await, Some(json!({"sky": "later"})), "it goes on");
-    let files = fs::read_dir(folder.path().join("state")).unwrap();
-    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-    let mut beside: Vec<_> = names.filter(|name| name != "forecast.json").collect();
-    beside.sort();
-    (beside, read)
+    let jobs = over(folder.path()).await;
+    (folder, jobs)
+}
+
+fn exported(folder: &Path) -> Value {
+    let document: Value = serde_json::from_slice(&fs::read(file(folder)).unwrap()).unwrap();
+    document["value"].clone()
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_understood_is_set_aside() {
-    for damage in ["", "{\"version\":1,", "[1]", "{\"version\":1,\"value\":3}"] {
-        let (beside, read) = after(|file| fs::write(file, damage).unwrap()).await;
-        assert_eq!(read, None, "{damage}");
-        let [aside, lock] = &beside[..] else { panic!("{beside:?}") };
-        assert!(aside.starts_with("forecast.json.damaged-") && lock == "state.lock", "{beside:?}");
+async fn a_file_that_is_damaged_or_gone_is_written_anew_from_the_journal() {
+    let harms: [fn(&Path); 5] = [
+        |file| fs::write(file, "").unwrap(),
+        |file| fs::write(file, "{\"version\":1,").unwrap(),
+        |file| fs::write(file, "{\"version\":1,\"value\":3}").unwrap(),
+        |file| fs::remove_file(file).unwrap(),
+        |file| fs::remove_dir_all(file.parent().unwrap()).unwrap(),
+    ];
+    for harm in harms {
+        let (folder, jobs) = after(harm).await;
+        assert_eq!(standing(&jobs).await, Some(sunny()));
+        jobs.shutdown().await.unwrap();
+        assert_eq!(exported(folder.path()), sunny());
+    }
+    let (folder, _jobs) = after(|file| fs::write(file, "[1]").unwrap()).await;
+    let names = fs::read_dir(folder.path().join("state")).unwrap();
+    let mut names = names.map(|file| file.unwrap().file_name().into_string().unwrap());
+    assert!(names.any(|name| name.starts_with("forecast.json.damaged-")));
+}
+
+#[tokio::test]
+async fn a_file_that_the_journal_does_not_know_is_taken_in() {
+    let file_of = |second: u32, sky: &str| {
+        json!({
+            "version": 1, "field": "forecast", "job_id": JobId::new(), "server": "another", "tool": "forecast",
+            "completed_at": format!("2025-12-17T14:25:{second:02}.123Z"), "value": {"sky": sky}
+        })
+        .to_string()
+    };
+    let folder = TempDir::new().unwrap();
+    fs::create_dir(folder.path().join("state")).unwrap();
+    for (second, sky, stands) in
+        [(5, "first", "first"), (7, "second", "second"), (6, "late", "second")]
+    {
+        fs::write(file(folder.path()), file_of(second, sky)).unwrap();
+        let jobs = over(folder.path()).await;
+        assert_eq!(standing(&jobs).await, Some(json!({"sky": stands})));
+        jobs.shutdown().await.unwrap();
+        assert_eq!(exported(folder.path()), json!({"sky": stands}));
+        let left = after_a_crash(folder.path());
+        assert_eq!(standing(&over(left.path()).await).await, Some(json!({"sky": stands})));
     }
 }
 
 #[tokio::test]
-async fn a_file_that_is_gone_is_a_state_without_a_value() {
-    let (beside, read) = after(|file| fs::remove_file(file).unwrap()).await;
-    assert_eq!((read, beside), (None, vec!["state.lock".to_owned()]));
-    after(|file| fs::remove_dir_all(file.parent().unwrap()).unwrap()).await;
-}
-
-#[tokio::test]
-async fn an_edit_by_hand_is_seen() {
-    let edit = |file: &Path| {
-        let text = fs::read_to_string(file).unwrap().replace("sunny", "edited by hand");
-        fs::write(file, text).unwrap();
-    };
-    let (_, read) = after(edit).await;
-    assert_eq!(read, Some(json!({"sky": "edited by hand"})));
-}
-
-#[tokio::test]
 async fn a_later_versions_file_is_left_alone() {
-    let folder = TempDir::new().unwrap();
-    let jobs = over(folder.path()).await;
-    fs::create_dir(folder.path().join("state")).unwrap();
     let later = "{\"version\":2,\"whatever\":true}";
-    fs::write(file(folder.path()), later).unwrap();
-    let error = forecast(&jobs).get().await.unwrap_err().to_string();
-    assert!(error.contains("was written by a later version of smart-async (format 2"), "{error}");
+    let (folder, jobs) = after(|file| fs::write(file, later).unwrap()).await;
+    assert_eq!(standing(&jobs).await, Some(sunny()), "the journal has the value");
     let fixture = observatory_with(jobs).await;
     fixture.tools.gate.open();
-    assert_eq!(fixture.client.ask("forecast", sunny()).await, sunny(), "the call is answered");
+    let rainy = json!({"sky": "rainy"});
+    assert_eq!(fixture.client.ask("forecast", rainy.clone()).await, rainy);
+    fixture.jobs.shutdown().await.unwrap();
     assert_eq!(fs::read_to_string(file(folder.path())).unwrap(), later);
+}
+
+#[tokio::test]
+async fn the_file_follows_by_itself() {
+    let folder = TempDir::new().unwrap();
+    let fixture = observatory_with(over(folder.path()).await).await;
+    fixture.tools.gate.open();
+    fixture.client.ask("forecast", sunny()).await;
+    while !file(folder.path()).exists() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]
@@ -553,6 +531,7 @@ async fn the_file_is_one_document_for_its_owner_alone() {
     let fixture = observatory_with(over(folder.path()).await).await;
     fixture.tools.gate.open();
     fixture.client.ask("forecast", sunny()).await;
+    fixture.jobs.shutdown().await.unwrap();
     let document: Value = serde_json::from_slice(&fs::read(file(folder.path())).unwrap()).unwrap();
     let id: JobId = document["job_id"].as_str().unwrap().parse().unwrap();
     let completed_at = document["completed_at"].as_str().unwrap();

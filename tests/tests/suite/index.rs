@@ -13,14 +13,14 @@ use smart_async::job::{
     Change, JobEvent, JobFailure, JobId, JobOutput, JobQuery, JobRecord, JobScope, JobSpec,
     JobStatus, Prune, Question, Timestamp,
 };
-use smart_async::store::{JobStore, JsonFileStore, MemoryStore};
+use smart_async::store::{JobStore, JournalStore, MemoryStore};
 use tempfile::TempDir;
 
 #[derive(Debug, Clone)]
 enum Step {
     Insert(Box<JobRecord>),
     /// Of the job that was inserted as the n-th, whatever has become of it.
-    Update(sample::Index, Change),
+    Update(sample::Index, Box<Change>),
     Withdraw(sample::Index),
     Prune(Prune),
 }
@@ -114,7 +114,7 @@ fn step() -> impl Strategy<Value = Step> {
     let one = || any::<sample::Index>();
     prop_oneof![
         6 => job().prop_map(|job| Step::Insert(Box::new(job))),
-        12 => (one(), change()).prop_map(|(job, change)| Step::Update(job, change)),
+        12 => (one(), change()).prop_map(|(job, change)| Step::Update(job, Box::new(change))),
         1 => one().prop_map(Step::Withdraw),
         2 => prune().prop_map(Step::Prune),
     ]
@@ -164,7 +164,7 @@ async fn run(steps: Vec<Step>, queries: Vec<JobQuery>) -> TestCaseResult {
             }
             Step::Update(..) | Step::Withdraw(_) if ids.is_empty() => {}
             Step::Update(job, change) => {
-                let _ = store.update(*job.get(&ids), change).await;
+                let _ = store.update(*job.get(&ids), *change).await;
             }
             Step::Withdraw(job) => store.withdraw(*job.get(&ids)).await.unwrap(),
             Step::Prune(prune) => {
@@ -191,7 +191,7 @@ async fn run(steps: Vec<Step>, queries: Vec<JobQuery>) -> TestCaseResult {
 
     let folder = TempDir::new().unwrap();
     write(&folder, "jobs.json", &json!({"version": 1, "jobs": jobs}).to_string());
-    let store = JsonFileStore::open(folder.path()).await.unwrap();
+    let store = JournalStore::open(folder.path()).await.unwrap();
     let jobs = scan(&store, &ids).await;
     answers_as_a_scan(&store, &jobs, &queries).await
 }
@@ -240,7 +240,7 @@ fn put(job: &Value) -> String {
 }
 
 async fn status(folder: &TempDir, id: JobId) -> Option<JobStatus> {
-    let store = JsonFileStore::open(folder.path()).await.unwrap();
+    let store = JournalStore::open(folder.path()).await.unwrap();
     store.get(id).await.unwrap().map(|job| job.status())
 }
 
@@ -288,7 +288,7 @@ async fn a_record_is_read_however_its_fields_are_written() {
         write(&folder, "jobs.json", &format!("{{\"version\":1,\"jobs\":[{text}]}}"));
         // Twice: from what a person wrote, and from what was made of it.
         for _ in 0..2 {
-            let store = JsonFileStore::open(folder.path()).await.unwrap();
+            let store = JournalStore::open(folder.path()).await.unwrap();
             assert_eq!(*store.get(job.id).await.unwrap().unwrap(), job);
             store.close().await.unwrap();
             let view = fs::read(folder.path().join("meta/jobs.json")).unwrap();

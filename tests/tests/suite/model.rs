@@ -17,7 +17,7 @@ use smart_async::job::{
     JobRecord, JobSpec, JobStatus, OwnerId, PendingReason, Progress, Prune, Question,
     ResultLocation, Timestamp,
 };
-use smart_async::store::{JobStore, JsonFileStore, MemoryStore, StoreError};
+use smart_async::store::{JobStore, JournalStore, MemoryStore, StoreError};
 use tempfile::TempDir;
 
 /// So many jobs are there at most: few enough that a sequence comes back to them.
@@ -305,8 +305,8 @@ async fn everything(store: &dyn JobStore) -> Answer {
     answer(store, Operation::List(JobQuery::default())).await
 }
 
-async fn open(folder: &Path) -> JsonFileStore {
-    JsonFileStore::open(folder).await.unwrap()
+async fn open(folder: &Path) -> JournalStore {
+    JournalStore::open(folder).await.unwrap()
 }
 
 /// Everything that is found by whoever opens what a crash at this moment would leave.

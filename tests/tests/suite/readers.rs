@@ -10,7 +10,7 @@ use serde_json::Value;
 use smart_async::job::{
     Change, JobEvent, JobId, JobOutput, JobRecord, JobSpec, Progress, Prune, Timestamp,
 };
-use smart_async::store::{JobStore, JsonFileStore};
+use smart_async::store::{JobStore, JournalStore};
 use tempfile::TempDir;
 
 /// How often the files are read while they are written.
@@ -20,7 +20,7 @@ fn moment() -> Timestamp {
     Timestamp::from_timestamp(1_800_000_000, 0).unwrap()
 }
 
-async fn a_life(store: &JsonFileStore, length: usize) {
+async fn a_life(store: &JournalStore, length: usize) {
     let mut job = JobRecord::new(JobId::new(), JobSpec::new("simulate", "reactor", moment()));
     job.owner = Some(store.owner());
     let id = store.insert(job).await.unwrap().id;
@@ -33,7 +33,7 @@ async fn a_life(store: &JsonFileStore, length: usize) {
 }
 
 /// Works on the folder until it is told to stop.
-async fn hammer(store: JsonFileStore, stop: Arc<AtomicBool>) {
+async fn hammer(store: JournalStore, stop: Arc<AtomicBool>) {
     for round in 0.. {
         if stop.load(Ordering::Relaxed) {
             break;
@@ -91,7 +91,7 @@ impl Seen {
             }
             let line: Value = serde_json::from_slice(line).expect("each line is whole");
             if number == 0 {
-                assert_eq!(line["version"], 1);
+                assert_eq!(line["version"], 2);
                 *self.journals.entry(line["journal"].to_string()).or_default() += 1;
             }
         }
@@ -104,11 +104,11 @@ async fn a_reader_without_a_lock_finds_whole_json_at_every_instant() {
     let meta: PathBuf = folder.path().join("meta");
     let stop = Arc::new(AtomicBool::new(false));
     let mut writers = tokio::task::JoinSet::new();
-    let first = JsonFileStore::open(folder.path()).await.unwrap();
+    let first = JournalStore::open(folder.path()).await.unwrap();
     // The first view is written by whoever closes first; from then on there is one.
     first.close().await.unwrap();
     for _ in 0..2 {
-        let store = JsonFileStore::open(folder.path()).await.unwrap();
+        let store = JournalStore::open(folder.path()).await.unwrap();
         writers.spawn(hammer(store, Arc::clone(&stop)));
     }
     let reader = std::thread::spawn({

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use smart_async::job::{FailureKind, JobRecord, JobState, JobStatus};
 use smart_async::manager::{Cancelled, Retention, WaitFor};
-use smart_async::store::JsonFileStore;
+use smart_async::store::JournalStore;
 use smart_async::{JobId, JobManager, WithJobs, smart_async};
 use smart_async_tests::{Client, FaultyStore, Gate, SimulatedProcess};
 use tempfile::TempDir;
@@ -218,7 +218,7 @@ async fn an_interrupted_call_runs_again_from_its_arguments_under_its_id() {
 async fn who_took_a_job_on_though_the_store_said_otherwise_runs_it_once() {
     let (folder, mill) = (TempDir::new().unwrap(), Mill::new());
     let id = left_behind(&folder, &mill, "grind", json!({"what": "rye"})).await;
-    let store = FaultyStore::over(JsonFileStore::open(folder.path()).await.unwrap());
+    let store = FaultyStore::over(JournalStore::open(folder.path()).await.unwrap());
     store.doubt_next("claim");
     let jobs = JobManager::builder().with_store(store.clone());
     let _client = Client::connect(mill.clone().with_jobs(jobs.clone())).await;

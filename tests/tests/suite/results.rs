@@ -18,18 +18,18 @@ use smart_async::job::{
 };
 use smart_async::manager::{Error, Retention, WaitFor};
 use smart_async::store::conformance::helpers::{at, whole};
-use smart_async::store::{JobStore, JsonFileStore, StoreError};
+use smart_async::store::{JobStore, JournalStore, StoreError};
 use smart_async::{CurrentJob, Job, JobManager, JobRequest, WithJobs, job_fn, smart_async};
 use smart_async_tests::{Client, Gate};
 use tempfile::TempDir;
 
 const LONG: Duration = Duration::from_secs(3600);
 
-async fn open(folder: &Path) -> JsonFileStore {
-    JsonFileStore::open(folder).await.unwrap()
+async fn open(folder: &Path) -> JournalStore {
+    JournalStore::open(folder).await.unwrap()
 }
 
-async fn running(store: &JsonFileStore) -> JobRecord {
+async fn running(store: &JournalStore) -> JobRecord {
     let mut job = JobRecord::new(JobId::new(), JobSpec::new("simulate", "reactor", at(0)));
     job.owner = Some(store.owner());
     store.insert(job.clone()).await.unwrap();
@@ -41,7 +41,7 @@ fn large(text: &str) -> Change {
 }
 
 /// A job with a large result, as whoever asks for the whole should find it.
-async fn completed(store: &JsonFileStore) -> JobRecord {
+async fn completed(store: &JournalStore) -> JobRecord {
     let job = running(store).await;
     store.update(job.id, large("x")).await.unwrap();
     job.apply(large("x")).unwrap()

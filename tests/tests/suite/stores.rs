@@ -14,7 +14,7 @@ use smart_async::job::{
 };
 use smart_async::store::conformance::helpers::{self, at, change, completed, job};
 use smart_async::store::faults::{Operation, Verdict, Watcher};
-use smart_async::store::{JobStore, JsonFileStore, MemoryStore};
+use smart_async::store::{JobStore, JournalStore, MemoryStore};
 use tempfile::TempDir;
 
 async fn ids(store: &dyn JobStore, query: JobQuery) -> Vec<JobId> {
@@ -28,7 +28,7 @@ mod memory_keeps_the_rules {
 mod json_file_keeps_the_rules {
     smart_async::conformance_tests!(|| async {
         let folder = super::TempDir::new().unwrap();
-        (super::JsonFileStore::open(folder.path()).await.unwrap(), folder)
+        (super::JournalStore::open(folder.path()).await.unwrap(), folder)
     });
 }
 
@@ -41,7 +41,7 @@ fn journal(folder: &Path) -> std::path::PathBuf {
 }
 
 /// The view that people read, once everything is at rest.
-async fn view(folder: &Path, store: &JsonFileStore) -> Value {
+async fn view(folder: &Path, store: &JournalStore) -> Value {
     store.close().await.unwrap();
     serde_json::from_slice(&fs::read(jobs_file(folder)).unwrap()).unwrap()
 }
@@ -51,13 +51,13 @@ async fn after_a_crash(folder: &Path, id: JobId) -> Option<Arc<JobRecord>> {
     let left = TempDir::new().unwrap();
     fs::create_dir_all(left.path().join("meta")).unwrap();
     fs::copy(journal(folder), journal(left.path())).unwrap();
-    JsonFileStore::open(left.path()).await.unwrap().get(id).await.unwrap()
+    JournalStore::open(left.path()).await.unwrap().get(id).await.unwrap()
 }
 
 #[tokio::test]
 async fn what_was_acknowledged_survives_a_crash() {
     let folder = TempDir::new().unwrap();
-    let store = JsonFileStore::open(folder.path()).await.unwrap();
+    let store = JournalStore::open(folder.path()).await.unwrap();
     let id = store.insert(job(&store, 0)).await.unwrap().id;
     assert_eq!(after_a_crash(folder.path(), id).await.unwrap().status(), JobStatus::Pending);
     change(&store, id, JobEvent::Start, 1).await;
@@ -71,7 +71,7 @@ async fn what_was_acknowledged_survives_a_crash() {
 #[tokio::test]
 async fn the_view_is_complete_at_an_orderly_end() {
     let folder = TempDir::new().unwrap();
-    let store = JsonFileStore::open(folder.path()).await.unwrap();
+    let store = JournalStore::open(folder.path()).await.unwrap();
     for second in 0..20 {
         completed(&store, second).await;
     }
@@ -83,7 +83,7 @@ async fn the_view_is_complete_at_an_orderly_end() {
 #[tokio::test]
 async fn the_view_follows_by_itself() {
     let folder = TempDir::new().unwrap();
-    let store = JsonFileStore::open(folder.path()).await.unwrap();
+    let store = JournalStore::open(folder.path()).await.unwrap();
     let id = store.insert(job(&store, 0)).await.unwrap().id.to_string();
     while !fs::read_to_string(jobs_file(folder.path())).is_ok_and(|text| text.contains(&id)) {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -93,7 +93,7 @@ async fn the_view_follows_by_itself() {
 /// Opens what is left of a folder after `harm` was done to it.
 async fn after(harm: impl Fn(&Path), jobs: i64) -> Vec<JobId> {
     let folder = TempDir::new().unwrap();
-    let store = JsonFileStore::open(folder.path()).await.unwrap();
+    let store = JournalStore::open(folder.path()).await.unwrap();
     let mut written = Vec::new();
     for second in 0..jobs {
         written.push(completed(&store, second).await);
@@ -101,7 +101,7 @@ async fn after(harm: impl Fn(&Path), jobs: i64) -> Vec<JobId> {
     store.close().await.unwrap();
     drop(store);
     harm(folder.path());
-    let store = JsonFileStore::open(folder.path()).await.unwrap();
+    let store = JournalStore::open(folder.path()).await.unwrap();
     let mut found = ids(&store, JobQuery::default()).await;
     found.reverse();
     assert_eq!(found, written);
@@ -164,8 +164,8 @@ async fn a_journal_that_is_lost_or_damaged_falls_back_to_the_view() {
 #[tokio::test]
 async fn a_journal_that_grows_long_is_shortened_and_others_follow() {
     let folder = TempDir::new().unwrap();
-    let store = JsonFileStore::open(folder.path()).await.unwrap();
-    let other = JsonFileStore::open(folder.path()).await.unwrap();
+    let store = JournalStore::open(folder.path()).await.unwrap();
+    let other = JournalStore::open(folder.path()).await.unwrap();
     let id = store.insert(job(&store, 0)).await.unwrap().id;
     change(&store, id, JobEvent::Start, 1).await;
     assert!(other.get(id).await.unwrap().is_some());
@@ -199,7 +199,7 @@ async fn nobody_waits_for_a_shorter_journal() {
 
     let folder = TempDir::new().unwrap();
     let recorder = Recorder::without_tape();
-    let store = JsonFileStore::open_watched(folder.path(), recorder.clone(), 1).await.unwrap();
+    let store = JournalStore::open_watched(folder.path(), recorder.clone(), 1).await.unwrap();
     let first_line = || {
         fs::read_to_string(journal(folder.path()))
             .map(|text| text.lines().next().map(str::to_owned))
@@ -227,7 +227,7 @@ async fn a_folder_of_the_first_version_is_taken_over() {
     let job = JobRecord::new(JobId::new(), JobSpec::new("simulate", "reactor", at(0)));
     let before = json!({"version": 1, "jobs": [job.to_json()]});
     fs::write(jobs_file(folder.path()), before.to_string()).unwrap();
-    let store = JsonFileStore::open(folder.path()).await.unwrap();
+    let store = JournalStore::open(folder.path()).await.unwrap();
     assert!(*store.get(job.id).await.unwrap().unwrap() == job);
     assert!(*after_a_crash(folder.path(), job.id).await.unwrap() == job);
 }
@@ -238,7 +238,7 @@ async fn the_folder_is_its_owners_alone() {
     use std::os::unix::fs::PermissionsExt;
     let folder = TempDir::new().unwrap();
     let home = folder.path().join("home");
-    let store = JsonFileStore::open(&home).await.unwrap();
+    let store = JournalStore::open(&home).await.unwrap();
     store.insert(job(&store, 0)).await.unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     view(&home, &store).await;
@@ -253,8 +253,8 @@ async fn the_folder_is_its_owners_alone() {
 #[tokio::test]
 async fn two_processes_see_each_others_jobs_and_lose_none() {
     let folder = TempDir::new().unwrap();
-    let one = JsonFileStore::open(folder.path()).await.unwrap();
-    let two = JsonFileStore::open(folder.path()).await.unwrap();
+    let one = JournalStore::open(folder.path()).await.unwrap();
+    let two = JournalStore::open(folder.path()).await.unwrap();
     let id = one.insert(job(&one, 0)).await.unwrap().id;
     assert!(two.get(id).await.unwrap().is_some());
     let (first, second) = tokio::join!(
@@ -281,11 +281,11 @@ async fn two_processes_see_each_others_jobs_and_lose_none() {
 #[tokio::test]
 async fn the_jobs_of_a_living_owner_are_not_abandoned_and_those_of_a_dead_one_are() {
     let folder = TempDir::new().unwrap();
-    let living = JsonFileStore::open(folder.path()).await.unwrap();
-    let dying = JsonFileStore::open(folder.path()).await.unwrap();
+    let living = JournalStore::open(folder.path()).await.unwrap();
+    let dying = JournalStore::open(folder.path()).await.unwrap();
     living.insert(job(&living, 0)).await.unwrap();
     let lost = dying.insert(job(&dying, 1)).await.unwrap().id;
-    let asking = JsonFileStore::open(folder.path()).await.unwrap();
+    let asking = JournalStore::open(folder.path()).await.unwrap();
     assert!(abandoned(&asking).await.is_empty());
     drop(dying);
     assert_eq!(abandoned(&asking).await, [lost]);
@@ -301,7 +301,7 @@ async fn unknown_fields_and_entries_survive_a_rewrite() {
     let before =
         json!({"version": 1, "motto": "forward", "jobs": [known, {"id": "no job at all"}]});
     fs::write(jobs_file(folder.path()), before.to_string()).unwrap();
-    let store = JsonFileStore::open(folder.path()).await.unwrap();
+    let store = JournalStore::open(folder.path()).await.unwrap();
     store.insert(job(&store, 1)).await.unwrap();
     fs::remove_file(jobs_file(folder.path())).unwrap();
     let after = view(folder.path(), &store).await;
@@ -328,7 +328,7 @@ async fn a_damaged_file_is_set_aside_and_never_overwritten() {
         let folder = TempDir::new().unwrap();
         fs::create_dir_all(folder.path().join("meta")).unwrap();
         fs::write(jobs_file(folder.path()), damage).unwrap();
-        let store = JsonFileStore::open(folder.path()).await.unwrap();
+        let store = JournalStore::open(folder.path()).await.unwrap();
         store.insert(job(&store, 0)).await.unwrap();
         let meta = fs::read_dir(folder.path().join("meta")).unwrap();
         let aside = meta
@@ -351,7 +351,7 @@ async fn files_damaged_or_removed_while_in_use_lose_no_job() {
     ];
     for harm in harms {
         let folder = TempDir::new().unwrap();
-        let store = JsonFileStore::open(folder.path()).await.unwrap();
+        let store = JournalStore::open(folder.path()).await.unwrap();
         let id = store.insert(job(&store, 0)).await.unwrap().id;
         harm(folder.path());
         change(&store, id, JobEvent::Start, 1).await;
@@ -364,21 +364,21 @@ async fn files_damaged_or_removed_while_in_use_lose_no_job() {
 async fn a_later_version_is_left_alone() {
     let folder = TempDir::new().unwrap();
     fs::create_dir_all(folder.path().join("meta")).unwrap();
-    let later = "{\"version\":2,\"jobs\":\"in a form that nobody knows yet\"}";
+    let later = "{\"version\":3,\"jobs\":\"in a form that no program knows yet\"}";
     fs::write(jobs_file(folder.path()), later).unwrap();
     let error = JobManager::builder().folder(folder.path()).open().await.unwrap_err().to_string();
     assert!(
-        error.contains("later version of smart-async (format 2, this one knows up to 1)"),
+        error.contains("later version of smart-async (format 3, this one knows up to 2)"),
         "{error}"
     );
     assert_eq!(fs::read_to_string(jobs_file(folder.path())).unwrap(), later);
 
-    let later = "{\"journal\":\"0a4c8f5e-0000-4000-8000-000000000000\",\"version\":2}\n";
+    let later = "{\"journal\":\"0a4c8f5e-0000-4000-8000-000000000000\",\"version\":3}\n";
     fs::remove_file(jobs_file(folder.path())).unwrap();
     fs::write(journal(folder.path()), later).unwrap();
     let error = JobManager::builder().folder(folder.path()).open().await.unwrap_err().to_string();
     assert!(
-        error.contains("later version of smart-async (format 2, this one knows up to 1)"),
+        error.contains("later version of smart-async (format 3, this one knows up to 2)"),
         "{error}"
     );
     assert_eq!(fs::read_to_string(journal(folder.path())).unwrap(), later);
@@ -406,15 +406,15 @@ async fn traces_of_dead_owners_are_cleared_away() {
     let owners = folder.path().join("meta/owners");
     fs::create_dir_all(&owners).unwrap();
     fs::write(owners.join("0a4c8f5e-0000-4000-8000-000000000000.lock"), "").unwrap();
-    let living = JsonFileStore::open(folder.path()).await.unwrap();
-    let another = JsonFileStore::open(folder.path()).await.unwrap();
+    let living = JournalStore::open(folder.path()).await.unwrap();
+    let another = JournalStore::open(folder.path()).await.unwrap();
     assert_eq!(fs::read_dir(&owners).unwrap().count(), 2);
     drop((living, another));
     assert_eq!(fs::read_dir(&owners).unwrap().count(), 0);
 }
 
 /// Has the journal grow until it is replaced by a shorter one.
-async fn shorten(store: &JsonFileStore, folder: &Path) {
+async fn shorten(store: &JournalStore, folder: &Path) {
     let id = store.insert(job(store, 0)).await.unwrap().id;
     change(store, id, JobEvent::Start, 1).await;
     let long = Some(Progress::new(1.0, None, Some("x".repeat(100_000))));
@@ -434,8 +434,8 @@ async fn shorten(store: &JsonFileStore, folder: &Path) {
 async fn what_another_process_pruned_stays_gone_when_the_journal_was_shortened_before_it_was_seen()
 {
     let folder = TempDir::new().unwrap();
-    let one = JsonFileStore::open(folder.path()).await.unwrap();
-    let two = JsonFileStore::open(folder.path()).await.unwrap();
+    let one = JournalStore::open(folder.path()).await.unwrap();
+    let two = JournalStore::open(folder.path()).await.unwrap();
     let id = two.insert(job(&two, 0)).await.unwrap().id;
     change(&one, id, JobEvent::Cancel, 1).await;
     assert_eq!(one.prune(Prune::default()).await.unwrap().removed, 1);
@@ -448,14 +448,14 @@ async fn what_another_process_pruned_stays_gone_when_the_journal_was_shortened_b
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_that_ask_at_once_both_learn_that_an_owner_is_dead() {
     let folder = TempDir::new().unwrap();
-    let one = Arc::new(JsonFileStore::open(folder.path()).await.unwrap());
-    let two = Arc::new(JsonFileStore::open(folder.path()).await.unwrap());
+    let one = Arc::new(JournalStore::open(folder.path()).await.unwrap());
+    let two = Arc::new(JournalStore::open(folder.path()).await.unwrap());
     let dead = OwnerId::new();
     fs::write(folder.path().join(format!("meta/owners/{dead}.lock")), "").unwrap();
     let mut left = job(&*one, 0);
     left.owner = Some(dead);
     let left = one.insert(left).await.unwrap().id;
-    let ask = |store: Arc<JsonFileStore>| async move {
+    let ask = |store: Arc<JournalStore>| async move {
         for _ in 0..2000 {
             assert_eq!(abandoned(&*store).await, [left]);
         }
@@ -469,7 +469,7 @@ async fn two_that_ask_at_once_both_learn_that_an_owner_is_dead() {
 #[tokio::test]
 async fn a_closed_file_store_has_given_up_its_jobs() {
     let folder = TempDir::new().unwrap();
-    gives_up_its_jobs(&JsonFileStore::open(folder.path()).await.unwrap()).await;
+    gives_up_its_jobs(&JournalStore::open(folder.path()).await.unwrap()).await;
 }
 
 #[tokio::test]
@@ -505,7 +505,7 @@ async fn a_journal_that_another_process_has_shortened_is_not_shortened_again() {
     const SHORT: u64 = 8 * 1024;
     let folder = TempDir::new().unwrap();
     let replaced = Arc::new(JournalsReplaced::default());
-    let open = || JsonFileStore::open_watched(folder.path(), replaced.clone(), SHORT);
+    let open = || JournalStore::open_watched(folder.path(), replaced.clone(), SHORT);
     let (first, second) = (open().await.unwrap(), open().await.unwrap());
     // So many that a journal which says each of them once is a long one.
     for number in 0..60 {
@@ -517,4 +517,103 @@ async fn a_journal_that_another_process_has_shortened_is_not_shortened_again() {
     }
     let replaced = replaced.0.load(Ordering::SeqCst);
     assert!((2..20).contains(&replaced), "360 changes had the journal replaced {replaced} times");
+}
+
+/// The journal's lines, without the first one.
+fn lines(folder: &Path) -> Vec<String> {
+    let text = fs::read_to_string(journal(folder)).unwrap();
+    text.lines().skip(1).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_line_whose_checksum_is_wrong_is_passed_over_and_kept() {
+    let folder = TempDir::new().unwrap();
+    let store = JournalStore::open(folder.path()).await.unwrap();
+    let id = store.insert(job(&store, 0)).await.unwrap().id;
+    change(&store, id, JobEvent::Start, 1).await;
+    store.close().await.unwrap();
+    drop(store);
+    // A byte that leaves the line JSON, and its record a record.
+    let line = lines(folder.path()).pop().unwrap();
+    let damaged = line.replace("\"reactor\"", "\"reactos\"");
+    assert_ne!(line, damaged);
+    let text = fs::read_to_string(journal(folder.path())).unwrap();
+    fs::write(journal(folder.path()), text.replace(&line, &damaged)).unwrap();
+    let _ = fs::remove_file(jobs_file(folder.path()));
+    for _ in 0..2 {
+        let store = JournalStore::open(folder.path()).await.unwrap();
+        let found = store.get(id).await.unwrap().unwrap();
+        assert_eq!(
+            (found.status(), &*found.to_json()["server"].to_string()),
+            (JobStatus::Pending, "\"reactor\"")
+        );
+        shorten(&store, folder.path()).await;
+        assert!(lines(folder.path()).contains(&damaged), "a person may mend it");
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_a_person_mended_needs_no_checksum() {
+    let folder = TempDir::new().unwrap();
+    let store = JournalStore::open(folder.path()).await.unwrap();
+    let id = store.insert(job(&store, 0)).await.unwrap().id;
+    store.close().await.unwrap();
+    drop(store);
+    let text = fs::read_to_string(journal(folder.path())).unwrap();
+    let start = text.rfind(",\"crc\":").unwrap();
+    let mended = format!("{}}}\n", &text[..start]).replace("\"reactor\"", "\"another\"");
+    fs::write(journal(folder.path()), mended).unwrap();
+    let _ = fs::remove_file(jobs_file(folder.path()));
+    let store = JournalStore::open(folder.path()).await.unwrap();
+    assert_eq!(store.get(id).await.unwrap().unwrap().to_json()["server"], "another");
+}
+
+/// An older program that shares the folder would not understand lines with checksums: it has to meet a later version.
+#[tokio::test]
+async fn a_journal_of_version_1_is_written_anew_when_it_is_opened() {
+    let folder = TempDir::new().unwrap();
+    fs::create_dir_all(folder.path().join("meta")).unwrap();
+    let old = JobRecord::new(JobId::new(), JobSpec::new("simulate", "reactor", at(0)));
+    let text = format!(
+        "{{\"journal\":\"0a4c8f5e-0000-4000-8000-000000000000\",\"version\":1}}\n{}\n",
+        json!({"put": old.to_json()})
+    );
+    fs::write(journal(folder.path()), text).unwrap();
+    let store = JournalStore::open(folder.path()).await.unwrap();
+    assert!(*store.get(old.id).await.unwrap().unwrap() == old);
+    let text = fs::read_to_string(journal(folder.path())).unwrap();
+    let header: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    assert_eq!(header["version"], 2);
+    assert!(lines(folder.path()).iter().all(|line| line.contains(",\"crc\":\"")));
+}
+
+/// Neither process leaves the lock to the other one by chance alone.
+#[test]
+fn two_processes_that_write_without_pause_both_get_on() {
+    use std::time::{Duration, Instant};
+    let folder = TempDir::new().unwrap();
+    let write = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let store = JournalStore::open(folder.path()).await.unwrap();
+            let id = store.insert(job(&store, 0)).await.unwrap().id;
+            change(&store, id, JobEvent::Start, 1).await;
+            let (began, mut written, mut longest) = (Instant::now(), 0, Duration::ZERO);
+            while began.elapsed() < Duration::from_secs(2) {
+                let before = Instant::now();
+                change(&store, id, JobEvent::Progress, 2).await;
+                longest = longest.max(before.elapsed());
+                written += 1;
+            }
+            (written, longest)
+        })
+    };
+    let (one, two) = std::thread::scope(|scope| {
+        let (one, two) = (scope.spawn(write), scope.spawn(write));
+        (one.join().unwrap(), two.join().unwrap())
+    });
+    println!("{one:?} and {two:?}");
+    let less = one.0.min(two.0);
+    assert!(less > 10 && less * 8 > one.0.max(two.0), "{one:?} and {two:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{JobId, JobRecord, JobScope, JobStatus, Listed, Timestamp};
+use super::{JobId, JobRecord, JobScope, JobStatus, Timestamp};
 
 /// Which jobs to list. The default lists all, newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,29 +67,6 @@ impl JobPage {
     /// A page that a store has put together.
     pub const fn new(jobs: Vec<Arc<JobRecord>>, total: usize) -> Self {
         Self { jobs, total }
-    }
-}
-
-/// The answer to a [`JobQuery`], in short.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct ShortPage {
-    /// The jobs, newest first.
-    pub jobs: Vec<Listed>,
-    /// How many met the conditions, before the limit.
-    pub total: usize,
-}
-
-impl ShortPage {
-    /// A page that a store has put together.
-    pub const fn new(jobs: Vec<Listed>, total: usize) -> Self {
-        Self { jobs, total }
-    }
-}
-
-impl From<JobPage> for ShortPage {
-    fn from(page: JobPage) -> Self {
-        Self { jobs: page.jobs.into_iter().map(Listed::Record).collect(), total: page.total }
     }
 }
 

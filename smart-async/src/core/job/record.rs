@@ -125,8 +125,17 @@ impl JobRecord {
     /// happen to a job in this state. Nothing can happen to a job that has ended: late progress and late ends are refused
     /// alike.
     pub fn apply(&self, change: Change) -> Result<Self, Refusal> {
-        let Change { event, at, actor, progress, owned_by, claimed_by, dispatch, result_location } =
-            change;
+        let Change {
+            event,
+            at,
+            actor,
+            progress,
+            owned_by,
+            claimed_by,
+            dispatch,
+            result_location,
+            state: _,
+        } = change;
         let illegal = IllegalTransition { status: self.status(), event: event.name() };
         if owned_by.is_some_and(|owner| owner != self.owner)
             || claimed_by.is_some_and(|claim| self.claim != Some(claim))

@@ -17,12 +17,13 @@
 //! again: into `Requeue` where it may, `Cancel` where a stop was requested, else `Fail`.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::{
-    Actor, ClaimToken, Dispatch, JobFailure, JobOutput, JobState, JobStatus, OwnerId,
-    PendingReason, Progress, Question, ResultLocation, Timestamp,
+    Actor, ClaimToken, Dispatch, HydratedState, JobFailure, JobOutput, JobState, JobStatus,
+    OwnerId, PendingReason, Progress, Question, ResultLocation, Timestamp,
 };
 
 /// An event in the life of a job.
@@ -122,6 +123,8 @@ pub struct Change {
     pub dispatch: Option<Dispatch>,
     /// Of an end: where the result is kept, if not in the event.
     pub result_location: ResultLocation,
+    /// The state that the end fills. The store writes it together with the end.
+    pub state: Option<Arc<HydratedState>>,
 }
 
 impl Change {
@@ -136,6 +139,7 @@ impl Change {
             claimed_by: None,
             dispatch: None,
             result_location: ResultLocation::InRecord,
+            state: None,
         }
     }
 

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use super::{Error, answer};
 use crate::core::job::{
-    JobId, JobOutput, JobPage, JobQuery, JobRecord, JobState, JobStatus, JobSummary, Listed, Prune,
-    ResultLocation,
+    JobId, JobOutput, JobPage, JobQuery, JobRecord, JobState, JobStatus, Prune, ResultLocation,
 };
 use crate::core::manager::JobManager;
 use crate::core::runner::recover;
@@ -79,26 +78,6 @@ impl JobManager {
             *job = self.as_of_now(Arc::clone(job));
         }
         Ok(page)
-    }
-
-    /// As [`list`](Self::list), in short.
-    pub(crate) async fn list_in_short(
-        &self,
-        query: JobQuery,
-    ) -> Result<(Vec<JobSummary>, usize), Error> {
-        self.ready().await;
-        let mut page = self.inner.store.list_in_short(query.clone()).await?;
-        if page.jobs.iter().filter_map(Listed::record).any(|job| self.may_be_abandoned(job))
-            && !recover::account_for_abandoned(self).await.is_empty()
-        {
-            page = self.inner.store.list_in_short(query).await?;
-        }
-        let jobs = page.jobs.into_iter().map(|job| match job {
-            Listed::Record(job) => JobSummary::from(&*self.as_of_now(job)),
-            // What is kept back of an end is nothing that a list shows.
-            Listed::Ended(summary) => summary,
-        });
-        Ok((jobs.collect(), page.total))
     }
 
     /// Removes ended jobs: of every server over the same folder, unless `prune` names one. Never touches a live job, nor

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::JobManager;
 use crate::core::env_vars;
 use crate::core::observe;
-use crate::core::store::{JobStore, JsonFileStore, MemoryStore, StoreError};
+use crate::core::store::{JobStore, JournalStore, MemoryStore, StoreError};
 
 /// For how long, and how many, ended jobs are kept. Live jobs are never removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +150,7 @@ impl JobManagerBuilder {
         };
         // The program may change its working folder later.
         let folder = std::path::absolute(&folder).unwrap_or(folder);
-        let store = JsonFileStore::open(&folder)
+        let store = JournalStore::open(&folder)
             .await
             .map_err(|source| OpenError::Folder { folder, source })?;
         let named = self.settings.server.is_some();

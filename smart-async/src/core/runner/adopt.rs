@@ -230,11 +230,10 @@ impl JobManager {
         }
     }
 
-    /// Takes back what an attempt that failed may have written all the same, unless another of that id has taken its
-    /// place since.
+    /// Takes back the record of an attempt that is in doubt, where it stands once the store has recovered, unless another
+    /// attempt has taken its place since.
     async fn withdraw_attempt(self, attempt: JobRecord, open: OpenCallGuard) {
-        // What a store could not take away, it decides upon with its next change, and shows only then. So one is asked for that
-        // is refused in any case.
+        // A store that has not recovered refuses this change as transient; then it refuses it for good, whichever job stands.
         let refused =
             Change::new(JobEvent::Progress, attempt.updated_at).owned_by(Some(OwnerId::new()));
         let mut backoff = Backoff::default();
@@ -279,8 +278,8 @@ impl JobManager {
             let record = match manager.note(manager.store().insert(attempt.clone()).await) {
                 Ok(record) => record,
                 Err(error) => {
-                    // What failed may have reached the disk all the same; the caller is told that there is no job.
-                    if error.is_transient() {
+                    // The caller is told that there is no job, so the record must not stand.
+                    if error.is_in_doubt() {
                         let open = manager.open_call();
                         tokio::spawn(manager.withdraw_attempt(attempt, open));
                     }

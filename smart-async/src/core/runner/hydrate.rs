@@ -1,10 +1,7 @@
-//! Hydration: what a job completes with goes into the state that its tool names. Once: a store takes a completion only
-//! where it is newer than what stands there, so whatever is in doubt, after a failure or a crash, is simply put again.
-//!
-//! The record comes first. A crash between the two is made good at the next start, when the newest completions are put
-//! again.
+//! Hydration: the result of a job goes into the state that its tool names. A job's end carries the state, so that the store
+//! writes both together; a call that ended inline has no record, and its state is put by itself.
 
-use std::collections::HashSet;
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
@@ -12,12 +9,11 @@ use crate::core::backoff::Backoff;
 use crate::core::call_site;
 use crate::core::clock;
 use crate::core::job::{
-    JobEvent, JobId, JobOutput, JobQuery, JobRecord, JobSpec, JobState, JobStatus, ResultLocation,
-    StateName, StateTarget, Timestamp,
+    Change, HydratedState, JobEvent, JobId, JobOutput, JobRecord, JobSpec, StateName, StateTarget,
+    Timestamp,
 };
 use crate::core::manager::JobManager;
 use crate::core::observe;
-use crate::core::store::{HydratedState, rank};
 
 /// A call that ended within its budget, and whose result goes into a state.
 #[derive(Debug)]
@@ -36,19 +32,20 @@ impl InlineCompletion {
 }
 
 impl JobManager {
-    /// Puts what a job completed with into its state. Returns after the first attempt, so that those who wait for the
-    /// job find the state; where that fails, attempts go on in the background.
-    pub(in crate::core) async fn hydrate(&self, job: &JobRecord, event: &JobEvent) {
-        if let (Some(target), JobEvent::Complete(output), Some(at)) =
-            (&job.spec.state_target, event, job.state.completed_at())
-            && let Some(state) = hydrated(job, target, at, output)
-        {
-            self.put_state(state).await;
-        }
+    /// The state that this change fills, where it completes a job whose tool names one.
+    pub(in crate::core) async fn state_of(
+        &self,
+        id: JobId,
+        change: &Change,
+    ) -> Option<Arc<HydratedState>> {
+        let JobEvent::Complete(output) = &change.event else { return None };
+        let job = self.store().get(id).await.ok().flatten()?;
+        let target = job.spec.state_target.as_ref()?;
+        hydrated(&job, target, change.at, output).map(Arc::new)
     }
 
-    /// As [`hydrate`](Self::hydrate), for a call that became no job. Nothing but the attempts of this process puts it:
-    /// there is no record to begin again from.
+    /// Puts the state of a call that became no job. Returns after the first attempt; where that fails, attempts go on in the
+    /// background. A crash meanwhile loses the state: there is no record to begin again from.
     pub(crate) async fn hydrate_inline(&self, completion: &InlineCompletion, output: &JobOutput) {
         let InlineCompletion { target, tool, id, at } = completion;
         let job = JobRecord::new(*id, JobSpec::new(*tool, self.server(), *at));
@@ -76,7 +73,7 @@ impl JobManager {
         let mut last = false;
         loop {
             let HydratedState { job_id, field, .. } = &state;
-            match self.note(self.store().put_state(state.clone(), clock::now).await) {
+            match self.note(self.store().put_state(state.clone()).await) {
                 Ok(is_put) => {
                     tracing::debug!(%job_id, %field, is_put, "state hydrated");
                     return;
@@ -89,7 +86,7 @@ impl JobManager {
                 Err(error) => {
                     observe::error!(
                         %job_id, %field, %error,
-                        "a state could not be stored; that of a job is tried again at the next start"
+                        "a state could not be stored"
                     );
                     return;
                 }
@@ -121,52 +118,4 @@ fn hydrated(
         return None;
     };
     Some(HydratedState::new(field, job_id, &*job.spec.server, tool, completed_at, value.clone()))
-}
-
-/// Puts again, for each state, the newest of this server's completions that has a value for it: an earlier life may have
-/// ended between the record and the state.
-pub(in crate::core) async fn replay(manager: &JobManager) {
-    let server = Some(manager.server().to_owned());
-    let query = JobQuery { server, statuses: vec![JobStatus::Completed], ..JobQuery::default() };
-    let jobs = match manager.store().list(query).await {
-        Ok(page) => page.jobs,
-        Err(error) => {
-            observe::error!(%error, "failed to look for jobs whose results go into states");
-            return;
-        }
-    };
-    let now = clock::now();
-    let mut completions: Vec<_> = jobs
-        .iter()
-        .filter_map(|job| {
-            let target = job.spec.state_target.as_ref()?;
-            Some((rank(job.state.completed_at()?, job.id, now), &*target.field))
-        })
-        .collect();
-    completions.sort_unstable_by(|one, other| other.cmp(one));
-    let mut hydrated_already = HashSet::new();
-    for ((.., id), field) in completions {
-        if hydrated_already.contains(field) {
-            continue;
-        }
-        // A list may leave the result out.
-        match manager.store().get_with_result(id).await {
-            // Without its file, the result is not known any more.
-            Ok(Some(job)) if job.result_location != ResultLocation::InRecord => {}
-            Ok(Some(job)) => {
-                if let JobState::Completed { completed_at, output, .. } = &job.state
-                    && let Some(target) = &job.spec.state_target
-                    && let Some(state) = hydrated(&job, target, *completed_at, output)
-                {
-                    manager.put_state(state).await;
-                    hydrated_already.insert(field);
-                }
-            }
-            // It was pruned meanwhile.
-            Ok(None) => {}
-            Err(error) => {
-                observe::error!(job_id = %id, %error, "failed to read a job whose result goes into a state");
-            }
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{hydrate, retention};
+use super::retention;
 use crate::core::clock;
 use crate::core::job::{
     Actor, Change, FailureKind, JobEvent, JobFailure, JobId, JobQuery, JobStatus,
@@ -16,7 +16,6 @@ use crate::core::store::StoreError;
 /// A store that fails now is no reason not to serve: what was left behind stays as it is until the next start.
 pub(in crate::core) async fn recover(manager: &JobManager) {
     account_for_abandoned(manager).await;
-    hydrate::replay(manager).await;
     remember_runs(manager).await;
     retention::start(manager);
 }

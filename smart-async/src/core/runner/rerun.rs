@@ -154,8 +154,8 @@ impl JobManager {
         });
     }
 
-    /// Makes this process the owner of a job that waits, and tries until that is known: a claim that failed may stand all
-    /// the same, and nobody else takes on what has an owner that lives.
+    /// Makes this process the owner of a job that waits, and tries until that is known: a claim that is in doubt may stand all
+    /// the same, and no other process takes on a job that has a living owner.
     async fn claim(&self, id: JobId) -> Option<Arc<JobRecord>> {
         let owner = self.store().owner();
         let claim = Change::new(JobEvent::Claim(owner, ClaimToken::new()), clock::now());
@@ -177,7 +177,7 @@ impl JobManager {
                     if !again || self.is_stopping() {
                         return None;
                     }
-                    in_doubt = true;
+                    in_doubt |= error.is_in_doubt();
                 }
             }
         }

@@ -201,6 +201,7 @@ impl JobManager {
         if matches!(change.event, JobEvent::Start) {
             change.progress = None;
         }
+        change.state = self.state_of(live.id(), &change).await;
         let kept_back = &self.inner.kept_back;
         let stored = kept_back.keep(live.site(), live.id(), &change);
         let mut backoff = Backoff::default();
@@ -208,7 +209,7 @@ impl JobManager {
         loop {
             let answer = match self.note(self.store().update(live.id(), stored.clone()).await) {
                 Err(error @ StoreError::Illegal { .. }) if in_doubt => {
-                    self.made_already(live.id(), &stored).await.ok_or(error)
+                    self.already_made(live.id(), &stored).await.ok_or(error)
                 }
                 answer => answer,
             };
@@ -218,15 +219,13 @@ impl JobManager {
                     Span::current()
                         .record("outcome", job.status().as_str())
                         .record("elapsed_seconds", elapsed_seconds);
-                    // Before anybody is told, so that who waits for the job finds its state.
-                    self.hydrate(&job, &change.event).await;
                     self.announce(&job);
                     live.touch();
                     return Some(job);
                 }
                 Err(error) if error.is_transient() && !last => {
                     observe::error!(job_id = %live.id(), %error, "a job's change could not be stored; trying again");
-                    in_doubt = true;
+                    in_doubt |= error.is_in_doubt();
                     last = self.pause(&mut backoff).await.is_err();
                 }
                 Err(error) => {

@@ -98,7 +98,6 @@ macro_rules! __conformance_rules {
             jobs_are_listed_newest_first_and_counted_before_the_limit
             jobs_of_the_same_age_keep_their_order
             a_limit_of_zero_lists_nothing_and_counts
-            a_list_in_short_says_what_the_list_says
             a_query_finds_by_everything_it_names
             conditions_of_a_query_hold_together
             a_list_for_one_client_counts_no_others_jobs
@@ -120,6 +119,9 @@ macro_rules! __conformance_rules {
             everything_in_a_state_is_kept
             a_state_that_has_not_changed_is_the_same_one
             a_completion_is_put_once
+            an_end_fills_its_state_with_the_same_write
+            an_end_that_is_refused_fills_no_state
+            an_end_fills_no_state_that_has_a_later_value
             the_later_completion_stands_whoever_comes_first
             of_completions_of_one_moment_the_greater_id_stands
             a_completion_from_the_future_gives_way

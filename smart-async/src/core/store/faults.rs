@@ -1,15 +1,15 @@
-//! The file store over a disk that is watched, and that can be made to fail (feature `conformance`): how tests cut the
+//! The journal store over a disk that a test watches and can make fail (feature `conformance`), so that tests can cut the
 //! file system at every write, sync and rename.
 //!
-//! Every change that a [`JsonFileStore`] makes to the disk is announced to a [`Watcher`] before it is made. The watcher
-//! may write it down, hold it up, or make it fail. Locks and reads are not announced.
+//! A [`JournalStore`] announces every change to the disk to a [`Watcher`] before it makes it. The watcher may record it, hold
+//! it up, or make it fail. Locks and reads are not announced.
 
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{JsonFileStore, StoreError};
+use super::{JournalStore, StoreError};
 
 /// A change to the disk that is about to be made.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +33,7 @@ pub enum Operation<'a> {
     Remove(&'a Path),
 }
 
-/// What becomes of an operation.
+/// The fate of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
@@ -46,20 +46,19 @@ pub enum Verdict {
     },
 }
 
-/// Whoever watches a store's disk.
-///
-/// It is asked by the store's own threads, which wait for the answer.
+/// Watches a store's disk. The store's own threads call it, and wait for its answer.
 pub trait Watcher: fmt::Debug + Send + Sync + 'static {
-    /// Says what becomes of an operation, before it is made.
+    /// Decides the fate of an operation, before the store makes it.
     fn announce(&self, operation: Operation<'_>) -> Verdict;
 }
 
-impl JsonFileStore {
+impl JournalStore {
     /// As [`open`](Self::open), over a disk that is watched from the first operation on.
     ///
     /// So that the order of the operations is the same each time, `jobs.json` is rewritten only when
     /// [`rewrite_view`](Self::rewrite_view) asks for it, and at the end. The journal is shortened already where it is
     /// longer than `short` bytes; that comes after the answers of the batch before it, while `meta/journal.lock` is still held.
+    /// After a failed sync the store tries to recover within milliseconds.
     ///
     /// # Errors
     /// As [`open`](Self::open); also [`StoreError::Io`] where the watcher lets an operation fail.
@@ -71,7 +70,7 @@ impl JsonFileStore {
         Self::open_over_watched_disk(home.into(), watcher, short).await
     }
 
-    /// Rewrites `jobs.json` now. No, where another process is at it.
+    /// Rewrites `jobs.json` and the files of the states now; returns whether it could, as no other process was rewriting them.
     ///
     /// # Cancel safety
     /// Dropping the future stops the waiting only.

@@ -1,10 +1,12 @@
-//! The store that lives in a folder: a journal that is the truth, and `jobs.json`, a view of it that people read.
+//! The store that lives in a folder: a journal that is the truth, and `jobs.json`, a view of it for people.
 //!
-//! A change is acknowledged when it is appended to `meta/journal.ndjson` and synced. One thread per process appends: it
-//! gathers what callers hand it, and for each batch takes the folder's lock, reads what other processes appended since,
-//! applies the batch, appends it, gives the lock back and syncs once. So nothing is acknowledged that is not on disk, no
-//! process loses another's update, and a change costs the same with a hundred thousand jobs as with ten. Another thread
-//! rewrites `meta/jobs.json` in its own time, whole. `docs/operate/durability.md` says what that promises.
+//! A change is acknowledged when it is appended to `meta/journal.ndjson` and synced. The caller's task applies the change to
+//! the newest record that this process knows, and serializes the result. One thread of the process, the writer thread,
+//! gathers such changes. For each batch it takes the folder's lock, reads what other processes have appended, takes each
+//! prepared change whose record is still the newest (and applies the others anew), appends the batch, syncs it, and gives the
+//! lock back. So an acknowledged change is on disk, no process loses the update of another, and a change costs the same with
+//! a hundred thousand jobs as with ten. Another thread, the view thread, rewrites `meta/jobs.json` and `state/` in its own time.
+//! `docs/operate/durability.md` says what that promises.
 
 mod disk;
 mod folder;
@@ -22,6 +24,8 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+#[cfg(feature = "conformance")]
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -29,39 +33,40 @@ use tokio::task::spawn_blocking;
 use self::disk::Disk;
 use self::folder::Paths;
 use self::owners::Owners;
-use self::replica::{Known, Shared};
+use self::replica::Replica;
 use self::results::{LARGE, Results};
-use self::states::{Peek, States};
-use self::view::{Pace, View};
-use self::writer::{Errands, Writer};
+use self::view::{Pace, ViewSignal, ViewWriter};
+use self::writer::{BatchEffects, Request, Writer};
 use super::table::Table;
-use super::table::entry::Kept;
-use super::transaction::Draft;
-use super::{Clock, HydratedState, JobStore, Pruned, StoreError, StoreFuture};
+use super::table::entry::Entry;
+use super::transaction::{Prepared, Transaction};
+use super::{JobStore, Pruned, StoreError, StoreFuture};
 use crate::core::job::{
-    Change, JobId, JobPage, JobQuery, JobRecord, OwnerId, Payload, Prune, ResultLocation,
-    ShortPage, StateName,
+    Change, HydratedState, JobId, JobPage, JobQuery, JobRecord, OwnerId, Payload, Prune,
+    ResultLocation, StateName,
 };
 use crate::core::observe;
 
 /// Keeps job records in a folder, by default `~/.job_mcp`; several processes may share it.
 ///
-/// The folder is made with mode 0700 and its files with 0600. A file that cannot be understood is set aside beside
-/// itself, with the time in its name, and never overwritten; one of a later version is left alone. What holds where its
-/// disk fails, once or twice, stands in `docs/operate/durability.md`.
+/// The store makes the folder with mode 0700 and its files with 0600. It sets a file that it cannot understand aside, beside
+/// itself and with the time in its name, and never overwrites it; it leaves a file of a later version alone. Where a write
+/// fails, as on a full disk, the change is refused and may be tried again. Where a sync fails and the journal cannot be
+/// written anew, the store stops: it refuses every change with [`StoreError::Stopped`], and goes on by itself once it has
+/// read the journal anew and written it to a new file.
 #[derive(Debug)]
-pub struct JsonFileStore {
+pub struct JournalStore {
     home: PathBuf,
-    paths: Paths,
     owners: Arc<Owners>,
     results: Arc<Results>,
-    known: Shared,
+    replica: Replica,
     writer: Writer,
-    view: Arc<View>,
-    states: Arc<States>,
+    view: Arc<ViewSignal>,
+    #[cfg(feature = "conformance")]
+    paths: Paths,
 }
 
-impl JsonFileStore {
+impl JournalStore {
     /// Opens the store in `home`, making the folder where it is missing.
     ///
     /// # Errors
@@ -79,22 +84,35 @@ impl JsonFileStore {
         paths.try_locks_out()?;
         let owners = Arc::new(Owners::claim(&paths)?);
         let results = Arc::new(Results::new(paths.clone(), owners.own()));
-        let known = {
+        let replica = {
             let _locked = paths.lock()?;
-            let known = Known::open(&paths)?;
-            results.clear_away(&owners, |id| known.names_result(id));
-            Shared::new(known)
+            let replica = Replica::open(&paths)?;
+            let (source, known) = (replica.source(), replica.known());
+            results.remove_orphans(&owners, |id| source.names_result(&known.table, id));
+            drop((source, known));
+            replica
         };
-        let view = Arc::new(View::start(paths.clone(), known.clone(), pace)?);
+        let view = Arc::new(ViewSignal::default());
         let writer = Writer::start(
             paths.clone(),
             Arc::clone(&owners),
             Arc::clone(&results),
-            known.clone(),
+            replica.clone(),
             Arc::clone(&view),
         )?;
-        let states = Arc::new(States::open(paths.clone()));
-        Ok(Self { home, paths, owners, results, known, writer, view, states })
+        view::start(ViewWriter::new(paths.clone(), writer.clone()), &view, pace)?;
+        #[cfg(not(feature = "conformance"))]
+        drop(paths);
+        Ok(Self {
+            home,
+            owners,
+            results,
+            replica,
+            writer,
+            view,
+            #[cfg(feature = "conformance")]
+            paths,
+        })
     }
 
     /// The folder.
@@ -111,7 +129,7 @@ impl JsonFileStore {
     ) -> Result<Self, StoreError> {
         let open = move || {
             let mut paths = Paths::prepare(&home, Disk::watched(watcher))?;
-            paths.short_journal = short;
+            (paths.short_journal, paths.recovery_pause) = (short, Duration::from_millis(1));
             Self::open_blocking(home, paths, Pace::WhenAsked)
         };
         spawn_blocking(open).await.unwrap_or(Err(StoreError::Closed))
@@ -120,48 +138,46 @@ impl JsonFileStore {
     /// See [`rewrite_view`](Self::rewrite_view).
     #[cfg(feature = "conformance")]
     pub(super) async fn rewrite_view_now(&self) -> Result<bool, StoreError> {
-        let (paths, known) = (self.paths.clone(), self.known.clone());
-        let rewrite = move || view::rewrite(&paths, &known);
+        let (paths, writer) = (self.paths.clone(), self.writer.clone());
+        let rewrite = move || ViewWriter::new(paths, writer).write();
         spawn_blocking(rewrite).await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Does `change` in the next batch, and waits until it is on disk.
+    /// Makes `change` in the next batch, and waits until that is on disk.
     fn write<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&mut Draft<'_>) -> Result<T, StoreError> + Send + 'static,
-    ) -> StoreFuture<'_, T> {
-        self.write_with_errands(|draft, _| change(draft))
-    }
-
-    /// As [`write`](Self::write), for a change that is not of the table alone.
-    fn write_with_errands<T: Send + 'static>(
-        &self,
-        change: impl FnOnce(&mut Draft<'_>, &mut Errands) -> Result<T, StoreError> + Send + 'static,
+        change: impl FnOnce(&mut Transaction<'_>, &mut BatchEffects) -> Result<T, StoreError>
+        + Send
+        + 'static,
     ) -> StoreFuture<'_, T> {
         let answer = hand_in(&self.writer, change);
         Box::pin(async { answer.await.unwrap_or(Err(StoreError::Closed)) })
     }
 
-    /// As [`write`](Self::write), for a change that comes with a result that goes into a file of its own. The file is
-    /// written off the async threads; `change` gets what the record says of it, and decides whether the end is taken.
+    /// Like [`write`](Self::write), for a change with a result that goes into a file of its own. A blocking thread writes the
+    /// file and calls `prepare` with the record's statement about it; the function that it returns makes the change.
     ///
-    /// Nothing of this needs whoever waits: a caller that leaves leaves no file behind that nobody looks after.
-    fn write_with_result(
+    /// All of that goes on where the caller drops the future, so that the caller leaves no orphaned file behind.
+    fn write_with_result<C>(
         &self,
         id: JobId,
         payload: Payload,
-        change: impl FnOnce(&mut Draft<'_>, ResultLocation) -> Result<Arc<JobRecord>, StoreError>
-        + Send
-        + 'static,
-    ) -> StoreFuture<'_, Arc<JobRecord>> {
+        prepare: impl FnOnce(&Replica, ResultLocation) -> C + Send + 'static,
+    ) -> StoreFuture<'_, Arc<JobRecord>>
+    where
+        C: FnOnce(&mut Transaction<'_>) -> Result<Arc<JobRecord>, StoreError> + Send + 'static,
+    {
         let (results, writer) = (Arc::clone(&self.results), self.writer.clone());
+        let replica = self.replica.clone();
         let handed_in = spawn_blocking(move || {
             let result = results.write(id, &payload)?;
-            Ok(hand_in(&writer, move |draft, errands| {
-                // Dropped where the change is refused, and with it its file.
-                let job = change(draft, result.result_location())?;
-                errands.arrived.push(result);
-                Ok(job)
+            let change = prepare(&replica, result.result_location());
+            Ok(hand_in(&writer, move |transaction, effects| {
+                let changed = change(transaction);
+                let results =
+                    if changed.is_ok() { &mut effects.arrived } else { &mut effects.refused };
+                results.push(result);
+                changed
             }))
         });
         Box::pin(async {
@@ -170,55 +186,67 @@ impl JsonFileStore {
         })
     }
 
-    /// Looks at the newest table, after taking in what other processes appended.
+    /// Looks at the newest table, after taking in what other processes have appended.
     fn read<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Table) -> T + Send + 'static,
     ) -> StoreFuture<'_, T> {
         Box::pin(async {
-            if self.known.lock().is_behind() {
-                let (known, paths) = (self.known.clone(), self.paths.clone());
-                let caught_up = spawn_blocking(move || known.lock().catch_up(&paths)).await;
-                // What is known already is better than nothing.
+            if self.replica.is_behind() {
+                let replica = self.replica.clone();
+                let caught_up = spawn_blocking(move || replica.catch_up()).await;
+                // An answer from what is known already is better than none.
                 if let Ok(Err(error)) = caught_up {
                     observe::warn!(%error, "failed to see what other processes wrote; answering with what is known");
                 }
             }
-            Ok(look(&self.known.lock().table))
+            Ok(look(&self.replica.known().table))
         })
     }
 }
 
-/// Hands a change to the writer, and returns where its answer will come.
+/// Hands a change to the writer thread, and returns the channel of its answer.
 fn hand_in<T: Send + 'static>(
     writer: &Writer,
-    change: impl FnOnce(&mut Draft<'_>, &mut Errands) -> Result<T, StoreError> + Send + 'static,
+    change: impl FnOnce(&mut Transaction<'_>, &mut BatchEffects) -> Result<T, StoreError>
+    + Send
+    + 'static,
 ) -> oneshot::Receiver<Result<T, StoreError>> {
     let (acknowledge, answer) = oneshot::channel();
-    writer.send(Box::new(move |draft, errands| {
-        let done = change(draft, errands);
+    writer.send(Request::Change(Box::new(move |transaction, effects| {
+        let done = change(transaction, effects);
         Box::new(move |committed| {
-            // Nobody may be waiting any more; the change stands all the same.
+            // A caller that has left misses the answer; the change stands all the same.
             let _ = acknowledge.send(committed.and(done));
         })
-    }));
+    })));
     answer
 }
 
-/// Whatever is still being written is written; but whoever runs on is not run by this store any more.
-impl Drop for JsonFileStore {
+/// Applies a change to the newest record that this process knows, and serializes the result. `None` where that is not
+/// possible: the writer thread, which knows more, decides.
+fn prepare(replica: &Replica, id: JobId, change: &Change) -> Option<Prepared> {
+    let base = Arc::clone(replica.known().table.find(id)?.record());
+    let next = base.apply(change.clone()).ok()?;
+    Some(Prepared { base, next: format::prepare(next) })
+}
+
+/// The writer thread writes what was handed in; but jobs of this owner count as abandoned from then on.
+impl Drop for JournalStore {
     fn drop(&mut self) {
+        self.view.close();
         self.owners.release();
     }
 }
 
-impl JobStore for JsonFileStore {
+impl JobStore for JournalStore {
     fn insert(&self, mut job: JobRecord) -> StoreFuture<'_, Arc<JobRecord>> {
         match job.take_payload() {
             Some(payload) if payload.is_larger_than(LARGE) => {
-                self.write_with_result(job.id, payload, move |draft, result_location| {
+                self.write_with_result(job.id, payload, move |_, result_location| {
                     job.result_location = result_location;
-                    draft.insert(job)
+                    let job = format::prepare(job);
+                    move |transaction: &mut Transaction<'_>| transaction.insert(job)
                 })
             }
             payload => {
@@ -227,9 +255,8 @@ impl JobStore for JsonFileStore {
                     job.put_payload(payload);
                     job.result_location = result_location;
                 }
-                // Made by the caller: of many that come at once, the one thread that writes has the least time.
-                let job = Arc::new(job);
-                self.write(move |draft| draft.insert(job))
+                let job = format::prepare(job);
+                self.write(move |transaction, _| transaction.insert(job))
             }
         }
     }
@@ -237,24 +264,26 @@ impl JobStore for JsonFileStore {
     fn update(&self, id: JobId, mut change: Change) -> StoreFuture<'_, Arc<JobRecord>> {
         match change.take_payload() {
             Some(payload) if payload.is_larger_than(LARGE) => {
-                self.write_with_result(id, payload, move |draft, result_location| {
+                self.write_with_result(id, payload, move |replica, result_location| {
                     change.result_location = result_location;
-                    draft.update(id, change)
+                    let prepared = prepare(replica, id, &change);
+                    move |transaction: &mut Transaction<'_>| {
+                        transaction.update(id, change, prepared)
+                    }
                 })
             }
             payload => {
                 if let Some(payload) = payload {
                     change.put_payload(payload);
                 }
-                self.write(move |draft| draft.update(id, change))
+                let prepared = prepare(&self.replica, id, &change);
+                self.write(move |transaction, _| transaction.update(id, change, prepared))
             }
         }
     }
 
     fn get(&self, id: JobId) -> StoreFuture<'_, Option<Arc<JobRecord>>> {
-        let kept = self.read(move |table| table.find(id).cloned());
-        // What is kept as text is read after the table was let go of.
-        Box::pin(async { Ok(kept.await?.and_then(|kept| kept.record())) })
+        self.read(move |table| table.find(id).map(|job| Arc::clone(job.record())))
     }
 
     fn get_with_result(&self, id: JobId) -> StoreFuture<'_, Option<Arc<JobRecord>>> {
@@ -271,10 +300,9 @@ impl JobStore for JsonFileStore {
                     Ok(Some(Arc::new(whole)))
                 }
                 Err(error) => {
-                    // It may have been pruned meanwhile, and its file with it.
+                    // Another process may have pruned it meanwhile, and its file with it.
                     let now = self.get(id).await?;
-                    let stands = now.as_ref().is_some_and(|now| is_in_file(now));
-                    if stands && !self.known.lock().is_at_rest() {
+                    if now.as_ref().is_some_and(|now| is_in_file(now)) {
                         observe::error!(job_id = %id, %error, "failed to read the result of a job");
                     }
                     Ok(now)
@@ -284,60 +312,47 @@ impl JobStore for JsonFileStore {
     }
 
     fn list(&self, query: JobQuery) -> StoreFuture<'_, JobPage> {
-        let page = self.read(move |table| table.list(&query));
-        Box::pin(async { Ok(page.await?.read()) })
-    }
-
-    fn list_in_short(&self, query: JobQuery) -> StoreFuture<'_, ShortPage> {
-        let page = self.read(move |table| table.list(&query));
-        Box::pin(async { Ok(page.await?.in_short()) })
+        self.read(move |table| table.list(&query))
     }
 
     fn prune(&self, prune: Prune) -> StoreFuture<'_, Pruned> {
-        self.write_with_errands(move |draft, errands| {
-            errands.clear_away = true;
-            Ok(draft.prune(&prune))
+        self.write(move |transaction, effects| {
+            effects.remove_orphans = true;
+            Ok(transaction.prune(&prune))
         })
     }
 
     fn withdraw(&self, id: JobId) -> StoreFuture<'_, ()> {
-        self.write(move |draft| {
-            draft.withdraw(id);
+        self.write(move |transaction, _| {
+            transaction.withdraw(id);
             Ok(())
         })
     }
 
     fn abandoned(&self, server: String) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
-        let unfinished = self.read(move |table| table.unfinished(&server));
+        let unfinished = self.read(move |table| {
+            let unfinished = table.live(Some(&server)).map(Entry::record);
+            unfinished.cloned().collect::<Vec<_>>()
+        });
         Box::pin(async {
-            let unfinished: Vec<_> = unfinished.await?.iter().filter_map(Kept::record).collect();
+            let unfinished = unfinished.await?;
             if unfinished.is_empty() {
                 return Ok(unfinished);
             }
-            // Whether an owner lives is asked of the disk.
+            // The disk tells whether an owner lives.
             let owners = Arc::clone(&self.owners);
             let abandoned = spawn_blocking(move || owners.without_the_living(unfinished)).await;
             abandoned.map_err(|_| StoreError::Closed)
         })
     }
 
-    fn put_state(&self, state: HydratedState, clock: Clock) -> StoreFuture<'_, bool> {
-        let states = Arc::clone(&self.states);
-        Box::pin(async move {
-            let putting = spawn_blocking(move || states.put(state, clock));
-            putting.await.unwrap_or(Err(StoreError::Closed))
-        })
+    fn put_state(&self, state: HydratedState) -> StoreFuture<'_, bool> {
+        let state = Arc::new(state);
+        self.write(move |transaction, _| Ok(transaction.put_state(state)))
     }
 
     fn state(&self, field: StateName) -> StoreFuture<'_, Option<Arc<HydratedState>>> {
-        Box::pin(async move {
-            if let Peek::Known(state) = self.states.peek(&field) {
-                return Ok(state);
-            }
-            let states = Arc::clone(&self.states);
-            let reading = spawn_blocking(move || states.read(&field));
-            reading.await.unwrap_or(Err(StoreError::Closed))
-        })
+        self.read(move |table| table.states().get(&field).cloned())
     }
 
     fn owner(&self) -> OwnerId {
@@ -349,14 +364,16 @@ impl JobStore for JsonFileStore {
     }
 
     fn close(&self) -> StoreFuture<'_, ()> {
+        // The writer thread works in order: when it answers this, everything that was handed in before is on disk.
+        let written = self.write(|_, _| Ok(()));
         Box::pin(async {
-            // The writer works in order: when it answers this, all that was handed in before is on disk.
-            let close = |_: &mut Draft<'_>, errands: &mut Errands| {
-                errands.closes = true;
-                Ok(())
-            };
-            let written = self.write_with_errands(close).await;
-            let _ = spawn_blocking(self.view.close()).await;
+            let written = written.await;
+            let view = Arc::clone(&self.view);
+            let _ = spawn_blocking(move || {
+                view.close();
+                view.wait_until_closed();
+            })
+            .await;
             self.owners.release();
             written
         })

@@ -1,55 +1,45 @@
-//! A store that forgets with its process: for tests, and for those who want no disk.
+//! A store that keeps its jobs in memory: for tests, and for servers that need no disk.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::table::Table;
-use super::table::entry::Kept;
-use super::transaction::Draft;
-use super::{Clock, HydratedState, JobStore, Pruned, StoreError, StoreFuture};
+use super::table::entry::Entry;
+use super::transaction::Transaction;
+use super::{JobStore, Pruned, StoreError, StoreFuture};
+use crate::core::clock;
 use crate::core::job::{
-    Change, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune, ShortPage, StateName,
+    Change, HydratedState, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune, StateName,
 };
 
-/// Keeps job records in memory. Nothing outlives the process, and nobody else sees them.
+/// Keeps job records in memory. They end with the process, and no other process sees them.
 #[derive(Debug)]
 pub struct MemoryStore {
     owner: OwnerId,
-    /// Whether the name has been given up.
+    /// Whether the owner's name has been given up.
     closed: AtomicBool,
     table: Mutex<Table>,
-    states: Mutex<HashMap<StateName, Arc<HydratedState>>>,
 }
 
 impl MemoryStore {
     /// An empty store.
     #[expect(
         clippy::new_without_default,
-        reason = "each store has a name of its own, so none is the default"
+        reason = "each store has an owner's name of its own, so none is the default"
     )]
     pub fn new() -> Self {
-        Self {
-            owner: OwnerId::new(),
-            closed: AtomicBool::new(false),
-            table: Mutex::default(),
-            states: Mutex::default(),
-        }
+        Self { owner: OwnerId::new(), closed: AtomicBool::new(false), table: Mutex::default() }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn states(&self) -> MutexGuard<'_, HashMap<StateName, Arc<HydratedState>>> {
-        self.states.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn change<T>(&self, change: impl FnOnce(&mut Draft<'_>) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut Transaction<'_>) -> T) -> T {
         let mut table = self.table();
-        let mut draft = Draft::new(&table);
-        let done = change(&mut draft);
-        let changes = draft.into_changes();
+        let mut transaction = Transaction::new(&table, clock::now());
+        let done = change(&mut transaction);
+        let changes = transaction.into_changes();
         table.commit(changes);
         done
     }
@@ -61,56 +51,44 @@ fn ready<'a, T: Send + 'a>(answer: Result<T, StoreError>) -> StoreFuture<'a, T> 
 
 impl JobStore for MemoryStore {
     fn insert(&self, job: JobRecord) -> StoreFuture<'_, Arc<JobRecord>> {
-        ready(self.change(|draft| draft.insert(job)))
+        ready(self.change(|transaction| transaction.insert(job)))
     }
 
     fn update(&self, id: JobId, change: Change) -> StoreFuture<'_, Arc<JobRecord>> {
-        ready(self.change(|draft| draft.update(id, change)))
+        ready(self.change(|transaction| transaction.update(id, change, None)))
     }
 
     fn get(&self, id: JobId) -> StoreFuture<'_, Option<Arc<JobRecord>>> {
-        let kept = self.table().find(id).cloned();
-        ready(Ok(kept.and_then(|kept| kept.record())))
+        ready(Ok(self.table().find(id).map(|job| Arc::clone(job.record()))))
     }
 
     fn list(&self, query: JobQuery) -> StoreFuture<'_, JobPage> {
-        let page = self.table().list(&query);
-        ready(Ok(page.read()))
-    }
-
-    fn list_in_short(&self, query: JobQuery) -> StoreFuture<'_, ShortPage> {
-        let page = self.table().list(&query);
-        ready(Ok(page.in_short()))
+        ready(Ok(self.table().list(&query)))
     }
 
     fn prune(&self, prune: Prune) -> StoreFuture<'_, Pruned> {
-        ready(Ok(self.change(|draft| draft.prune(&prune))))
+        ready(Ok(self.change(|transaction| transaction.prune(&prune))))
     }
 
     fn withdraw(&self, id: JobId) -> StoreFuture<'_, ()> {
-        self.change(|draft| draft.withdraw(id));
+        self.change(|transaction| transaction.withdraw(id));
         ready(Ok(()))
     }
 
     fn abandoned(&self, server: String) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
-        let unfinished = self.table().unfinished(&server);
         let closed = self.closed.load(Ordering::SeqCst);
-        let unfinished = unfinished.iter().filter_map(Kept::record);
+        let table = self.table();
+        let unfinished = table.live(Some(&server)).map(Entry::record);
         let others = unfinished.filter(|job| closed || job.owner != Some(self.owner));
-        ready(Ok(others.collect()))
+        ready(Ok(others.cloned().collect()))
     }
 
-    fn put_state(&self, state: HydratedState, clock: Clock) -> StoreFuture<'_, bool> {
-        let mut states = self.states();
-        let is_put = states.get(&state.field).is_none_or(|stands| state.replaces(stands, clock()));
-        if is_put {
-            states.insert(state.field.clone(), Arc::new(state));
-        }
-        ready(Ok(is_put))
+    fn put_state(&self, state: HydratedState) -> StoreFuture<'_, bool> {
+        ready(Ok(self.change(|transaction| transaction.put_state(Arc::new(state)))))
     }
 
     fn state(&self, field: StateName) -> StoreFuture<'_, Option<Arc<HydratedState>>> {
-        ready(Ok(self.states().get(&field).cloned()))
+        ready(Ok(self.table().states().get(&field).cloned()))
     }
 
     fn owner(&self) -> OwnerId {

@@ -1,87 +1,128 @@
-//! Changes to a table that have not been committed: the rules that guard every change, in one place for all stores.
+//! Changes to a table that are not committed yet: the rules that guard every change, in one place for all stores.
 //!
-//! A draft sees its own changes, so a batch of requests can be done on one draft, and written as a whole or not at all.
+//! A transaction sees its own changes, so a store can run a batch of requests in one transaction, and write all of it or
+//! nothing.
 
 use std::sync::Arc;
 
-use super::table::entry::Kept;
+use super::table::entry::{Entry, Put};
 use super::table::{Changes, Table};
 use super::{Pruned, StoreError};
-use crate::core::job::{Change, Ended, JobId, JobRecord, JobScope, OwnerId, Prune};
+use crate::core::job::{
+    Change, Ended, HydratedState, JobId, JobRecord, JobScope, OwnerId, Prune, Timestamp,
+};
 
 #[derive(Debug)]
-pub(super) struct Draft<'a> {
+pub(super) struct Transaction<'a> {
     table: &'a Table,
+    /// The store's time: a state of a later time gives way.
+    now: Timestamp,
     changes: Changes,
 }
 
-impl<'a> Draft<'a> {
-    pub(super) const fn new(table: &'a Table) -> Self {
-        Self { table, changes: Changes::new() }
+/// A change that its caller has applied already, to the record that was the newest then.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) base: Arc<JobRecord>,
+    pub(super) next: Put,
+}
+
+impl<'a> Transaction<'a> {
+    pub(super) fn new(table: &'a Table, now: Timestamp) -> Self {
+        Self { table, now, changes: Changes::default() }
     }
 
-    /// What the draft would make of the table.
+    /// The changes that were made.
     pub(super) fn into_changes(self) -> Changes {
         self.changes
     }
 
-    fn find(&self, id: JobId) -> Option<Arc<JobRecord>> {
-        match self.changes.get(&id) {
-            Some(changed) => changed.clone(),
-            None => self.table.find(id).and_then(Kept::record),
+    fn find(&self, id: JobId) -> Option<&Arc<JobRecord>> {
+        match self.changes.jobs.get(&id) {
+            Some(changed) => changed.as_ref().map(|put| &put.record),
+            None => self.table.find(id).map(Entry::record),
         }
     }
 
-    fn has(&self, id: JobId) -> bool {
-        self.changes.get(&id).map_or_else(|| self.table.find(id).is_some(), Option::is_some)
+    fn put(&mut self, job: Put) -> Arc<JobRecord> {
+        let record = Arc::clone(&job.record);
+        self.changes.jobs.insert(record.id, Some(job));
+        record
     }
 
-    fn put(&mut self, job: Arc<JobRecord>) -> Arc<JobRecord> {
-        self.changes.insert(job.id, Some(Arc::clone(&job)));
-        job
-    }
-
-    pub(super) fn insert(
-        &mut self,
-        job: impl Into<Arc<JobRecord>>,
-    ) -> Result<Arc<JobRecord>, StoreError> {
+    pub(super) fn insert(&mut self, job: impl Into<Put>) -> Result<Arc<JobRecord>, StoreError> {
         let job = job.into();
-        if self.has(job.id) { Err(StoreError::Duplicate(job.id)) } else { Ok(self.put(job)) }
+        match self.find(job.record.id) {
+            Some(_) => Err(StoreError::Duplicate(job.record.id)),
+            None => Ok(self.put(job)),
+        }
     }
 
+    /// Applies a change. Where `prepared` began from the record that is the newest still, its result is taken as it is.
     pub(super) fn update(
         &mut self,
         id: JobId,
-        change: Change,
+        mut change: Change,
+        prepared: Option<Prepared>,
     ) -> Result<Arc<JobRecord>, StoreError> {
         let job = self.find(id).ok_or(StoreError::NotFound(id))?;
-        let next = job.apply(change).map_err(|refusal| StoreError::refused(id, refusal))?;
-        Ok(self.put(Arc::new(next)))
+        let state = change.state.take();
+        let mut next: Put = match prepared {
+            Some(prepared) if Arc::ptr_eq(&prepared.base, job) => prepared.next,
+            _ => {
+                let next = job.apply(change);
+                next.map_err(|refusal| StoreError::refused(id, refusal))?.into()
+            }
+        };
+        if let Some(state) = state
+            && self.put_state(Arc::clone(&state))
+        {
+            next.state = Some(state);
+            self.changes.filled.push(id);
+        }
+        Ok(self.put(next))
+    }
+
+    /// Makes a completion the value of its state, where it replaces the present value; returns whether it does.
+    pub(super) fn put_state(&mut self, state: Arc<HydratedState>) -> bool {
+        let present = self.changes.states.get(&state.field);
+        let present = present.or_else(|| self.table.states().get(&state.field));
+        let replaces = present.is_none_or(|present| state.replaces(present, self.now));
+        if replaces {
+            self.changes.states.insert(state.field.clone(), state);
+        }
+        replaces
     }
 
     pub(super) fn prune(&mut self, prune: &Prune) -> Pruned {
-        let doomed = if self.leaves_all(prune) { Vec::new() } else { self.doomed(prune) };
+        let doomed = if self.keeps_all(prune) { Vec::new() } else { self.doomed(prune) };
         for id in &doomed {
-            self.changes.insert(*id, None);
+            self.changes.jobs.insert(*id, None);
         }
         Pruned::new(doomed.len(), self.count(prune))
     }
 
-    /// Whether it is plain, without a look at each job, that there are not as many as `prune` keeps: so it is each time
-    /// that the sweep comes by and finds nothing to do.
-    fn leaves_all(&self, prune: &Prune) -> bool {
+    /// The new records of this transaction.
+    fn changed(&self) -> impl Iterator<Item = &Arc<JobRecord>> {
+        self.changes.jobs.values().flatten().map(|put| &put.record)
+    }
+
+    /// Returns whether the counts alone show that `prune` removes nothing, as in each regular sweep that finds nothing to
+    /// do.
+    fn keeps_all(&self, prune: &Prune) -> bool {
         let (count, bytes) = self.table.count_ended(prune);
-        let fit = |limit| {
-            let more = self.changes.values().flatten().filter(|job| job.status().is_terminal());
+        let fits = |limit| {
+            let more = self.changed().filter(|job| job.status().is_terminal());
             bytes.saturating_add(more.map(|job| job.stored_bytes()).sum()) <= limit
         };
-        count + self.changes.len() <= prune.keep_newest || prune.keep_bytes.is_some_and(fit)
+        count + self.changes.jobs.len() <= prune.keep_newest || prune.keep_bytes.is_some_and(fits)
     }
 
     fn doomed(&self, prune: &Prune) -> Vec<JobId> {
-        let changed = self.changes.values().flatten().filter_map(|job| Ended::of(job));
-        let unchanged = self.table.ended(prune).filter(|job| !self.changes.contains_key(&job.id()));
-        prune.select_ended(unchanged.filter_map(Kept::ended).chain(changed))
+        let changed = self.changed().filter_map(|job| Ended::of(job));
+        let is_changed = |job: &&Entry| self.changes.jobs.contains_key(&job.id());
+        let unchanged = self.table.ended(prune).filter(|job| !is_changed(job));
+        prune.select_ended(unchanged.filter_map(Entry::ended).chain(changed))
     }
 
     /// How many jobs the table would have, of the server and of the client that `prune` names.
@@ -91,25 +132,25 @@ impl<'a> Draft<'a> {
             server.is_none_or(|server| server == of_server)
                 && (scope.is_none() || scope == of_client)
         };
-        let changed = self.changes.keys().filter_map(|id| self.table.find(*id));
-        let before = changed.filter(|job| counts(job.server(), job.scope())).count();
-        let now = self.changes.values().flatten();
-        let now = now.filter(|job| counts(&job.spec.server, job.spec.scope.as_ref())).count();
+        let before = self.changes.jobs.keys().filter_map(|id| self.table.find(*id));
+        let before = before.filter(|job| counts(job.server(), job.scope())).count();
+        let now =
+            self.changed().filter(|job| counts(&job.spec.server, job.spec.scope.as_ref())).count();
         self.table.count(server, scope) - before + now
     }
 
     pub(super) fn withdraw(&mut self, id: JobId) {
-        if self.has(id) {
-            self.changes.insert(id, None);
+        if self.find(id).is_some() {
+            self.changes.jobs.insert(id, None);
         }
     }
 
-    /// Brings the unfinished jobs of `owner` along from another table, where this one lacks them: nobody else may remove
+    /// Copies the unfinished jobs of `owner` from another table, where this one lacks them: no other process may remove
     /// those, so they were lost with a file.
     pub(super) fn bring_along(&mut self, before: &Table, owner: OwnerId) {
-        for job in before.live(None).filter_map(Kept::record) {
-            if job.owner == Some(owner) && !self.has(job.id) {
-                self.changes.insert(job.id, Some(job));
+        for job in before.live(None).map(Entry::record) {
+            if job.owner == Some(owner) && self.find(job.id).is_none() {
+                self.put(Arc::clone(job).into());
             }
         }
     }
@@ -118,8 +159,7 @@ impl<'a> Draft<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::job::JobSpec;
-    use crate::core::job::{JobEvent, Timestamp};
+    use crate::core::job::{JobEvent, JobSpec};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_timestamp(second, 0).unwrap()
@@ -129,35 +169,39 @@ mod tests {
         JobRecord::new(JobId::new(), JobSpec::new("simulate", "reactor", at(0)))
     }
 
-    fn cancelled(draft: &mut Draft<'_>, second: i64) -> JobId {
-        let id = draft.insert(pending()).unwrap().id;
-        draft.update(id, Change::new(JobEvent::Cancel, at(second))).unwrap();
+    fn begin(table: &Table) -> Transaction<'_> {
+        Transaction::new(table, at(100))
+    }
+
+    fn cancelled(transaction: &mut Transaction<'_>, second: i64) -> JobId {
+        let id = transaction.insert(pending()).unwrap().id;
+        transaction.update(id, Change::new(JobEvent::Cancel, at(second)), None).unwrap();
         id
     }
 
     #[test]
-    fn a_prune_sees_what_was_changed_before_it_in_the_same_draft() {
+    fn a_prune_sees_the_changes_before_it_in_the_same_transaction() {
         let mut table = Table::default();
-        let mut draft = Draft::new(&table);
-        let first = cancelled(&mut draft, 1);
-        let second = cancelled(&mut draft, 2);
-        let live = draft.insert(pending()).unwrap().id;
-        let ends = draft.insert(pending()).unwrap().id;
-        let changes = draft.into_changes();
+        let mut transaction = begin(&table);
+        let first = cancelled(&mut transaction, 1);
+        let second = cancelled(&mut transaction, 2);
+        let live = transaction.insert(pending()).unwrap().id;
+        let ends = transaction.insert(pending()).unwrap().id;
+        let changes = transaction.into_changes();
         table.commit(changes);
 
-        let mut draft = Draft::new(&table);
-        draft.withdraw(second);
-        draft.update(ends, Change::new(JobEvent::Cancel, at(3))).unwrap();
-        let new = cancelled(&mut draft, 4);
+        let mut transaction = begin(&table);
+        transaction.withdraw(second);
+        transaction.update(ends, Change::new(JobEvent::Cancel, at(3)), None).unwrap();
+        let new = cancelled(&mut transaction, 4);
         let keep = |newest| Prune { keep_newest: newest, ..Prune::default() };
-        assert_eq!(draft.prune(&keep(3)), Pruned::new(0, 4));
-        assert_eq!(draft.prune(&keep(1)), Pruned::new(2, 2));
-        assert_eq!(draft.prune(&keep(1)), Pruned::new(0, 2));
-        let changes = draft.into_changes();
+        assert_eq!(transaction.prune(&keep(3)), Pruned::new(0, 4));
+        assert_eq!(transaction.prune(&keep(1)), Pruned::new(2, 2));
+        assert_eq!(transaction.prune(&keep(1)), Pruned::new(0, 2));
+        let changes = transaction.into_changes();
         table.commit(changes);
         let left: Vec<_> = [first, second, live, ends, new]
-            .map(|id| table.find(id).map(Kept::id))
+            .map(|id| table.find(id).map(Entry::id))
             .into_iter()
             .flatten()
             .collect();
@@ -167,18 +211,61 @@ mod tests {
     #[test]
     fn a_copy_of_all_jobs_stays_as_it_was() {
         let mut table = Table::default();
-        let mut draft = Draft::new(&table);
-        let ids: Vec<_> = (0..600).map(|second| cancelled(&mut draft, second)).collect();
-        let changes = draft.into_changes();
+        let mut transaction = begin(&table);
+        let ids: Vec<_> = (0..600).map(|second| cancelled(&mut transaction, second)).collect();
+        let changes = transaction.into_changes();
         table.commit(changes);
-        let copy = table.jobs().clone();
-        let mut draft = Draft::new(&table);
-        assert_eq!(draft.prune(&Prune { keep_newest: 1, ..Prune::default() }).removed, 599);
-        let changes = draft.into_changes();
+        let copy = table.contents().clone();
+        let mut transaction = begin(&table);
+        assert_eq!(transaction.prune(&Prune { keep_newest: 1, ..Prune::default() }).removed, 599);
+        let changes = transaction.into_changes();
         table.commit(changes);
-        assert_eq!((table.jobs().iter().count(), table.count(None, None)), (1, 1));
+        assert_eq!((table.contents().jobs.iter().count(), table.count(None, None)), (1, 1));
         let mut sorted = ids;
         sorted.sort();
-        assert!(copy.iter().map(Kept::id).eq(sorted), "all of them, in the order of their ids");
+        assert!(
+            copy.jobs.iter().map(Entry::id).eq(sorted),
+            "all of them, in the order of their ids"
+        );
+    }
+
+    #[test]
+    fn a_prepared_change_counts_only_where_the_record_is_still_the_same() {
+        let mut table = Table::default();
+        let mut transaction = begin(&table);
+        let base = transaction.insert(pending()).unwrap();
+        let changes = transaction.into_changes();
+        table.commit(changes);
+        let start = Change::new(JobEvent::Start, at(1));
+        let prepare = || {
+            let next = base.apply(start.clone()).unwrap().into();
+            Some(Prepared { base: Arc::clone(&base), next })
+        };
+        let (one, other) = (prepare(), prepare());
+        let expected = Arc::clone(&one.as_ref().unwrap().next.record);
+        let mut transaction = begin(&table);
+        let taken = transaction.update(base.id, start.clone(), one).unwrap();
+        assert!(Arc::ptr_eq(&taken, &expected), "the caller's work is taken as it is");
+        let refused = transaction.update(base.id, start.clone(), other);
+        assert!(matches!(refused, Err(StoreError::Illegal { .. })), "it has started by then");
+    }
+
+    #[test]
+    fn an_end_that_is_refused_fills_no_state() {
+        let mut table = Table::default();
+        let mut transaction = begin(&table);
+        let ended = cancelled(&mut transaction, 1);
+        let live = transaction.insert(pending()).unwrap().id;
+        let field = crate::core::job::StateName::new("latest").unwrap();
+        for (id, stands) in [(ended, false), (live, true)] {
+            let state =
+                HydratedState::new(field.clone(), id, "reactor", "simulate", at(2), 1.into());
+            let mut change = Change::new(JobEvent::Cancel, at(2));
+            change.state = Some(Arc::new(state));
+            assert_eq!(transaction.update(id, change, None).is_ok(), stands);
+        }
+        let changes = transaction.into_changes();
+        table.commit(changes);
+        assert_eq!(table.states().get(&field).map(|state| state.job_id), Some(live));
     }
 }

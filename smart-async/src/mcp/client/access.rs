@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::scope::{Lists, Scope};
-use crate::core::job::{JobId, JobPage, JobQuery, JobRecord, JobSummary, Prune};
+use crate::core::job::{JobId, JobPage, JobQuery, JobRecord, Prune};
 use crate::core::jobs::{AnswerError, Cancelled, Error, WaitFor, Waited};
 use crate::core::manager::JobManager;
 use crate::core::store::Pruned;
@@ -91,17 +91,6 @@ impl Access {
         match self.own(query) {
             Some(query) => self.manager.list(query).await,
             None => Ok(JobPage::default()),
-        }
-    }
-
-    /// As [`list`](Self::list), in short; and how many there are.
-    pub(in crate::mcp) async fn list_in_short(
-        &self,
-        query: JobQuery,
-    ) -> Result<(Vec<JobSummary>, usize), Error> {
-        match self.own(query) {
-            Some(query) => self.manager.list_in_short(query).await,
-            None => Ok(Default::default()),
         }
     }
 

@@ -7,7 +7,7 @@ use super::answer::{answer, failed};
 use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
 use crate::core::clock;
-use crate::core::job::{JobQuery, JobSummary};
+use crate::core::job::{JobQuery, JobRecord};
 use crate::mcp::client::access::Access;
 
 pub(super) const NAME: &str = "list_jobs";
@@ -49,26 +49,25 @@ pub(super) async fn call(access: &Access, mut arguments: Arguments) -> Taken<Cal
         ..JobQuery::default()
     };
     arguments.finish("status_filter, limit, label, tag, session")?;
-    let (jobs, total) = access.list_in_short(query).await.map_err(|error| failed(&error))?;
+    let page = access.list(query).await.map_err(|error| failed(&error))?;
     let mut fields = Map::new();
-    fields.insert("jobs".to_owned(), jobs.into_iter().map(row).collect());
-    fields.insert("total".to_owned(), total.into());
+    fields.insert("jobs".to_owned(), page.jobs.iter().map(|job| row(job)).collect());
+    fields.insert("total".to_owned(), page.total.into());
     Ok(answer(fields.into()))
 }
 
-/// A job in short. It is made field by field: through a type that is serialized, a page would cost twice as much.
-fn row(job: JobSummary) -> Value {
-    let JobSummary { id, tool, label, status, percentage, updated_at } = job;
+/// The row of a job. It is made field by field: through a type that is serialized, a page would cost twice as much.
+fn row(job: &JobRecord) -> Value {
     let mut row = Map::new();
     let mut say = |name: &str, value: Value| row.insert(name.to_owned(), value);
-    say("id", id.to_string().into());
-    say("tool", tool.into());
-    say("label", label.into());
-    say("status", status.as_str().into());
-    say("terminal", status.is_terminal().into());
-    if let Some(percentage) = percentage {
+    say("id", job.id.to_string().into());
+    say("tool", job.spec.tool.clone().into());
+    say("label", job.spec.label.clone().into());
+    say("status", job.status().as_str().into());
+    say("terminal", job.status().is_terminal().into());
+    if let Some(percentage) = job.progress.as_ref().and_then(|progress| progress.percentage) {
         say("percentage", percentage.into());
     }
-    say("updated_at", clock::rfc3339(updated_at).into());
+    say("updated_at", clock::rfc3339(job.updated_at).into());
     Value::Object(row)
 }

@@ -1,13 +1,8 @@
 //! Rules about lists: their order, their counts, what a query finds.
 
-use super::helpers::{
-    all, at, change, completed, found, ids, inserted, job, progress, query, running,
-};
+use super::helpers::{all, change, completed, ids, inserted, job, query, running};
 use crate::ClientIdentity;
-use crate::core::job::{
-    Change, JobEvent, JobFailure, JobId, JobQuery, JobRecord, JobScope, JobStatus, JobSummary,
-    Listed,
-};
+use crate::core::job::{JobEvent, JobQuery, JobScope, JobStatus};
 use crate::core::store::JobStore;
 
 /// A list begins with the job that was created last; a limit cuts its end off, and the count is of all.
@@ -48,48 +43,6 @@ pub async fn a_limit_of_zero_lists_nothing_and_counts(store: &dyn JobStore) {
     inserted(store, 1).await;
     let page = store.list(query(|query| query.limit = Some(0))).await.unwrap();
     assert_eq!((page.jobs.len(), page.total), (0, 2));
-}
-
-/// A list in short is of the same jobs in the same order, shows of each what its record says, and has the whole record of
-/// one that has not ended.
-pub async fn a_list_in_short_says_what_the_list_says(store: &dyn JobStore) {
-    inserted(store, 0).await;
-    running(store, 1).await;
-    completed(store, 2).await;
-    let mut labelled = job(store, 3);
-    labelled.spec_mut().label = "the one".into();
-    labelled.spec_mut().tags.insert("colour".into(), "red".into());
-    let labelled = store.insert(labelled).await.unwrap().id;
-    change(store, labelled, JobEvent::Start, 4).await;
-    let end = Change::new(JobEvent::Fail(JobFailure::error("no")), at(5));
-    store.update(labelled, end.with_progress(progress(33))).await.unwrap();
-    // Written by somebody who counts otherwise.
-    let mut exact = found(store, labelled).await;
-    exact.id = JobId::new();
-    if let Some(progress) = &mut exact.progress {
-        progress.percentage = Some(100.0 / 3.0);
-    }
-    exact.updated_at = at(6);
-    store.insert(exact).await.unwrap();
-    let conditions: [fn(&mut JobQuery); 5] = [
-        |_| {},
-        |query| query.limit = Some(2),
-        |query| query.label = Some("the one".into()),
-        |query| query.statuses = vec![JobStatus::Failed, JobStatus::Running],
-        |query| query.server = Some("elsewhere".into()),
-    ];
-    for condition in conditions {
-        let page = store.list(query(condition)).await.unwrap();
-        let in_short = store.list_in_short(query(condition)).await.unwrap();
-        assert_eq!(in_short.total, page.total);
-        let live = |job: &JobRecord| !job.status().is_terminal();
-        for (job, listed) in page.jobs.iter().zip(&in_short.jobs) {
-            assert!(!live(job) || matches!(listed, Listed::Record(whole) if whole == job));
-        }
-        let in_short = in_short.jobs.into_iter().map(JobSummary::from);
-        let page = page.jobs.iter().map(|job| JobSummary::from(&**job));
-        assert_eq!(in_short.collect::<Vec<_>>(), page.collect::<Vec<_>>());
-    }
 }
 
 /// Each condition of a query finds the jobs that meet it, and no others.
@@ -176,7 +129,7 @@ pub async fn a_list_for_one_client_counts_no_others_jobs(store: &dyn JobStore) {
     assert_eq!((ids(&page), page.total), (hers.clone(), 4));
     let page = store.list(of(&alice, Some(1))).await.unwrap();
     assert_eq!((ids(&page), page.total), (hers[..1].to_vec(), 4));
-    let nobody = ClientIdentity::new("carol").into();
-    assert_eq!(store.list(of(&nobody, None)).await.unwrap().total, 0);
+    let carol = ClientIdentity::new("carol").into();
+    assert_eq!(store.list(of(&carol, None)).await.unwrap().total, 0);
     assert_eq!(all(store).await.total, 12);
 }

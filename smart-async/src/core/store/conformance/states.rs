@@ -5,9 +5,11 @@ use std::sync::Arc;
 use futures_util::join;
 use serde_json::{Value, json};
 
-use super::helpers::{at, completed};
-use crate::core::job::{JobId, Prune, StateName, Timestamp};
-use crate::core::store::{HydratedState, JobStore};
+use super::helpers::{at, completed, running};
+use crate::core::job::{
+    Change, HydratedState, JobEvent, JobId, JobOutput, Prune, StateName, Timestamp,
+};
+use crate::core::store::JobStore;
 
 fn latest(field: &str, id: JobId, second: i64, value: impl Into<Value>) -> HydratedState {
     let field = StateName::new(field).unwrap();
@@ -20,16 +22,11 @@ async fn value(store: &dyn JobStore) -> Option<Value> {
     state.map(|state| state.value.clone())
 }
 
-/// Long after everything that completes here.
-fn later() -> Timestamp {
-    at(1_000_000)
-}
-
 /// A state that nothing was put into has no value, also beside others that have one.
 pub async fn a_state_that_never_was_put_has_no_value(store: &dyn JobStore) {
     assert_eq!(value(store).await, None);
-    store.put_state(latest("latest-2", JobId::new(), 0, 1), later).await.unwrap();
-    store.put_state(latest("lates", JobId::new(), 0, 1), later).await.unwrap();
+    store.put_state(latest("latest-2", JobId::new(), 0, 1)).await.unwrap();
+    store.put_state(latest("lates", JobId::new(), 0, 1)).await.unwrap();
     assert_eq!(value(store).await, None);
 }
 
@@ -52,7 +49,7 @@ pub async fn everything_in_a_state_is_kept(store: &dyn JobStore) {
             let mut given = latest(field, JobId::new(), second, value.clone());
             given.server = text.to_owned();
             given.tool = String::new();
-            assert!(store.put_state(given.clone(), later).await.unwrap());
+            assert!(store.put_state(given.clone()).await.unwrap());
             let found = store.state(given.field.clone()).await.unwrap().unwrap();
             assert!(*found == given, "{:?}", found.value);
         }
@@ -62,13 +59,13 @@ pub async fn everything_in_a_state_is_kept(store: &dyn JobStore) {
 /// A state that is asked for again, and has not changed, is the same `Arc`: what was made of it need not be made anew.
 pub async fn a_state_that_has_not_changed_is_the_same_one(store: &dyn JobStore) {
     let name = StateName::new("latest").unwrap();
-    store.put_state(latest("latest", JobId::new(), 1, 1), later).await.unwrap();
+    store.put_state(latest("latest", JobId::new(), 1, 1)).await.unwrap();
     let first = store.state(name.clone()).await.unwrap().unwrap();
-    store.put_state(latest("latest", JobId::new(), 0, 0), later).await.unwrap();
-    store.put_state(latest("another", JobId::new(), 2, 2), later).await.unwrap();
+    store.put_state(latest("latest", JobId::new(), 0, 0)).await.unwrap();
+    store.put_state(latest("another", JobId::new(), 2, 2)).await.unwrap();
     let again = store.state(name.clone()).await.unwrap().unwrap();
     assert!(Arc::ptr_eq(&first, &again));
-    store.put_state(latest("latest", JobId::new(), 2, 1), later).await.unwrap();
+    store.put_state(latest("latest", JobId::new(), 2, 1)).await.unwrap();
     let changed = store.state(name).await.unwrap().unwrap();
     assert!(!Arc::ptr_eq(&first, &changed), "another completion, though of the same value");
 }
@@ -77,18 +74,18 @@ pub async fn a_state_that_has_not_changed_is_the_same_one(store: &dyn JobStore) 
 pub async fn a_completion_is_put_once(store: &dyn JobStore) {
     let first = latest("latest", JobId::new(), 0, "first");
     let second = latest("latest", JobId::new(), 1, "second");
-    assert!(store.put_state(first.clone(), later).await.unwrap());
-    assert!(!store.put_state(first.clone(), later).await.unwrap());
-    assert!(store.put_state(second.clone(), later).await.unwrap());
-    assert!(!store.put_state(first, later).await.unwrap());
-    assert!(!store.put_state(second, later).await.unwrap());
+    assert!(store.put_state(first.clone()).await.unwrap());
+    assert!(!store.put_state(first.clone()).await.unwrap());
+    assert!(store.put_state(second.clone()).await.unwrap());
+    assert!(!store.put_state(first).await.unwrap());
+    assert!(!store.put_state(second).await.unwrap());
     assert_eq!(value(store).await, Some(json!("second")));
 }
 
 /// A completion never takes the place of one that came after it, however late it is put.
 pub async fn the_later_completion_stands_whoever_comes_first(store: &dyn JobStore) {
     for (second, is_put) in [(5, true), (3, false), (7, true), (6, false), (5, false), (8, true)] {
-        let put = store.put_state(latest("latest", JobId::new(), second, second), later).await;
+        let put = store.put_state(latest("latest", JobId::new(), second, second)).await;
         assert_eq!(put.unwrap(), is_put, "second {second}");
     }
     assert_eq!(value(store).await, Some(json!(8)));
@@ -100,23 +97,62 @@ pub async fn of_completions_of_one_moment_the_greater_id_stands(store: &dyn JobS
     let (less, greater) = (one.min(two), one.max(two));
     for (field, order) in [("latest", [less, greater]), ("other", [greater, less])] {
         for id in order {
-            store.put_state(latest(field, id, 0, id.to_string()), later).await.unwrap();
+            store.put_state(latest(field, id, 0, id.to_string())).await.unwrap();
         }
         let found = store.state(StateName::new(field).unwrap()).await.unwrap().unwrap();
         assert_eq!(found.job_id, greater);
     }
 }
 
-/// A completion that lies in the future by the caller's clock was written while the clock was wrong: one that does not
-/// lie there takes its place, and it never takes the place of one that does not.
+/// A completion that lies in the future by the store's clock was written while a clock was wrong: one that does not lie
+/// there replaces it, and it never replaces one that does not.
 pub async fn a_completion_from_the_future_gives_way(store: &dyn JobStore) {
-    let future = latest("latest", JobId::new(), 100, "future");
-    assert!(store.put_state(future.clone(), || at(50)).await.unwrap(), "better than nothing");
-    assert!(!store.put_state(future.clone(), || at(50)).await.unwrap(), "but only once");
-    assert!(store.put_state(latest("latest", JobId::new(), 49, "now"), || at(50)).await.unwrap());
-    assert!(!store.put_state(future.clone(), || at(51)).await.unwrap());
-    assert_eq!(value(store).await, Some(json!("now")));
-    assert!(store.put_state(future, || at(100)).await.unwrap(), "its time has come");
+    let at_year = |year: i64, value: &str| {
+        let mut state = latest("latest", JobId::new(), 0, value);
+        state.completed_at = Timestamp::UNIX_EPOCH + chrono::Duration::days(365 * (year - 1970));
+        state
+    };
+    let future = at_year(2900, "future");
+    assert!(store.put_state(future.clone()).await.unwrap(), "better than nothing");
+    assert!(!store.put_state(future.clone()).await.unwrap(), "but only once");
+    assert!(store.put_state(at_year(2000, "past")).await.unwrap());
+    assert!(!store.put_state(future).await.unwrap());
+    assert!(store.put_state(at_year(2001, "later")).await.unwrap());
+    assert_eq!(value(store).await, Some(json!("later")));
+}
+
+/// An end that carries a state.
+fn completion(id: JobId, second: i64, value: impl Into<Value>) -> Change {
+    let value = value.into();
+    let end = JobEvent::Complete(JobOutput::new(value.clone()));
+    let mut change = Change::new(end, at(second));
+    change.state = Some(latest("latest", id, second, value).into());
+    change
+}
+
+/// Whether the result is small or large, the value of the state is there when the end is acknowledged.
+pub async fn an_end_fills_its_state_with_the_same_write(store: &dyn JobStore) {
+    for (second, result) in [(1, "small".to_owned()), (2, "large".repeat(5000))] {
+        let id = running(store, 0).await;
+        store.update(id, completion(id, second, result.clone())).await.unwrap();
+        assert_eq!(value(store).await, Some(json!(result)));
+    }
+}
+
+/// A state changes with the end that carries it, and with no other.
+pub async fn an_end_that_is_refused_fills_no_state(store: &dyn JobStore) {
+    let id = completed(store, 0).await;
+    assert!(store.update(id, completion(id, 5, "late")).await.is_err());
+    assert_eq!(value(store).await, None);
+}
+
+/// An end stands where its state has a later value already, and leaves that as it is.
+pub async fn an_end_fills_no_state_that_has_a_later_value(store: &dyn JobStore) {
+    store.put_state(latest("latest", JobId::new(), 7, "later")).await.unwrap();
+    let id = running(store, 0).await;
+    let ended = store.update(id, completion(id, 5, "earlier")).await.unwrap();
+    assert!(ended.status().is_terminal());
+    assert_eq!(value(store).await, Some(json!("later")));
 }
 
 /// Of two completions that are put at the same time, the later one stands.
@@ -124,7 +160,7 @@ pub async fn of_two_completions_at_once_the_later_one_stands(store: &dyn JobStor
     for round in 0..10 {
         let one = latest("latest", JobId::new(), round * 2, round * 2);
         let two = latest("latest", JobId::new(), round * 2 + 1, round * 2 + 1);
-        let (one, two) = join!(store.put_state(one, later), store.put_state(two, later));
+        let (one, two) = join!(store.put_state(one), store.put_state(two));
         assert!(two.unwrap() && one.is_ok());
         assert_eq!(value(store).await, Some(json!(round * 2 + 1)));
     }
@@ -133,7 +169,7 @@ pub async fn of_two_completions_at_once_the_later_one_stands(store: &dyn JobStor
 /// A state belongs to no job: it stays when the job is removed that it comes from.
 pub async fn a_state_stays_when_its_job_is_removed(store: &dyn JobStore) {
     let id = completed(store, 0).await;
-    store.put_state(latest("latest", id, 1, "kept"), later).await.unwrap();
+    store.put_state(latest("latest", id, 1, "kept")).await.unwrap();
     store.prune(Prune::default()).await.unwrap();
     assert!(store.get(id).await.unwrap().is_none());
     assert_eq!(value(store).await, Some(json!("kept")));

@@ -1,5 +1,5 @@
-//! The one way in which the store changes anything on disk: each operation by itself, so that tests can cut the file
-//! system before any of them. Locks and reads do not come by here.
+//! All changes that the store makes to the disk, each operation by itself, so that tests can cut the file system before any
+//! of them. Locks and reads do not go through here.
 //!
 //! Without the feature `conformance` this is `std::fs` and nothing else.
 
@@ -18,7 +18,7 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// Makes a folder, for its owner alone. That it is there already is no error.
+    /// Makes a folder, for its owner alone. A folder that is there already is no error.
     pub(super) fn create_folder(&self, path: &Path) -> io::Result<()> {
         #[cfg(feature = "conformance")]
         self.announce(Operation::CreateFolder(path))?;
@@ -63,7 +63,7 @@ impl Disk {
         file.sync_data()
     }
 
-    /// Makes durable what a folder names: new files, renames, removals. Windows has no such thing, and needs none.
+    /// Makes the names in a folder durable: new files, renames, removals. Windows has no such operation, and needs none.
     pub(super) fn sync_folder(&self, path: &Path) -> io::Result<()> {
         #[cfg(feature = "conformance")]
         self.announce(Operation::SyncFolder(path))?;
@@ -74,7 +74,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Gives a file another name; one that had it is gone.
+    /// Gives a file another name; a file that had the name is gone.
     pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         #[cfg(feature = "conformance")]
         self.announce(Operation::Rename(from, to))?;
@@ -113,7 +113,7 @@ fn failure() -> io::Error {
     io::Error::other("the watcher lets this operation fail")
 }
 
-/// How files of ours are opened: for their owner alone.
+/// The options with which this library's files are opened: for their owner alone.
 pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]

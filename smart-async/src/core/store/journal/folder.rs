@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::disk::{Disk, private};
-use super::log;
 use crate::core::store::StoreError;
+
+/// A journal is not shortened before it is this long.
+const SHORT_JOURNAL: u64 = 4 * 1024 * 1024;
+const RECOVERY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where things lie below the store's home, and the disk they lie on.
 #[derive(Debug, Clone)]
@@ -21,12 +24,14 @@ pub(super) struct Paths {
     pub(super) disk: Disk,
     /// A journal is not shortened before it is this long.
     pub(super) short_journal: u64,
+    /// The pause before the first attempt to recover from a failed sync.
+    pub(super) recovery_pause: Duration,
     lock: PathBuf,
     view_lock: PathBuf,
 }
 
 impl Paths {
-    /// Makes the folders that are missing, and tries out whether they can be written.
+    /// Makes the folders that are missing.
     pub(super) fn prepare(home: &Path, disk: Disk) -> Result<Self, StoreError> {
         let meta = home.join("meta");
         let paths = Self {
@@ -37,7 +42,8 @@ impl Paths {
             view_lock: meta.join("jobs.lock"),
             results: home.join("results"),
             states: home.join("state"),
-            short_journal: log::SHORT,
+            short_journal: SHORT_JOURNAL,
+            recovery_pause: RECOVERY_PAUSE,
             disk,
             meta,
         };
@@ -53,8 +59,8 @@ impl Paths {
 
     /// Makes the folders that are missing, durably.
     ///
-    /// A folder is made only after the one that it lies in has its own name for good. So of those that are found, the
-    /// innermost alone may lack that: its maker may have died before the sync.
+    /// A folder is made after the name of the one that it lies in is durable. So of the folders that are found, only the
+    /// innermost may lack that: the process that made it may have died before the sync.
     pub(super) fn make_folders(&self) -> Result<(), StoreError> {
         let mut missing = Vec::new();
         for folder in self.owners.ancestors().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -73,10 +79,11 @@ impl Paths {
         Ok(())
     }
 
-    /// Makes a folder below the home where it is missing, and its name durable: whoever made it may have died before that.
+    /// Makes a folder below the home where it is missing, and its name durable: the process that made it may have died before
+    /// that.
     pub(super) fn make_folder(&self, folder: &Path) -> Result<(), StoreError> {
         if !folder.is_dir() {
-            // Somebody may have removed the home while it was in use.
+            // A person may have removed the home while it was in use.
             self.make_folders()?;
             self.disk
                 .create_folder(folder)
@@ -88,7 +95,7 @@ impl Paths {
     /// Makes a folder's name durable, as far as the system lets us.
     fn make_name_durable(&self, folder: &Path) -> Result<(), StoreError> {
         match self.sync_folder_of(folder) {
-            // What it lies in is not ours, and may be unreadable, or of a kind that knows no syncs.
+            // The folder that it lies in is not ours; it may be unreadable, or of a kind that cannot be synced.
             Err(StoreError::Io { source, .. })
                 if matches!(
                     source.kind(),
@@ -103,14 +110,14 @@ impl Paths {
         }
     }
 
-    /// Waits for the folder's lock, which is given back when the file is dropped, also by a crash.
+    /// Waits for the folder's lock. The system gives it back when the file is closed, also by a crash.
     ///
-    /// A process that holds it and is stopped would hold up everybody for ever, so the wait has an end.
+    /// A process that is stopped while it holds the lock would hold up all others for ever, so the wait has an end.
     pub(super) fn lock(&self) -> Result<File, StoreError> {
         let failed = |error| StoreError::io("lock", &self.lock, error);
         let file = match open_lock(&self.lock) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // Somebody removed the folder while it was in use.
+                // A person removed the folder while it was in use.
                 self.make_folders()?;
                 open_lock(&self.lock)
             }
@@ -124,7 +131,7 @@ impl Paths {
         &self.lock
     }
 
-    /// Tries out whether locks work here: on some network file systems they say yes to everybody.
+    /// Tries whether locks work here: some network file systems grant a lock to every process.
     pub(super) fn try_locks_out(&self) -> Result<(), StoreError> {
         let held = self.lock()?;
         let second =
@@ -140,7 +147,7 @@ impl Paths {
         Err(StoreError::Unusable { path: self.meta.clone(), reason })
     }
 
-    /// Takes the lock of the view, if nobody else has it just now.
+    /// Takes the lock of the view, if no other process has it now.
     pub(super) fn try_lock_view(&self) -> Option<File> {
         let file = open_lock(&self.view_lock).ok()?;
         file.try_lock().is_ok().then_some(file)
@@ -155,14 +162,13 @@ impl Paths {
         }
     }
 
-    /// Puts `text` in place of a file: whoever reads it sees the old text or the new, and after a crash one of them is
-    /// there.
+    /// Puts `text` in place of a file: readers see the old text or the new, and after a crash one of them is there.
     pub(super) fn replace(&self, path: &Path, text: &[u8]) -> Result<(), StoreError> {
         let mut new = path.as_os_str().to_owned();
         new.push(".new");
         let new = PathBuf::from(new);
         let write = || {
-            // One that a crash left may have another mode.
+            // A file that a crash left may have another mode.
             if let Err(error) = self.disk.remove(&new)
                 && error.kind() != io::ErrorKind::NotFound
             {
@@ -177,7 +183,7 @@ impl Paths {
         self.sync_folder_of(path)
     }
 
-    /// Whether a journal that could not be understood lies beside the one in use.
+    /// Returns whether a journal that could not be understood lies beside the one in use.
     pub(super) fn has_journal_set_aside(&self) -> bool {
         let Ok(entries) = fs::read_dir(&self.meta) else { return false };
         let is_one = |name: &std::ffi::OsStr| {
@@ -198,7 +204,7 @@ impl Paths {
             .map_err(|error| StoreError::io("sync the folder", folder, error))
     }
 
-    /// Moves a file that cannot be understood out of the way, under a name that tells when.
+    /// Moves a file that cannot be understood out of the way, under a name with the time.
     pub(super) fn set_aside(&self, path: &Path) -> Result<PathBuf, StoreError> {
         let time = crate::core::clock::now().format("%Y%m%dT%H%M%S%3fZ");
         let mut aside = path.as_os_str().to_owned();
@@ -212,10 +218,10 @@ impl Paths {
 
 /// Waits for the lock of a file, but not for ever.
 ///
-/// Mostly who holds a lock of ours gives it back within a few microseconds, which is less than a pause takes; at times, after
-/// a sync or so. So the first attempts follow one another, each after whoever else wants the core. The pause between the later
-/// ones is a short one, else it would be what the disk waits for; and it is the same for all, else those who came last would
-/// be let in first. A disk that others keep busy may hold a sync up for seconds, and several of those are no reason to fail.
+/// The lock is held for as long as a batch and its sync take. The first attempts follow one another, each after a yield. The
+/// pause between the later ones is short, so that the disk does not idle; and it is the same for all processes, so that none
+/// overtakes those that came before it. Another program may keep the disk busy for seconds, and several such syncs are no
+/// reason to fail.
 pub(super) fn wait_for_lock(file: File, path: &Path) -> Result<File, StoreError> {
     const PATIENCE: Duration = Duration::from_secs(20);
     const SOON: Duration = Duration::from_micros(50);
@@ -237,14 +243,14 @@ pub(super) fn wait_for_lock(file: File, path: &Path) -> Result<File, StoreError>
     }
 }
 
-/// Whether a file that is held open is the one that stands at `path`.
+/// Returns whether a file that is held open is the one that stands at `path`.
 #[cfg(unix)]
 pub(super) fn stands_at(file: &File, path: &Path) -> bool {
     let both = file.metadata().and_then(|held| Ok((held, fs::metadata(path)?)));
     both.is_ok_and(|(held, there)| identity(&held) == identity(&there))
 }
 
-/// Whether a file that is held open is the one that stands at a path: here that is not known for certain.
+/// Returns whether a file that is held open is the one that stands at a path: on this system nothing tells for certain.
 #[cfg(not(unix))]
 pub(super) const fn stands_at(_: &File, _: &Path) -> bool {
     false
@@ -254,28 +260,28 @@ pub(super) fn open_lock(path: &Path) -> io::Result<File> {
     private().create(true).truncate(false).write(true).open(path)
 }
 
-/// What tells a file from another one of the same name, for as long as it is held open.
+/// Tells a file from another one of the same name, for as long as it is held open.
 #[cfg(unix)]
 pub(super) type Identity = (u64, u64);
 
-/// The identity of the file that this was asked of.
+/// The identity of the file with this metadata.
 #[cfg(unix)]
 pub(super) fn identity(metadata: &fs::Metadata) -> Identity {
     use std::os::unix::fs::MetadataExt;
     (metadata.dev(), metadata.ino())
 }
 
-/// What tells a file from another one of the same name: here its time of creation is all there is.
+/// Tells a file from another one of the same name: this system offers the time of creation alone.
 #[cfg(not(unix))]
 pub(super) type Identity = Option<std::time::SystemTime>;
 
-/// The identity of the file that this was asked of.
+/// The identity of the file with this metadata.
 #[cfg(not(unix))]
 pub(super) fn identity(metadata: &fs::Metadata) -> Identity {
     metadata.created().ok()
 }
 
-/// What a file holds from a position on, up to its end. Mostly that is next to nothing, and then this asks the system twice.
+/// The bytes of a file from a position up to its end. Mostly these are few, and then this takes two system calls.
 pub(super) fn read_from(mut file: &File, position: u64) -> io::Result<Vec<u8>> {
     #[cfg(unix)]
     let (mut text, position) = {

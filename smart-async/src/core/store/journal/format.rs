@@ -1,24 +1,41 @@
-//! The lines of the journal. Each is a JSON object with one field that says what it is:
+//! The lines of the journal. Each is a JSON object with one field that says what it is, and a checksum:
 //!
-//! - `{"journal":"<id>","version":1,"after":["<id>",…]}`: the first line. The id is another for each file of that name;
-//!   `after` names the journals that this one took the place of and says everything of, the latest last.
-//! - `{"put":{…}}`: a job's record, in place of the one before.
-//! - `{"remove":["<id>",…]}`: jobs that are gone.
-//! - `{"field":{"<name>":…}}`, `{"entry":…}`: what a `jobs.json` held that this version does not know.
+//! - `{"journal":"<id>","version":2,"after":["<id>",…]}`: the first line, without a checksum. Each file of that name has
+//!   another id; `after` names the journals that this one replaced and whose content it has, the latest last.
+//! - `{"put":{…},"crc":"…"}`: the record of a job; it replaces the record before.
+//! - `{"put":{…},"state":{…},"crc":"…"}`: the same, and the value of the state that the end of the job has filled: both are
+//!   there or neither, wherever a crash tears the journal.
+//! - `{"remove":["<id>",…],"crc":"…"}`: jobs that are gone.
+//! - `{"state":{…},"crc":"…"}`: the value of a state; it replaces the value before.
+//! - `{"field":{"<name>":…},"crc":"…"}`, `{"entry":…,"crc":"…"}`: parts of a `jobs.json` that this version does not know.
 //!
-//! A line that is none of these is passed over and kept: it is a torn one, or of a later version.
+//! The checksum is the CRC-32 (IEEE) of the bytes before `,"crc"`, as eight hexadecimal digits. Lines of version 1 have
+//! none, and neither has a line that a person mended by hand: they are read as they stand.
+//!
+//! A reader passes over a line that is none of these or has a wrong checksum, and keeps it: a crash tore it, the disk
+//! damaged it, or a later version wrote it.
 
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::core::job::JobId;
-use crate::core::store::table::Changes;
-use crate::core::store::table::entry::Kept;
+use super::states::StateDocument;
+use super::view_format::Leftovers;
+use crate::core::job::{JobId, JobRecord};
+use crate::core::store::table::entry::{Put, RecordLine};
+use crate::core::store::table::{Changes, Contents};
 
-/// The version written. 1: the first.
-pub(super) const VERSION: u64 = 1;
+/// The version written. 1: the first. 2: lines have checksums, and states are lines.
+pub(super) const VERSION: u64 = 2;
+
+/// The checksum's field as it is written, without its digits.
+const CHECKSUM: (&str, &str) = (",\"crc\":\"", "\"}");
+const DIGITS: usize = 8;
+/// How many bytes follow the value of a line, without the line break.
+const TAIL: usize = CHECKSUM.0.len() + DIGITS + CHECKSUM.1.len();
 
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,64 +46,186 @@ pub(super) struct Header {
     pub(super) after: Vec<Uuid>,
 }
 
-/// Any other line. A record is read where it stands.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// Any other line. Records and states are parsed later, where they count.
+#[derive(Debug)]
 pub(super) enum Line<'a> {
-    #[serde(borrow)]
-    Put(&'a RawValue),
+    Put(&'a RawValue, Option<&'a RawValue>),
     Remove(Vec<JobId>),
-    #[serde(deserialize_with = "one_field")]
-    Field((String, Value)),
+    State(&'a RawValue),
+    Field(String, Value),
     Entry(Value),
 }
 
-fn one_field<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(String, Value), D::Error> {
-    let field = serde_json::Map::deserialize(deserializer)?;
-    field.into_iter().next().ok_or_else(|| serde::de::Error::custom("a field without a name"))
+/// The reason why a line is passed over.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UnreadableLine {
+    #[error("its checksum is wrong, so that its bytes are not the ones that were written")]
+    WrongChecksum,
+    #[error("{0}")]
+    NotJson(#[from] serde_json::Error),
+    #[error("it says nothing that this version knows")]
+    Unknown,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields<'a> {
+    #[serde(borrow, default)]
+    put: Option<&'a RawValue>,
+    #[serde(default)]
+    remove: Option<Vec<JobId>>,
+    #[serde(borrow, default)]
+    state: Option<&'a RawValue>,
+    #[serde(default)]
+    field: Option<Map<String, Value>>,
+    #[serde(default, deserialize_with = "present")]
+    entry: Option<Value>,
+    #[serde(default)]
+    crc: Option<String>,
+}
+
+/// Tells an entry that is `null` from one that is absent.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+/// The bytes that the checksum of a line is of, and the checksum; `None` where the line does not end with one.
+fn checked(line: &[u8]) -> Option<(&[u8], u32)> {
+    let (body, tail) = line.split_at_checked(line.len().checked_sub(TAIL)?)?;
+    let digits = tail.strip_prefix(CHECKSUM.0.as_bytes())?;
+    let digits = digits.strip_suffix(CHECKSUM.1.as_bytes())?;
+    let digits = std::str::from_utf8(digits).ok()?;
+    Some((body, u32::from_str_radix(digits, 16).ok()?))
 }
 
 impl<'a> Line<'a> {
-    /// Reads a line.
-    pub(super) fn parse(line: &'a [u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(line)
+    /// Reads a line, and says whether it has a checksum.
+    pub(super) fn parse(line: &'a [u8]) -> Result<(Self, bool), UnreadableLine> {
+        let checked = checked(line);
+        if checked.is_some_and(|(body, checksum)| crc32fast::hash(body) != checksum) {
+            return Err(UnreadableLine::WrongChecksum);
+        }
+        let fields: Fields<'a> = serde_json::from_slice(line)?;
+        if fields.crc.is_some() && checked.is_none() {
+            return Err(UnreadableLine::WrongChecksum);
+        }
+        let Fields { put, remove, mut state, field, entry, crc: _ } = fields;
+        let put = put.map(|put| Self::Put(put, state.take()));
+        let field = field.and_then(|field| field.into_iter().next());
+        let mut said = [
+            put,
+            remove.map(Self::Remove),
+            state.map(Self::State),
+            field.map(|(name, value)| Self::Field(name, value)),
+            entry.map(Self::Entry),
+        ]
+        .into_iter()
+        .flatten();
+        let (Some(line), None) = (said.next(), said.next()) else {
+            return Err(UnreadableLine::Unknown);
+        };
+        Ok((line, checked.is_some()))
     }
 }
 
-/// Writes one line.
+/// Writes one line with its checksum.
 fn line(text: &mut Vec<u8>, name: &str, value: &impl Serialize) -> Result<(), serde_json::Error> {
+    let start = text.len();
     text.extend_from_slice(b"{\"");
     text.extend_from_slice(name.as_bytes());
     text.extend_from_slice(b"\":");
     serde_json::to_writer(&mut *text, value)?;
-    text.extend_from_slice(b"}\n");
+    end_line(text, start);
     Ok(())
 }
 
-/// A batch of changes as it is appended. It begins with a newline, so that a line that a crash tore cannot spoil it.
-pub(super) fn batch(changes: &Changes) -> Result<Vec<u8>, serde_json::Error> {
-    /// What most lines take at most.
-    const LINE: usize = 512;
-    let mut text = Vec::with_capacity(1 + changes.len() * LINE);
-    text.push(b'\n');
-    let mut removed = Vec::new();
-    for (id, change) in changes {
-        match change {
-            Some(job) => line(&mut text, "put", &**job)?,
-            None => removed.push(*id),
+/// Adds the checksum of a line that begins at `start`, and its end.
+fn end_line(text: &mut Vec<u8>, start: usize) {
+    let checksum = crc32fast::hash(text.get(start..).unwrap_or_default());
+    text.extend_from_slice(format!("{}{checksum:08x}{}\n", CHECKSUM.0, CHECKSUM.1).as_bytes());
+}
+
+const PUT: &[u8] = b"{\"put\":";
+
+fn record_line(text: Vec<u8>) -> RecordLine {
+    let record = PUT.len()..text.len().saturating_sub(TAIL + 1);
+    RecordLine::new(text, record)
+}
+
+/// The line of a record.
+pub(super) fn put(record: &impl Serialize) -> Result<RecordLine, serde_json::Error> {
+    /// Most lines are not longer.
+    const USUAL: usize = 768;
+    let mut text = Vec::with_capacity(USUAL);
+    line(&mut text, "put", record)?;
+    Ok(record_line(text))
+}
+
+/// The line of a record whose JSON is there already.
+pub(super) fn put_text(record: &str) -> RecordLine {
+    let mut text = Vec::with_capacity(PUT.len() + record.len() + TAIL + 1);
+    text.extend_from_slice(PUT);
+    text.extend_from_slice(record.as_bytes());
+    end_line(&mut text, 0);
+    record_line(text)
+}
+
+/// An ended record with its line, as a table keeps it; a live one without.
+pub(super) fn prepare_ended(record: JobRecord) -> Put {
+    if record.status().is_terminal() { prepare(record) } else { record.into() }
+}
+
+/// A record with its line. The caller of a change makes it, so that the writer thread need not.
+pub(super) fn prepare(record: JobRecord) -> Put {
+    // A record that cannot be written is refused by the writer, which meets the same error.
+    let line = put(&record).ok();
+    Put { line, ..record.into() }
+}
+
+/// A batch of changes as it is appended. It begins with a line break, so that a line that a crash tore cannot spoil it.
+/// Records without a line get one.
+pub(super) fn batch(changes: &mut Changes) -> Result<Vec<u8>, serde_json::Error> {
+    let Changes { jobs, states, filled } = changes;
+    let mut text = vec![b'\n'];
+    for Put { record, line, state } in jobs.values_mut().flatten() {
+        if line.is_none() {
+            *line = Some(put(&**record)?);
+        }
+        if let (Some(line), None) = (line, state) {
+            text.extend_from_slice(line.text());
         }
     }
+    let ends = |id| match jobs.get(id) {
+        Some(Some(Put { line: Some(line), state: Some(state), .. })) => Some((line, state)),
+        _ => None,
+    };
+    for (line, state) in filled.iter().filter_map(ends) {
+        let start = text.len();
+        text.extend_from_slice(PUT);
+        text.extend_from_slice(line.record());
+        text.extend_from_slice(b",\"state\":");
+        serde_json::to_writer(&mut text, &StateDocument::of(state))?;
+        end_line(&mut text, start);
+    }
+    let removed: Vec<_> = jobs.iter().filter(|(_, put)| put.is_none()).map(|(id, _)| id).collect();
     if !removed.is_empty() {
         line(&mut text, "remove", &removed)?;
+    }
+    for state in states.values() {
+        let is_written =
+            ends(&state.job_id).is_some_and(|(_, written)| Arc::ptr_eq(written, state));
+        if !is_written {
+            line(&mut text, "state", &StateDocument::of(state))?;
+        }
     }
     Ok(text)
 }
 
-/// A whole journal that says nothing but what there is.
-pub(super) fn whole<'a>(
+/// A whole journal that says what there is, and nothing else.
+pub(super) fn whole(
     header: &Header,
-    jobs: impl IntoIterator<Item = &'a Kept>,
-    leftovers: &super::view_format::Leftovers,
+    contents: &Contents,
+    leftovers: &Leftovers,
 ) -> Result<Vec<u8>, serde_json::Error> {
     let mut text = serde_json::to_vec(header)?;
     text.push(b'\n');
@@ -96,39 +235,113 @@ pub(super) fn whole<'a>(
     for entry in &leftovers.entries {
         line(&mut text, "entry", entry)?;
     }
-    for job in jobs {
-        text.extend_from_slice(b"{\"put\":");
-        job.write(&mut text)?;
-        text.extend_from_slice(b"}\n");
+    for state in contents.states.values() {
+        line(&mut text, "state", &StateDocument::of(state))?;
+    }
+    for job in contents.jobs.iter() {
+        match job.line() {
+            Some(line) => text.extend_from_slice(line.text()),
+            None => line(&mut text, "put", &**job.record())?,
+        }
     }
     Ok(text)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::core::job::{JobRecord, JobSpec, Timestamp};
+    use crate::core::job::{HydratedState, JobSpec, Timestamp};
+
+    fn job() -> JobRecord {
+        JobRecord::new(JobId::new(), JobSpec::new("simulate", "reactor", Timestamp::UNIX_EPOCH))
+    }
+
+    fn lines(text: &[u8]) -> Vec<Result<(Line<'_>, bool), UnreadableLine>> {
+        let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(Line::parse).collect()
+    }
 
     #[test]
     fn a_batch_reads_back_line_by_line_after_a_torn_one() {
-        let job = Arc::new(JobRecord::new(
-            JobId::new(),
-            JobSpec::new("simulate", "reactor", Timestamp::UNIX_EPOCH),
-        ));
-        let gone = JobId::new();
-        let changes = Changes::from([(job.id, Some(Arc::clone(&job))), (gone, None)]);
+        let (job, gone) = (job(), JobId::new());
+        let mut changes = Changes::default();
+        changes.jobs.insert(job.id, Some(job.clone().into()));
+        changes.jobs.insert(gone, None);
         let mut text = b"{\"put\":{\"id\":\"torn".to_vec();
-        text.extend(batch(&changes).unwrap());
-        let read: Vec<_> = text
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-            .map(Line::parse)
-            .collect();
+        text.extend(batch(&mut changes).unwrap());
         assert!(matches!(
-            &read[..],
-            [Err(_), Ok(Line::Put(put)), Ok(Line::Remove(removed))] if JobRecord::from_text(put.get()).unwrap() == *job && *removed == [gone]
+            &lines(&text)[..],
+            [Err(_), Ok((Line::Put(put, None), true)), Ok((Line::Remove(removed), true))]
+                if JobRecord::from_text(put.get()).unwrap() == job && *removed == [gone]
         ));
+    }
+
+    #[test]
+    fn a_line_with_another_byte_is_told_wherever_that_is() {
+        let line = put(&job()).unwrap();
+        let text = line.text().strip_suffix(b"\n").unwrap();
+        assert!(Line::parse(text).is_ok());
+        for at in 0..text.len() {
+            for bit in 0..8 {
+                let mut damaged = text.to_vec();
+                damaged[at] ^= 1 << bit;
+                let read = Line::parse(&damaged);
+                // The digits of a checksum mean the same in upper case.
+                let same = damaged.eq_ignore_ascii_case(text) && at >= text.len() - TAIL;
+                assert!(read.is_err() || same, "{}", String::from_utf8_lossy(&damaged));
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_keeps_its_record_as_it_was_written() {
+        let job = job();
+        let line = put(&job).unwrap();
+        assert_eq!(line.record(), serde_json::to_vec(&job).unwrap());
+        let again = put_text(std::str::from_utf8(line.record()).unwrap());
+        assert_eq!((again.text(), again.record()), (line.text(), line.record()));
+    }
+
+    #[test]
+    fn an_end_and_its_state_are_one_line_and_the_later_state_comes_last() {
+        let field = crate::core::job::StateName::new("latest").unwrap();
+        let mut changes = Changes::default();
+        let mut ids = [JobId::new(), JobId::new()];
+        ids.sort();
+        // The later one has the lesser id.
+        for id in [ids[1], ids[0]] {
+            let job = JobRecord { id, ..job() };
+            let time = Timestamp::UNIX_EPOCH;
+            let state = HydratedState::new(field.clone(), id, "a", "b", time, 1.into());
+            let state = Arc::new(state);
+            changes.states.insert(field.clone(), Arc::clone(&state));
+            changes.filled.push(id);
+            changes.jobs.insert(id, Some(Put { state: Some(state), ..job.into() }));
+        }
+        let text = batch(&mut changes).unwrap();
+        let read = lines(&text).into_iter().map(|line| match line {
+            Ok((Line::Put(_, Some(state)), true)) => {
+                super::super::states::from_line(state).unwrap()
+            }
+            other => panic!("{other:?}"),
+        });
+        assert!(read.map(|state| state.job_id).eq([ids[1], ids[0]]));
+    }
+
+    #[test]
+    fn a_line_of_version_1_is_read() {
+        let text = format!("{{\"put\":{}}}\n{{\"entry\":null}}\n", job().to_json());
+        let lines = lines(text.as_bytes());
+        assert!(matches!(
+            lines[..],
+            [Ok((Line::Put(_, None), false)), Ok((Line::Entry(Value::Null), false))]
+        ));
+    }
+
+    #[test]
+    fn a_line_that_says_two_things_or_none_is_unreadable() {
+        for text in ["{}", "{\"remove\":[],\"entry\":1}", "{\"later\":1}", "{\"field\":{}}"] {
+            assert!(Line::parse(text.as_bytes()).is_err(), "{text}");
+        }
     }
 }

@@ -1,64 +1,86 @@
-//! The folder's lock in the hands of whoever takes it for every batch. The file is kept open between two of them, which
-//! saves a third of what a look into the folder costs.
+//! The folder's lock in the hands of the writer thread, which takes it for every batch. The file stays open between two
+//! batches: to open it anew would take a third of the time of a look into the folder.
 
 use std::fs::File;
+use std::time::{Duration, Instant};
 
 use super::folder::{Paths, stands_at, wait_for_lock};
 use crate::core::store::StoreError;
 
-/// The lock, while nobody here has it.
+/// The folder's lock. The system gives it back when the thread ends, however that happens.
 #[derive(Debug)]
 pub(super) struct FolderLock {
     paths: Paths,
+    /// Kept open while the lock is given back.
     file: Option<File>,
-}
-
-/// The lock, held. It is given back when this is dropped, also by a crash.
-#[derive(Debug)]
-pub(super) struct Held<'a> {
-    lock: &'a mut FolderLock,
+    held_since: Option<Instant>,
     is_new: bool,
 }
 
 impl FolderLock {
     pub(super) const fn new(paths: Paths) -> Self {
-        Self { paths, file: None }
+        Self { paths, file: None, held_since: None, is_new: false }
     }
 
-    /// Waits for the lock. Where the file was removed since it was opened, or its folder was moved away, another one is what
-    /// others lock.
-    pub(super) fn take(&mut self) -> Result<Held<'_>, StoreError> {
+    /// Waits for the lock. Where the file was removed since it was opened, or its folder was moved away, other processes lock
+    /// another file, and so does this one.
+    pub(super) fn take(&mut self) -> Result<(), StoreError> {
+        self.is_new = false;
         if let Some(file) = self.file.take() {
             let file = wait_for_lock(file, self.paths.lock_path())?;
             if stands_at(&file, self.paths.lock_path()) {
                 self.file = Some(file);
-                return Ok(Held { lock: self, is_new: false });
+                self.held_since = Some(Instant::now());
+                return Ok(());
             }
         }
         self.take_anew()
     }
 
     /// Waits for the lock of the folder that is there now.
-    pub(super) fn take_anew(&mut self) -> Result<Held<'_>, StoreError> {
+    pub(super) fn take_anew(&mut self) -> Result<(), StoreError> {
         self.file = None;
         self.file = Some(self.paths.lock()?);
-        Ok(Held { lock: self, is_new: true })
+        self.held_since = Some(Instant::now());
+        self.is_new = true;
+        Ok(())
     }
-}
 
-impl Held<'_> {
-    /// Whether the file was opened for this. One that was kept open may be of a folder that was moved away.
+    /// Returns whether the file was opened for this batch. One that was kept open may be of a folder that was moved away.
     pub(super) const fn is_new(&self) -> bool {
         self.is_new
     }
+
+    /// Returns whether other processes lock the same file.
+    pub(super) fn is_in_place(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| stands_at(file, self.paths.lock_path()))
+    }
+
+    /// Gives the lock back, and returns for how long it was held.
+    pub(super) fn release(&mut self) -> Duration {
+        if self.file.as_ref().is_some_and(|file| file.unlock().is_err()) {
+            // Closing the file gives the lock back as well.
+            self.file = None;
+        }
+        self.held_since.take().map(|since| since.elapsed()).unwrap_or_default()
+    }
 }
 
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        if self.lock.file.as_ref().is_some_and(|file| file.unlock().is_err()) {
-            // Closing it gives the lock back, too.
-            self.lock.file = None;
-        }
+/// Leaves the lock alone after a batch, for long enough that another process that waits for it gets it: without a pause the
+/// writer thread would take the lock again in the instant in which it is free. The next requests gather meanwhile and share a
+/// sync.
+///
+/// A process that has seen no other one pauses as well where it held the lock for long, on a slow disk: another process may
+/// have had no turn for that very reason.
+pub(super) fn pause_for_others(held: Duration, others_wrote: bool) {
+    const LONG: Duration = Duration::from_millis(10);
+    /// A process that waits looks at least as often as this.
+    const SHORTEST: Duration = Duration::from_micros(100);
+    const LONGEST: Duration = Duration::from_millis(20);
+    if others_wrote {
+        std::thread::sleep((held / 8).clamp(SHORTEST, LONGEST));
+    } else if held >= LONG {
+        std::thread::sleep((held / 16).min(LONGEST));
     }
 }
 
@@ -76,12 +98,17 @@ mod tests {
         let paths = Paths::prepare(folder.path(), Disk::default()).unwrap();
         let path = paths.lock_path().to_owned();
         let mut lock = FolderLock::new(paths);
-        assert!(lock.take().unwrap().is_new());
-        assert!(!lock.take().unwrap().is_new());
+        let mut take = || {
+            lock.take().unwrap();
+            lock.release();
+            lock.is_new()
+        };
+        assert!(take());
+        assert!(!take());
         fs::rename(&path, path.with_extension("aside")).unwrap();
-        assert!(lock.take().unwrap().is_new(), "nobody else locks one of another name");
+        assert!(take(), "no other process locks a file of another name");
         fs::rename(&path, path.with_extension("aside")).unwrap();
         fs::write(&path, "").unwrap();
-        assert!(lock.take().unwrap().is_new(), "another one stands there");
+        assert!(take(), "another file stands there");
     }
 }

@@ -1,86 +1,94 @@
-//! The journal: the truth. What is in it, up to its last whole line, is what there is; `jobs.json` is a view of it.
+//! The journal's file. Its content up to the last whole line is what there is; `jobs.json` is a view of it.
 //!
-//! Changes are appended under the folder's lock and synced before anybody is told. The file is replaced by a shorter one
-//! that says the same when it has grown long; who holds the old one notices by its inode.
+//! A writer appends under the folder's lock, and gives the lock back after the sync. It replaces a journal that has grown
+//! long by a shorter one that says the same; other processes recognise that by the inode.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::path::Path;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::disk::Disk;
 use super::folder::{Identity, Paths, identity, read_from};
 use super::format::{self, Header};
-use super::replay::replay;
+use super::replay::{Replayed, replay};
 use super::view_format::{Leftovers, Position};
-use crate::core::observe;
 use crate::core::store::StoreError;
-use crate::core::store::table::{Changes, Jobs, Table};
+use crate::core::store::table::Contents;
 
-/// A journal is not shortened before it is this long.
-pub(super) const SHORT: u64 = 4 * 1024 * 1024;
-/// It is shortened when it is so many times as long as it has to be.
+/// A journal is shortened when it is this many times as long as it has to be.
 const SLACK: u64 = 3;
-/// When it is so many times as long as that, it is shortened even though somebody waits for the next batch.
-const PATIENCE: u64 = 2;
-
-/// How many journals a journal names that came before it.
+/// How many earlier journals a journal names.
 const LINEAGE: usize = 100;
 /// The longest first line.
 const LONGEST_HEADER: usize = 8192;
 
-/// The journal as it stands, read up to a position.
-#[derive(Debug, Clone)]
+/// The journal's file, read up to a position. Only blocking threads use it.
+#[derive(Debug)]
 pub(super) struct Journal {
     disk: Disk,
-    path: PathBuf,
-    /// Held open: its inode is not given to another file, so that a journal that was replaced is told for certain.
-    file: Arc<File>,
-    /// The handle of whoever writes the view, opened when it is first needed.
-    beside: Arc<OnceLock<File>>,
+    path: Arc<Path>,
+    /// Held open: the system gives its inode to no other file meanwhile, so that a replaced journal is recognised for certain.
+    file: File,
     identity: Identity,
     id: Uuid,
-    /// The journals that it took the place of, and says everything of.
+    version: u64,
+    /// The journals that this one replaced, and whose content it has.
     after: Vec<Uuid>,
-    /// Up to where it was read: the end of a whole line.
+    /// The end of the last whole line that was read.
     position: u64,
-    /// Up to where it ends with what this process has appended and synced. What lies between is of others, who may not have
-    /// synced it yet, and may take it away as long as nothing stands behind it.
-    synced: u64,
-    /// Whether something stood behind that which is no whole line, when it was read last.
+    /// The end of what was read under the folder's lock. A writer may cut off what lies between this and `position`.
+    confirmed: u64,
+    /// The checksum of the bytes between the two.
+    unconfirmed: crc32fast::Hasher,
+    /// Whether this process has read lines that it has not synced: their writer may have died before its sync.
+    needs_sync: bool,
+    /// Whether no whole line followed the position when the file was read last.
     is_torn: bool,
-    /// How long it was when it was last shortened.
+    /// How long the journal was when it said everything once.
     shortest: u64,
-    /// Up to this length it is not shortened while somebody may be waiting.
-    patient_until: u64,
     /// Where its first line ends.
     header: u64,
-    /// Lines that could not be read, which are kept when the journal is shortened.
+    /// Lines that could not be read. A new journal keeps them.
     unread: Vec<Vec<u8>>,
 }
 
-/// How long a journal is for what it says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Length {
-    Fine,
-    /// To be shortened when nobody waits.
-    Long,
-    /// To be shortened now.
-    TooLong,
-}
-
-/// What opening found.
+/// The journal that opening found.
 pub(super) enum Found {
-    Journal(Journal),
+    Journal(Box<Journal>),
     Nothing,
-    /// A file whose beginning cannot be read.
+    /// A file whose first line cannot be read.
     Damaged(serde_json::Error),
 }
 
+/// How far a replica has read, for the question whether there is more.
+#[derive(Debug, Clone)]
+pub(super) struct Mark {
+    path: Arc<Path>,
+    identity: Identity,
+    position: u64,
+}
+
+impl Mark {
+    /// Returns whether the file at the path is another one than was read, or longer.
+    pub(super) fn is_behind(&self) -> bool {
+        match fs::metadata(&self.path) {
+            Ok(there) => identity(&there) != self.identity || there.len() != self.position,
+            Err(_) => true,
+        }
+    }
+}
+
+/// Where the version stands in a first line. A later version may have changed everything else.
+#[derive(serde::Deserialize)]
+struct HeaderVersion {
+    version: u64,
+}
+
 impl Journal {
-    /// Opens the journal, and reads nothing of it but its header.
+    /// Opens the journal, and reads its first line.
     pub(super) fn open(paths: &Paths) -> Result<Found, StoreError> {
         let path = &paths.journal;
         let failed = |error| StoreError::io("read", path, error);
@@ -91,50 +99,83 @@ impl Journal {
         };
         let mut first = Vec::new();
         let mut byte = [0];
-        // The header is short: the first line of anything else need not be read to its end.
+        // The header is short: the first line of another file need not be read to its end.
         while first.len() < LONGEST_HEADER
             && file.read(&mut byte).map_err(failed)? == 1
             && byte != *b"\n"
         {
             first.extend(byte);
         }
-        #[derive(serde::Deserialize)]
-        struct Version {
-            version: u64,
-        }
-        // Looked at before all else: a later version may have another header.
-        if let Ok(Version { version: found }) = serde_json::from_slice(&first)
+        if let Ok(HeaderVersion { version: found }) = serde_json::from_slice(&first)
             && found > format::VERSION
         {
-            return Err(StoreError::LaterVersion {
-                path: path.clone(),
-                found,
-                known: format::VERSION,
-            });
+            let (path, known) = (path.clone(), format::VERSION);
+            return Err(StoreError::LaterVersion { path, found, known });
         }
-        let header: Header = match serde_json::from_slice(&first) {
-            Ok(header) => header,
-            Err(error) => return Ok(Found::Damaged(error)),
-        };
-        let position = first.len() as u64 + 1;
-        let identity = identity(&file.metadata().map_err(failed)?);
-        let Header { journal: id, after, .. } = header;
-        Ok(Found::Journal(Self {
+        match serde_json::from_slice(&first) {
+            Ok(header) => {
+                let length = first.len() as u64 + 1;
+                Self::new(paths, file, header, length, length)
+                    .map(|journal| Found::Journal(Box::new(journal)))
+            }
+            Err(error) => Ok(Found::Damaged(error)),
+        }
+    }
+
+    fn new(
+        paths: &Paths,
+        file: File,
+        header: Header,
+        header_length: u64,
+        position: u64,
+    ) -> Result<Self, StoreError> {
+        let metadata = file.metadata();
+        let metadata = metadata.map_err(|error| StoreError::io("read", &paths.journal, error))?;
+        let Header { journal: id, version, after } = header;
+        Ok(Self {
             disk: paths.disk.clone(),
-            path: path.clone(),
-            file: Arc::new(file),
-            beside: Arc::default(),
-            identity,
+            path: paths.journal.as_path().into(),
+            file,
+            identity: identity(&metadata),
             id,
+            version,
             after,
             position,
-            synced: 0,
+            confirmed: position,
+            unconfirmed: crc32fast::Hasher::new(),
+            needs_sync: false,
             is_torn: false,
             shortest: 0,
-            patient_until: 0,
-            header: position,
+            header: header_length,
             unread: Vec::new(),
-        }))
+        })
+    }
+
+    /// Puts a new journal in place, which says what there is and nothing else. It continues its predecessor, if everything
+    /// in that is known.
+    pub(super) fn create(
+        paths: &Paths,
+        contents: &Contents,
+        leftovers: &Leftovers,
+        predecessor: Option<&Self>,
+    ) -> Result<Self, StoreError> {
+        let unread = predecessor.map(|journal| journal.unread.clone()).unwrap_or_default();
+        let after = predecessor.map(Self::lineage).unwrap_or_default();
+        let header = Header { journal: Uuid::new_v4(), version: format::VERSION, after };
+        let mut text = format::whole(&header, contents, leftovers)
+            .map_err(|error| StoreError::io("render", &paths.journal, error.into()))?;
+        for line in &unread {
+            text.extend_from_slice(line);
+            text.push(b'\n');
+        }
+        paths.replace(&paths.journal, &text)?;
+        let file = File::options().read(true).append(true).open(&paths.journal);
+        let file = file.map_err(|error| StoreError::io("read", &paths.journal, error))?;
+        let length = text.len() as u64;
+        let first = text.iter().position(|byte| *byte == b'\n');
+        let header_length = first.map_or(length, |end| end as u64 + 1);
+        let new = Self::new(paths, file, header, header_length, length)?;
+        Ok(Self { shortest: length, unread, ..new })
     }
 
     /// This journal and those before it, the latest last.
@@ -143,299 +184,152 @@ impl Journal {
         self.after.iter().skip(skipped).copied().chain([self.id]).collect()
     }
 
-    /// Whether this one says everything that the other one said.
+    /// Returns whether this is the other journal, or has its content.
     pub(super) fn continues(&self, other: &Self) -> bool {
-        self.after.contains(&other.id)
+        self.id == other.id || self.after.contains(&other.id)
     }
 
-    /// Puts a new journal in place, which says what there is and nothing else. It continues its predecessor, if all of
-    /// that is known.
-    pub(super) fn create(
-        paths: &Paths,
-        jobs: &Jobs,
-        leftovers: &Leftovers,
-        predecessor: Option<&Self>,
-    ) -> Result<Self, StoreError> {
-        let unread = predecessor.map(|journal| journal.unread.clone()).unwrap_or_default();
-        let after = predecessor.map(Self::lineage).unwrap_or_default();
-        let header = Header { journal: Uuid::new_v4(), version: format::VERSION, after };
-        let mut text = format::whole(&header, jobs.iter(), leftovers)
-            .map_err(|error| StoreError::io("render", &paths.journal, error.into()))?;
-        for line in &unread {
-            text.extend_from_slice(line);
-            text.push(b'\n');
-        }
-        paths.replace(&paths.journal, &text)?;
-        let file = File::options().read(true).append(true).open(&paths.journal);
-        let failed = |error| StoreError::io("read", &paths.journal, error);
-        let file = file.map_err(failed)?;
-        let identity = identity(&file.metadata().map_err(failed)?);
-        let length = text.len() as u64;
-        let first =
-            text.iter().position(|byte| *byte == b'\n').map_or(length, |end| end as u64 + 1);
-        let path = paths.journal.clone();
-        Ok(Self {
-            disk: paths.disk.clone(),
-            path,
-            file: Arc::new(file),
-            beside: Arc::default(),
-            identity,
-            id: header.journal,
-            after: header.after,
-            position: length,
-            synced: length,
-            is_torn: false,
-            shortest: length,
-            patient_until: 0,
-            header: first,
-            unread,
-        })
+    /// Returns whether an earlier version of this library began it, so that it must be written anew before the first
+    /// append: programs of that version then leave it alone.
+    pub(super) const fn is_of_earlier_version(&self) -> bool {
+        self.version < format::VERSION
     }
 
-    /// Up to where a view may say that it tells of this journal. None, where lines could not be read: who starts from the
-    /// view would never see them, and lose them when the journal is shortened.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { path: Arc::clone(&self.path), identity: self.identity, position: self.position }
+    }
+
+    /// The position up to which a view may say that it shows this journal. None where lines could not be read: a process
+    /// that began from the view would never see them, and lose them when it shortens the journal.
     pub(super) fn position_for_view(&self) -> Option<Position> {
         self.unread.is_empty().then_some(Position { journal: self.id, position: self.position })
     }
 
-    /// Whether this stands in a line that could not be read.
+    /// Returns whether this text stands in a line that could not be read.
     pub(super) fn has_unread(&self, text: &[u8]) -> bool {
         self.unread.iter().any(|line| line.windows(text.len()).any(|part| part == text))
     }
 
-    /// Starts reading at a position that a view of `length` bytes tells of, where that is one of this journal.
+    /// Begins reading at the position of a view of `length` bytes; returns whether that is a position in this journal.
     pub(super) fn start_from(&mut self, view: Position, length: u64) -> bool {
         let fits = view.journal == self.id
             && view.position >= self.position
             && self.file.metadata().is_ok_and(|metadata| view.position <= metadata.len());
         if fits {
-            self.position = view.position;
-            // The view says everything once, as a journal would that was shortened now.
+            (self.position, self.confirmed) = (view.position, view.position);
+            // The view says everything once.
             self.shortest = length;
         }
         fits
     }
 
-    /// Starts reading at its beginning.
-    pub(super) const fn start_over(&mut self) {
-        self.position = self.header;
+    /// Begins reading after the first line.
+    pub(super) fn start_over(&mut self) {
+        (self.position, self.confirmed) = (self.header, self.header);
+        self.unconfirmed.reset();
+        self.unread.clear();
     }
 
-    /// Up to where it was read.
+    /// The end of the last whole line that was read.
     pub(super) const fn position(&self) -> u64 {
         self.position
     }
 
-    /// Whether something was read behind which this process has appended and synced nothing.
-    pub(super) const fn has_unsynced(&self) -> bool {
-        self.synced < self.position
-    }
-
-    /// Whether another journal stands in its place, or a part of it is gone.
+    /// Returns whether another journal stands in its place, or a part of it is gone.
     pub(super) fn is_replaced(&self) -> bool {
         !fs::metadata(&self.path)
             .is_ok_and(|there| identity(&there) == self.identity && there.len() >= self.position)
     }
 
-    /// Whether it has grown since it was read.
-    pub(super) fn has_grown(&self) -> bool {
-        self.file.metadata().is_ok_and(|metadata| metadata.len() > self.position)
-    }
-
-    /// Reads what was appended since, up to the last whole line, into `table`. No, where the place that was read up to is
-    /// no longer the end of a line: what stood there was taken away, and the journal has to be read anew.
-    pub(super) fn read_on(
-        &mut self,
-        table: &mut Table,
-        leftovers: &mut Leftovers,
-    ) -> Result<bool, StoreError> {
-        let failed = |error| StoreError::io("read", &self.path, error);
-        let text = read_from(&self.file, self.position - 1).map_err(failed)?;
-        let Some(text) = text.strip_prefix(b"\n") else { return Ok(false) };
+    /// Reads the whole lines that were appended since. None where the position is no longer the end of a line: a writer has
+    /// cut off what stood there, and the journal has to be read anew.
+    pub(super) fn read_on(&mut self) -> Result<Option<Replayed>, StoreError> {
+        let text = read_from(&self.file, self.position - 1)
+            .map_err(|error| StoreError::io("read", &*self.path, error))?;
+        let Some(text) = text.strip_prefix(b"\n") else { return Ok(None) };
         self.is_torn = text.last().is_some_and(|byte| *byte != b'\n');
-        let Some(end) = text.iter().rposition(|byte| *byte == b'\n') else { return Ok(true) };
-        let whole = text.get(..end).unwrap_or_default();
-        replay(whole, table, leftovers, &mut self.unread);
-        self.position += end as u64 + 1;
-        Ok(true)
+        let Some(end) = text.iter().rposition(|byte| *byte == b'\n') else {
+            return Ok(Some(Replayed::default()));
+        };
+        let whole = text.get(..=end).unwrap_or_default();
+        let mut replayed = replay(whole);
+        self.unread.append(&mut replayed.unread);
+        self.unconfirmed.update(whole);
+        self.position += whole.len() as u64;
+        self.needs_sync = true;
+        Ok(Some(replayed))
     }
 
-    /// A batch that is about to be appended. Needs the lock, and everything read up to the end.
-    pub(super) fn batch(&self, changes: &Changes) -> Result<Batch, StoreError> {
-        let text = format::batch(changes)
-            .map_err(|error| StoreError::io("render", &self.path, error.into()))?;
-        if self.is_torn {
-            // What follows the last whole line is of a writer that died: it was never acknowledged.
-            self.disk
-                .cut(&self.file, self.position)
-                .map_err(|error| StoreError::io("cut", &self.path, error))?;
-        }
-        Ok(Batch {
-            disk: self.disk.clone(),
-            path: self.path.clone(),
-            file: Arc::clone(&self.file),
-            text,
-            start: self.position,
-        })
-    }
-
-    /// Takes note of a batch that was appended and synced.
-    pub(super) const fn appended(&mut self, end: u64) {
-        self.position = end;
-        self.synced = end;
-    }
-
-    /// Whether what was read is followed by what a batch has left, and nothing else.
-    pub(super) fn ends_with_left(&self, left: &Left) -> Result<bool, StoreError> {
-        if self.position != left.start {
-            return Ok(false);
-        }
-        let text = read_from(&self.file, left.start)
-            .map_err(|error| StoreError::io("read", &self.path, error))?;
-        Ok(text == left.text)
-    }
-
-    /// Gives up shortening it until it is several times as long again.
-    pub(super) const fn put_off(&mut self) {
-        self.shortest = self.position;
-    }
-
-    /// Gives up shortening it until it has grown by an eighth: the lock was kept for that, and others came by meanwhile.
-    pub(super) const fn put_off_a_little(&mut self) {
-        self.patient_until = self.position + self.position / 8;
-    }
-
-    /// Makes what a killed process has left as durable as what is acknowledged from now on.
-    pub(super) fn sync(&self) -> Result<(), StoreError> {
-        self.disk.sync(&self.file).map_err(|error| StoreError::io("sync", &self.path, error))
-    }
-
-    /// As [`sync`](Self::sync), beside whoever appends: over another handle, as the system says once for each handle that it
-    /// could not write something. What is said here must not be missing there.
-    pub(super) fn sync_beside(&self) -> Result<(), StoreError> {
-        let failed = |error| StoreError::io("sync", &self.path, error);
-        if self.beside.get().is_none() {
-            match File::options().read(true).append(true).open(&self.path) {
-                Ok(file) if identity(&file.metadata().map_err(failed)?) == self.identity => {
-                    let _ = self.beside.set(file);
-                }
-                // Whoever put another one there has synced all that this one says.
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(failed(error)),
+    /// Like [`read_on`](Self::read_on), under the folder's lock, so that no writer can cut off what was read. What was read
+    /// without the lock must still stand there; a writer whose disk failed may have cut it off and appended other lines of the
+    /// same length.
+    pub(super) fn confirm(&mut self) -> Result<Option<Replayed>, StoreError> {
+        if self.confirmed < self.position {
+            let mut text = read_from(&self.file, self.confirmed)
+                .map_err(|error| StoreError::io("read", &*self.path, error))?;
+            text.truncate(usize::try_from(self.position - self.confirmed).unwrap_or(usize::MAX));
+            if crc32fast::hash(&text) != self.unconfirmed.clone().finalize() {
+                return Ok(None);
             }
         }
-        self.disk.sync(self.beside.get().unwrap_or(&self.file)).map_err(failed)
+        let replayed = self.read_on()?;
+        self.confirmed = self.position;
+        self.unconfirmed.reset();
+        Ok(replayed)
     }
 
-    /// How long it is with a batch that is about to be appended; one of up to `short` bytes is never long.
-    pub(super) fn length_with(&self, batch: &Batch, short: u64) -> Length {
-        let longest = self.shortest.saturating_mul(SLACK).max(short);
-        match batch.end() {
-            end if end > longest.saturating_mul(PATIENCE) => Length::TooLong,
-            end if end > longest.max(self.patient_until) => Length::Long,
-            _ => Length::Fine,
+    /// Syncs the lines of others that this process has read, where it has not done so. Needs the folder's lock.
+    pub(super) fn settle(&mut self) -> Result<(), StoreError> {
+        if self.needs_sync {
+            let synced = self.disk.sync(&self.file);
+            synced.map_err(|error| StoreError::io("sync", &*self.path, error))?;
+            self.needs_sync = false;
         }
+        Ok(())
     }
 
-    /// Whether all of a batch of this journal, or of one that this continues, stands in it.
-    pub(super) fn says(&self, batch: &Batch, of: &Self) -> Result<bool, StoreError> {
-        if self.id != of.id {
-            return Ok(self.continues(of));
+    /// Appends a batch and syncs it. Needs the folder's lock, and everything read up to the end.
+    pub(super) fn append(&mut self, text: &[u8]) -> Result<(), AppendError> {
+        let failed = |action, error| StoreError::io(action, &*self.path, error);
+        if self.is_torn {
+            // A writer that died left half a line: it was never acknowledged.
+            let cut = self.disk.cut(&self.file, self.position);
+            cut.map_err(|error| AppendError::Refused(failed("cut", error)))?;
+            self.is_torn = false;
         }
-        let text = read_from(&self.file, batch.start)
-            .map_err(|error| StoreError::io("read", &self.path, error))?;
-        Ok(text.starts_with(&batch.text))
+        if let Err(error) = self.disk.write(&self.file, text) {
+            let cut = self.disk.cut(&self.file, self.position);
+            let error = failed("append to", error);
+            return Err(match cut.and_then(|()| self.disk.sync(&self.file)) {
+                Ok(()) => AppendError::Refused(error),
+                Err(_) => AppendError::InDoubt(error),
+            });
+        }
+        // After a failed sync the system may have dropped the pages, and the next sync may succeed without them.
+        let synced = self.disk.sync(&self.file);
+        synced.map_err(|error| AppendError::InDoubt(failed("sync", error)))?;
+        self.position += text.len() as u64;
+        self.confirmed = self.position;
+        self.needs_sync = false;
+        Ok(())
     }
 
-    /// Whether both are the same file.
-    pub(super) fn is_same_file(&self, other: &Self) -> bool {
-        self.identity == other.identity
+    /// Returns whether it is to be shortened: it is longer than `short` bytes, and several times as long as it has to be.
+    pub(super) fn is_long(&self, short: u64) -> bool {
+        self.position > self.shortest.saturating_mul(SLACK).max(short)
     }
 
-    /// Whether a batch is the last that stands in it.
-    pub(super) fn ends_with(&self, batch: &Batch) -> bool {
-        !self.is_replaced()
-            && self.file.metadata().is_ok_and(|metadata| metadata.len() == batch.end())
+    /// Puts off shortening it until it is several times as long again.
+    pub(super) const fn put_off_shortening(&mut self) {
+        self.shortest = self.position;
     }
-}
-
-/// Changes on their way to the disk.
-#[derive(Debug)]
-pub(super) struct Batch {
-    disk: Disk,
-    path: PathBuf,
-    file: Arc<File>,
-    text: Vec<u8>,
-    start: u64,
 }
 
 /// Why a batch was not appended.
 #[derive(Debug)]
-pub(super) struct NotAppended {
-    pub(super) error: StoreError,
-    /// What of it stands in the file, where it was not taken away for certain.
-    pub(super) left: Option<Left>,
-}
-
-/// What a batch that was refused has left in the file.
-#[derive(Debug)]
-pub(super) struct Left {
-    start: u64,
-    text: Vec<u8>,
-}
-
-impl Batch {
-    /// Where it ends.
-    pub(super) const fn end(&self) -> u64 {
-        self.start + self.text.len() as u64
-    }
-
-    /// Appends the changes, without syncing them. Needs the lock.
-    ///
-    /// Where that fails, what was written is taken away again: a change that was refused must not come back.
-    pub(super) fn write(&self) -> Result<(), NotAppended> {
-        self.disk.write(&self.file, &self.text).map_err(|error| self.take_away(error))
-    }
-
-    /// Syncs them, and whatever else stands in the journal by now. Needs no lock.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        self.disk.sync(&self.file)
-    }
-
-    /// Appends the changes and syncs them. Needs the lock.
-    ///
-    /// Where that fails, what was written is taken away again.
-    pub(super) fn append(&self) -> Result<(), NotAppended> {
-        self.write()?;
-        self.sync().map_err(|error| self.take_away(error))
-    }
-
-    /// Takes away what was written, for this reason. Needs the lock, and nothing behind it.
-    pub(super) fn take_away(&self, error: io::Error) -> NotAppended {
-        let taken_away =
-            self.disk.cut(&self.file, self.start).and_then(|()| self.disk.sync(&self.file));
-        let left = taken_away.err().map(|error| {
-            observe::error!(%error, "failed to take away what could not be written to the journal");
-            let end = self.file.metadata().map_or(self.end(), |metadata| metadata.len());
-            self.left(end.saturating_sub(self.start))
-        });
-        NotAppended { error: self.failed(error), left }
-    }
-
-    /// Leaves what was written where it stands, for this reason: others may have appended behind it.
-    pub(super) fn leave(&self, error: io::Error) -> NotAppended {
-        NotAppended { error: self.failed(error), left: Some(self.left(u64::MAX)) }
-    }
-
-    /// So many bytes of it.
-    fn left(&self, bytes: u64) -> Left {
-        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        let text = self.text.get(..bytes).unwrap_or(&self.text).to_vec();
-        Left { start: self.start, text }
-    }
-
-    fn failed(&self, error: io::Error) -> StoreError {
-        StoreError::io("append to", &self.path, error)
-    }
+pub(super) enum AppendError {
+    /// Nothing of it stands in the file.
+    Refused(StoreError),
+    /// All of it or a part may stand in the file, on disk or not.
+    InDoubt(StoreError),
 }

@@ -1,5 +1,5 @@
-//! Who lives: each process holds a lock on a file of its own for as long as it lives. The kernel frees the lock when
-//! the process ends, however it ends, so a dead owner is known for certain and a pid is never asked.
+//! The living owners: each process holds a lock on a file of its own for as long as it lives. The kernel frees the lock when
+//! the process ends, however it ends, so that a dead owner is known for certain without a look at process ids.
 
 use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
@@ -19,7 +19,7 @@ pub(super) struct Owners {
     disk: Disk,
     folder: PathBuf,
     own: OwnerId,
-    /// The lock of this process; gone once released.
+    /// The lock of this process; none once it is released.
     held: Mutex<Option<File>>,
 }
 
@@ -27,7 +27,7 @@ impl Owners {
     /// Takes a new name and holds it.
     pub(super) fn claim(paths: &Paths) -> Result<Self, StoreError> {
         let (disk, folder) = (&paths.disk, &paths.owners);
-        clear_away(disk, folder);
+        remove_stale(disk, folder);
         let own = OwnerId::new();
         let held = hold(disk, folder, own)
             .map_err(|error| StoreError::io("claim", lock_path(folder, own), error))?;
@@ -35,8 +35,8 @@ impl Owners {
         Ok(Self { disk: disk.clone(), folder: folder.clone(), own, held })
     }
 
-    /// Takes the name of this process again, where somebody has removed the file that stands for it.
-    pub(super) fn hold_on(&self) {
+    /// Takes the name of this process again, where a person has removed the file that stands for it.
+    pub(super) fn reassert(&self) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if held.is_none() || lock_path(&self.folder, self.own).exists() {
             return;
@@ -51,7 +51,7 @@ impl Owners {
         self.own
     }
 
-    /// Of `jobs`, those whose owner lives no more, or who never had one.
+    /// Of `jobs`, those whose owner is dead, or that never had one.
     pub(super) fn without_the_living(&self, mut jobs: Vec<Arc<JobRecord>>) -> Vec<Arc<JobRecord>> {
         let mut asked = HashMap::new();
         let mut lives = |owner| *asked.entry(owner).or_insert_with(|| self.lives(owner));
@@ -59,6 +59,7 @@ impl Owners {
         jobs
     }
 
+    /// Returns whether an owner lives.
     pub(super) fn lives(&self, owner: OwnerId) -> bool {
         if owner == self.own {
             return self.held.lock().unwrap_or_else(PoisonError::into_inner).is_some();
@@ -67,20 +68,20 @@ impl Owners {
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return false,
-            Err(error) => return doubtful(&path, &error),
+            Err(error) => return assume_alive(&path, &error),
         };
-        // Shared, so that those who ask at the same time do not take each other for the owner.
+        // A shared lock, so that two processes that ask at the same time do not take each other for the owner.
         match file.try_lock_shared() {
             Ok(()) => false,
             Err(TryLockError::WouldBlock) => true,
-            Err(TryLockError::Error(error)) => doubtful(&path, &error),
+            Err(TryLockError::Error(error)) => assume_alive(&path, &error),
         }
     }
 
     /// Gives up the name of this process.
     pub(super) fn release(&self) {
         if let Some(file) = self.held.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            // The file goes first: a name without a lock would be asked about for ever.
+            // The file goes first: processes would ask about a name without a lock for ever.
             let _ = self.disk.remove(&lock_path(&self.folder, self.own));
             drop(file);
         }
@@ -98,19 +99,19 @@ fn hold(disk: &Disk, folder: &Path, own: OwnerId) -> io::Result<File> {
     let new = folder.join(format!("{own}.new"));
     let file = disk.create(&new)?;
     file.lock()?;
-    // Only a locked file gets the name that others look at.
+    // Only a locked file gets the name that other processes look at.
     disk.rename(&new, &lock_path(folder, own))?;
     Ok(file)
 }
 
-/// Who cannot be asked is taken for alive: a job that is failed cannot be brought back.
-fn doubtful(path: &Path, error: &io::Error) -> bool {
+/// Takes an owner that cannot be asked for alive, since a job that was failed cannot be brought back.
+fn assume_alive(path: &Path, error: &io::Error) -> bool {
     observe::warn!(%error, path = %path.display(), "failed to ask whether an owner lives; taking it for alive");
     true
 }
 
 /// Removes what dead owners left. A file that is not there says the same as one that can be locked.
-fn clear_away(disk: &Disk, folder: &Path) {
+fn remove_stale(disk: &Disk, folder: &Path) {
     /// A name that is being taken just now is not locked for an instant.
     const BEING_TAKEN: Duration = Duration::from_secs(60);
     let Ok(entries) = fs::read_dir(folder) else { return };

@@ -1,7 +1,7 @@
-//! What many lines of the journal come to. Of each job only the last line that can be read counts, so only that one is
-//! read: a job's life is several lines, and a journal several lives.
+//! Reads many lines of the journal. Of each job the last line that can be read counts, so that a record is parsed once for
+//! each job, however many lines its life took.
 //!
-//! A line that cannot be read, and that nothing after it makes void, is kept: it may be of a later version. What came
+//! A line that cannot be read, and that no later line makes void, is kept: a later version may have written it. The line
 //! before it counts then, so that no record is lost to a line that is no record.
 
 use std::fmt;
@@ -9,17 +9,36 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::format::Line;
+use super::format::{self, Line};
+use super::states;
 use super::view_format::Leftovers;
-use crate::core::job::JobId;
+use crate::core::job::{JobId, JobRecord};
 use crate::core::observe;
-use crate::core::store::table::{Read, Table};
+use crate::core::store::table::entry::{Entry, Put};
+use crate::core::store::table::{States, Table};
 
-/// What one line says of one job.
-struct Said<'a> {
+/// The outcome of reading lines.
+#[derive(Debug, Default)]
+pub(super) struct Replayed {
+    pub(super) jobs: Vec<(JobId, Option<Entry>)>,
+    pub(super) states: States,
+    pub(super) leftovers: Leftovers,
+    /// Lines that could not be read.
+    pub(super) unread: Vec<Vec<u8>>,
+}
+
+impl Replayed {
+    /// Takes it into a table.
+    pub(super) fn take_into(self, table: &mut Table) {
+        table.take_in(self.jobs, self.states);
+    }
+}
+
+/// One line's statement about one job.
+struct Statement<'a> {
     id: JobId,
     line: Numbered<'a>,
-    /// None, where the job is gone.
+    /// None where the job is gone.
     record: Option<&'a RawValue>,
 }
 
@@ -27,71 +46,94 @@ struct Said<'a> {
 struct Numbered<'a> {
     number: usize,
     text: &'a [u8],
+    has_checksum: bool,
 }
 
-/// Reads whole lines, and takes over what they come to. Those that cannot be read go to `unread`.
-pub(super) fn replay(
-    text: &[u8],
-    table: &mut Table,
-    leftovers: &mut Leftovers,
-    unread: &mut Vec<Vec<u8>>,
-) {
-    let mut said = Vec::new();
+/// Reads whole lines.
+pub(super) fn replay(text: &[u8]) -> Replayed {
+    let mut replayed = Replayed::default();
+    let mut statements = Vec::new();
     let mut passed_over = Vec::new();
     let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     for (number, text) in lines.enumerate() {
-        let line = Numbered { number, text };
-        match Line::parse(text) {
-            Ok(Line::Put(record)) => match id_of(record) {
-                Ok(id) => said.push(Said { id, line, record: Some(record) }),
+        let mut line = Numbered { number, text, has_checksum: false };
+        let (parsed, has_checksum) = match Line::parse(text) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                passed_over.push(pass_over(line, &error));
+                continue;
+            }
+        };
+        line.has_checksum = has_checksum;
+        match parsed {
+            Line::Put(record, state) => {
+                match id_of(record) {
+                    Ok(id) => statements.push(Statement { id, line, record: Some(record) }),
+                    Err(error) => passed_over.push(pass_over(line, &error)),
+                }
+                if let Some(Ok(state)) = state.map(states::from_line) {
+                    replayed.states.insert(state.field.clone(), state.into());
+                }
+            }
+            Line::Remove(ids) => {
+                let gone = ids.into_iter().map(|id| Statement { id, line, record: None });
+                statements.extend(gone);
+            }
+            Line::State(state) => match states::from_line(state) {
+                Ok(state) => {
+                    replayed.states.insert(state.field.clone(), state.into());
+                }
                 Err(error) => passed_over.push(pass_over(line, &error)),
             },
-            Ok(Line::Remove(ids)) => {
-                said.extend(ids.into_iter().map(|id| Said { id, line, record: None }));
+            Line::Field(name, value) => {
+                replayed.leftovers.fields.insert(name, value);
             }
-            Ok(Line::Field((name, value))) => {
-                leftovers.fields.insert(name, value);
-            }
-            Ok(Line::Entry(value)) => leftovers.entries.push(value),
-            Err(error) => passed_over.push(pass_over(line, &error)),
+            Line::Entry(value) => replayed.leftovers.entries.push(value),
         }
     }
-    // A stable sort: what is said of one job stays in its order.
-    said.sort_by_key(|said| said.id);
-    let mut changes = Read::new();
-    for of_one in said.chunk_by(|one, next| one.id == next.id) {
-        for Said { id, line, record } in of_one.iter().rev() {
+    // A stable sort, so that the statements about one job keep their order.
+    statements.sort_by_key(|statement| statement.id);
+    for of_one in statements.chunk_by(|one, next| one.id == next.id) {
+        for Statement { id, line, record } in of_one.iter().rev() {
             let Some(record) = record else {
-                changes.push((*id, None));
+                replayed.jobs.push((*id, None));
                 break;
             };
-            match table.read(record.get()) {
-                Ok(job) if job.id() == *id => {
-                    changes.push((*id, Some(job)));
+            match JobRecord::from_text(record.get()) {
+                Ok(job) if job.id == *id => {
+                    replayed.jobs.push((*id, Some(entry(job, record, *line))));
                     break;
                 }
-                Ok(_) => passed_over.push(pass_over(*line, &"a record with two ids")),
+                Ok(_) => passed_over.push(pass_over(*line, &"it is a record with two ids")),
                 Err(error) => passed_over.push(pass_over(*line, &error)),
             }
         }
     }
-    table.take_over(changes);
     passed_over.sort_by_key(|line| line.number);
-    unread.extend(passed_over.into_iter().map(|line| line.text.to_owned()));
+    replayed.unread = passed_over.into_iter().map(|line| line.text.to_owned()).collect();
+    replayed
+}
+
+/// The entry of a record. An ended job keeps its text where this version wrote it.
+fn entry(job: JobRecord, text: &RawValue, line: Numbered<'_>) -> Entry {
+    if line.has_checksum && job.status().is_terminal() {
+        return Entry::from(Put { line: Some(format::put_text(text.get())), ..job.into() });
+    }
+    Entry::from(format::prepare_ended(job))
 }
 
 fn pass_over<'a>(line: Numbered<'a>, error: &dyn fmt::Display) -> Numbered<'a> {
-    observe::warn!(%error, "passing over a line of the journal that a crash tore, or a later version wrote");
+    observe::warn!(%error, "passing over a line of the journal that cannot be read; it is kept");
     line
 }
 
-/// Whose record it is; the rest of it is not looked at.
+/// The id of a record, mostly without parsing the rest of it.
 fn id_of(record: &RawValue) -> Result<JobId, serde_json::Error> {
     #[derive(Deserialize)]
     struct Named {
         id: JobId,
     }
-    // Where our own lines have it.
+    // Our own lines begin with the id.
     let written = record.get().strip_prefix("{\"id\":\"").and_then(|rest| rest.split_once('"'));
     match written.and_then(|(id, _)| id.parse().ok()) {
         Some(id) => Ok(id),

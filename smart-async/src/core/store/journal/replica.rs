@@ -1,200 +1,169 @@
-//! What this process knows of the folder: the table, and how far it has read the journal that the table comes from.
+//! What this process knows of the folder: the table, and how far the journal was read into it.
+//!
+//! Two locks guard it. The lock of the table is short: async callers take it, and no thread reads a file or parses under
+//! it. The lock of the source is for blocking threads (the writer thread, and those that catch up); it is held across reads
+//! of the journal, and by the writer thread for a whole batch. A thread that needs both takes the source first.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::folder::Paths;
-use super::lock::Held;
-use super::log::{Batch, Found, Journal, Left};
-use super::view_format::{self, Leftovers, Parsed};
+use super::lock::FolderLock;
+use super::log::{Found, Journal, Mark};
+use super::replay::Replayed;
+use super::states;
+use super::view_format::{self, Leftovers, ParsedView, View};
+use crate::core::clock;
 use crate::core::job::JobId;
 use crate::core::observe;
 use crate::core::store::StoreError;
-use crate::core::store::table::Table;
-use crate::core::store::table::entry::Kept;
+use crate::core::store::table::entry::Entry;
+use crate::core::store::table::{Changes, Contents, States, Table};
 
-/// Shared by the writer, the view and the readers; held for as long as it takes to look, never while a disk is waited
-/// for by the writer.
 #[derive(Debug, Clone)]
-pub(super) struct Shared(Arc<Mutex<Known>>);
+pub(super) struct Replica(Arc<Shared>);
 
-impl Shared {
-    pub(super) fn new(known: Known) -> Self {
-        Self(Arc::new(Mutex::new(known)))
-    }
-
-    pub(super) fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+#[derive(Debug)]
+struct Shared {
+    source: Mutex<Source>,
+    known: Mutex<Known>,
 }
 
+/// What async callers look at.
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) table: Table,
-    pub(super) leftovers: Leftovers,
-    pub(super) journal: Journal,
-    /// The writer of this process is appending what is not to be seen before it is synced.
+    mark: Mark,
+    /// Whether the writer thread is appending: others read what was there before, until it is synced.
     pub(super) appending: bool,
-    /// The journal may hold what was refused: it is not read on before it is known whether anybody has built upon that,
-    /// and is replaced then.
-    pub(super) left: Option<Left>,
-    /// Another process put this journal in place, and may have died before it was there for good: that has to be seen to
-    /// before anything is appended.
-    pub(super) unsettled: bool,
-    /// What was known of a journal that another process has replaced, until the writer has seen to it that no job of
-    /// this process is missing from the new one.
-    pub(super) before: Option<Table>,
 }
 
-impl Known {
-    /// Reads the folder as it is found at the start. Needs the lock.
+/// Where the table comes from.
+#[derive(Debug)]
+pub(super) struct Source {
+    paths: Paths,
+    pub(super) journal: Journal,
+    leftovers: Leftovers,
+    /// The table of a journal that another process has replaced by one that does not continue it, until the writer thread
+    /// has written the unfinished jobs of this process into the new one.
+    pub(super) previous_table: Option<Table>,
+}
+
+/// A journal and what it says.
+struct Loaded {
+    journal: Journal,
+    table: Table,
+    leftovers: Leftovers,
+}
+
+/// The outcome of catching up under the folder's lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CaughtUp {
+    SameJournal,
+    AnotherJournal,
+    /// Another journal is there, perhaps in another folder, whose lock has to be taken first.
+    NeedsNewLock,
+}
+
+impl Replica {
+    /// Reads the folder at the start. Needs the folder's lock.
     pub(super) fn open(paths: &Paths) -> Result<Self, StoreError> {
-        let view = View::read(paths)?;
-        match Journal::open(paths)? {
-            Found::Journal(journal) => {
-                let mut known = Self::load(journal, view)?;
-                known.settle(paths)?;
-                Ok(known)
-            }
+        let view = read_view(paths)?;
+        let files = states::read_all(paths)?;
+        let mut loaded = match Journal::open(paths)? {
+            Found::Journal(journal) => Loaded::read(*journal, view, &files)?,
             Found::Damaged(error) => {
                 let aside = paths.set_aside(&paths.journal)?;
                 observe::error!(%error, aside = %aside.display(), "the journal is damaged from its beginning on; it was set aside");
-                Self::begin(paths, view)
+                Loaded::begin(paths, view)?
             }
-            Found::Nothing => Self::begin(paths, view),
-        }
-    }
-
-    /// A folder without a journal: the view is all there is, and the journal is begun with it.
-    fn begin(paths: &Paths, view: View) -> Result<Self, StoreError> {
-        let View { mut table, leftovers, .. } = view;
-        table.write_anew();
-        let journal = Journal::create(paths, table.jobs(), &leftovers, None)?;
-        Ok(Self { unsettled: false, ..Self::of(table, leftovers, journal) })
-    }
-
-    /// What was read of a journal that somebody else wrote.
-    const fn of(table: Table, leftovers: Leftovers, journal: Journal) -> Self {
-        let (appending, left, unsettled, before) = (false, None, true, None);
-        Self { table, leftovers, journal, appending, left, unsettled, before }
-    }
-
-    /// Makes what others left as durable as what is acknowledged from now on. Needs the lock.
-    ///
-    /// That keeps nobody from taking away what it could not sync itself: an answer needs something appended behind it.
-    fn settle(&mut self, paths: &Paths) -> Result<(), StoreError> {
-        if self.unsettled {
-            self.journal.sync()?;
-            paths.sync_folder_of(&paths.journal)?;
-            self.unsettled = false;
-        }
-        Ok(())
-    }
-
-    /// Reads a journal: from where the view ends, where the view is of this journal, else from its beginning.
-    fn load(mut journal: Journal, view: View) -> Result<Self, StoreError> {
-        let (mut table, mut leftovers) = match view.position {
-            Some(position) if journal.start_from(position, view.length) => {
-                (view.table, view.leftovers)
-            }
-            _ => Default::default(),
+            Found::Nothing => Loaded::begin(paths, view)?,
         };
-        if !journal.read_on(&mut table, &mut leftovers)? {
-            // The view told of a place that is not the end of a line.
-            journal.start_over();
-            (table, leftovers) = Default::default();
-            journal.read_on(&mut table, &mut leftovers)?;
+        let found = take_in_files(&mut loaded.table, files);
+        if found || loaded.journal.is_of_earlier_version() || loaded.settle(paths).is_err() {
+            loaded.renew(paths)?;
         }
-        Ok(Self::of(table, leftovers, journal))
+        let Loaded { journal, table, leftovers } = loaded;
+        let known = Known { table, mark: journal.mark(), appending: false };
+        let source = Source { paths: paths.clone(), journal, leftovers, previous_table: None };
+        let (source, known) = (Mutex::new(source), Mutex::new(known));
+        Ok(Self(Arc::new(Shared { source, known })))
     }
 
-    /// Whether a record says that the job's result is in a file; or something may say so that was not understood, a line or
-    /// an entry of a later version.
-    pub(super) fn names_result(&self, id: JobId) -> bool {
-        if self.table.find(id).is_some_and(Kept::has_result_file) {
-            return true;
-        }
-        let id = id.to_string();
-        let entries = &self.leftovers.entries;
-        self.journal.has_unread(id.as_bytes())
-            || entries.iter().any(|entry| entry.to_string().contains(&id))
+    /// The table, for as long as it takes to look.
+    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether nothing is read on just now, so that what others have written is not known.
-    pub(super) const fn is_at_rest(&self) -> bool {
-        self.appending || self.left.is_some()
+    /// Where the table comes from. Blocks for as long as another thread reads the journal or appends to it.
+    pub(super) fn source(&self) -> MutexGuard<'_, Source> {
+        self.0.source.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether another process has written since.
+    /// Returns whether another process has written since.
     pub(super) fn is_behind(&self) -> bool {
-        !self.is_at_rest() && (self.journal.has_grown() || self.journal.is_replaced())
+        let mark = {
+            let known = self.known();
+            if known.appending {
+                return false;
+            }
+            known.mark.clone()
+        };
+        mark.is_behind()
     }
 
-    /// Takes in what other processes have written. A journal that is gone or damaged changes nothing of what is known;
-    /// the next writer sees to it.
-    pub(super) fn catch_up(&mut self, paths: &Paths) -> Result<(), StoreError> {
-        if self.is_at_rest() {
-            return Ok(());
-        }
-        if !self.journal.is_replaced()
-            && self.journal.read_on(&mut self.table, &mut self.leftovers)?
+    /// Takes in what other processes have written. Blocks. Where the journal is gone or damaged, the table stays as it is;
+    /// the writer thread sees to that with its next batch.
+    pub(super) fn catch_up(&self) -> Result<(), StoreError> {
+        let mut source = self.source();
+        if !source.journal.is_replaced()
+            && let Some(replayed) = source.journal.read_on()?
         {
+            self.take_in(&mut source, replayed);
             return Ok(());
         }
-        if let Found::Journal(journal) = Journal::open(paths)? {
-            self.replace(Self::load(journal, View::default())?);
+        if let Found::Journal(journal) = Journal::open(&source.paths)? {
+            let loaded = Loaded::read(*journal, View::default(), &States::new())?;
+            self.replace(&mut source, loaded);
         }
         Ok(())
     }
 
-    /// Goes over to another journal. What was known before is remembered where the other does not continue this one: what
-    /// a continued journal lacks has been removed.
-    pub(super) fn replace(&mut self, now: Self) {
-        let then = std::mem::replace(self, now);
-        self.before = if self.journal.continues(&then.journal) {
-            then.before
-        } else {
-            Some(then.before.unwrap_or(then.table))
-        };
-        // Whoever put it there has just written it anew. To take it for a long one would have two processes shorten it in
-        // turn, at each change.
-        self.journal.put_off();
-    }
-
-    /// As [`catch_up`](Self::catch_up), for whoever is about to append, and so has the lock: afterwards there is a
-    /// journal, and all of it is known.
+    /// Like [`catch_up`](Self::catch_up), for the writer thread, which has the folder's lock: afterwards there is a journal,
+    /// and all of it is known.
     pub(super) fn catch_up_to_append(
-        &mut self,
-        paths: &Paths,
-        held: &Held<'_>,
+        &self,
+        source: &mut Source,
+        lock: &FolderLock,
     ) -> Result<CaughtUp, StoreError> {
-        // What was refused counts for nothing where it is the last that stands there. Where others have appended behind it,
-        // they knew of it, and may have told somebody what it says: then it stands.
-        let is_void = match &self.left {
-            Some(left) => self.journal.ends_with_left(left),
-            None => Ok(false),
-        };
-        // Also where the journal was replaced or removed: it is held open, and was appended to until then.
-        let read_on = match is_void {
-            Ok(false) => self.journal.read_on(&mut self.table, &mut self.leftovers),
-            decided => decided,
-        };
-        let replaced = self.journal.is_replaced();
-        if !replaced && self.left.is_none() && matches!(read_on, Ok(true)) {
-            self.settle(paths)?;
+        // A journal that was replaced or removed is read as well: it is held open, and was appended to until then.
+        let read = source.journal.confirm();
+        let is_whole = matches!(read, Ok(Some(_)));
+        if let Ok(Some(replayed)) = read {
+            self.take_in(source, replayed);
+        }
+        if is_whole && !source.journal.is_replaced() {
             return Ok(CaughtUp::SameJournal);
         }
-        if !held.is_new() {
-            return Ok(CaughtUp::NotYet);
+        if !lock.is_new() {
+            return Ok(CaughtUp::NeedsNewLock);
         }
-        match Journal::open(paths)? {
-            // Where what others appended after it could not be read, the refused change comes back rather than that
-            // theirs is lost.
-            Found::Journal(_) if !replaced && matches!(read_on, Ok(true)) => {}
+        self.reopen(source)?;
+        Ok(CaughtUp::AnotherJournal)
+    }
+
+    /// Goes over to the journal that stands in the folder, or writes what is known anew where there is none. Needs the
+    /// folder's lock.
+    fn reopen(&self, source: &mut Source) -> Result<(), StoreError> {
+        let paths = source.paths.clone();
+        match Journal::open(&paths)? {
             Found::Journal(journal) => {
-                let mut now = Self::load(journal, View::default())?;
-                now.settle(paths)?;
-                self.replace(now);
-                return Ok(CaughtUp::AnotherJournal);
+                let mut loaded = Loaded::read(*journal, View::default(), &States::new())?;
+                if loaded.journal.is_of_earlier_version() || loaded.settle(&paths).is_err() {
+                    loaded.renew(&paths)?;
+                }
+                self.replace(source, loaded);
+                return Ok(());
             }
             Found::Damaged(error) => {
                 let aside = paths.set_aside(&paths.journal)?;
@@ -204,73 +173,183 @@ impl Known {
                 observe::warn!(path = %paths.journal.display(), "the journal was removed; what is known is written anew");
             }
         }
-        self.journal =
-            Journal::create(paths, self.table.jobs(), &self.leftovers, Some(&self.journal))?;
-        (self.left, self.unsettled) = (None, false);
-        Ok(CaughtUp::AnotherJournal)
+        self.renew(source)
     }
 
-    /// What there is, with a batch that this process has appended to `journal` and could not sync, and that others may have
-    /// built upon: all of it made durable in another way. Needs the lock. `None`, where the batch is not there any more.
-    pub(super) fn rescue(
-        paths: &Paths,
-        journal: &Journal,
-        batch: &Batch,
-    ) -> Result<Option<Self>, StoreError> {
-        let Found::Journal(found) = Journal::open(paths)? else { return Ok(None) };
-        if !found.says(batch, journal)? {
-            return Ok(None);
+    /// Puts a new journal in place that says what is known, and nothing else. Needs the folder's lock, and everything read.
+    pub(super) fn renew(&self, source: &mut Source) -> Result<(), StoreError> {
+        let contents = self.known().table.contents().clone();
+        let Source { paths, journal, leftovers, .. } = &*source;
+        source.journal = Journal::create(paths, &contents, leftovers, Some(journal))?;
+        self.known().mark = source.journal.mark();
+        Ok(())
+    }
+
+    /// Reads the journal as it is on disk, and puts a new one in place that says that: after a failed sync the old file
+    /// cannot be relied upon, since the system may have dropped what it could not write. Needs the folder's lock.
+    pub(super) fn recover(&self, source: &mut Source) -> Result<(), StoreError> {
+        if let Found::Journal(journal) = Journal::open(&source.paths)? {
+            let mut loaded = Loaded::read(*journal, View::default(), &States::new())?;
+            loaded.renew(&source.paths)?;
+            self.replace(source, loaded);
+            return Ok(());
         }
-        let in_doubt = found.is_same_file(journal);
-        let mut now = Self::load(found, View::default())?;
-        if in_doubt {
-            // After a sync that failed nobody can tell what of the file is on disk; another sync may say that all is well.
-            now.journal =
-                Journal::create(paths, now.table.jobs(), &now.leftovers, Some(&now.journal))?;
-            now.unsettled = false;
-        } else {
-            now.settle(paths)?;
+        self.reopen(source)
+    }
+
+    fn take_in(&self, source: &mut Source, mut replayed: Replayed) {
+        source.leftovers.extend(std::mem::take(&mut replayed.leftovers));
+        let mut known = self.known();
+        replayed.take_into(&mut known.table);
+        known.mark = source.journal.mark();
+    }
+
+    /// Goes over to another journal. The table of the one before is kept where the new one does not continue it; a journal
+    /// that continues it lacks only what was removed.
+    fn replace(&self, source: &mut Source, loaded: Loaded) {
+        let Loaded { mut journal, table, leftovers } = loaded;
+        let continues = journal.continues(&source.journal);
+        // Its writer has just written it anew. Two processes that took it for a long one would shorten it in turn, at each
+        // change.
+        journal.put_off_shortening();
+        let table_before = {
+            let mut known = self.known();
+            known.mark = journal.mark();
+            std::mem::replace(&mut known.table, table)
+        };
+        (source.journal, source.leftovers) = (journal, leftovers);
+        if !continues {
+            source.previous_table.get_or_insert(table_before);
         }
-        Ok(Some(now))
     }
 }
 
-/// What whoever is about to append has caught up with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CaughtUp {
-    SameJournal,
-    AnotherJournal,
-    /// Nothing: another journal is there, perhaps in another folder. That is for whoever holds the lock that is there now.
-    NotYet,
+impl Known {
+    /// Makes changes that have been appended to the journal.
+    pub(super) fn commit(&mut self, changes: Changes, source: &Source) {
+        self.table.commit(changes);
+        self.mark = source.journal.mark();
+    }
 }
 
-/// What a `jobs.json` says.
-#[derive(Debug, Default)]
-struct View {
-    table: Table,
-    leftovers: Leftovers,
-    position: Option<view_format::Position>,
-    /// In bytes.
-    length: u64,
+impl Source {
+    /// Returns whether a record says that the result of the job is in a file, or whether something may say so that this
+    /// version does not understand: a line or an entry of a later version.
+    pub(super) fn names_result(&self, table: &Table, id: JobId) -> bool {
+        if table.find(id).is_some_and(Entry::has_result_file) {
+            return true;
+        }
+        let id = id.to_string();
+        let entries = &self.leftovers.entries;
+        self.journal.has_unread(id.as_bytes())
+            || entries.iter().any(|entry| entry.to_string().contains(&id))
+    }
 }
 
-impl View {
-    /// Reads it. One that cannot be understood is set aside. Needs the lock.
-    fn read(paths: &Paths) -> Result<Self, StoreError> {
-        let Some(text) = paths.read_view()? else { return Ok(Self::default()) };
-        match view_format::parse(&text) {
-            Ok(Parsed::Document { table, leftovers, position }) => {
-                Ok(Self { table, leftovers, position, length: text.len() as u64 })
+impl Loaded {
+    /// Reads a journal: from the end of the view, where the view shows this journal, else from its beginning.
+    fn read(mut journal: Journal, view: View, files: &States) -> Result<Self, StoreError> {
+        let View { table, leftovers, position, states, length } = view;
+        let values = values_of(&states, files);
+        let mut loaded = match (position, values) {
+            (Some(position), Some(values)) if journal.start_from(position, length) => {
+                let mut table = table;
+                table.take_in(Vec::new(), values);
+                Self { journal, table, leftovers }
             }
-            Ok(Parsed::LaterVersion(found)) => {
-                let path = paths.jobs.clone();
-                Err(StoreError::LaterVersion { path, found, known: view_format::VERSION })
-            }
-            Err(error) => {
-                let aside = paths.set_aside(&paths.jobs)?;
-                observe::error!(%error, aside = %aside.display(), "jobs.json is damaged; it was set aside, and is written anew from the journal");
-                Ok(Self::default())
-            }
+            _ => Self { journal, table: Table::default(), leftovers: Leftovers::default() },
+        };
+        if !loaded.read_on()? {
+            // The view named a position that is not the end of a line.
+            loaded.journal.start_over();
+            (loaded.table, loaded.leftovers) = Default::default();
+            loaded.read_on()?;
+        }
+        Ok(loaded)
+    }
+
+    fn read_on(&mut self) -> Result<bool, StoreError> {
+        let Some(mut replayed) = self.journal.read_on()? else { return Ok(false) };
+        self.leftovers.extend(std::mem::take(&mut replayed.leftovers));
+        replayed.take_into(&mut self.table);
+        Ok(true)
+    }
+
+    /// Begins a journal in a folder that has none: with the view, which is all there is.
+    fn begin(paths: &Paths, view: View) -> Result<Self, StoreError> {
+        let View { mut table, leftovers, .. } = view;
+        table.drop_lines();
+        let journal = Journal::create(paths, table.contents(), &leftovers, None)?;
+        Ok(Self { journal, table, leftovers })
+    }
+
+    /// Makes the journal durable that another process has written, and its name. Needs the folder's lock.
+    fn settle(&mut self, paths: &Paths) -> Result<(), StoreError> {
+        self.journal.settle()?;
+        paths.sync_folder_of(&paths.journal)
+    }
+
+    /// Puts a new journal in its place that says the same. Needs the folder's lock.
+    fn renew(&mut self, paths: &Paths) -> Result<(), StoreError> {
+        let contents = self.table.contents();
+        self.journal = Journal::create(paths, contents, &self.leftovers, Some(&self.journal))?;
+        Ok(())
+    }
+}
+
+/// The values of the states that a view names, where their files hold them.
+fn values_of(states: &BTreeMap<String, JobId>, files: &States) -> Option<States> {
+    let value = |(name, job): (&String, &JobId)| {
+        let (field, state) = files.iter().find(|(field, _)| field.as_str() == name)?;
+        (state.job_id == *job).then(|| (field.clone(), Arc::clone(state)))
+    };
+    states.iter().map(value).collect()
+}
+
+/// Takes in the states whose files show a later completion than the journal does; returns whether there are any.
+fn take_in_files(table: &mut Table, files: States) -> bool {
+    let now = clock::now();
+    let mut news = files;
+    news.retain(|field, state| {
+        let known = table.states().get(field);
+        known.is_none_or(|known| state.replaces(known, now))
+    });
+    let found = !news.is_empty();
+    table.take_in(Vec::new(), news);
+    found
+}
+
+/// Reads `jobs.json`. One that cannot be understood is set aside. Needs the folder's lock.
+fn read_view(paths: &Paths) -> Result<View, StoreError> {
+    let Some(text) = paths.read_view()? else { return Ok(View::default()) };
+    match view_format::parse(&text) {
+        Ok(ParsedView::View(view)) => Ok(view),
+        Ok(ParsedView::LaterVersion(found)) => {
+            let path = paths.jobs.clone();
+            Err(StoreError::LaterVersion { path, found, known: view_format::VERSION })
+        }
+        Err(error) => {
+            let aside = paths.set_aside(&paths.jobs)?;
+            observe::error!(%error, aside = %aside.display(), "jobs.json is damaged; it was set aside, and is written anew from the journal");
+            Ok(View::default())
+        }
+    }
+}
+
+/// Everything that the view thread shows.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) position: Option<view_format::Position>,
+    pub(super) contents: Contents,
+    pub(super) leftovers: Leftovers,
+}
+
+impl Snapshot {
+    pub(super) fn of(source: &Source, known: &Known) -> Self {
+        Self {
+            position: source.journal.position_for_view(),
+            contents: known.table.contents().clone(),
+            leftovers: source.leftovers.clone(),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Large results in files of their own, `results/<id>.json`, so that journal lines, the view and the table stay small.
 //!
-//! A file is written and synced under another name before its job's end is handed to the writer. The writer, under the
-//! folder's lock, gives it its name once the end is legal and before that is appended. So an end that is acknowledged
-//! has its result on disk, an end that is refused touches nobody's file, and what a crash leaves between two steps is
-//! a file that no record names: it is cleared away under that same lock, where nobody can be between those steps.
+//! The caller writes a file and syncs it under another name, and hands the end of its job to the writer thread. The writer
+//! thread, under the folder's lock, gives the file its name once the end is legal and before the end is appended. So an
+//! acknowledged end has its result on disk, a refused end touches no other file, and a crash between two steps leaves a file
+//! that no record names; a writer thread removes such files under the same lock, under which no process is between those
+//! steps.
 
 use std::collections::HashSet;
 use std::fs;
@@ -19,39 +20,39 @@ use super::owners::Owners;
 use crate::core::job::{JobId, OwnerId, Payload, ResultLocation};
 use crate::core::observe;
 use crate::core::store::StoreError;
-use crate::core::store::table::entry::Kept;
+use crate::core::store::table::entry::{Entry, Put};
 use crate::core::store::table::{Changes, Table};
 
 /// The version written. 1: the first.
 const VERSION: u64 = 1;
 
-/// What takes more bytes as JSON goes into a file of its own.
+/// A result that takes more bytes as JSON goes into a file of its own.
 pub(super) const LARGE: u64 = 4096;
 
 /// The result files of a folder.
 #[derive(Debug)]
 pub(super) struct Results {
     paths: Paths,
-    /// Names the files that are not in place yet, so that those of a dead process are known.
+    /// The name in files that are not in place yet, by which the files of a dead process are recognised.
     owner: OwnerId,
     written: AtomicU64,
-    /// Whether this process has seen to it that the folder has its name for good.
+    /// Whether this process has made the folder's name durable.
     is_durable: AtomicBool,
 }
 
-/// A result on disk that no record names yet. Dropped before it is put in place, it is removed.
+/// A result on disk that no record names yet. Dropped before it is put in place, it removes its file.
 #[derive(Debug)]
 pub(super) struct NewResult {
     disk: Disk,
     id: JobId,
-    /// Gone once it is in place.
+    /// None once the file is in place.
     path: Option<PathBuf>,
     bytes: u64,
     file_bytes: u64,
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct ResultDocument<'a> {
     version: u64,
     id: JobId,
     #[serde(flatten)]
@@ -59,7 +60,7 @@ struct Document<'a> {
 }
 
 #[derive(Deserialize)]
-struct Written {
+struct StoredResult {
     version: u64,
     id: JobId,
     #[serde(flatten)]
@@ -79,13 +80,13 @@ impl Results {
         self.folder().join(format!("{id}.json"))
     }
 
-    /// Writes a result and syncs it, under a name that nobody reads.
+    /// Writes a result and syncs it, under a name that no reader looks for.
     pub(super) fn write(&self, id: JobId, payload: &Payload) -> Result<NewResult, StoreError> {
-        // Two ends of one job may be on their way at once; only one of them will be taken.
+        // Two ends of one job may be on their way at once, of which one will be refused.
         let number = self.written.fetch_add(1, Ordering::Relaxed);
         let path = self.folder().join(format!("{id}.{}.{number}.new", self.owner));
         let failed = |error| StoreError::io("write", &path, error);
-        let mut text = serde_json::to_vec(&Document { version: VERSION, id, payload })
+        let mut text = serde_json::to_vec(&ResultDocument { version: VERSION, id, payload })
             .map_err(|error| failed(error.into()))?;
         text.push(b'\n');
         let disk = self.paths.disk.clone();
@@ -94,7 +95,7 @@ impl Results {
             self.is_durable.store(true, Ordering::Relaxed);
         }
         let file = disk.create(&path).map_err(failed)?;
-        // From here on the file is removed again where a step fails.
+        // From here on a step that fails removes the file again.
         let (bytes, file_bytes) = (payload.text_bytes(), text.len() as u64);
         let new = NewResult { disk, id, path: Some(path.clone()), bytes, file_bytes };
         new.disk.write(&file, &text).and_then(|()| new.disk.sync(&file)).map_err(failed)?;
@@ -110,8 +111,8 @@ impl Results {
     ) -> Result<Vec<JobId>, StoreError> {
         let mut placed = Vec::new();
         for mut new in arrived {
-            let named = changes.get(&new.id).is_some_and(|job| {
-                job.as_ref().is_some_and(|job| job.result_location == new.result_location())
+            let named = changes.jobs.get(&new.id).is_some_and(|job| {
+                job.as_ref().is_some_and(|job| job.record.result_location == new.result_location())
             });
             let Some(from) = new.path.take_if(|_| named) else { continue };
             placed.push(new.id);
@@ -136,15 +137,15 @@ impl Results {
         let path = self.path(id);
         let text = fs::read(&path).map_err(|error| StoreError::io("read", &path, error))?;
         match serde_json::from_slice(&text) {
-            Ok(Written { version, .. }) if version > VERSION => {
+            Ok(StoredResult { version, .. }) if version > VERSION => {
                 Err(StoreError::LaterVersion { path, found: version, known: VERSION })
             }
-            Ok(Written { id: found, payload, .. }) if found == id => Ok(payload),
-            Ok(Written { id: found, .. }) => {
+            Ok(StoredResult { id: found, payload, .. }) if found == id => Ok(payload),
+            Ok(StoredResult { id: found, .. }) => {
                 let reason = format!("it holds the result of job {found}");
                 Err(StoreError::Unusable { path, reason })
             }
-            // What the parser says may quote the file, which may hold secrets.
+            // The parser's message may quote the file, which may hold secrets.
             Err(error) => {
                 let (line, column) = (error.line(), error.column());
                 let reason = format!("it is damaged at line {line}, column {column}");
@@ -153,18 +154,18 @@ impl Results {
         }
     }
 
-    /// Removes the files of jobs that are gone. One that cannot be removed is cleared away another time.
+    /// Removes the files of jobs that are gone. The next removal of orphans takes a file that cannot be removed now.
     pub(super) fn remove(&self, ids: &[JobId]) {
         for id in ids {
             remove(&self.paths.disk, &self.path(*id));
         }
     }
 
-    /// Removes what nobody names and nobody will: the files of jobs that are not there or have their results elsewhere,
-    /// and what dead processes left half-way. Needs the lock, and everything known that has been appended.
-    pub(super) fn clear_away(&self, owners: &Owners, is_named: impl Fn(JobId) -> bool) {
+    /// Removes the files that no record names or will name: those of jobs that are not there or have their results elsewhere,
+    /// and those that dead processes left unfinished. Needs the folder's lock, and the whole journal read.
+    pub(super) fn remove_orphans(&self, owners: &Owners, is_named: impl Fn(JobId) -> bool) {
         let Ok(entries) = fs::read_dir(self.folder()) else { return };
-        // Looked at once: a journal that was set aside may name files whose jobs are not known now.
+        // A journal that was set aside may name files whose jobs are not known now.
         let nothing_was_set_aside = !self.paths.has_journal_set_aside();
         let mut dead = HashSet::new();
         for entry in entries.flatten() {
@@ -174,7 +175,7 @@ impl Results {
                 Some(Name::New(owner)) => {
                     dead.contains(&owner) || (!owners.lives(owner) && dead.insert(owner))
                 }
-                // Not one of ours.
+                // A file that this library does not write.
                 None => false,
             };
             if orphan {
@@ -186,7 +187,7 @@ impl Results {
 }
 
 impl NewResult {
-    /// What the record says of it.
+    /// The record's statement about the file.
     pub(super) const fn result_location(&self) -> ResultLocation {
         ResultLocation::InFile { bytes: self.bytes, file_bytes: self.file_bytes }
     }
@@ -194,7 +195,7 @@ impl NewResult {
 
 impl Drop for NewResult {
     fn drop(&mut self) {
-        // A thread that unwinds leaves everything as it is: this is cleared away when its process has ended.
+        // A thread that unwinds leaves everything as it is; another process removes the file when this one has ended.
         if let Some(path) = self.path.as_ref().filter(|_| !std::thread::panicking()) {
             remove(&self.disk, path);
         }
@@ -203,10 +204,10 @@ impl Drop for NewResult {
 
 /// The jobs whose results lie in files before `changes`, and not after them.
 pub(super) fn doomed(changes: &Changes, before: &Table) -> Vec<JobId> {
-    let was_in_file = |id| before.find(id).is_some_and(Kept::has_result_file);
-    let is_not = changes
-        .iter()
-        .filter(|(_, job)| job.as_ref().is_none_or(|job| !job.result_location.is_in_file()));
+    let was_in_file = |id| before.find(id).is_some_and(Entry::has_result_file);
+    let is_in_file =
+        |put: &Option<Put>| put.as_ref().is_some_and(|put| put.record.result_location.is_in_file());
+    let is_not = changes.jobs.iter().filter(|(_, put)| !is_in_file(put));
     is_not.map(|(id, _)| *id).filter(|id| was_in_file(*id)).collect()
 }
 

@@ -1,60 +1,61 @@
-//! The one thread of a process that keeps `jobs.json` up with the journal, in its own time: appends never wait for it.
+//! The view thread: the one thread of a process that keeps `jobs.json` and the files of the states up with the journal, in its
+//! own time. The writer thread never waits for it.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::folder::Paths;
-use super::replica::Shared;
-use super::view_format;
+use super::replica::Snapshot;
+use super::writer::Writer;
+use super::{states, view_format};
 use crate::core::observe;
 use crate::core::store::StoreError;
+use crate::core::store::table::States;
 
-/// The view follows a change of state within this, or within twenty times its own cost where that is longer.
+/// The view shows a change of state after this, or after twenty times what a rewrite takes where that is longer.
 const STATE: Duration = Duration::from_secs(1);
-/// It follows mere progress within this, or likewise.
+/// The same for mere progress.
 const PROGRESS: Duration = Duration::from_secs(5);
 /// After a rewrite the thread rests this many times as long as that took, so that it takes a twentieth of the time.
 const REST: u32 = 19;
-/// The pause before another attempt where a rewrite failed, or another process is at it.
-const AGAIN: Duration = Duration::from_millis(100);
-/// How often a rewrite is tried at the end.
+/// The pause before another attempt, where a rewrite failed or another process is rewriting the view.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How often the last rewrite is tried when the store is closed.
 const LAST_ATTEMPTS: u32 = 20;
 
-/// When the view is rewritten by itself.
+/// When the view thread rewrites the view without being asked.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) enum Pace {
-    /// In time for people.
+    /// In time for people who read it.
     #[default]
     ByItself,
-    /// Not before the end: a test says when.
+    /// At the end alone: a test asks for the other rewrites.
     #[cfg(feature = "conformance")]
     WhenAsked,
 }
 
-/// The handle to the thread. Dropping it has the thread write once more what has changed, and end.
-#[derive(Debug)]
-pub(super) struct View(Arc<Signal>);
-
+/// How far the view is behind. The writer thread and the store report it, and the view thread waits for it.
 #[derive(Debug, Default)]
-struct Signal {
-    wishes: Mutex<Wishes>,
+pub(super) struct ViewSignal {
+    pending: Mutex<Pending>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Wishes {
-    /// Since when a change of state is not in the view.
+struct Pending {
+    /// Since when the view lacks a change of state.
     state: Option<Instant>,
-    /// Since when mere progress is not in the view.
+    /// Since when the view lacks mere progress.
     progress: Option<Instant>,
     closing: bool,
     closed: bool,
 }
 
-impl Wishes {
-    /// When the view is to be rewritten, as things are.
+impl Pending {
+    /// When the view is to be rewritten.
     fn due(&self, cost: Duration) -> Option<Instant> {
         let within = |since: Option<Instant>, limit: Duration| {
             since.map(|since| since + limit.max(cost * REST))
@@ -63,71 +64,72 @@ impl Wishes {
     }
 }
 
-impl Signal {
-    fn wishes(&self) -> MutexGuard<'_, Wishes> {
-        self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl View {
-    /// Starts the thread; the view is written soon.
-    pub(super) fn start(paths: Paths, known: Shared, pace: Pace) -> Result<Self, StoreError> {
-        let signal = Arc::new(Signal::default());
-        signal.wishes().state = Some(Instant::now());
-        let jobs = paths.jobs.clone();
-        let thread =
-            Thread { paths, known, signal: Arc::clone(&signal), cost: Duration::ZERO, pace };
-        std::thread::Builder::new()
-            .name("smart-async-view".to_owned())
-            .spawn(move || thread.run())
-            .map_err(|error| StoreError::io("start the writer of", jobs, error))?;
-        Ok(Self(signal))
+impl ViewSignal {
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that the journal has got on.
+    /// Reports that the journal has more than the view shows.
     pub(super) fn behind(&self, merely_progress: bool) {
-        let mut wishes = self.0.wishes();
-        let since = if merely_progress { &mut wishes.progress } else { &mut wishes.state };
+        let mut pending = self.pending();
+        let since = if merely_progress { &mut pending.progress } else { &mut pending.state };
         if since.is_some() {
-            // The thread knows by when it has to write. To wake it for each change would take a core from those who make them.
+            // The view thread knows by when it has to write. Waking it at each change would take a core from the callers.
             return;
         }
         *since = Some(Instant::now());
-        drop(wishes);
-        self.0.changed.notify_all();
+        drop(pending);
+        self.changed.notify_all();
     }
 
-    /// Has the view completed, and the thread end; what to wait with, off the async threads, until it has.
-    pub(super) fn close(&self) -> impl FnOnce() + Send + 'static + use<> {
-        self.0.wishes().closing = true;
-        self.0.changed.notify_all();
-        let signal = Arc::clone(&self.0);
-        move || {
-            let wishes = signal.wishes();
-            drop(signal.changed.wait_while(wishes, |wishes| !wishes.closed));
-        }
+    /// Has the view thread rewrite the view once more, where it is behind, and end.
+    pub(super) fn close(&self) {
+        self.pending().closing = true;
+        self.changed.notify_all();
+    }
+
+    /// Blocks until the view thread has ended.
+    pub(super) fn wait_until_closed(&self) {
+        let pending = self.pending();
+        drop(self.changed.wait_while(pending, |pending| !pending.closed));
     }
 }
 
-impl Drop for View {
-    fn drop(&mut self) {
-        drop(self.close());
-    }
+/// The parts of the view thread that a test may run by itself.
+#[derive(Debug)]
+pub(super) struct ViewWriter {
+    paths: Paths,
+    writer: Writer,
+    /// The states whose files are known to show them.
+    exported: States,
+}
+
+/// Starts the view thread. It writes the view soon.
+pub(super) fn start(
+    view: ViewWriter,
+    signal: &Arc<ViewSignal>,
+    pace: Pace,
+) -> Result<(), StoreError> {
+    signal.pending().state = Some(Instant::now());
+    let jobs = view.paths.jobs.clone();
+    let thread = Thread { view, signal: Arc::clone(signal), cost: Duration::ZERO, pace };
+    let spawned =
+        thread::Builder::new().name("smart-async-view".to_owned()).spawn(move || thread.run());
+    spawned.map(drop).map_err(|error| StoreError::io("start the writer of", jobs, error))
 }
 
 struct Thread {
-    paths: Paths,
-    known: Shared,
-    signal: Arc<Signal>,
-    /// What the last rewrite cost.
+    view: ViewWriter,
+    signal: Arc<ViewSignal>,
+    /// How long the last rewrite took.
     cost: Duration,
     pace: Pace,
 }
 
-/// However the thread ends, nobody waits for it any more.
+/// However the thread ends, a closing store waits for it no longer.
 impl Drop for Thread {
     fn drop(&mut self) {
-        self.signal.wishes().closed = true;
+        self.signal.pending().closed = true;
         self.signal.changed.notify_all();
     }
 }
@@ -137,72 +139,79 @@ impl Thread {
         let mut attempts = 0;
         while self.wait() {
             let began = Instant::now();
-            let written = self.write();
+            let written = self.view.write();
             self.cost = began.elapsed();
             match written {
                 Ok(true) => attempts = 0,
-                Ok(false) => self.again(&mut attempts),
+                Ok(false) => self.retry(&mut attempts),
+                // The writer thread is gone, and nothing can be read any more.
+                Err(StoreError::Closed) => return,
                 Err(error) => {
                     observe::error!(%error, "failed to rewrite jobs.json; the journal has everything");
-                    self.again(&mut attempts);
+                    self.retry(&mut attempts);
                 }
             }
         }
     }
 
-    /// Waits until there is something to do; no, where there is nothing any more.
+    /// Waits until the view is to be rewritten; returns whether it ever is again.
     fn wait(&self) -> bool {
-        let mut wishes = self.signal.wishes();
+        let mut pending = self.signal.pending();
         loop {
             let due = match self.pace {
                 #[cfg(feature = "conformance")]
-                Pace::WhenAsked if !wishes.closing => None,
-                _ => wishes.due(self.cost),
+                Pace::WhenAsked if !pending.closing => None,
+                _ => pending.due(self.cost),
             };
             let left = due.map(|due| due.saturating_duration_since(Instant::now()));
             match left {
-                None if wishes.closing => return false,
+                None if pending.closing => return false,
                 None => {
-                    let waited = self.signal.changed.wait(wishes);
-                    wishes = waited.unwrap_or_else(PoisonError::into_inner);
+                    pending =
+                        self.signal.changed.wait(pending).unwrap_or_else(PoisonError::into_inner);
                 }
-                Some(left) if left.is_zero() || wishes.closing => {
-                    (wishes.state, wishes.progress) = (None, None);
+                Some(left) if left.is_zero() || pending.closing => {
+                    (pending.state, pending.progress) = (None, None);
                     return true;
                 }
                 Some(left) => {
-                    let waited = self.signal.changed.wait_timeout(wishes, left);
-                    wishes = waited.unwrap_or_else(PoisonError::into_inner).0;
+                    let waited = self.signal.changed.wait_timeout(pending, left);
+                    pending = waited.unwrap_or_else(PoisonError::into_inner).0;
                 }
             }
         }
     }
 
-    /// Has the view written another time, but not for ever at the end.
-    fn again(&self, attempts: &mut u32) {
-        std::thread::sleep(AGAIN);
-        let mut wishes = self.signal.wishes();
+    /// Has the view written another time, but not without end when the store is closed.
+    fn retry(&self, attempts: &mut u32) {
+        thread::sleep(PAUSE);
+        let mut pending = self.signal.pending();
         *attempts += 1;
-        if !wishes.closing || *attempts < LAST_ATTEMPTS {
-            wishes.state.get_or_insert_with(Instant::now);
+        if !pending.closing || *attempts < LAST_ATTEMPTS {
+            pending.state.get_or_insert_with(Instant::now);
         }
     }
+}
 
-    /// Rewrites the view; no, where another process is at it.
-    fn write(&self) -> Result<bool, StoreError> {
+impl ViewWriter {
+    pub(super) fn new(paths: Paths, writer: Writer) -> Self {
+        // Another process that has the lock may be writing one of these files now.
+        if paths.states.is_dir() && paths.try_lock_view().is_some() {
+            states::remove_unfinished(&paths);
+        }
+        Self { paths, writer, exported: States::new() }
+    }
+
+    /// Rewrites the view; returns whether it could, as no other process was rewriting it.
+    pub(super) fn write(&mut self) -> Result<bool, StoreError> {
         let Some(_locked) = self.paths.try_lock_view() else { return Ok(false) };
-        let (journal, jobs, leftovers) = {
-            let mut known = self.known.lock();
-            known.catch_up(&self.paths)?;
-            (known.journal.clone(), known.table.jobs().clone(), known.leftovers.clone())
-        };
-        // Another process may have appended what was read, and not synced it. A view that survived a power loss without it
-        // would hide what is appended in its place.
-        journal.sync_beside()?;
-        let position = journal.position_for_view();
-        let text = view_format::render(position, jobs.iter(), &leftovers)
+        // Synced: a view that survived a power loss without the lines it shows would hide those that are appended in their place.
+        let Snapshot { position, contents, leftovers } = self.writer.snapshot()?;
+        // Before the view, which names the states: a process that begins with the view reads them from these files.
+        states::export(&self.paths, &contents.states, &mut self.exported)?;
+        let text = view_format::render(position, &contents, &leftovers)
             .map_err(|error| StoreError::io("render", &self.paths.jobs, error.into()))?;
-        match self.what_stands_there() {
+        match self.standing() {
             Standing::OursOrNothing => {}
             Standing::Later => {
                 observe::error!("jobs.json was written by a later version; it is left alone");
@@ -217,9 +226,9 @@ impl Thread {
         Ok(true)
     }
 
-    /// What is about to be replaced, by its first and last bytes.
-    fn what_stands_there(&self) -> Standing {
-        let read = || -> std::io::Result<Standing> {
+    /// The kind of file that is about to be replaced, by its first and last bytes.
+    fn standing(&self) -> Standing {
+        let read = || -> io::Result<Standing> {
             let mut file = File::open(&self.paths.jobs)?;
             let (mut first, mut last) = ([0; 20], [0; 3]);
             file.read_exact(&mut first)?;
@@ -237,20 +246,13 @@ impl Thread {
         };
         match read() {
             Ok(standing) => standing,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Standing::OursOrNothing,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Standing::OursOrNothing,
             Err(_) => Standing::SomethingElse,
         }
     }
 }
 
-/// Rewrites the view at once, beside the thread; no, where somebody else is at it.
-#[cfg(feature = "conformance")]
-pub(super) fn rewrite(paths: &Paths, known: &Shared) -> Result<bool, StoreError> {
-    let (paths, known, signal) = (paths.clone(), known.clone(), Arc::default());
-    Thread { paths, known, signal, cost: Duration::ZERO, pace: Pace::WhenAsked }.write()
-}
-
-/// What stands in the place of the view.
+/// The file in the place of the view.
 enum Standing {
     OursOrNothing,
     Later,

@@ -1,81 +1,109 @@
-//! `jobs.json` as text: `{"version":1,"journal":"<id>","position":n,"jobs":[…]}`, one job a line, so that people and
-//! `grep` can read it. It is a view: what the journal says up to that position.
+//! `jobs.json` as text: `{"version":2,"journal":"<id>","position":n,"states":{…},"jobs":[…]}`, one job a line, so that people
+//! and `grep` can read it. It is a view: it shows what the journal says up to that position.
+//!
+//! `states` names the job whose completion is the value of each state; the value itself is in `state/<name>.json`.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::format;
+use crate::core::job::{JobId, JobRecord};
 use crate::core::observe;
-use crate::core::store::table::entry::Kept;
-use crate::core::store::table::{Read, Table};
+use crate::core::store::table::entry::Entry;
+use crate::core::store::table::{Contents, States, Table};
 
-/// The version written. 1: the first.
-pub(super) const VERSION: u64 = 1;
+/// The version written. 1: the first. 2: beside a journal of version 2, with `states`.
+pub(super) const VERSION: u64 = 2;
 
-/// What the files hold beside the jobs that are understood. It is carried along, so that a rewrite loses nothing.
+/// The parts of the files that this version does not understand. Each rewrite carries them along.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Leftovers {
-    /// Fields of the document that this version does not know.
+    /// Fields of the document.
     pub(super) fields: Map<String, Value>,
     /// Entries of `jobs` that are no job records.
     pub(super) entries: Vec<Value>,
 }
 
-/// Up to where, and of which journal, a view tells.
+impl Leftovers {
+    pub(super) fn extend(&mut self, more: Self) {
+        self.fields.extend(more.fields);
+        self.entries.extend(more.entries);
+    }
+}
+
+/// The journal that a view shows, and up to where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Position {
     pub(super) journal: Uuid,
     pub(super) position: u64,
 }
 
+/// A view that was read.
+#[derive(Debug, Default)]
+pub(super) struct View {
+    pub(super) table: Table,
+    pub(super) leftovers: Leftovers,
+    pub(super) position: Option<Position>,
+    /// The job that each state comes from.
+    pub(super) states: BTreeMap<String, JobId>,
+    /// In bytes.
+    pub(super) length: u64,
+}
+
 #[derive(Debug)]
-pub(super) enum Parsed {
-    Document { table: Table, leftovers: Leftovers, position: Option<Position> },
+pub(super) enum ParsedView {
+    View(View),
     LaterVersion(u64),
 }
 
 #[derive(Deserialize)]
-struct Document<'a> {
+struct ViewDocument<'a> {
     version: u64,
     #[serde(default)]
     journal: Option<Uuid>,
     #[serde(default)]
     position: u64,
-    /// Read one by one, each where it stands.
+    #[serde(default)]
+    states: BTreeMap<String, JobId>,
+    /// Each is parsed by itself.
     #[serde(borrow)]
     jobs: Vec<&'a RawValue>,
     #[serde(flatten)]
     fields: Map<String, Value>,
 }
 
+/// Where the version stands. A later version may have changed everything else.
+#[derive(Deserialize)]
+struct ViewVersion {
+    version: u64,
+}
+
 /// Reads the file's text.
-///
-/// A later version may have changed what the rest means, so that it need not be readable.
-pub(super) fn parse(text: &[u8]) -> Result<Parsed, serde_json::Error> {
-    #[derive(Deserialize)]
-    struct Version {
-        version: u64,
-    }
+pub(super) fn parse(text: &[u8]) -> Result<ParsedView, serde_json::Error> {
     let document = match serde_json::from_slice(text) {
-        Ok(Document { version, .. }) if version > VERSION => {
-            return Ok(Parsed::LaterVersion(version));
+        Ok(ViewDocument { version, .. }) if version > VERSION => {
+            return Ok(ParsedView::LaterVersion(version));
         }
         Ok(document) => document,
         Err(error) => {
             return match serde_json::from_slice(text) {
-                Ok(Version { version }) if version > VERSION => Ok(Parsed::LaterVersion(version)),
+                Ok(ViewVersion { version }) if version > VERSION => {
+                    Ok(ParsedView::LaterVersion(version))
+                }
                 _ => Err(error),
             };
         }
     };
-    let Document { journal, position, jobs: entries, fields, .. } = document;
-    let mut table = Table::default();
-    let mut jobs = Read::with_capacity(entries.len());
+    let ViewDocument { version: _, journal, position, states, jobs: entries, fields } = document;
+    let mut jobs = Vec::with_capacity(entries.len());
     let mut leftovers = Leftovers { fields, entries: Vec::new() };
     for entry in entries {
-        match table.read(entry.get()) {
-            Ok(job) => jobs.push((job.id(), Some(job))),
+        match JobRecord::from_text(entry.get()) {
+            Ok(job) => jobs.push((job.id, Some(Entry::from(format::prepare_ended(job))))),
             Err(error) => {
                 let entry = serde_json::from_str(entry.get())?;
                 observe::warn!(%error, "jobs.json holds an entry that is no job record; it is kept as it is");
@@ -83,15 +111,17 @@ pub(super) fn parse(text: &[u8]) -> Result<Parsed, serde_json::Error> {
             }
         }
     }
-    table.take_over(jobs);
+    let mut table = Table::default();
+    table.take_in(jobs, States::new());
     let position = journal.map(|journal| Position { journal, position });
-    Ok(Parsed::Document { table, leftovers, position })
+    let length = text.len() as u64;
+    Ok(ParsedView::View(View { table, leftovers, position, states, length }))
 }
 
 /// Writes the file's text.
-pub(super) fn render<'a>(
+pub(super) fn render(
     position: Option<Position>,
-    jobs: impl IntoIterator<Item = &'a Kept>,
+    contents: &Contents,
     leftovers: &Leftovers,
 ) -> Result<Vec<u8>, serde_json::Error> {
     let mut text = format!("{{\"version\":{VERSION}").into_bytes();
@@ -99,6 +129,11 @@ pub(super) fn render<'a>(
         text.extend_from_slice(
             format!(",\"journal\":\"{journal}\",\"position\":{position}").as_bytes(),
         );
+    }
+    if !contents.states.is_empty() {
+        let states = contents.states.iter().map(|(name, state)| (name.as_str(), state.job_id));
+        text.extend_from_slice(b",\"states\":");
+        serde_json::to_writer(&mut text, &states.collect::<BTreeMap<_, _>>())?;
     }
     for (name, value) in &leftovers.fields {
         text.push(b',');
@@ -108,9 +143,12 @@ pub(super) fn render<'a>(
     }
     text.extend_from_slice(b",\"jobs\":[");
     let mut separator: &[u8] = b"\n";
-    for job in jobs {
+    for job in contents.jobs.iter() {
         text.extend_from_slice(separator);
-        job.write(&mut text)?;
+        match job.line() {
+            Some(line) => text.extend_from_slice(line.record()),
+            None => serde_json::to_writer(&mut text, &**job.record())?,
+        }
         separator = b",\n";
     }
     for entry in &leftovers.entries {

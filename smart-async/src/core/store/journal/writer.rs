@@ -1,80 +1,58 @@
-//! The one thread of a process that appends to the journal. It gathers what callers hand it while it was busy, does that
-//! as one batch, and acknowledges when the batch is synced. A journal that has grown long is shortened when nobody waits.
+//! The one thread of a process that appends to the journal. It gathers the requests that callers hand in while it is busy,
+//! writes them as one batch, and answers when the batch is synced. The folder's lock is held from the first look until then.
+//!
+//! Where a sync fails, nothing can tell what of the file is on disk: the thread puts a new journal in its place that says
+//! what was known before. Where that fails as well, the store stops: the thread refuses every request, keeps the folder's
+//! lock, and tries to read the journal anew and to write it to a new file, until that succeeds.
 
-use std::io;
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::folder::Paths;
-use super::lock::{FolderLock, Held};
-use super::log::{Batch, Journal, Length, NotAppended};
+use super::format;
+use super::lock::{FolderLock, pause_for_others};
+use super::log::AppendError;
 use super::owners::Owners;
-use super::replica::{CaughtUp, Known, Shared};
+use super::replica::{CaughtUp, Replica, Snapshot, Source};
 use super::results::{NewResult, Results, doomed};
-use super::view::View;
+use super::view::ViewSignal;
+use crate::core::clock;
+use crate::core::job::JobRecord;
 use crate::core::observe;
 use crate::core::store::StoreError;
-use crate::core::store::table::entry::Kept;
+use crate::core::store::table::entry::{Entry, Put};
 use crate::core::store::table::{Changes, Table};
-use crate::core::store::transaction::Draft;
+use crate::core::store::transaction::Transaction;
 
-/// A change to the table; what it returns is told, once the batch is on disk or is not, how that went.
-pub(super) type Request = Box<dyn FnOnce(&mut Draft<'_>, &mut Errands) -> Acknowledge + Send>;
+/// A change to the table; its outcome is told with the function that it returns, once the batch is on disk or is not.
+pub(super) type ChangeRequest =
+    Box<dyn FnOnce(&mut Transaction<'_>, &mut BatchEffects) -> Acknowledge + Send>;
 pub(super) type Acknowledge = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
-/// What a batch has to see to beside the table.
-#[derive(Debug, Default)]
-pub(super) struct Errands {
-    /// Results on disk whose jobs' ends are part of the batch.
-    pub(super) arrived: Vec<NewResult>,
-    /// Whether to look for result files that no job names.
-    pub(super) clear_away: bool,
-    /// Whether the store is being closed: the view that is written then tells of the journal as it is.
-    pub(super) closes: bool,
+/// What callers hand in.
+pub(super) enum Request {
+    Change(ChangeRequest),
+    /// The view thread asks for everything that it shows. All of that is on disk.
+    Snapshot(mpsc::Sender<Result<Snapshot, StoreError>>),
 }
 
+/// What a batch does beside changing the table.
+#[derive(Debug, Default)]
+pub(super) struct BatchEffects {
+    /// Results on disk whose jobs' ends are part of the batch.
+    pub(super) arrived: Vec<NewResult>,
+    /// Results whose jobs' ends were refused. Their files are removed before the answers.
+    pub(super) refused: Vec<NewResult>,
+    /// Whether to look for result files that no job names.
+    pub(super) remove_orphans: bool,
+}
+
+/// The pauses between attempts at recovering double up to this many times the first one.
+const LONGEST_PAUSE: u32 = 100;
 /// How many requests share one sync.
 const BATCH: usize = 4096;
 
-/// What callers hand in.
-struct Inbox {
-    requests: mpsc::Receiver<Request>,
-    /// The next one, where it was looked whether there is one.
-    next: Option<Request>,
-}
-
-impl Inbox {
-    /// Waits for the next one. None, where nobody can hand in any more.
-    fn wait(&mut self) -> Option<Request> {
-        self.next.take().or_else(|| self.requests.recv().ok())
-    }
-
-    /// Those that are there now.
-    fn ready(&mut self) -> impl Iterator<Item = Request> {
-        self.next.take().into_iter().chain(self.requests.try_iter())
-    }
-
-    fn is_empty(&mut self) -> bool {
-        if self.next.is_none() {
-            self.next = self.requests.try_recv().ok();
-        }
-        self.next.is_none()
-    }
-}
-
-/// Those who wait for a batch.
-#[derive(Default)]
-struct Waiting(Vec<Acknowledge>);
-
-impl Waiting {
-    fn tell(&mut self, result: &Result<(), StoreError>) {
-        for acknowledge in self.0.drain(..) {
-            acknowledge(result.clone());
-        }
-    }
-}
-
-/// The handle to the thread. Dropping it lets the thread finish what was handed in, and end.
+/// The handle to the thread. When the last one is dropped, the thread finishes what was handed in, and ends.
 #[derive(Debug, Clone)]
 pub(super) struct Writer(mpsc::Sender<Request>);
 
@@ -84,306 +62,316 @@ impl Writer {
         paths: Paths,
         owners: Arc<Owners>,
         results: Arc<Results>,
-        known: Shared,
-        view: Arc<View>,
+        replica: Replica,
+        view: Arc<ViewSignal>,
     ) -> Result<Self, StoreError> {
         let (sender, requests) = mpsc::channel();
-        let inbox = Inbox { requests, next: None };
         let journal = paths.journal.clone();
-        let thread = Thread { paths, owners, results, known, view };
+        let thread =
+            Thread { lock: FolderLock::new(paths.clone()), paths, owners, results, replica, view };
         std::thread::Builder::new()
             .name("smart-async-journal".to_owned())
-            .spawn(move || thread.serve(inbox))
+            .spawn(move || thread.serve(&requests))
             .map_err(|error| StoreError::io("start the writer of", journal, error))?;
         Ok(Self(sender))
     }
 
     pub(super) fn send(&self, request: Request) {
-        // A thread that is gone drops the request, and with it the sender that its caller waits for.
+        // A thread that is gone drops the request, and with it the sender of the caller's channel.
         let _ = self.0.send(request);
+    }
+
+    /// Everything that the view shows. Blocks until the next batch is done.
+    pub(super) fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let (sender, receiver) = mpsc::channel();
+        self.send(Request::Snapshot(sender));
+        receiver.recv().unwrap_or(Err(StoreError::Closed))
     }
 }
 
-/// Other processes that may want the lock.
-#[derive(Debug, Default)]
-struct Others {
-    /// Since when the lock is held.
-    held_since: Option<Instant>,
-    /// Since when it is free again, where it was given back before the sync.
-    free_since: Option<Instant>,
-    /// Whether others had it since the last time.
-    wrote: bool,
+/// The callers of a batch.
+#[derive(Default)]
+struct Waiting {
+    changes: Vec<Acknowledge>,
+    snapshots: Vec<mpsc::Sender<Result<Snapshot, StoreError>>>,
 }
 
-impl Others {
-    /// Leaves the lock alone for long enough that whoever waits for it comes by; without that, one process would take it
-    /// again and again in the instant in which it is free. The next requests gather meanwhile, and share a sync.
-    ///
-    /// A lock that was held for long, on a slow disk or a busy machine, is left alone by a process that saw nobody else,
-    /// too: the others may not have had their turn because of that very process.
-    fn go_first(self) {
-        const LONG: Duration = Duration::from_millis(10);
-        const LONGEST_PAUSE: Duration = Duration::from_millis(20);
-        let Self { held_since: Some(held_since), free_since, wrote } = self else { return };
-        let now = Instant::now();
-        let held = free_since.unwrap_or(now) - held_since;
-        let pause = match wrote {
-            true => held / 8,
-            false if held >= LONG => held / 16,
-            false => return,
-        };
-        let had = free_since.map(|since| now - since).unwrap_or_default();
-        if let Some(rest) = pause.min(LONGEST_PAUSE).checked_sub(had).filter(|rest| !rest.is_zero())
-        {
-            std::thread::sleep(rest);
+impl Waiting {
+    fn refuse(self, error: &StoreError) {
+        for acknowledge in self.changes {
+            acknowledge(Err(error.clone()));
         }
+        for snapshot in self.snapshots {
+            let _ = snapshot.send(Err(error.clone()));
+        }
+    }
+}
+
+/// Why a batch was not written.
+enum Failure {
+    /// Nothing of it stands.
+    Refused(StoreError),
+    /// Nothing can tell what of it stands, so that the store stops.
+    InDoubt(StoreError),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error)
     }
 }
 
 struct Thread {
+    lock: FolderLock,
     paths: Paths,
     /// The process whose unfinished jobs no other may lose.
     owners: Arc<Owners>,
     results: Arc<Results>,
-    known: Shared,
-    view: Arc<View>,
+    replica: Replica,
+    view: Arc<ViewSignal>,
 }
 
 impl Thread {
-    fn serve(self, mut inbox: Inbox) {
-        let mut lock = FolderLock::new(self.paths.clone());
-        while let Some(first) = inbox.wait() {
+    fn serve(mut self, inbox: &mpsc::Receiver<Request>) {
+        while let Ok(first) = inbox.recv() {
+            let mut others_wrote = false;
             let mut waiting = Waiting::default();
-            let mut others = Others::default();
-            let result = self.run(&mut lock, first, &mut inbox, &mut waiting, &mut others);
-            if let Err(error) = &result {
-                observe::error!(%error, "failed to write the job store");
+            match self.batch(first, inbox, &mut waiting, &mut others_wrote) {
+                Ok(()) => {}
+                Err(Failure::Refused(error)) => {
+                    observe::error!(%error, "failed to write the job store");
+                    waiting.refuse(&error);
+                }
+                Err(Failure::InDoubt(error)) => {
+                    observe::error!(%error, "the job store has stopped: it refuses changes until it has read its journal anew");
+                    waiting.refuse(&StoreError::stopped(&error, true));
+                    self.recover(inbox, &error);
+                }
             }
-            waiting.tell(&result);
-            others.go_first();
+            let held = self.lock.release();
+            pause_for_others(held, others_wrote);
         }
     }
 
-    /// Does what is asked for, up to a batch, as a whole: all of it is acknowledged, or none.
-    fn run(
-        &self,
-        lock: &mut FolderLock,
+    /// Writes the requests that are there, up to a batch, as a whole: all of them are acknowledged, or none.
+    fn batch(
+        &mut self,
         first: Request,
-        inbox: &mut Inbox,
+        inbox: &mpsc::Receiver<Request>,
         waiting: &mut Waiting,
-        others: &mut Others,
-    ) -> Result<(), StoreError> {
-        let mut held = lock.take();
-        others.held_since = Some(Instant::now());
-        let mut known = self.known.lock();
-        let read_to = known.journal.position();
-        let catch_up = |known: &mut Known, held: &Result<Held<'_>, StoreError>| match held {
-            Ok(held) => known.catch_up_to_append(&self.paths, held),
-            Err(error) => Err(error.clone()),
-        };
-        let mut ready = catch_up(&mut known, &held);
-        if matches!(ready, Ok(CaughtUp::NotYet)) {
-            drop((known, held));
-            held = lock.take_anew();
-            known = self.known.lock();
-            ready = catch_up(&mut known, &held);
+        others_wrote: &mut bool,
+    ) -> Result<(), Failure> {
+        let replica = self.replica.clone();
+        let locked = self.lock.take();
+        let mut source = replica.source();
+        let read_to = source.journal.position();
+        let caught_up = locked.and_then(|()| self.catch_up(&mut source));
+        *others_wrote = source.journal.position() != read_to;
+
+        let mut effects = BatchEffects::default();
+        let mut known = replica.known();
+        let mut transaction = Transaction::new(&known.table, clock::now());
+        if let Some(previous) = &source.previous_table {
+            transaction.bring_along(previous, self.owners.own());
         }
-        others.wrote = known.journal.position() != read_to;
-        let before = known.before.take();
-        if matches!(ready, Ok(CaughtUp::AnotherJournal)) || before.is_some() {
-            // Whoever removed the folder took the sign that this process lives along.
-            self.owners.hold_on();
+        // The requests that came while the thread waited for the lock share the sync.
+        for request in std::iter::once(first).chain(inbox.try_iter()).take(BATCH) {
+            match request {
+                Request::Change(change) => {
+                    waiting.changes.push(change(&mut transaction, &mut effects));
+                }
+                Request::Snapshot(sender) => waiting.snapshots.push(sender),
+            }
         }
-        let mut draft = Draft::new(&known.table);
-        if let Some(before) = &before {
-            draft.bring_along(before, self.owners.own());
+        let mut changes = transaction.into_changes();
+        // A store whose folder cannot be reached refuses the requests with the reason.
+        if let Err(error) = caught_up {
+            return Err(error.into());
         }
-        let mut errands = Errands::default();
-        // What came while the lock was waited for shares the sync.
-        let batch = std::iter::once(first).chain(inbox.ready()).take(BATCH);
-        waiting.0.extend(batch.map(|request| request(&mut draft, &mut errands)));
-        let changes = draft.into_changes();
-        if let Err(error) = ready {
-            known.before = before;
-            return Err(error);
-        }
-        // An answer that rests on what others may not have synced yet is given when that is synced; and those see by what is
-        // appended that their changes may not be taken away any more.
-        if changes.is_empty() && !known.journal.has_unsynced() {
+        if changes.is_empty() {
             drop(known);
-            self.clear_away(&errands);
+            effects.refused.clear();
+            // The answers may rest on lines of a process that died before it synced them.
+            let settled = source.journal.settle();
+            settled.or_else(|error| self.renew(&mut source, error))?;
+            source.previous_table = None;
+            self.remove_orphans(&source, &effects);
+            self.acknowledge(&source, waiting);
             return Ok(());
         }
         let doomed = doomed(&changes, &known.table);
-        let batch = match known.journal.batch(&changes) {
-            Ok(batch) => batch,
-            Err(error) => {
-                known.before = before;
-                return Err(error);
-            }
-        };
-        let length = match errands.closes {
-            true => Length::Fine,
-            false => known.journal.length_with(&batch, self.paths.short_journal),
-        };
-        let shortens = |inbox: &mut Inbox| match length {
-            Length::Fine => false,
-            Length::Long => inbox.is_empty(),
-            Length::TooLong => true,
-        };
-        // From here on others read what was there before, without waiting for the disk.
+        let merely_progress = is_merely_progress(&changes, &known.table);
         known.appending = true;
         drop(known);
-        let whole = shortens(inbox)
-            || before.is_some()
-            || !errands.arrived.is_empty()
-            || !doomed.is_empty()
-            || errands.clear_away;
-        if !whole {
-            // It touches the journal alone. So others may append while it is synced: their sync makes what stands before
-            // theirs durable as well.
-            if let Err(refused) = batch.write() {
-                return Err(self.refuse(refused));
+        effects.refused.clear();
+        let written = self.write(&mut source, &mut changes, &mut effects);
+        {
+            let mut known = replica.known();
+            known.appending = false;
+            if written.is_ok() {
+                known.commit(changes, &source);
             }
-            drop(held);
-            others.free_since = Some(Instant::now());
-            return self.sync(lock, &batch, changes);
         }
-        // A record that names a file is not appended before the file is there for good.
-        let appended = match self.results.place(std::mem::take(&mut errands.arrived), &changes) {
-            Ok(placed) => batch.append().map_err(|refused| (refused, placed)),
-            Err(error) => Err((NotAppended { error, left: None }, Vec::new())),
-        };
-        if let Err((refused, placed)) = appended {
-            if refused.left.is_none() {
-                self.results.remove(&placed);
-            }
-            self.known.lock().before = before;
-            return Err(self.refuse(refused));
-        }
-        self.commit(&batch, changes);
+        written?;
+        source.previous_table = None;
+        self.view.behind(merely_progress);
         self.results.remove(&doomed);
-        self.clear_away(&errands);
-        // All of it is on disk: nobody waits for a shorter journal, nor do those that came meanwhile, within reason.
-        waiting.tell(&Ok(()));
-        if shortens(inbox) {
-            self.shorten();
-        } else if length == Length::Long {
-            self.known.lock().journal.put_off_a_little();
+        self.remove_orphans(&source, &effects);
+        self.acknowledge(&source, waiting);
+        if source.journal.is_long(self.paths.short_journal) {
+            self.shorten(&mut source);
         }
-        drop(held);
         Ok(())
     }
 
-    /// Syncs a batch that was appended, while others may have the lock.
-    fn sync(
+    /// Reads what other processes have appended, in the folder that is there now.
+    fn catch_up(&mut self, source: &mut Source) -> Result<(), StoreError> {
+        let mut caught_up = self.replica.catch_up_to_append(source, &self.lock)?;
+        if caught_up == CaughtUp::NeedsNewLock {
+            self.lock.take_anew()?;
+            caught_up = self.replica.catch_up_to_append(source, &self.lock)?;
+        }
+        if caught_up == CaughtUp::AnotherJournal || source.previous_table.is_some() {
+            // A person who removed the folder removed the file of this process's name as well.
+            self.owners.reassert();
+        }
+        Ok(())
+    }
+
+    /// Puts the results in place and appends the changes.
+    fn write(
         &self,
-        lock: &mut FolderLock,
-        batch: &Batch,
-        changes: Changes,
-    ) -> Result<(), StoreError> {
-        match batch.sync() {
+        source: &mut Source,
+        changes: &mut Changes,
+        effects: &mut BatchEffects,
+    ) -> Result<(), Failure> {
+        let text = format::batch(changes)
+            .map_err(|error| StoreError::io("render", &self.paths.journal, error.into()))?;
+        // A record that names a file is appended once the file is there for good.
+        let placed = self.results.place(std::mem::take(&mut effects.arrived), changes)?;
+        let refused = match source.journal.append(&text) {
+            Ok(()) => return Ok(()),
+            Err(AppendError::Refused(error)) => Failure::Refused(error),
+            Err(AppendError::InDoubt(error)) => match self.renew(source, error.clone()) {
+                Ok(()) => Failure::Refused(error),
+                Err(in_doubt) => in_doubt,
+            },
+        };
+        if matches!(refused, Failure::Refused(_)) {
+            self.results.remove(&placed);
+        }
+        Err(refused)
+    }
+
+    /// Puts a new journal in place that says what is known, after a sync failed for this reason.
+    fn renew(&self, source: &mut Source, error: StoreError) -> Result<(), Failure> {
+        match self.replica.renew(source) {
             Ok(()) => {
-                self.commit(batch, changes);
+                observe::warn!(%error, "failed to sync the journal; a new one with everything that was acknowledged stands in its place");
+                self.view.behind(false);
                 Ok(())
             }
-            Err(error) => self.save_or_take_away(lock, batch, error),
-        }
-    }
-
-    /// A batch was appended, and could not be synced, while others had the lock. What nobody has appended behind is taken away
-    /// again. Else others may have built upon it, or have told somebody what it says: then it is made durable in another way.
-    /// Where that fails as well, it is refused, though it stands.
-    fn save_or_take_away(
-        &self,
-        lock: &mut FolderLock,
-        batch: &Batch,
-        error: io::Error,
-    ) -> Result<(), StoreError> {
-        let journal = self.known.lock().journal.clone();
-        let rescued = match lock.take_anew() {
-            Ok(_held) if journal.ends_with(batch) => {
-                return Err(self.refuse(batch.take_away(error)));
-            }
-            Ok(_held) => Known::rescue(&self.paths, &journal, batch),
-            Err(error) => Err(error),
-        };
-        match rescued {
-            Ok(Some(now)) => {
-                observe::warn!(%error, "failed to sync the journal; all that is known was written anew");
-                self.known.lock().replace(now);
-                self.view.behind(false);
-                return Ok(());
-            }
-            Ok(None) => {}
-            Err(error) => {
-                observe::error!(%error, "failed to save what could not be synced, and others have built upon");
+            Err(second) => {
+                observe::error!(error = %second, "failed to put a new journal in the place of one that could not be synced");
+                Err(Failure::InDoubt(error))
             }
         }
-        Err(self.refuse(batch.leave(error)))
     }
 
-    /// Takes over what is on disk now.
-    fn commit(&self, batch: &Batch, changes: Changes) {
-        let mut known = self.known.lock();
-        known.appending = false;
-        known.journal.appended(batch.end());
-        let merely_progress = is_merely_progress(&changes, &known.table);
-        let is_news = !changes.is_empty();
-        known.table.commit(changes);
-        drop(known);
-        if is_news {
-            self.view.behind(merely_progress);
+    /// Tells the callers that their requests are on disk.
+    fn acknowledge(&self, source: &Source, waiting: &mut Waiting) {
+        let Waiting { changes, snapshots } = std::mem::take(waiting);
+        for acknowledge in changes {
+            acknowledge(Ok(()));
+        }
+        for sender in snapshots {
+            let snapshot = Snapshot::of(source, &self.replica.known());
+            // A view thread that has ended needs it no more.
+            let _ = sender.send(Ok(snapshot));
         }
     }
 
-    /// Takes note that a batch was not appended.
-    fn refuse(&self, refused: NotAppended) -> StoreError {
-        let mut known = self.known.lock();
-        known.appending = false;
-        known.left = refused.left;
-        refused.error
-    }
-
-    /// Removes what no job names, where a request of the batch asked for that. Needs the lock.
-    fn clear_away(&self, errands: &Errands) {
-        if errands.clear_away {
-            let is_named = |id| self.known.lock().names_result(id);
-            self.results.clear_away(&self.owners, is_named);
+    /// Refuses requests until the journal was read anew and written to a new file, or no caller is left. The folder's lock is
+    /// kept meanwhile: another process could read lines that are not on disk, and build upon them.
+    fn recover(&mut self, inbox: &mpsc::Receiver<Request>, reason: &StoreError) {
+        let mut pause = self.paths.recovery_pause;
+        loop {
+            let next = Instant::now() + pause;
+            pause = (pause * 2).min(self.paths.recovery_pause * LONGEST_PAUSE);
+            loop {
+                let left = next.saturating_duration_since(Instant::now());
+                match inbox.recv_timeout(left) {
+                    Ok(request) => self.refuse(request, &StoreError::stopped(reason, false)),
+                    Err(mpsc::RecvTimeoutError::Timeout) => break,
+                    Err(mpsc::RecvTimeoutError::Disconnected) => return,
+                }
+            }
+            match self.try_to_recover() {
+                Ok(()) => {
+                    observe::warn!("the job store has read its journal anew, and goes on");
+                    self.view.behind(false);
+                    return;
+                }
+                Err(error) => tracing::debug!(%error, "the job store could not recover yet"),
+            }
         }
     }
 
-    /// Replaces the journal by one that says the same and no more. Needs the lock. A failure is no harm: the long one
+    fn try_to_recover(&mut self) -> Result<(), StoreError> {
+        if !self.lock.is_in_place() {
+            self.lock.take_anew()?;
+        }
+        let replica = self.replica.clone();
+        replica.recover(&mut replica.source())
+    }
+
+    /// Refuses a request that was not tried.
+    fn refuse(&self, request: Request, error: &StoreError) {
+        match request {
+            Request::Change(change) => {
+                let mut effects = BatchEffects::default();
+                let acknowledge = {
+                    let known = self.replica.known();
+                    change(&mut Transaction::new(&known.table, clock::now()), &mut effects)
+                };
+                drop(effects);
+                acknowledge(Err(error.clone()));
+            }
+            Request::Snapshot(sender) => {
+                let _ = sender.send(Err(error.clone()));
+            }
+        }
+    }
+
+    /// Removes result files that no job names, where a request of the batch asked for that. Needs the folder's lock.
+    fn remove_orphans(&self, source: &Source, effects: &BatchEffects) {
+        if effects.remove_orphans {
+            let is_named = |id| source.names_result(&self.replica.known().table, id);
+            self.results.remove_orphans(&self.owners, is_named);
+        }
+    }
+
+    /// Replaces the journal by one that says the same and no more. Needs the folder's lock. Where that fails, the long one
     /// stays.
-    fn shorten(&self) {
-        let (jobs, leftovers, journal) = {
-            let mut known = self.known.lock();
-            if known.journal.is_replaced() {
-                // Whoever moved the folder away took the lock along: others may have begun another journal.
-                return;
-            }
-            known.appending = true;
-            (known.table.jobs().clone(), known.leftovers.clone(), known.journal.clone())
-        };
-        let shortened = Journal::create(&self.paths, &jobs, &leftovers, Some(&journal));
-        let mut known = self.known.lock();
-        known.appending = false;
-        match shortened {
-            Ok(journal) => known.journal = journal,
-            Err(error) => {
-                known.journal.put_off();
-                observe::warn!(%error, "failed to shorten the journal");
-            }
+    fn shorten(&self, source: &mut Source) {
+        if source.journal.is_replaced() {
+            // A person moved the folder away, and the lock with it: another process may have begun another journal.
+            return;
         }
-        drop(known);
+        if let Err(error) = self.replica.renew(source) {
+            source.journal.put_off_shortening();
+            observe::warn!(%error, "failed to shorten the journal");
+        }
         self.view.behind(false);
     }
 }
 
-/// Whether nothing has changed that a person would look for in the view at once.
+/// Returns whether nothing changes that a person would look for in the view at once.
 fn is_merely_progress(changes: &Changes, before: &Table) -> bool {
-    changes.iter().all(|(id, change)| {
-        let both = change.as_ref().zip(before.find(*id).and_then(Kept::live));
-        both.is_some_and(|(now, before)| (now.status(), now.cancel_requested) == before)
-    })
+    let state = |record: &JobRecord| (record.status(), record.cancel_requested);
+    changes.states.is_empty()
+        && changes.jobs.iter().all(|(id, put)| {
+            let both = put.as_ref().zip(before.find(*id).map(Entry::record));
+            both.is_some_and(|(Put { record, .. }, before)| state(record) == state(before))
+        })
 }

@@ -1,126 +1,123 @@
-//! The jobs of a table by server and status, each in the order in which they are listed: what is asked most often is
-//! answered without looking at the other jobs.
+//! The jobs of a table by server and status, in the order in which lists show them, so that the usual queries read no
+//! other jobs.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap, btree_map};
 
-use super::entry::Kept;
+use super::entry::Entry;
 use crate::core::job::{JobId, JobQuery, JobStatus, Prune, Timestamp};
 
-/// The id breaks ties, so that a page is the same each time it is asked for.
+/// The id breaks ties, so that every list shows jobs of the same age in the same order.
 type Age = (Timestamp, JobId);
 
 #[derive(Debug, Default)]
-pub(in crate::core::store) struct Index(BTreeMap<Box<str>, BTreeMap<JobStatus, Shelf>>);
+pub(super) struct Index(BTreeMap<Box<str>, BTreeMap<JobStatus, Bucket>>);
 
 /// The jobs of one server that have one status.
 #[derive(Debug, Default)]
-struct Shelf {
-    jobs: BTreeMap<Age, Kept>,
-    /// How many bytes the records take, where they have ended.
+struct Bucket {
+    jobs: BTreeMap<Age, Entry>,
+    /// How many bytes the records of the ended jobs take.
     bytes: u64,
 }
 
-fn age(job: &Kept) -> Age {
+fn age(job: &Entry) -> Age {
     (job.created_at(), job.id())
 }
 
 impl Index {
-    pub(in crate::core::store) fn insert(&mut self, job: Kept) {
+    pub(super) fn insert(&mut self, job: Entry) {
         if !self.0.contains_key(job.server()) {
             self.0.insert(job.server().into(), BTreeMap::new());
         }
-        if let Some(shelves) = self.0.get_mut(job.server()) {
-            let shelf = shelves.entry(job.status()).or_default();
-            shelf.bytes += job.ended_bytes();
-            shelf.jobs.insert(age(&job), job);
+        if let Some(buckets) = self.0.get_mut(job.server()) {
+            let bucket = buckets.entry(job.status()).or_default();
+            bucket.bytes += job.ended_bytes();
+            bucket.jobs.insert(age(&job), job);
         }
     }
 
-    pub(in crate::core::store) fn remove(&mut self, job: &Kept) {
-        let Some(shelves) = self.0.get_mut(job.server()) else { return };
-        if let Some(shelf) = shelves.get_mut(&job.status())
-            && shelf.jobs.remove(&age(job)).is_some()
+    pub(super) fn remove(&mut self, job: &Entry) {
+        let Some(buckets) = self.0.get_mut(job.server()) else { return };
+        if let Some(bucket) = buckets.get_mut(&job.status())
+            && bucket.jobs.remove(&age(job)).is_some()
         {
-            shelf.bytes -= job.ended_bytes();
-            if shelf.jobs.is_empty() {
-                shelves.remove(&job.status());
+            bucket.bytes -= job.ended_bytes();
+            if bucket.jobs.is_empty() {
+                buckets.remove(&job.status());
             }
         }
-        if shelves.is_empty() {
+        if buckets.is_empty() {
             self.0.remove(job.server());
         }
     }
 
-    /// The shelves of one server or of all, for some statuses or for all.
-    fn shelves(
+    /// The buckets of one server or of all, for some statuses or for all.
+    fn buckets(
         &self,
         server: Option<&str>,
         wanted: impl Fn(JobStatus) -> bool,
-    ) -> impl Iterator<Item = &Shelf> {
+    ) -> impl Iterator<Item = &Bucket> {
         let (one, all) = match server {
             Some(server) => (self.0.get(server), None),
             None => (None, Some(self.0.values())),
         };
-        let shelves = one.into_iter().chain(all.into_iter().flatten()).flatten();
-        shelves.filter(move |(status, _)| wanted(**status)).map(|(_, shelf)| shelf)
+        let buckets = one.into_iter().chain(all.into_iter().flatten()).flatten();
+        buckets.filter(move |(status, _)| wanted(**status)).map(|(_, bucket)| bucket)
     }
 
-    /// The jobs of the server and in the statuses that `query` names, newest first. Its other conditions are not looked at.
-    pub(in crate::core::store) fn newest(&self, query: &JobQuery) -> impl Iterator<Item = &Kept> {
+    /// The jobs of the server and in the statuses that `query` names, newest first; its other conditions are not applied.
+    pub(super) fn newest(&self, query: &JobQuery) -> impl Iterator<Item = &Entry> {
         let wanted = named(&query.statuses);
-        self.shelves(query.server.as_deref(), wanted).filter_map(Newest::of).collect::<Merged<'_>>()
+        self.buckets(query.server.as_deref(), wanted).filter_map(Newest::of).collect::<Merged<'_>>()
     }
 
     /// How many jobs there are of one server or of all, in some statuses or in any.
-    pub(in crate::core::store) fn count(
-        &self,
-        server: Option<&str>,
-        statuses: &[JobStatus],
-    ) -> usize {
-        self.shelves(server, named(statuses)).map(|shelf| shelf.jobs.len()).sum()
+    pub(super) fn count(&self, server: Option<&str>, statuses: &[JobStatus]) -> usize {
+        self.buckets(server, named(statuses)).map(|bucket| bucket.jobs.len()).sum()
     }
 
     /// The jobs of one server or of all, in no order.
-    pub(in crate::core::store) fn of(&self, server: Option<&str>) -> impl Iterator<Item = &Kept> {
-        self.shelves(server, |_| true).flat_map(|shelf| shelf.jobs.values())
+    pub(super) fn of(&self, server: Option<&str>) -> impl Iterator<Item = &Entry> {
+        self.buckets(server, |_| true).flat_map(|bucket| bucket.jobs.values())
     }
 
     /// The jobs of one server or of all that have not ended.
-    pub(in crate::core::store) fn live(&self, server: Option<&str>) -> impl Iterator<Item = &Kept> {
-        self.shelves(server, |status| !status.is_terminal()).flat_map(|shelf| shelf.jobs.values())
+    pub(super) fn live(&self, server: Option<&str>) -> impl Iterator<Item = &Entry> {
+        self.buckets(server, |status| !status.is_terminal()).flat_map(|bucket| bucket.jobs.values())
     }
 
-    /// The shelves of the jobs that `prune` may remove, by server and status alone.
-    fn prunable(&self, prune: &Prune) -> impl Iterator<Item = &Shelf> {
+    /// The buckets of the ended jobs of the server and in the statuses that `prune` names.
+    fn prunable(&self, prune: &Prune) -> impl Iterator<Item = &Bucket> {
         let named = named(&prune.statuses);
-        self.shelves(prune.server.as_deref(), move |status| status.is_terminal() && named(status))
+        self.buckets(prune.server.as_deref(), move |status| status.is_terminal() && named(status))
     }
 
-    /// The ended jobs of the server and in the statuses that `prune` names. Its other conditions are not looked at.
-    pub(in crate::core::store) fn ended(&self, prune: &Prune) -> impl Iterator<Item = &Kept> {
-        self.prunable(prune).flat_map(|shelf| shelf.jobs.values())
+    /// The ended jobs of the server and in the statuses that `prune` names; its other conditions are not applied.
+    pub(super) fn ended(&self, prune: &Prune) -> impl Iterator<Item = &Entry> {
+        self.prunable(prune).flat_map(|bucket| bucket.jobs.values())
     }
 
     /// How many [`ended`](Self::ended) there are, and how many bytes their records take.
-    pub(in crate::core::store) fn count_ended(&self, prune: &Prune) -> (usize, u64) {
-        let shelves = self.prunable(prune);
-        shelves
-            .fold((0, 0), |(count, bytes), shelf| (count + shelf.jobs.len(), bytes + shelf.bytes))
+    pub(super) fn count_ended(&self, prune: &Prune) -> (usize, u64) {
+        let buckets = self.prunable(prune);
+        buckets.fold((0, 0), |(count, bytes), bucket| {
+            (count + bucket.jobs.len(), bytes + bucket.bytes)
+        })
     }
 }
 
-/// Whether a status is one of those named; none named means any.
+/// Returns whether a status is one of `statuses`; an empty slice means any.
 fn named(statuses: &[JobStatus]) -> impl Fn(JobStatus) -> bool {
     let any = statuses.is_empty();
     let statuses = JobStatus::ALL.map(|status| statuses.contains(&status).then_some(status));
     move |status| any || statuses.contains(&Some(status))
 }
 
-/// All at once, in any order: sorted, which is a fraction of what one insertion after another costs.
-impl<'a> FromIterator<&'a Kept> for Index {
-    fn from_iter<I: IntoIterator<Item = &'a Kept>>(jobs: I) -> Self {
-        let mut groups = BTreeMap::<(&str, JobStatus), (Vec<(Age, Kept)>, u64)>::new();
+/// Builds the index of a whole table: sorting costs a fraction of inserting one job after the other.
+impl<'a> FromIterator<&'a Entry> for Index {
+    fn from_iter<I: IntoIterator<Item = &'a Entry>>(jobs: I) -> Self {
+        let mut groups = BTreeMap::<(&str, JobStatus), (Vec<(Age, Entry)>, u64)>::new();
         for job in jobs {
             let (group, bytes) = groups.entry((job.server(), job.status())).or_default();
             group.push((age(job), job.clone()));
@@ -128,23 +125,23 @@ impl<'a> FromIterator<&'a Kept> for Index {
         }
         let mut index = Self::default();
         for ((server, status), (group, bytes)) in groups {
-            let shelf = Shelf { jobs: group.into_iter().collect(), bytes };
-            index.0.entry(server.into()).or_default().insert(status, shelf);
+            let bucket = Bucket { jobs: group.into_iter().collect(), bytes };
+            index.0.entry(server.into()).or_default().insert(status, bucket);
         }
         index
     }
 }
 
-/// What is left of a shelf: its newest job, and those before it.
+/// The rest of a bucket: its newest job, and the jobs before it.
 struct Newest<'a> {
     age: &'a Age,
-    job: &'a Kept,
-    before: btree_map::Iter<'a, Age, Kept>,
+    job: &'a Entry,
+    before: btree_map::Iter<'a, Age, Entry>,
 }
 
 impl<'a> Newest<'a> {
-    fn of(shelf: &'a Shelf) -> Option<Self> {
-        let mut before = shelf.jobs.iter();
+    fn of(bucket: &'a Bucket) -> Option<Self> {
+        let mut before = bucket.jobs.iter();
         before.next_back().map(|(age, job)| Self { age, job, before })
     }
 }
@@ -169,19 +166,19 @@ impl PartialEq for Newest<'_> {
 
 impl Eq for Newest<'_> {}
 
-/// Several shelves as one, newest first.
+/// Several buckets as one, newest first.
 struct Merged<'a>(BinaryHeap<Newest<'a>>);
 
 impl<'a> FromIterator<Newest<'a>> for Merged<'a> {
-    fn from_iter<I: IntoIterator<Item = Newest<'a>>>(shelves: I) -> Self {
-        Self(shelves.into_iter().collect())
+    fn from_iter<I: IntoIterator<Item = Newest<'a>>>(buckets: I) -> Self {
+        Self(buckets.into_iter().collect())
     }
 }
 
 impl<'a> Iterator for Merged<'a> {
-    type Item = &'a Kept;
+    type Item = &'a Entry;
 
-    fn next(&mut self) -> Option<&'a Kept> {
+    fn next(&mut self) -> Option<&'a Entry> {
         let mut newest = self.0.peek_mut()?;
         let job = newest.job;
         match newest.before.next_back() {

@@ -1,12 +1,12 @@
-//! What a store keeps of a state: the value that a job completed with, and which job that was. Which of two
-//! completions stands is decided here, so that every store decides it alike.
+//! The value of a state: the result that a job completed with, and the job that it came from. The rule which of two
+//! completions stands is here, so that every store applies the same one.
 
 use std::fmt;
 
 use chrono::SubsecRound;
 use serde_json::Value;
 
-use crate::core::job::{JobId, StateName, Timestamp};
+use super::{JobId, StateName, Timestamp};
 
 /// The value of a state, and where it comes from.
 #[derive(Clone, PartialEq)]
@@ -22,12 +22,12 @@ pub struct HydratedState {
     pub tool: String,
     /// When the job completed, to the millisecond.
     pub completed_at: Timestamp,
-    /// What it completed with, or the part of it that its tool names.
+    /// The result, or the part of it that the tool names.
     pub value: Value,
 }
 
 impl HydratedState {
-    /// What `job_id` completed with.
+    /// The value that `job_id` completed with.
     pub fn new(
         field: StateName,
         job_id: JobId,
@@ -36,26 +36,26 @@ impl HydratedState {
         completed_at: Timestamp,
         value: Value,
     ) -> Self {
-        // The precision in which it is kept: the same completion has to be known again.
+        // Files keep milliseconds, and a store must recognise the same completion when it is put again.
         let completed_at = completed_at.trunc_subsecs(3);
         Self { field, job_id, server: server.into(), tool: tool.into(), completed_at, value }
     }
 
-    /// Whether this completion takes the place of the one that `stands`, where it is `now`.
+    /// Returns whether this completion replaces the `present` one, where the store's time is `now`.
     ///
-    /// The later one stands, whoever is first to write; of two in the same millisecond, that of the greater id. A
-    /// completion that lies in the future gives way to one that does not: the clock has been set back since. The same
-    /// completion never replaces itself.
+    /// The later completion stands, in whichever order the two are put; of two in the same millisecond, the one of the
+    /// greater id. A completion that lies in the future gives way to one that does not, since the clock was set back after
+    /// it. A completion never replaces itself.
     #[must_use]
-    pub fn replaces(&self, stands: &Self, now: Timestamp) -> bool {
-        let rank = |state: &Self| rank(state.completed_at, state.job_id, now);
-        rank(self) > rank(stands)
+    pub fn replaces(&self, present: &Self, now: Timestamp) -> bool {
+        let rank = |state: &Self| (state.completed_at <= now, state.completed_at, state.job_id);
+        rank(self) > rank(present)
     }
-}
 
-/// What completions are ordered by.
-pub(crate) fn rank(completed_at: Timestamp, id: JobId, now: Timestamp) -> (bool, Timestamp, JobId) {
-    (completed_at <= now, completed_at, id)
+    /// Returns whether both come from the same completion.
+    pub(crate) fn is_of_same_completion(&self, other: &Self) -> bool {
+        (self.job_id, self.completed_at) == (other.job_id, other.completed_at)
+    }
 }
 
 /// Results may be secrets: they do not go into logs.
