@@ -10,13 +10,13 @@ use crate::call::reply::Reply;
 use crate::call::{in_task, on_blocking_pool, run};
 pub use crate::core::call_site::{CallSite, OnCancel, OnDisconnect};
 use crate::core::job::{JobFailure, JobOutput, Outcome};
-use crate::mcp;
+use crate::{call, mcp};
 
 pub use crate::mcp::{marked, marker, output_schema, rerun_marked, rerun_marker, widened_schema};
 
 /// What a method's work takes along of its receiver, since the work outlives the call: the wrapped server itself, or a clone.
 pub fn owned<S: Clone + Send + Sync + 'static>(receiver: &S) -> Owned<S> {
-    Owned::of(receiver)
+    call::owned(receiver)
 }
 
 /// Runs an async tool.

@@ -1,16 +1,19 @@
-//! The way of a call: the body is spawned in its context, and raced against its budget. Whichever side is there first
-//! decides, once, whether the call answers inline or becomes a job.
+//! A call of an annotated function, from its start to its reply: the body is spawned in its context and raced against its budget.
+//! The side that is there first decides, once, whether the call is answered inline or becomes a job.
 //!
-//! The body runs in one task from start to end; nothing here starts it twice, and never stops it because a budget
-//! ended. What happens to it as a job is the manager's business.
+//! The body runs in one task from start to end. Nothing here starts it twice, and the end of a budget never stops it. Once the
+//! call is a job, the manager sees it through.
 
 pub(crate) mod budget;
 mod caller;
-pub(crate) mod host_timeouts;
+pub(crate) mod errors;
+pub(crate) mod key;
 mod race;
 pub(crate) mod receiver;
 pub(crate) mod reply;
+pub(crate) mod report;
 mod request;
+pub(crate) mod wait;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,20 +22,25 @@ use tracing::field::{Empty, display};
 use tracing::{Instrument, Span};
 
 pub(crate) use self::caller::Caller;
+use self::errors::{CallError, CallErrorKind};
 use self::race::OpenCall;
+use self::receiver::Owned;
+use self::reply::{JobTicket, Reply};
+use self::report::CallEnd;
 pub(crate) use self::request::CallRequest;
-use crate::call::reply::{CallError, CallErrorKind, JobTicket, Reply};
+use self::request::Share;
 use crate::core::call_site::CallSite;
 use crate::core::context::JobContext;
-use crate::core::context::questions::Way;
-use crate::core::job::{JobRecord, JobStatus, Outcome};
+use crate::core::context::questions::AnswerRoute;
+use crate::core::job::{JobId, JobRecord, JobStatus, Outcome};
 use crate::core::jobs::Error;
+use crate::core::local::{Attachment, SharedRun};
 use crate::core::manager::JobManager;
 use crate::core::observe;
 use crate::core::runner::{Body, Carrier, Running};
 
-/// How a body is started: the async kind in a task, the blocking kind on the blocking pool. The carrier is there while the
-/// call is open, where a plain spawn would cut the body off from its caller.
+/// Spawns a body: an async one in a task, a blocking one on the blocking pool. The carrier is there while the call is open and
+/// a plain spawn would cut the body off from its caller.
 pub(crate) trait Spawn<R>:
     FnOnce(&Arc<JobContext>, Option<Carrier>) -> Running<R> + Send + 'static
 {
@@ -42,7 +50,7 @@ impl<R, F: FnOnce(&Arc<JobContext>, Option<Carrier>) -> Running<R> + Send + 'sta
 {
 }
 
-/// Starts async bodies.
+/// Spawns async bodies.
 pub(crate) fn in_task<R: Send + 'static>(
     body: impl Future<Output = R> + Send + 'static,
 ) -> impl Spawn<R> {
@@ -55,7 +63,7 @@ pub(crate) fn in_task<R: Send + 'static>(
     }
 }
 
-/// Starts blocking bodies. No carrier reaches a thread of the pool.
+/// Spawns blocking bodies. A carrier cannot reach a thread of the pool.
 pub(crate) fn on_blocking_pool<R: Send + 'static>(
     body: impl FnOnce() -> R + Send + 'static,
 ) -> impl Spawn<R> {
@@ -66,7 +74,12 @@ pub(crate) fn on_blocking_pool<R: Send + 'static>(
     }
 }
 
-/// Runs an annotated function. `conclude` makes the outcome of a job of its result.
+/// The receiver of a method as its body keeps it.
+pub(crate) fn owned<S: Clone + Send + Sync + 'static>(receiver: &S) -> Owned<S> {
+    Owned::new(receiver, CallRequest::server())
+}
+
+/// Runs an annotated function. `conclude` makes a job's outcome of its result.
 pub(crate) fn run<R: Send + 'static>(
     site: &'static CallSite,
     spawn: impl Spawn<R>,
@@ -86,13 +99,14 @@ fn span(site: &CallSite) -> Span {
     )
 }
 
-/// Says how a call went, in its span and in an event.
-fn tell(outcome: &str, elapsed: Duration) {
+/// Records how a call went, in its span and as an event.
+fn record_outcome(outcome: &str, elapsed: Duration) {
     let elapsed_seconds = elapsed.as_secs_f64();
     Span::current().record("outcome", outcome).record("elapsed_seconds", elapsed_seconds);
     tracing::debug!("call {outcome}");
 }
 
+/// Branches that few calls take are boxed: the future of every call would have their size else, and the SDK moves it about.
 async fn race<R: Send + 'static>(
     site: &'static CallSite,
     spawn: impl Spawn<R>,
@@ -100,87 +114,92 @@ async fn race<R: Send + 'static>(
 ) -> Reply<R> {
     let request = CallRequest::current();
     if request.caller.has_left() {
-        return Reply::Failed(nobody_waits(site.tool));
+        return Reply::Failed(CallError::caller_left(site.tool));
     }
     if request.is_stopping() {
-        return Reply::Failed(stopping(site.tool));
+        return Reply::Failed(CallError::stopping(site.tool));
     }
-    // Whoever made the call that runs again could take tasks.
+    // The caller that made a call which runs again could take tasks.
     if site.task_required && !request.takes_tasks && request.reruns.is_none() {
-        return Reply::Failed(task_required(site.tool));
+        return Reply::Failed(CallError::task_required(site.tool));
     }
-    // A tool that calls another one of its kind makes a new call with that.
+    // A tool that calls another one of its kind makes a new call with that: only the first call reports the rerun.
     if let Some(job) = request.reruns.as_ref().filter(|job| job.spec.tool == site.tool)
-        && request.became.set(job.id).is_ok()
+        && request.report_end(CallEnd::Job { record: Arc::clone(job), attachment: None })
     {
-        // What is rare is boxed, here and below: else each call would carry its size along.
         return Box::pin(run_again(site, &request, job, spawn, conclude)).await;
     }
     let context = request.context(site);
-    if request.joins_another(site, &context) {
-        return Reply::Failed(joined(site.tool));
-    }
+    let shared = match request.share(site, &context) {
+        Share::No => None,
+        Share::Starts(shared, attachment) => Some((shared, attachment)),
+        Share::Joined => return Reply::Failed(CallError::joined(site.tool)),
+    };
     if request.async_mode || site.always_job {
         let manager = Box::pin(request.manager()).await;
-        // Where nothing can be kept, `always_job` is an ordinary call; who asked for a job is told that there is none.
+        // Without a store, `always_job` is an ordinary call, and `async_mode` an error: its caller asked for a job.
         if request.async_mode || manager.hands_out_ids() {
-            context.desk.reach(Way::Job);
-            let queued = as_job_at_once(site, &request, &manager, context, spawn, conclude);
+            context.questions.set_route(AnswerRoute::Job);
+            let queued = queue(site, &request, &manager, context, shared, spawn, conclude);
             return Box::pin(queued).await;
         }
     }
-    let budget = budget::of(site, request.patience);
-    request.began(&context);
+    let budget = budget::of(site, request.budget_limit);
+    request.report_start(&context);
     let body = spawn(&context, request.carrier);
-    OpenCall::new(site, request, context, body, conclude).answer(budget).await
+    let call = OpenCall::new(site, request, context, body, conclude);
+    match shared {
+        Some((shared, attachment)) => call.of_shared_run(shared, attachment).answer(budget).await,
+        None => call.answer(budget).await,
+    }
 }
 
-/// `async_mode` and `always_job`: on disk before the work starts.
-async fn as_job_at_once<R: Send + 'static>(
+/// Makes a job of the call before its work starts (`async_mode` and `always_job`).
+async fn queue<R: Send + 'static>(
     site: &'static CallSite,
     request: &Arc<CallRequest>,
     manager: &JobManager,
     context: Arc<JobContext>,
+    shared: Option<(Arc<SharedRun>, Attachment)>,
     spawn: impl Spawn<R>,
     conclude: fn(R) -> Outcome,
 ) -> Reply<R> {
-    let adoption = request.adoption(site);
+    let (shared, attachment) = shared.unzip();
+    let adoption = request.adoption(site, shared.as_ref());
     let queued = manager
         .enqueue(adoption, context, move |context| Body::new(spawn(context, None), conclude))
         .await;
-    match queued {
-        Ok(job) => {
-            Span::current().record("job_id", display(job.id));
-            tell("became a job before it began", Duration::ZERO);
-            let poll_after = manager.poll_after(site.tool, Duration::ZERO);
+    let error = match queued {
+        Ok((live, record)) => {
+            let id = record.id;
+            Span::current().record("job_id", display(id));
+            record_outcome("became a job before it began", Duration::ZERO);
+            let attachment = attachment.or_else(|| manager.live().attach(&live));
+            request.report_end(CallEnd::Job { record, attachment });
             let happened = "Task accepted as a background job.";
-            let _ = request.became.set(job.id);
-            let ticket = JobTicket::new(
-                job.id,
-                JobStatus::Pending,
-                happened,
-                site.tool,
-                &request.follow_up,
-                poll_after,
-            );
-            Reply::Job(ticket)
+            return Reply::Job(pending_ticket(site, request, manager, id, happened));
         }
-        Err(Error::Stopping) => Reply::Failed(stopping(site.tool)),
-        Err(error) => {
-            let way_out = match site.always_job {
-                true => "Call it again later.",
-                false => "Call it again without async_mode to wait for its result, or later.",
-            };
-            let message = format!(
-                "{}: no job could be made of it, and the work was not started: {error}. {way_out}",
-                site.tool
-            );
-            Reply::Failed(CallError::new(CallErrorKind::NotDurable, site.tool, message))
-        }
+        Err(error) => error,
+    };
+    if let Some(attachment) = attachment {
+        attachment.deliver();
+        request.report_end(CallEnd::Answered { shared, completion: None });
     }
+    if matches!(error, Error::Stopping) {
+        return Reply::Failed(CallError::stopping(site.tool));
+    }
+    let way_out = match site.always_job {
+        true => "Call it again later.",
+        false => "Call it again without async_mode to wait for its result, or later.",
+    };
+    let message = format!(
+        "{}: no job could be made of it, and the work was not started: {error}. {way_out}",
+        site.tool
+    );
+    Reply::Failed(CallError::new(CallErrorKind::NotDurable, site.tool, message))
 }
 
-/// The work of a job that this process has taken on, from its beginning.
+/// Starts the work of a job again that this process has claimed.
 async fn run_again<R: Send + 'static>(
     site: &'static CallSite,
     request: &Arc<CallRequest>,
@@ -190,36 +209,21 @@ async fn run_again<R: Send + 'static>(
 ) -> Reply<R> {
     let manager = request.manager().await;
     let context = request.new_context(site).with_id(job.id).with_attempt(job.attempt);
-    context.desk.recall(&job.questions);
+    context.questions.apply_recorded(&job.questions);
     let origin = request.origin(site);
     manager.resume(origin, context, move |context| Body::new(spawn(context, None), conclude));
     let happened = "Task runs again as a background job.";
-    let (status, follow_up) = (JobStatus::Pending, &request.follow_up);
+    Reply::Job(pending_ticket(site, request, &manager, job.id, happened))
+}
+
+/// The ticket of a job whose work has not begun.
+fn pending_ticket(
+    site: &CallSite,
+    request: &CallRequest,
+    manager: &JobManager,
+    id: JobId,
+    happened: &str,
+) -> JobTicket {
     let poll_after = manager.poll_after(site.tool, Duration::ZERO);
-    Reply::Job(JobTicket::new(job.id, status, happened, site.tool, follow_up, poll_after))
-}
-
-fn stopping(tool: &str) -> CallError {
-    let message = format!(
-        "{tool}: the server is ending, and the work was stopped or not begun; call it again later"
-    );
-    CallError::new(CallErrorKind::Stopping, tool, message)
-}
-
-/// Seen by what stands between the tool and the server at most: the server answers as the call that was joined.
-fn joined(tool: &str) -> CallError {
-    let message = format!("{tool}: the same call runs already, and its answer is that of this one");
-    CallError::new(CallErrorKind::Joined, tool, message)
-}
-
-fn task_required(tool: &str) -> CallError {
-    let message = format!(
-        "{tool}: only a client that takes MCP tasks may call this tool, and the work was not started; declare the \
-         extension io.modelcontextprotocol/tasks, of protocol 2026-07-28, on the request"
-    );
-    CallError::new(CallErrorKind::TaskRequired, tool, message)
-}
-
-fn nobody_waits(tool: &str) -> CallError {
-    CallError::new(CallErrorKind::Cancelled, tool, format!("{tool}: the caller has left"))
+    JobTicket::new(id, JobStatus::Pending, happened, site.tool, &request.follow_up, poll_after)
 }

@@ -65,7 +65,8 @@ mod call;
 mod core;
 mod mcp;
 
-pub use call::reply::{CallError, CallErrorKind, JobTicket, NotInline, Reply};
+pub use call::errors::{CallError, CallErrorKind};
+pub use call::reply::{JobTicket, NotInline, Reply};
 pub use core::context::ask::AskError;
 pub use core::context::reporter::{ProgressReporter, create_progress_callback, progress};
 pub use core::context::{CurrentJob, cancelled, carry, carry_blocking, current_job, is_cancelled};

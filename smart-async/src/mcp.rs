@@ -1,22 +1,18 @@
 //! The MCP side of the library: the server around the author's own server, the job tools, and the conversions between
 //! tool results and job outcomes. Only this module and `lib.rs` name the SDK.
 
-mod annotated;
-mod call_again;
-mod catalogue;
 mod client;
 mod outcome;
 mod progress_notifications;
 mod questions;
-mod reply;
 mod resources;
 mod schema;
 mod sdk_gaps;
 mod server;
 mod subscriptions;
 mod tasks;
+mod tool_call;
 mod tools;
-mod wishes;
 
 pub use questions::{Answer, Ask, ask, ask_for};
 pub use sdk_gaps::task_subscriptions as transport;

@@ -1,4 +1,4 @@
-//! Whoever waits for the answer of a call, how they may leave, and what becomes of the work then.
+//! The caller of a call: how it may leave, and whether the work goes on then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,18 +8,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::core::call_site::{CallSite, OnCancel, OnDisconnect};
 
-/// How long to wait, once a caller is gone, for the notification that says why. It is on its way by then if it comes
-/// at all: the SDK hands both over in one step.
+/// How long to wait, once a caller is gone, for the notification that says why. The SDK hands both over in one step, so the
+/// notification is on its way by then if it comes at all.
 const REASON_GRACE: Duration = Duration::from_millis(250);
 
-/// Whoever waits for the answer of a call. By default it is somebody of whom nothing is known: who can only drop the call.
+/// The caller that waits for the answer of a call. The default is the caller of a plain function call, which can leave only by
+/// dropping the call.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Caller(Option<Arc<Known>>);
+pub(crate) struct Caller(Option<Arc<Connected>>);
 
 #[derive(Debug)]
-struct Known {
+struct Connected {
     left: CancellationToken,
-    /// Why the caller cancelled, once it said so.
+    /// Why the caller cancelled the request, once its notification has come.
     reason: SetOnce<Option<String>>,
 }
 
@@ -35,33 +36,34 @@ pub(crate) enum Departure {
 impl Caller {
     /// A caller that is gone when `left` is cancelled.
     pub(crate) fn new(left: CancellationToken) -> Self {
-        Self(Some(Arc::new(Known { left, reason: SetOnce::new() })))
+        Self(Some(Arc::new(Connected { left, reason: SetOnce::new() })))
     }
 
     /// Takes the caller's notification that it cancels the request. The first one counts.
     pub(crate) fn cancels(&self, reason: Option<String>) {
-        if let Some(known) = &self.0 {
-            let _ = known.reason.set(reason);
+        if let Some(caller) = &self.0 {
+            let _ = caller.reason.set(reason);
         }
     }
 
+    /// Returns whether the caller is gone.
     pub(crate) fn has_left(&self) -> bool {
-        self.0.as_ref().is_some_and(|known| known.left.is_cancelled())
+        self.0.as_ref().is_some_and(|caller| caller.left.is_cancelled())
     }
 
     /// Waits until the caller leaves.
     pub(crate) async fn left(&self) {
         match &self.0 {
-            Some(known) => known.left.cancelled().await,
+            Some(caller) => caller.left.cancelled().await,
             None => std::future::pending().await,
         }
     }
 
-    /// Waits until the caller leaves, and a moment for why.
+    /// Waits until the caller leaves, and then for a moment for the reason.
     pub(crate) async fn departure(&self) -> Departure {
-        let Some(known) = &self.0 else { return std::future::pending().await };
-        known.left.cancelled().await;
-        match tokio::time::timeout(REASON_GRACE, known.reason.wait()).await {
+        let Some(caller) = &self.0 else { return std::future::pending().await };
+        caller.left.cancelled().await;
+        match tokio::time::timeout(REASON_GRACE, caller.reason.wait()).await {
             Ok(reason) => Departure::Cancelled { reason: reason.clone() },
             Err(_) => Departure::Disconnected,
         }
@@ -69,7 +71,7 @@ impl Caller {
 }
 
 impl CallSite {
-    /// Whether the work goes on after its caller left in this way.
+    /// Returns whether the work goes on after its last caller left in this way.
     pub(crate) fn keeps_after(&self, departure: &Departure) -> bool {
         match departure {
             Departure::Disconnected => self.on_disconnect == OnDisconnect::Keep,
@@ -82,7 +84,7 @@ impl CallSite {
     }
 }
 
-/// Whether the reason of a cancellation is that the client lost patience, rather than that a person pressed a key.
+/// Returns whether the reason of a cancellation is a time-out of the client, rather than a decision of its user.
 ///
 /// The official clients say "request timeout" (Rust) and "Request timed out" (TypeScript).
 fn names_a_time_out(reason: &str) -> bool {

@@ -1,5 +1,5 @@
-//! A call whose caller waits: the race of its body against its budget, its deadline, its caller's patience and the end
-//! of the server. Exactly one of them decides.
+//! A call whose caller waits: its body races against the budget, the deadline, the caller's departure and the end of the server.
+//! Exactly one of them decides how the call is answered.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,45 +11,48 @@ use tracing::Span;
 use tracing::field::display;
 
 use super::caller::Departure;
+use super::errors::{CallError, CallErrorKind};
+use super::reply::{JobTicket, Reply};
+use super::report::CallEnd;
 use super::request::CallRequest;
-use super::{nobody_waits, stopping, tell};
-use crate::call::budget;
-use crate::call::reply::{CallError, CallErrorKind, JobTicket, Reply};
+use super::wait::Wake;
+use super::{budget, record_outcome};
 use crate::core::backoff::Backoff;
 use crate::core::call_site::CallSite;
 use crate::core::context::JobContext;
-use crate::core::context::questions::Way;
+use crate::core::context::questions::AnswerRoute;
 use crate::core::job::{JobStatus, Outcome};
-use crate::core::local::{Left, LiveJob};
+use crate::core::local::{Attachment, Detach, LiveJob, SharedRun};
 use crate::core::manager::JobManager;
 use crate::core::observe;
 use crate::core::ready_after_yield::ready_after_yield;
 use crate::core::runner::{Adopted, Body, InlineCompletion, Running, Unfinished, panic_message};
 use crate::core::store::StoreError;
 
-/// A call whose caller waits. Dropped before its answer, it hands the work on, so that nothing is lost.
+/// How long the answer of a call waits until its record is taken back, where the work may run again.
+const TAKE_BACK: Duration = Duration::from_secs(5);
+
+/// A call whose caller waits. Dropped before its answer, it treats its caller as disconnected.
 pub(super) struct OpenCall<R: Send + 'static> {
     site: &'static CallSite,
     request: Arc<CallRequest>,
     context: Arc<JobContext>,
     conclude: fn(R) -> Outcome,
-    /// The running body; gone once it has been answered for or handed on.
+    /// The running body; taken when the call is answered, or when the body is handed to the manager.
     body: Option<Running<R>>,
-    /// The record that is being written, while it is.
+    /// The task that writes the job's record, while it does.
     adopting: Option<JoinHandle<Result<Adopted, StoreError>>>,
-    /// The work as the same call finds it, from the caller's departure on.
-    taken_in: Option<Arc<LiveJob>>,
+    /// The run as the same calls join it, where the tool coalesces calls.
+    shared: Option<Arc<SharedRun>>,
+    /// The caller, where other callers can find the run: from the start of a shared run, else from the caller's departure.
+    attachment: Option<Attachment>,
 }
 
-/// What ended a wait.
-enum Woken<R> {
-    Ended(Result<R, Unfinished>),
-    TimeOver,
-    /// The body asks something that only a job can ask.
-    Asks,
+/// How the run of an open call ended.
+enum Ran<R> {
+    Body(Result<R, Unfinished>),
+    /// The body ran longer than its deadline, and runs on.
     DeadlineOver,
-    CallerLeft,
-    Halted,
 }
 
 /// Why a call becomes a job.
@@ -62,8 +65,8 @@ enum Because {
 /// How an attempt to make a job of an open call went.
 enum Adopting<R> {
     Adopted(Adopted),
-    /// Something else came first; the record takes itself back.
-    Woken(Woken<R>),
+    /// Something else came first; the record is taken back.
+    Woken(Wake<Ran<R>>),
     Failed(StoreError),
 }
 
@@ -75,7 +78,15 @@ impl<R: Send + 'static> OpenCall<R> {
         body: Running<R>,
         conclude: fn(R) -> Outcome,
     ) -> Self {
-        Self { site, request, context, conclude, body: Some(body), adopting: None, taken_in: None }
+        let body = Some(body);
+        let (adopting, shared, attachment) = (None, None, None);
+        Self { site, request, context, conclude, body, adopting, shared, attachment }
+    }
+
+    /// The same, of a run that the same calls share.
+    pub(super) fn of_shared_run(mut self, shared: Arc<SharedRun>, attachment: Attachment) -> Self {
+        (self.shared, self.attachment) = (Some(shared), Some(attachment));
+        self
     }
 
     /// Waits for the answer.
@@ -83,93 +94,88 @@ impl<R: Send + 'static> OpenCall<R> {
         if let Some(body) = &mut self.body
             && let Some(ended) = ready_after_yield(Pin::new(body)).await
         {
-            return self.ended(ended);
+            return self.answer_ended(ended);
         }
-        // Work of microseconds never comes here, and need not carry its size along.
+        // Boxed, so that calls of microseconds, which end above, do not move the future of a longer wait about.
         Box::pin(self.answer_later(budget)).await
     }
 
     async fn answer_later(mut self, budget: Duration) -> Reply<R> {
         match self.wait(self.context.began.checked_add(budget), true).await {
-            // Neither do most of the others come here.
-            Woken::TimeOver => Box::pin(self.detach(Because::TimeOver(budget))).await,
-            Woken::Asks => Box::pin(self.detach(Because::Asks)).await,
-            woken => self.end(woken).await,
+            Wake::TimeOver => self.detach(Because::TimeOver(budget)).await,
+            Wake::Asks => self.detach(Because::Asks).await,
+            wake => self.end(wake).await,
         }
     }
 
-    /// Waits for the body, but until `over` at most, and for nobody who is not there any more; where it `may_ask`, also until
-    /// it asks something that only a job can ask.
-    async fn wait(&mut self, over: Option<Instant>, may_ask: bool) -> Woken<R> {
+    /// Waits for the body until `until` at most and, where it `may_ask`, until it asks a question that only a job can ask.
+    async fn wait(&mut self, until: Option<Instant>, may_ask: bool) -> Wake<Ran<R>> {
         let deadline = self.deadline();
-        let Some(body) = self.body.as_mut() else { return Woken::Halted };
-        tokio::select! {
-            // The result is looked at first: when it is there, nothing else counts.
-            biased;
-            ended = body => Woken::Ended(ended),
-            () = self.request.caller.left() => Woken::CallerLeft,
-            () = self.request.halted() => Woken::Halted,
-            () = past_some(&self.context, deadline) => Woken::DeadlineOver,
-            () = sleep_until_some(over) => Woken::TimeOver,
-            () = self.context.desk.needs_job(), if may_ask => Woken::Asks,
-        }
+        let Some(body) = self.body.as_mut() else { return Wake::Halted };
+        let asks = async {
+            match may_ask {
+                true => self.context.questions.needs_job().await,
+                false => std::future::pending().await,
+            }
+        };
+        let run = within(&self.context, deadline, body);
+        self.request.wait_for(run, until, asks).await
     }
 
-    /// When the work has run for as long as it may.
     fn deadline(&self) -> Option<Instant> {
         self.site.deadline.and_then(|deadline| self.context.began.checked_add(deadline))
     }
 
-    /// The budget is over, or the body asks something: makes the work a job, or goes on waiting where that cannot be done.
+    /// Makes the call a job, or goes on waiting where that cannot be done.
     async fn detach(mut self, because: Because) -> Reply<R> {
         let manager = self.request.manager().await;
-        let mut backoff = Backoff::default();
-        let can_keep = manager.hands_out_ids();
-        if !can_keep {
-            observe::warn!(
-                tool = self.site.tool,
-                "a call was to become a job, but jobs are kept in memory only; waiting for the result instead"
-            );
+        if !manager.hands_out_ids() {
+            return self.wait_without_job().await;
         }
+        let mut backoff = Backoff::default();
         loop {
-            let again = if can_keep {
-                match self.adopt(&manager).await {
-                    Adopting::Adopted(adopted) => {
-                        return self.hand_over(&manager, adopted, because);
-                    }
-                    Adopting::Woken(woken) => return self.end(woken).await,
-                    Adopting::Failed(error) => {
-                        observe::error!(
-                            tool = self.site.tool, %error,
-                            "a call was to become a job that could not be stored; waiting on, and trying again"
-                        );
-                        Instant::now().checked_add(backoff.next())
-                    }
-                }
-            } else {
-                None
+            let error = match self.adopt(&manager).await {
+                Adopting::Adopted(adopted) => return self.hand_over(&manager, adopted, because),
+                Adopting::Woken(wake) => return self.end(wake).await,
+                Adopting::Failed(error) => error,
             };
-            match self.wait(again, !can_keep).await {
-                Woken::TimeOver => {}
-                Woken::Asks => self.context.desk.reach(Way::Nobody),
-                woken => return self.end(woken).await,
+            observe::error!(
+                tool = self.site.tool, %error,
+                "a call was to become a job that could not be stored; waiting on, and trying again"
+            );
+            match self.wait(Instant::now().checked_add(backoff.next()), false).await {
+                Wake::TimeOver => {}
+                wake => return self.end(wake).await,
             }
         }
     }
 
-    /// Writes the job's record while the body runs on. Exactly one of the two sides wins: a record that is not taken
-    /// on, or comes too late, takes itself back.
+    /// Waits for the body however long that takes, because the call cannot become a job.
+    async fn wait_without_job(mut self) -> Reply<R> {
+        observe::warn!(
+            tool = self.site.tool,
+            "a call was to become a job, but jobs are kept in memory only; waiting for the result instead"
+        );
+        loop {
+            match self.wait(None, true).await {
+                Wake::Asks => self.context.questions.set_route(AnswerRoute::Unavailable),
+                wake => return self.end(wake).await,
+            }
+        }
+    }
+
+    /// Writes the job's record while the body runs on. Where anything else ends the wait first, the record is taken back.
     async fn adopt(&mut self, manager: &JobManager) -> Adopting<R> {
         let deadline = self.deadline();
         let Some(body) = self.body.as_mut() else { return Adopting::Failed(StoreError::Closed) };
-        let adoption = self.request.adoption(self.site);
+        let adoption = self.request.adoption(self.site, self.shared.as_ref());
         let adopting = self.adopting.insert(manager.adopt(adoption, Arc::clone(&self.context)));
+        let run = within(&self.context, deadline, &mut *body);
         let adopted = tokio::select! {
             biased;
-            ended = &mut *body => return Adopting::Woken(Woken::Ended(ended)),
-            () = self.request.caller.left() => return Adopting::Woken(Woken::CallerLeft),
-            () = self.request.halted() => return Adopting::Woken(Woken::Halted),
-            () = past_some(&self.context, deadline) => return Adopting::Woken(Woken::DeadlineOver),
+            wake = self.request.wait_for(run, None, std::future::pending()) => {
+                return Adopting::Woken(wake);
+            }
             adopted = adopting => adopted,
         };
         self.adopting = None;
@@ -177,7 +183,7 @@ impl<R: Send + 'static> OpenCall<R> {
             Ok(Ok(adopted)) if body.is_finished() => {
                 let ended = body.await;
                 self.take_back(async { Some(adopted) }).await;
-                Adopting::Woken(Woken::Ended(ended))
+                Adopting::Woken(Wake::Ended(Ran::Body(ended)))
             }
             Ok(Ok(adopted)) => Adopting::Adopted(adopted),
             Ok(Err(error)) => Adopting::Failed(error),
@@ -185,32 +191,35 @@ impl<R: Send + 'static> OpenCall<R> {
         }
     }
 
+    /// Hands the body to the manager, and answers with the ticket of the job.
     fn hand_over(mut self, manager: &JobManager, adopted: Adopted, because: Because) -> Reply<R> {
         let tool = self.site.tool;
-        let Some(body) = self.body.take() else { return Reply::Failed(stopping(tool)) };
+        let Some(body) = self.body.take() else { return Reply::Failed(CallError::stopping(tool)) };
         let job_id = self.context.id();
         let elapsed = self.context.began.elapsed();
         Span::current().record("job_id", display(job_id));
         let happened = match because {
             Because::TimeOver(budget) => {
-                tell("outlived its budget and became a job", elapsed);
+                record_outcome("outlived its budget and became a job", elapsed);
                 format!(
                     "Task exceeded {} time budget; running in background.",
-                    budget::spoken(budget)
+                    budget::display(budget)
                 )
             }
             Because::Asks => {
-                tell("asked something and became a job", elapsed);
+                record_outcome("asked something and became a job", elapsed);
                 "Task runs in background.".to_owned()
             }
         };
-        // What its caller has not answered by now is the job's to ask.
-        self.context.desk.reach(Way::Job);
-        adopted.supervise(Body::new(body, self.conclude));
-        let _ = self.request.became.set(job_id);
+        // The followers of the job may answer from now on what the caller has not answered.
+        self.context.questions.set_route(AnswerRoute::Job);
+        let (live, record) = adopted.supervise(Body::new(body, self.conclude));
+        let attachment =
+            self.attachment.take().or_else(|| live.and_then(|live| manager.live().attach(&live)));
+        self.request.report_end(CallEnd::Job { record, attachment });
         let poll_after = manager.poll_after(tool, elapsed);
         let follow_up = &self.request.follow_up;
-        Reply::Job(match self.context.desk.open().iter().next() {
+        Reply::Job(match self.context.questions.open().iter().next() {
             Some((key, question)) => {
                 JobTicket::asking(job_id, &happened, tool, (key, question), follow_up, poll_after)
             }
@@ -222,23 +231,19 @@ impl<R: Send + 'static> OpenCall<R> {
     }
 
     /// Answers a call whose body has ended.
-    fn ended(mut self, ended: Result<R, Unfinished>) -> Reply<R> {
+    fn answer_ended(mut self, ended: Result<R, Unfinished>) -> Reply<R> {
         self.body = None;
         let tool = self.site.tool;
         let elapsed = self.context.began.elapsed();
-        match ended {
+        let reply = match ended {
             Ok(result) => {
-                tell("answered inline", elapsed);
-                if let Some(target) = self.site.state {
-                    let completion = InlineCompletion::new(target, tool, self.context.id());
-                    let _ = self.request.completed.set(completion);
-                }
+                record_outcome("answered inline", elapsed);
                 Reply::Inline(result)
             }
             Err(Unfinished::Panicked(panic)) => {
                 let message = format!("{tool} panicked: {}", panic_message(&*panic));
-                tell("panicked", elapsed);
-                // The caller is told; a log is read by others.
+                record_outcome("panicked", elapsed);
+                // The caller may read the message of the panic; the readers of a log may not.
                 if self.site.redact {
                     observe::error!("{tool} panicked; what it said is not shown (redact)");
                 } else {
@@ -246,114 +251,137 @@ impl<R: Send + 'static> OpenCall<R> {
                 }
                 Reply::Failed(CallError::new(CallErrorKind::Panic, tool, message))
             }
-            // Only the end of the runtime aborts a body whose call is open.
-            Err(Unfinished::Aborted) => Reply::Failed(stopping(tool)),
-        }
+            // Only the end of the runtime aborts the body of an open call.
+            Err(Unfinished::Aborted) => Reply::Failed(CallError::stopping(tool)),
+        };
+        let target = self.site.state.filter(|_| matches!(reply, Reply::Inline(_)));
+        let completion =
+            target.map(|target| InlineCompletion::new(target, tool, self.context.id()));
+        self.report_answered(completion);
+        reply
     }
 
-    /// Answers a call that did not outlive its budget, or whose caller does not wait for it.
-    async fn end(mut self, woken: Woken<R>) -> Reply<R> {
+    /// Answers a call that did not become a job.
+    async fn end(mut self, wake: Wake<Ran<R>>) -> Reply<R> {
         let tool = self.site.tool;
         let elapsed = self.context.began.elapsed();
-        let error = match woken {
-            Woken::Ended(ended) => {
+        let error = match wake {
+            Wake::Ended(Ran::Body(ended)) => {
                 self.body = None;
                 if let Some(adopting) = self.adopting.take() {
-                    Box::pin(self.take_back(async { adopting.await.ok()?.ok() })).await;
+                    self.take_back(async { adopting.await.ok()?.ok() }).await;
                 }
-                return self.ended(ended);
+                return self.answer_ended(ended);
             }
-            Woken::DeadlineOver => {
-                self.stop_body();
+            Wake::Ended(Ran::DeadlineOver) => {
+                self.stop_body(None);
                 let limit = humantime::format_duration(self.site.deadline.unwrap_or_default());
                 let message =
                     format!("{tool} ran longer than its deadline of {limit} and was stopped");
-                tell("ran longer than its deadline", elapsed);
+                record_outcome("ran longer than its deadline", elapsed);
                 observe::warn!("{message}");
                 CallError::new(CallErrorKind::Deadline, tool, message)
             }
-            Woken::Halted | Woken::TimeOver | Woken::Asks => {
-                tell("was ended by the end of the server", elapsed);
-                self.stop_body();
-                stopping(tool)
+            Wake::Halted | Wake::TimeOver | Wake::Asks => {
+                record_outcome("was ended by the end of the server", elapsed);
+                self.stop_body(None);
+                CallError::stopping(tool)
             }
-            Woken::CallerLeft => {
-                tell("was left by its caller", elapsed);
-                Box::pin(self.caller_left()).await;
-                nobody_waits(tool)
+            Wake::CallerLeft => {
+                record_outcome("was left by its caller", elapsed);
+                self.caller_left().await;
+                return Reply::Failed(CallError::caller_left(tool));
             }
         };
+        self.report_answered(None);
         Reply::Failed(error)
     }
 
-    /// Takes back the record of work that ended before anybody heard of its job. Where the work may run again, the answer
-    /// waits for that, for a moment at most: a process that ended in between would have it run again.
+    /// Reports that the call is answered and is no job, where the server has to do anything about that.
+    fn report_answered(&mut self, completion: Option<InlineCompletion>) {
+        let shared = self.shared.take();
+        if let Some(attachment) = self.attachment.take() {
+            attachment.deliver();
+        }
+        if shared.is_some() || completion.is_some() {
+            self.request.report_end(CallEnd::Answered { shared, completion });
+        }
+    }
+
+    /// Takes back the record of a body that ended before its job had a follower. Where the work may run again, the answer waits
+    /// for that, but for a moment at most: a process that ends in between would make the work run again.
     async fn take_back(&self, adopted: impl Future<Output = Option<Adopted>>) {
-        const MOMENT: Duration = Duration::from_secs(5);
         if self.site.max_reruns > 0 {
             let taken_back = async {
                 if let Some(adopted) = adopted.await {
                     adopted.take_back().await;
                 }
             };
-            let _ = tokio::time::timeout(MOMENT, taken_back).await;
+            let _ = tokio::time::timeout(TAKE_BACK, taken_back).await;
         }
     }
 
-    /// Nobody waits for the answer any more: keeps the work as a job, or stops it, as the annotation says. The same
-    /// call finds the work from this moment on, before it is known why the caller left.
+    /// Keeps the work as a job after its caller left, or stops it, as the annotation says. The same call finds the run from this
+    /// moment on, before the reason of the departure is known.
     async fn caller_left(&mut self) {
         if let Some(manager) = &self.request.manager {
-            let adoption = self.request.adoption(self.site);
-            let live = manager.take_in(&adoption, &self.context);
-            // Who leads is counted from the beginning; any other is from now on, beside those who find the work.
-            if self.request.leads.get().is_none() {
-                live.attached();
+            let live = match &self.attachment {
+                Some(attachment) => Arc::clone(attachment.job()),
+                None => self.new_live_job(),
+            };
+            manager.register_undelivered(&live);
+            if self.attachment.is_none() {
+                self.attachment = manager.live().attach(&live);
             }
-            self.taken_in = Some(live);
         }
         let departure = self.request.caller.departure().await;
         self.settle(&departure);
     }
 
+    fn new_live_job(&self) -> Arc<LiveJob> {
+        LiveJob::new(Arc::clone(&self.context), Some(self.request.origin(self.site)))
+    }
+
     /// Keeps the work as a job, or stops it.
     fn settle(&mut self, departure: &Departure) {
         let keep = self.site.keeps_after(departure);
-        let lead = self.request.leads.get().map(|lead| lead.live());
-        let keep = match lead.or(self.taken_in.as_ref()) {
-            // Others wait for the same work: then it is not this caller's to stop.
-            Some(live) => live.left(keep) != Left::Closed,
-            None => keep,
+        let (live, keep) = match self.attachment.take() {
+            Some(attachment) => {
+                let live = Arc::clone(attachment.job());
+                (Some(live), attachment.leave(keep) != Detach::Stop)
+            }
+            None => (None, keep),
         };
         tracing::debug!(?departure, keep, "the caller left before the answer");
         if keep {
-            self.keep_as_job();
+            self.keep_as_job(live);
         } else {
-            self.stop_body();
+            self.stop_body(live);
         }
     }
 
-    /// Makes the work a job in the background; where that fails, its result stays in memory for the caller's return.
-    fn keep_as_job(&mut self) {
+    /// Makes the work a job in the background. Where its record cannot be written, the manager keeps the result in memory for
+    /// the caller's return.
+    fn keep_as_job(&mut self, live: Option<Arc<LiveJob>>) {
         let Some(body) = self.body.take() else { return };
         let body = Body::new(body, self.conclude);
-        let (live, adopting) = (self.taken_in.take(), self.adopting.take());
-        let adoption = self.request.adoption(self.site);
-        let context = Arc::clone(&self.context);
-        context.desk.reach(Way::Job);
+        let live = live.unwrap_or_else(|| self.new_live_job());
+        let adopting = self.adopting.take();
+        let adoption = self.request.adoption(self.site, self.shared.as_ref());
+        self.context.questions.set_route(AnswerRoute::Job);
         self.request.with_manager(async move |manager| {
             if !manager.hands_out_ids() {
-                context.desk.reach(Way::Nobody);
+                live.context.questions.set_route(AnswerRoute::Unavailable);
             }
-            let live = live.unwrap_or_else(|| manager.take_in(&adoption, &context));
+            manager.register_undelivered(&live);
             manager.keep(adoption, live, body, adopting);
         });
     }
 
-    fn stop_body(&mut self) {
+    /// Stops the body, and ends the run for callers that found it, if any did.
+    fn stop_body(&mut self, live: Option<Arc<LiveJob>>) {
         let Some(body) = self.body.take() else { return };
         let (context, body) = (Arc::clone(&self.context), Body::new(body, self.conclude));
-        let live = self.taken_in.take();
         self.request.with_manager(async move |manager| {
             if let Some(live) = live {
                 manager.let_go(&live);
@@ -363,7 +391,7 @@ impl<R: Send + 'static> OpenCall<R> {
     }
 }
 
-/// A future that is dropped is a caller that is gone without a word.
+/// The author's server dropped the future of the call, which is as good as a lost connection.
 impl<R: Send + 'static> Drop for OpenCall<R> {
     fn drop(&mut self) {
         if self.body.is_some() {
@@ -372,16 +400,21 @@ impl<R: Send + 'static> Drop for OpenCall<R> {
     }
 }
 
-async fn past_some(context: &JobContext, deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => context.desk.past(deadline).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn sleep_until_some(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment).await,
-        None => std::future::pending().await,
+/// Waits for the body, until it has run for longer than its deadline. An end of the body that is there already counts first.
+async fn within<R>(
+    context: &JobContext,
+    deadline: Option<Instant>,
+    body: &mut Running<R>,
+) -> Ran<R> {
+    let past = async {
+        match deadline {
+            Some(deadline) => context.questions.past(deadline).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        ended = body => Ran::Body(ended),
+        () = past => Ran::DeadlineOver,
     }
 }

@@ -1,23 +1,22 @@
-//! What a method's work takes along of its receiver: the work outlives the call, and so must that.
+//! The receiver of a method as its body keeps it: the body outlives the call, and so must its receiver.
 
 use std::any::Any;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::call::CallRequest;
-
-/// The receiver of a method, for as long as its work runs.
+/// The receiver of a method, for as long as the body runs.
 #[derive(Debug)]
 pub enum Owned<S> {
-    /// The very server that is wrapped. A clone of it would cost each call what its tools do: a router has them all.
+    /// The wrapped server itself. A clone of it would cost each call as much as its tools do: a router has them all.
     Shared(Arc<S>),
-    /// A clone, where nobody shares the receiver.
+    /// A clone, where the receiver is not the wrapped server.
     Cloned(S),
 }
 
 impl<S: Clone + Send + Sync + 'static> Owned<S> {
-    pub(crate) fn of(receiver: &S) -> Self {
-        match CallRequest::server().and_then(|server| server.downcast::<S>().ok()) {
+    /// `server` is the wrapped server of the current request, where there is one.
+    pub(super) fn new(receiver: &S, server: Option<Server>) -> Self {
+        match server.and_then(|server| server.downcast::<S>().ok()) {
             Some(server) if std::ptr::eq(&*server, receiver) => Self::Shared(server),
             _ => Self::Cloned(receiver.clone()),
         }
@@ -35,5 +34,5 @@ impl<S> Deref for Owned<S> {
     }
 }
 
-/// A wrapped server, of whatever type.
+/// A wrapped server of any type.
 pub(crate) type Server = Arc<dyn Any + Send + Sync>;

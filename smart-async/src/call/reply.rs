@@ -1,20 +1,20 @@
-//! What an annotated function returns: its own result, or the ticket of the job it became, or why neither.
+//! The reply of an annotated function: its own result, or the ticket of the job that it became, or an error.
 
-use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::errors::CallError;
 use crate::core::job::{JobId, JobStatus, Question};
 use crate::core::text::truncated;
 
-/// What an annotated function returns in place of its `R`.
+/// The reply that an annotated function returns in place of its `R`.
 #[derive(Debug)]
 #[must_use = "the work may have failed, or gone on as a job"]
 #[non_exhaustive]
 pub enum Reply<R> {
-    /// The work ended within its budget; this is what it returned, unchanged.
+    /// The work ended within its budget, with this result.
     Inline(R),
     /// The work goes on as a job, whose record is on disk.
     Job(JobTicket),
@@ -23,7 +23,7 @@ pub enum Reply<R> {
 }
 
 impl<R> Reply<R> {
-    /// The function's own result: for unit tests of the function, where it ends at once.
+    /// The function's own result, for unit tests of the function.
     ///
     /// # Errors
     /// [`NotInline`] where the work became a job or failed.
@@ -48,7 +48,7 @@ pub enum NotInline {
     Failed(CallError),
 }
 
-/// What a caller gets for work that goes on: how to follow it. The wire form is a promise.
+/// The answer to a call whose work goes on as a job, which tells how to follow the job. The wire form is stable.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct JobTicket {
@@ -58,14 +58,14 @@ pub struct JobTicket {
     pub status: JobStatus,
     /// Whether the job stays in this status for ever.
     pub terminal: bool,
-    /// What happened, and what to do next, for a model to read.
+    /// The text for a model: what happened, and what to do next.
     pub message: String,
-    /// When to ask again, in seconds.
+    /// In how many seconds to ask for the job again.
     pub poll_after_seconds: u64,
 }
 
 impl JobTicket {
-    /// `happened` is the first half of the message; what to do next is the same for all tickets.
+    /// `happened` is the first half of the message; the second half, what to do next, is the same for all tickets.
     pub(crate) fn new(
         job_id: JobId,
         status: JobStatus,
@@ -102,12 +102,12 @@ impl JobTicket {
     }
 }
 
-/// What the message of a ticket takes usually, in bytes.
+/// The usual length of a ticket's message, in bytes.
 const TICKET: usize = 256;
 /// The longest question that a ticket quotes, in bytes.
 const QUESTION: usize = 300;
 
-/// How a caller follows a job: the names of the tools for that, as this server has them.
+/// The names of the tools by which a caller follows a job, as this server has them.
 #[derive(Debug, Clone)]
 pub(crate) struct FollowUp {
     /// `wait_job`, unless it is hidden.
@@ -121,7 +121,7 @@ pub(crate) struct FollowUp {
 }
 
 impl FollowUp {
-    /// The usual names, made once: most calls need none of them.
+    /// The names without a prefix, made once: most calls need none of them.
     pub(crate) fn usual() -> Arc<Self> {
         static USUAL: LazyLock<Arc<FollowUp>> = LazyLock::new(Arc::default);
         Arc::clone(&USUAL)
@@ -144,7 +144,7 @@ impl FollowUp {
     /// The call that follows these jobs, where there is a tool for that.
     pub(crate) fn next(&self, ids: &[JobId]) -> Option<String> {
         match (&self.wait, &self.status, ids) {
-            // Written as it is: an id has nothing that JSON would spell otherwise, and there may be many tickets at once.
+            // Written without a serializer: an id has no character that JSON escapes.
             (Some(wait), _, _) => {
                 let ids: Vec<_> = ids.iter().map(|id| format!("\"{id}\"")).collect();
                 Some([wait, " {\"job_ids\":[", &ids.join(","), "]}"].concat())
@@ -154,7 +154,7 @@ impl FollowUp {
         }
     }
 
-    /// The call that answers a job's question, where there is a tool for that; what the user says is to be put in.
+    /// The call that answers a job's question, where there is a tool for that, with blanks for the user's answer.
     pub(crate) fn answer(&self, id: JobId, key: &str, question: &Question) -> Option<String> {
         let properties = question.schema().and_then(|schema| schema.get("properties"));
         let arguments = match properties.and_then(Value::as_object) {
@@ -171,73 +171,12 @@ impl FollowUp {
         self.answer.as_ref().map(|answer| format!("{answer} {arguments}"))
     }
 
-    /// The call that brings a job's result from this byte on, where there is a tool for that.
+    /// The call that returns a job's result from this byte on, where there is a tool for that.
     pub(crate) fn result(&self, id: JobId, offset: usize) -> Option<String> {
         let mut arguments = json!({"job_id": id});
         if let Some(arguments) = arguments.as_object_mut().filter(|_| offset > 0) {
             arguments.insert("offset".to_owned(), offset.into());
         }
         self.result.as_ref().map(|result| format!("{result} {arguments}"))
-    }
-}
-
-/// Why an annotated call has neither a result nor a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CallError {
-    /// The kind of failure.
-    pub kind: CallErrorKind,
-    /// The tool that was called.
-    pub tool: String,
-    /// What a person or a model reads.
-    pub message: String,
-}
-
-impl CallError {
-    pub(crate) fn new(kind: CallErrorKind, tool: &str, message: impl Into<String>) -> Self {
-        Self { kind, tool: tool.to_owned(), message: message.into() }
-    }
-}
-
-impl fmt::Display for CallError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for CallError {}
-
-/// The kinds of [`CallError`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum CallErrorKind {
-    /// The body panicked.
-    Panic,
-    /// The body ran longer than its `deadline`.
-    Deadline,
-    /// The caller cancelled the request, and the body was stopped.
-    Cancelled,
-    /// A job was asked for, and nothing can be kept at the moment. The work was not started.
-    NotDurable,
-    /// The server is ending.
-    Stopping,
-    /// The tool takes calls of clients only that can take tasks (`task_required`). The work was not started.
-    TaskRequired,
-    /// The same call runs already, and its answer becomes that of this one (`coalesce`). No client sees this.
-    Joined,
-}
-
-impl CallErrorKind {
-    /// The kind as the wire spells it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Panic => "panic",
-            Self::Deadline => "deadline",
-            Self::Cancelled => "cancelled",
-            Self::NotDurable => "not_durable",
-            Self::Stopping => "stopping",
-            Self::TaskRequired => "task_required",
-            Self::Joined => "joined",
-        }
     }
 }

@@ -1,28 +1,32 @@
-//! What is known of the request that a call came with: which manager, which wishes, and who waits for the answer. `JobServer` puts it into a task-local; without one, there is nothing to know.
+//! The request of a call: the manager, the caller's arguments for the job, and the report that the server reads. `JobServer` puts
+//! it into a task-local; a call without one is a plain function call.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tokio::sync::SetOnce;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::caller::Caller;
-use crate::call::host_timeouts::Patience;
-use crate::call::receiver::Server;
-use crate::call::reply::FollowUp;
+use super::receiver::Server;
+use super::reply::FollowUp;
+use super::report::{CallEnd, CallReport};
+use super::wait::{Wake, wait_for_run};
 use crate::core::call_key::CallKey;
 use crate::core::call_site::CallSite;
 use crate::core::context;
 use crate::core::context::JobContext;
-use crate::core::context::questions::Way;
-use crate::core::job::{JobId, JobRecord, JobScope, Progress};
-use crate::core::local::{Lead, LiveJob, Origin};
+use crate::core::context::questions::AnswerRoute;
+use crate::core::job::{JobRecord, JobScope, Progress};
+use crate::core::local::{Attachment, Origin, SharedRun};
 use crate::core::manager::JobManager;
-use crate::core::runner::{Adoption, Carrier, InlineCompletion, OpenCallGuard};
+use crate::core::runner::{Adoption, Carrier, OpenCallGuard};
 use crate::core::spawn::try_spawn;
+use crate::core::sync::Mutex;
 
 tokio::task_local! {
     static REQUEST: Arc<CallRequest>;
@@ -30,65 +34,67 @@ tokio::task_local! {
 
 /// The request of a call.
 pub(crate) struct CallRequest {
-    /// The server that is called, where it is shared; so its methods need not be called on a clone.
+    /// The wrapped server, where it is shared, so that its methods need not run on a clone.
     pub(crate) server: Option<Server>,
-    /// The manager; without one, the global one is used where one is needed.
+    /// The manager. Without one, a call that needs a manager uses the global one.
     pub(crate) manager: Option<JobManager>,
-    /// Counts the call among those that the server's end waits for.
+    /// Counts the call among those for which a shutdown waits.
     #[expect(dead_code, reason = "counted while it is there")]
     pub(crate) open: Option<OpenCallGuard>,
-    /// The caller wants a job at once.
+    /// The caller requests a job at once.
     pub(crate) async_mode: bool,
-    /// The caller can be answered with a task of MCP.
+    /// The caller can be answered with an MCP task.
     pub(crate) takes_tasks: bool,
-    /// The caller is asked what the body asks, for as long as the call is open.
+    /// The caller can be asked the body's questions while the call is open.
     pub(crate) asks_caller: bool,
-    /// Answers that came with the call, to what its body may ask.
+    /// Answers that came with the call, by the key of the question that the body may ask.
     pub(crate) answers: BTreeMap<String, Value>,
-    /// What the caller is known to bear.
-    pub(crate) patience: Option<Patience>,
-    /// What the caller calls the job.
+    /// The longest budget that the caller's host allows, where that is known.
+    pub(crate) budget_limit: Option<Duration>,
+    /// The caller's name for the job.
     pub(crate) label: Option<String>,
-    /// Whose the job is that the call becomes.
+    /// The client to which the job belongs.
     pub(crate) scope: Option<JobScope>,
-    /// What the same call would have in common with this one.
+    /// The key by which the same call finds this run.
     pub(crate) key: Option<CallKey>,
-    /// The tool that was called, where the same call may share its run.
-    pub(crate) shares: Option<Cow<'static, str>>,
-    /// The lead of the call, where others may share its run.
-    pub(crate) leads: OnceLock<Arc<Lead>>,
-    /// The same call that runs already, and that this one waits for.
-    pub(crate) joins: OnceLock<Arc<LiveJob>>,
-    /// Who waits for the answer.
+    /// The tool that was called, where the same call may share its run. The first call of that tool within the request takes
+    /// the name out; other functions that a handler calls have nothing to do with the request's arguments.
+    pub(crate) shares: Mutex<Option<Cow<'static, str>>>,
+    /// The caller that waits for the answer.
     pub(crate) caller: Caller,
-    /// How to follow a job.
+    /// The names of the tools by which a caller follows a job.
     pub(crate) follow_up: Arc<FollowUp>,
-    /// What tells the body to stop, where its request carries it too.
+    /// The token that stops the body, where the body's request carries it too.
     pub(crate) body_token: Option<CancellationToken>,
-    /// The job that the call became, once it did.
-    pub(crate) became: OnceLock<JobId>,
-    /// The work that the call began, for a caller that follows it; filled only where one does.
-    pub(crate) followed: Option<SetOnce<Arc<JobContext>>>,
     /// The arguments, where the call may run again after the end of its server.
-    pub(crate) arguments: Option<Map<String, Value>>,
-    /// How the body has to be spawned, where a plain spawn would cut it off from its caller.
+    pub(crate) arguments: Option<Arc<Map<String, Value>>>,
+    /// Spawns the body, where a plain spawn would cut it off from its caller.
     pub(crate) carrier: Option<Carrier>,
-    /// The job whose work runs again by this call.
+    /// The job whose work this call runs again.
     pub(crate) reruns: Option<Arc<JobRecord>>,
-    /// The end of the call, where it ended within its budget and its result goes into a state.
-    pub(crate) completed: OnceLock<InlineCompletion>,
+    /// The report, where the server reads it.
+    pub(crate) report: Option<CallReport>,
 }
 
 /// Arguments may be secrets: they do not go into logs.
 impl fmt::Debug for CallRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CallRequest").field("became", &self.became).finish_non_exhaustive()
+        f.debug_struct("CallRequest").finish_non_exhaustive()
     }
 }
 
+/// A call's part in a run that the same calls share.
+pub(super) enum Share {
+    /// The call shares its run with no other.
+    No,
+    /// The call starts the run, and others may join it.
+    Starts(Arc<SharedRun>, Attachment),
+    /// The same call runs already, and the caller waits for that run.
+    Joined,
+}
+
 impl CallRequest {
-    /// The request that the current task serves.
-    /// A call made within a body has its manager in common with it, and whose it is, and nothing else.
+    /// The request that the current task serves. A call within a body shares the body's manager and client, and nothing else.
     pub(crate) fn current() -> Arc<Self> {
         REQUEST.try_with(Arc::clone).unwrap_or_else(|_| {
             let scope = context::current_scope();
@@ -96,12 +102,12 @@ impl CallRequest {
         })
     }
 
-    /// The server that the current request calls, where it is shared.
-    pub(crate) fn server() -> Option<Server> {
+    /// The wrapped server of the current request, where it is shared.
+    pub(super) fn server() -> Option<Server> {
         REQUEST.try_with(|request| request.server.clone()).ok().flatten()
     }
 
-    /// A request of which nothing is known but, perhaps, whose jobs it makes.
+    /// A request of which only the manager may be known.
     pub(crate) fn unknown(manager: Option<JobManager>) -> Self {
         Self {
             server: None,
@@ -111,65 +117,19 @@ impl CallRequest {
             takes_tasks: false,
             asks_caller: false,
             answers: BTreeMap::new(),
-            patience: None,
+            budget_limit: None,
             label: None,
             scope: None,
             key: None,
-            shares: None,
-            leads: OnceLock::new(),
-            joins: OnceLock::new(),
+            shares: Mutex::new(None),
             caller: Caller::default(),
             follow_up: FollowUp::usual(),
             body_token: None,
-            became: OnceLock::new(),
-            followed: None,
             arguments: None,
             carrier: None,
             reruns: None,
-            completed: OnceLock::new(),
+            report: None,
         }
-    }
-
-    /// The context that the body of this call runs in.
-    pub(super) fn context(&self, site: &'static CallSite) -> Arc<JobContext> {
-        let context = self.new_context(site);
-        if !self.answers.is_empty() {
-            context.desk.give(self.answers.clone());
-        }
-        if self.asks_caller {
-            context.desk.reach(Way::Caller);
-        }
-        Arc::new(context)
-    }
-
-    /// The same without what concerns the caller of an open call.
-    pub(super) fn new_context(&self, site: &'static CallSite) -> JobContext {
-        let host = self.manager.as_ref().map(JobManager::host);
-        let context = JobContext::new(site.tool, host).with_scope(self.scope.clone());
-        match &self.body_token {
-            Some(token) => context.with_token(token.clone()),
-            None => context,
-        }
-    }
-
-    /// Lets the caller see the work that the call has begun.
-    pub(crate) fn began(&self, context: &Arc<JobContext>) {
-        if let Some(followed) = &self.followed {
-            let _ = followed.set(Arc::clone(context));
-        }
-    }
-
-    /// Waits for the work that the call begins, where it is followed.
-    pub(crate) async fn work(&self) -> &Arc<JobContext> {
-        match &self.followed {
-            Some(followed) => followed.wait().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// How far the work has come that the call began.
-    pub(crate) fn progress(&self) -> Option<Progress> {
-        self.followed.as_ref()?.get()?.progress.read()
     }
 
     /// Serves this request with `handler`.
@@ -181,62 +141,120 @@ impl CallRequest {
         context::for_client(client, REQUEST.scope(self, handler))
     }
 
-    /// What the record of the job begins with that this call becomes.
-    pub(crate) fn adoption(&self, site: &'static CallSite) -> Adoption {
-        let arguments = self.arguments.clone().filter(|_| site.max_reruns > 0);
-        let adoption = Adoption::of_call(self.origin(site), self.label.clone(), arguments);
-        adoption
-            .of_client(self.scope.clone())
-            .led_by(self.leads.get().filter(|lead| lead.live().is_of(site)).cloned())
+    /// The context of the body of an open call.
+    pub(super) fn context(&self, site: &'static CallSite) -> Arc<JobContext> {
+        let context = self.new_context(site);
+        if !self.answers.is_empty() {
+            context.questions.give(self.answers.clone());
+        }
+        if self.asks_caller {
+            context.questions.set_route(AnswerRoute::Caller);
+        }
+        Arc::new(context)
     }
 
-    pub(crate) const fn origin(&self, site: &'static CallSite) -> Origin {
+    /// The context of a body whose caller does not wait.
+    pub(super) fn new_context(&self, site: &'static CallSite) -> JobContext {
+        let host = self.manager.as_ref().map(JobManager::host);
+        let context = JobContext::new(site.tool, host).with_scope(self.scope.clone());
+        match &self.body_token {
+            Some(token) => context.with_token(token.clone()),
+            None => context,
+        }
+    }
+
+    /// The first fields of the record of the job that this call becomes.
+    pub(super) fn adoption(
+        &self,
+        site: &'static CallSite,
+        shared: Option<&Arc<SharedRun>>,
+    ) -> Adoption {
+        let arguments = self.arguments.clone().filter(|_| site.max_reruns > 0);
+        Adoption::of_call(self.origin(site), self.label.clone(), arguments)
+            .of_client(self.scope.clone())
+            .of_shared_run(shared.cloned())
+    }
+
+    pub(super) const fn origin(&self, site: &'static CallSite) -> Origin {
         Origin { site, key: self.key }
     }
 
-    /// Whether the same call runs already, so that this one joins it; if not, this one leads where its tool says so. What a
-    /// handler calls beside the tool that it was called for has nothing to do with the request's arguments.
-    pub(crate) fn joins_another(&self, site: &'static CallSite, context: &Arc<JobContext>) -> bool {
-        let is_asked_for = self.shares.as_ref().is_some_and(|tool| tool == site.tool);
-        let Some(manager) = self.manager.as_ref().filter(|_| site.coalesce && is_asked_for) else {
-            return false;
+    /// Joins the same call where that runs already and its tool coalesces calls; else starts a run that others may join.
+    pub(super) fn share(&self, site: &'static CallSite, context: &Arc<JobContext>) -> Share {
+        let Some(manager) = self.manager.as_ref().filter(|_| site.coalesce) else {
+            return Share::No;
         };
-        if self.leads.get().is_some() || self.joins.get().is_some() {
-            return false;
+        let mut shares = self.shares.lock();
+        if shares.take_if(|tool| *tool == site.tool).is_none() {
+            return Share::No;
         }
-        match manager.lead(self.origin(site), context) {
-            Ok(lead) => {
-                let _ = self.leads.set(lead);
+        drop(shares);
+        match manager.live().share_or_join(self.origin(site), context) {
+            Ok((shared, attachment)) => Share::Starts(shared, attachment),
+            Err(attachment) => {
+                self.report_end(CallEnd::Joined(attachment));
+                Share::Joined
+            }
+        }
+    }
+
+    /// Reports the start of the body.
+    pub(super) fn report_start(&self, context: &Arc<JobContext>) {
+        if let Some(report) = &self.report {
+            report.started(context);
+        }
+    }
+
+    /// Reports the end of the call. Returns whether the server reads this end.
+    pub(super) fn report_end(&self, end: CallEnd) -> bool {
+        match &self.report {
+            Some(report) => report.end(end),
+            None => {
+                end.pass_over();
                 false
             }
-            Err(live) => self.joins.set(live).is_ok(),
         }
     }
 
-    pub(crate) async fn manager(&self) -> JobManager {
-        or_global(self.manager.clone()).await
-    }
-
-    /// Whether the server takes no new work.
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.manager.as_ref().is_some_and(JobManager::is_stopping)
-    }
-
-    /// Waits until open calls have to end because the server does.
-    pub(crate) async fn halted(&self) {
-        match &self.manager {
-            Some(manager) => manager.halted().await,
+    /// Waits for the start of the body.
+    pub(crate) async fn work(&self) -> &Arc<JobContext> {
+        match &self.report {
+            Some(report) => report.work().await,
             None => std::future::pending().await,
         }
     }
 
-    /// Does something with the manager in the background; also called where a future is dropped, perhaps outside of a
-    /// runtime, where nothing can be done any more.
-    pub(crate) fn with_manager<F>(&self, act: impl FnOnce(JobManager) -> F + Send + 'static)
+    /// The progress of the body that the call has started.
+    pub(crate) fn progress(&self) -> Option<Progress> {
+        self.report.as_ref()?.started_work()?.progress.read()
+    }
+
+    /// The manager of the call, or the global one.
+    pub(super) async fn manager(&self) -> JobManager {
+        or_global(self.manager.clone()).await
+    }
+
+    /// Returns whether the server takes no new work.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.manager.as_ref().is_some_and(JobManager::is_stopping)
+    }
+
+    /// Waits for the run of this call; see [`wait_for_run`].
+    pub(super) async fn wait_for<T>(
+        &self,
+        run: impl Future<Output = T>,
+        until: Option<Instant>,
+        asks: impl Future<Output = ()>,
+    ) -> Wake<T> {
+        wait_for_run(run, &self.caller, self.manager.as_ref(), until, asks).await
+    }
+
+    /// Spawns an act with the manager. Also called by destructors, perhaps outside of a runtime; then the act is dropped.
+    pub(super) fn with_manager<F>(&self, act: impl FnOnce(JobManager) -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send,
     {
-        // Not the whole request: the call is no longer open.
+        // The task holds the manager alone: the request counts as an open call for as long as it is held.
         let manager = self.manager.clone();
         try_spawn(async move { act(or_global(manager).await).await });
     }

@@ -1,5 +1,7 @@
-//! What a body sees of the call or job that it runs in: its id, its progress, its cancellation. It travels in a
-//! task-local, so nothing has to be passed, and it can be carried into tasks that the body spawns itself.
+//! The context of a body: the id, progress, cancellation and questions of the call or job that the body runs in.
+//!
+//! The context travels in a task-local, so an author's function needs no argument for it, and can carry it into the tasks that
+//! it spawns itself.
 
 pub(crate) mod ask;
 mod cancellation;
@@ -16,8 +18,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::cancellation::Cancellation;
-use self::long_polls::Watched;
-use self::questions::Desk;
+use self::long_polls::warn_of_long_polls;
+use self::questions::PendingQuestions;
 use self::reporter::ProgressReporter;
 use crate::core::job::{JobId, JobScope, ProgressCell};
 
@@ -26,28 +28,34 @@ tokio::task_local! {
     static CLIENT: Option<JobScope>;
 }
 
-/// One run of one body, from its spawn to its end; it is there before the run is a job, and if it never becomes one.
-#[derive(Debug)]
+/// The manager that runs a body, as the body's context carries it. The context cannot name the manager, which stands above
+/// it, and must not keep it alive.
+pub(crate) trait JobHost: Any + Send + Sync {
+    /// Requests that a job stops, in this process and in the record, without waiting for the end.
+    fn request_stop(&self, id: JobId);
+}
+
+/// One run of one body, from its spawn to its end, whether the run becomes a job or not.
 pub(crate) struct JobContext {
     pub(crate) tool: Cow<'static, str>,
     pub(crate) began: Instant,
     pub(crate) progress: ProgressCell,
-    /// Tells the body that it should stop.
+    /// Tells the body to stop.
     pub(crate) cancellation: Cancellation,
-    pub(crate) desk: Desk,
-    /// In whose house the work runs.
-    host: Option<Host>,
-    /// For whom it runs: what becomes of it, and of what it begins itself, is theirs.
+    pub(crate) questions: PendingQuestions,
+    /// The manager, where the call came with one.
+    host: Option<Arc<dyn JobHost>>,
+    /// The client for which the body runs; jobs that the body makes belong to it as well.
     scope: Option<JobScope>,
     id: OnceLock<JobId>,
-    /// Which run of the work this is, from 1.
+    /// The number of the run, from 1; each rerun after the end of a server counts.
     attempt: u32,
-    /// What has to stay for as long as the body runs, also where nothing else is left of its process than the body.
-    held: OnceLock<Host>,
+    /// Kept alive for as long as the body runs.
+    kept_alive: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl JobContext {
-    pub(crate) fn new(tool: impl Into<Cow<'static, str>>, host: Option<Host>) -> Self {
+    pub(crate) fn new(tool: impl Into<Cow<'static, str>>, host: Option<Arc<dyn JobHost>>) -> Self {
         Self {
             host,
             scope: None,
@@ -55,14 +63,14 @@ impl JobContext {
             began: Instant::now(),
             progress: ProgressCell::new(),
             cancellation: Cancellation::default(),
-            desk: Desk::default(),
+            questions: PendingQuestions::default(),
             id: OnceLock::new(),
             attempt: 1,
-            held: OnceLock::new(),
+            kept_alive: OnceLock::new(),
         }
     }
 
-    /// The id, made at its first use: most calls end before anybody asks.
+    /// The id, made at its first use: most calls end before any code reads it.
     pub(crate) fn id(&self) -> JobId {
         *self.id.get_or_init(JobId::new)
     }
@@ -72,24 +80,29 @@ impl JobContext {
         Self { id: OnceLock::from(id), ..self }
     }
 
-    /// The body is told to stop by this token, which its request carries already.
+    /// Stops the body by this token, which the body's request carries already.
     pub(crate) fn with_token(self, token: CancellationToken) -> Self {
         Self { cancellation: token.into(), ..self }
     }
 
-    /// The work is somebody's.
+    /// Sets the client for which the body runs.
     pub(crate) fn with_scope(self, scope: Option<JobScope>) -> Self {
         Self { scope, ..self }
     }
 
-    /// Keeps something for as long as the body runs.
-    pub(crate) fn hold(&self, what: impl Any + Send + Sync) {
-        let _ = self.held.set(Host::new(what));
-    }
-
-    /// The run is another one of work that has run before.
+    /// Sets the number of the run.
     pub(crate) fn with_attempt(self, attempt: u32) -> Self {
         Self { attempt, ..self }
+    }
+
+    /// Keeps a value alive for as long as the body runs, which may be longer than all else of this library.
+    pub(crate) fn keep_alive(&self, value: impl Any + Send + Sync) {
+        let _ = self.kept_alive.set(Box::new(value));
+    }
+
+    /// The manager that runs the body, where the call came with one.
+    pub(crate) fn host(&self) -> Option<&Arc<dyn JobHost>> {
+        self.host.as_ref()
     }
 
     /// Runs an async body in this context.
@@ -97,7 +110,7 @@ impl JobContext {
         self: &Arc<Self>,
         body: F,
     ) -> impl Future<Output = F::Output> + use<F> {
-        CONTEXT.scope(Arc::clone(self), Watched::new(body))
+        CONTEXT.scope(Arc::clone(self), warn_of_long_polls(body))
     }
 
     /// Runs a blocking body in this context.
@@ -106,23 +119,9 @@ impl JobContext {
     }
 }
 
-/// Whoever runs the work, as the work carries it along without knowing what it is. It must not keep its owner alive.
-#[derive(Clone)]
-pub(crate) struct Host(Arc<dyn Any + Send + Sync>);
-
-impl Host {
-    pub(crate) fn new(host: impl Any + Send + Sync) -> Self {
-        Self(Arc::new(host))
-    }
-
-    pub(crate) fn downcast_ref<T: Any>(&self) -> Option<&T> {
-        self.0.downcast_ref()
-    }
-}
-
-impl fmt::Debug for Host {
+impl fmt::Debug for JobContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Host").finish_non_exhaustive()
+        f.debug_struct("JobContext").field("tool", &self.tool).finish_non_exhaustive()
     }
 }
 
@@ -131,12 +130,12 @@ fn current() -> Option<Arc<JobContext>> {
     CONTEXT.try_with(Arc::clone).ok()
 }
 
-/// The host of the work that this code runs in.
-pub(crate) fn current_host() -> Option<Host> {
+/// The manager of the work that this code runs in.
+pub(crate) fn current_host() -> Option<Arc<dyn JobHost>> {
     current()?.host.clone()
 }
 
-/// For whom the work runs that this code runs in; outside of any work, whose request is being served.
+/// The client of the work that this code runs in; outside of any work, the client whose request is being served.
 pub(crate) fn current_scope() -> Option<JobScope> {
     match current() {
         Some(work) => work.scope.clone(),
@@ -144,7 +143,7 @@ pub(crate) fn current_scope() -> Option<JobScope> {
     }
 }
 
-/// Serves a request of this client: jobs that are made meanwhile are its own.
+/// Serves a request of this client: jobs that the handler makes belong to it.
 pub(crate) fn for_client<F: Future>(
     client: Option<JobScope>,
     handler: F,
@@ -152,13 +151,13 @@ pub(crate) fn for_client<F: Future>(
     CLIENT.scope(client, handler)
 }
 
-/// The call or job that the code asking runs in, if it runs in one. Cheap to clone, and usable from any thread.
+/// The call or job that this code runs in. Cheap to clone, and usable from any thread.
 #[derive(Debug, Clone)]
 pub struct CurrentJob(Arc<JobContext>);
 
-/// The call or job that this code runs in: `None` outside of annotated functions and submitted jobs.
+/// Returns the call or job that this code runs in; `None` outside of annotated functions and submitted jobs.
 ///
-/// Known in the body's own task; tasks that the body spawns see it through [`carry`].
+/// The body's own task knows it; tasks that the body spawns know it by [`carry`].
 pub fn current_job() -> Option<CurrentJob> {
     current().map(CurrentJob)
 }
@@ -170,13 +169,13 @@ impl CurrentJob {
 
     /// The id that this work has, or will have if it becomes a job.
     ///
-    /// Work that ends within its budget never becomes one; nobody else knows its id then.
+    /// Work that ends within its budget never becomes a job; then no caller ever sees the id.
     pub fn id(&self) -> JobId {
         self.0.id()
     }
 
-    /// Which run of the work this is: 1, or more where it runs again after the end of its server (`restart = "rerun"`). The
-    /// [`id`](Self::id) stays the same, so it is the key to tell what an earlier run has done already.
+    /// The number of this run: 1, or more where the work runs again after the end of its server (`restart = "rerun"`). The
+    /// [`id`](Self::id) stays the same, so a body can use it as the key of effects that an earlier run had already.
     pub fn attempt(&self) -> u32 {
         self.0.attempt
     }
@@ -191,12 +190,12 @@ impl CurrentJob {
         ProgressReporter::new(Some(Arc::clone(&self.0)))
     }
 
-    /// Whether this work has been asked to stop.
+    /// Returns whether this work was requested to stop.
     pub fn is_cancelled(&self) -> bool {
         self.0.cancellation.is_cancelled()
     }
 
-    /// Waits until this work is asked to stop.
+    /// Waits until this work is requested to stop.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
@@ -204,17 +203,17 @@ impl CurrentJob {
         self.0.cancellation.cancelled().await;
     }
 
-    /// The token that is cancelled when this work is asked to stop, for code that takes one.
+    /// The token that is cancelled when this work is requested to stop, for code that takes one.
     pub fn cancellation_token(&self) -> CancellationToken {
         self.0.cancellation.token().clone()
     }
 
-    /// Runs `future` as part of this work, wherever it is spawned.
+    /// Runs `future` as part of this work, in whichever task it is polled.
     pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         CONTEXT.scope(Arc::clone(&self.0), future)
     }
 
-    /// Runs `function` as part of this work, on whichever thread it is called.
+    /// Runs `function` as part of this work, on the calling thread.
     pub fn scope_blocking<R>(&self, function: impl FnOnce() -> R) -> R {
         CONTEXT.sync_scope(Arc::clone(&self.0), function)
     }
@@ -242,12 +241,12 @@ pub fn carry_blocking<R>(function: impl FnOnce() -> R) -> impl FnOnce() -> R {
     }
 }
 
-/// Whether the work that this code runs in has been asked to stop. Outside of any work: no.
+/// Returns whether the work that this code runs in was requested to stop; false outside of any work.
 pub fn is_cancelled() -> bool {
     CONTEXT.try_with(|context| context.cancellation.is_cancelled()).unwrap_or(false)
 }
 
-/// Waits until the work that this code runs in is asked to stop. Outside of any work, it waits for ever.
+/// Waits until the work that this code runs in is requested to stop. Outside of any work, it waits for ever.
 ///
 /// # Cancel safety
 /// Dropping the future loses nothing.
@@ -279,7 +278,7 @@ mod tests {
         assert_eq!(carry(async { 7 }).await, 7);
         assert_eq!(carry_blocking(|| 8)(), 8);
         let waited = tokio::time::timeout(Duration::ZERO, cancelled()).await;
-        assert!(waited.is_err(), "nobody can cancel what is no work");
+        assert!(waited.is_err(), "nothing cancels code outside of any work");
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@
 
 mod builder;
 
+use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use self::builder::Settings;
 pub use self::builder::{JobManagerBuilder, OpenError, Retention};
 use crate::core::clock;
-use crate::core::context::{self, Host};
+use crate::core::context::{self, JobHost};
 use crate::core::job::{JobEvent, JobId, JobRecord, JobStatus};
 pub use crate::core::jobs::{AnswerError, Cancelled, Error, State, StateError, WaitFor, Waited};
 use crate::core::local::pins::{Readers, Reading};
@@ -39,7 +40,7 @@ pub struct JobManager {
 
 pub(in crate::core) struct Inner {
     /// This manager, as its jobs carry it along.
-    pub(in crate::core) host: Host,
+    pub(in crate::core) host: Arc<dyn JobHost>,
     pub(in crate::core) store: Arc<dyn JobStore>,
     pub(in crate::core) settings: Settings,
     /// The server whose jobs these are; set once, by the builder or by the server that is wrapped.
@@ -132,7 +133,7 @@ impl JobManager {
     fn new(store: Arc<dyn JobStore>, settings: Settings, hands_out_ids: bool) -> Self {
         let server = settings.server.clone().map_or_else(OnceLock::new, OnceLock::from);
         let inner = Arc::new_cyclic(|inner| Inner {
-            host: Host::new(WeakManager(inner.clone())),
+            host: Arc::new(WeakManager(inner.clone())),
             store,
             settings,
             server,
@@ -284,13 +285,14 @@ impl JobManager {
     }
 
     /// This manager, for the work that runs in it: calls made within it become jobs here as well.
-    pub(crate) fn host(&self) -> Host {
-        self.inner.host.clone()
+    pub(crate) fn host(&self) -> Arc<dyn JobHost> {
+        Arc::clone(&self.inner.host)
     }
 
     /// The manager that the work that this code runs in belongs to.
     pub(crate) fn of_current_work() -> Option<Self> {
-        context::current_host()?.downcast_ref::<WeakManager>()?.upgrade()
+        let host: Arc<dyn Any + Send + Sync> = context::current_host()?;
+        host.downcast_ref::<WeakManager>()?.upgrade()
     }
 
     /// A reference that does not keep the manager alive.
@@ -304,6 +306,14 @@ static GLOBAL: OnceCell<JobManager> = OnceCell::const_new();
 /// A reference that does not keep its manager alive, for what the manager itself holds, and for tasks that
 /// run in the background for ever.
 pub(crate) struct WeakManager(std::sync::Weak<Inner>);
+
+impl JobHost for WeakManager {
+    fn request_stop(&self, id: JobId) {
+        if let Some(manager) = self.upgrade() {
+            manager.request_stop(id);
+        }
+    }
+}
 
 impl fmt::Debug for WeakManager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

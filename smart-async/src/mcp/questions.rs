@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 
 pub(super) use self::elicitation::{Asked, beside};
 pub(super) use self::input_required::{
-    Round, answer_all, can_be_asked_all, digest, input_required, open_requests,
+    Round, answer_all, can_be_asked_all, input_required, open_requests,
 };
 use crate::core::context::ask::{self, AskError};
 use crate::core::job::Question;

@@ -12,17 +12,15 @@ use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio::sync::OnceCell;
 
-use super::call_again::CallAgain;
-use super::catalogue::Catalogue;
 use super::client::access::Access;
-use super::client::capabilities::patience;
+use super::client::capabilities::host_timeout;
+use super::client::host_timeouts::{HostTimeout, HostTimeouts};
 use super::client::in_flight::InFlightRequests;
 use super::client::session::Session;
 use super::schema::describes_object;
 use super::subscriptions::{self, Subscriptions};
+use super::tool_call::{AnnotatedTools, ToolRerunner, with_job_arguments};
 use super::tools::{JobTool, JobToolNames};
-use super::wishes::with_job_arguments;
-use crate::call::host_timeouts::{Hosts, Patience};
 use crate::call::receiver::Server;
 use crate::core::manager::JobManager;
 use crate::core::observe;
@@ -48,11 +46,10 @@ pub struct JobServer<S> {
     pub(super) names: Arc<JobToolNames>,
     /// Whether a job tool's name clashes with one of the wrapped server's; asked once.
     begun: Arc<OnceCell<Option<JobTool>>>,
-    catalogue: Catalogue,
-    /// How long hosts bear a call.
-    hosts: Arc<Hosts>,
-    /// The wrapped server once more, as the one that makes calls again; it does so for as long as this is held.
-    call_again: Arc<CallAgain<S>>,
+    annotated_tools: AnnotatedTools,
+    host_timeouts: Arc<HostTimeouts>,
+    /// Calls the tools of the wrapped server again. The manager uses it for as long as this is held.
+    rerunner: Arc<ToolRerunner<S>>,
     /// The callers that wait, by request: of this connection only, so clones have lists of their own.
     in_flight: InFlightRequests,
     /// Of this connection only, as well.
@@ -67,17 +64,17 @@ impl<S: ServerHandler> JobServer<S> {
         // What the SDK fills in where nobody says a name is its own, and the same for every server.
         let unnamed = Implementation::from_build_env().name;
         manager.serve_as(Some(&*named).filter(|named| **named != *unnamed));
-        let (inner, catalogue) = (Arc::new(inner), Catalogue::default());
-        let call_again = Arc::new(CallAgain::new(Arc::clone(&inner), catalogue.clone()));
-        manager.can_call_again(&call_again);
+        let (inner, annotated_tools) = (Arc::new(inner), AnnotatedTools::default());
+        let rerunner = Arc::new(ToolRerunner::new(Arc::clone(&inner), annotated_tools.clone()));
+        manager.can_call_again(&rerunner);
         Self {
             inner,
             manager,
             names: Arc::default(),
             begun: Arc::default(),
-            catalogue,
-            hosts: Arc::default(),
-            call_again,
+            annotated_tools,
+            host_timeouts: Arc::default(),
+            rerunner,
             in_flight: InFlightRequests::default(),
             subscriptions: Subscriptions::default(),
             session: Session::default(),
@@ -111,7 +108,7 @@ impl<S: ServerHandler> JobServer<S> {
                 "a host's limit of zero is passed over; give a positive one"
             );
         } else {
-            Arc::make_mut(&mut self.hosts).say(name, Some(limit));
+            Arc::make_mut(&mut self.host_timeouts).set(name, Some(limit));
         }
         self
     }
@@ -119,13 +116,13 @@ impl<S: ServerHandler> JobServer<S> {
     /// Treats the host of this name as one of which nothing is known.
     #[must_use]
     pub fn forget_host(mut self, name: impl Into<String>) -> Self {
-        Arc::make_mut(&mut self.hosts).say(name.into(), None);
+        Arc::make_mut(&mut self.host_timeouts).set(name.into(), None);
         self
     }
 
-    /// How long the host that made this request bears to wait, where that is known.
-    pub(super) fn patience(&self, context: &RequestContext<RoleServer>) -> Option<Patience> {
-        patience(&self.hosts, context)
+    /// The time-out of the host that made this request, where that is known.
+    pub(super) fn host_timeout(&self, context: &RequestContext<RoleServer>) -> Option<HostTimeout> {
+        host_timeout(&self.host_timeouts, context)
     }
 
     /// The jobs, as far as they are there for whoever makes this request.
@@ -190,7 +187,7 @@ impl<S: ServerHandler> JobServer<S> {
 
     /// The tool as callers see it.
     fn shown(&self, mut tool: Tool) -> Tool {
-        if self.catalogue.learn(&tool).is_some() {
+        if self.annotated_tools.learn(&tool).is_some() {
             tool.input_schema = Arc::new(with_job_arguments(&tool.input_schema));
             // What is no object cannot be described together with a ticket.
             tool.output_schema = tool.output_schema.filter(|schema| describes_object(schema));
@@ -207,9 +204,9 @@ impl<S> Clone for JobServer<S> {
             manager: self.manager.clone(),
             names: Arc::clone(&self.names),
             begun: Arc::clone(&self.begun),
-            catalogue: self.catalogue.clone(),
-            hosts: Arc::clone(&self.hosts),
-            call_again: Arc::clone(&self.call_again),
+            annotated_tools: self.annotated_tools.clone(),
+            host_timeouts: Arc::clone(&self.host_timeouts),
+            rerunner: Arc::clone(&self.rerunner),
             in_flight: InFlightRequests::default(),
             subscriptions: Subscriptions::default(),
             session: Session::default(),

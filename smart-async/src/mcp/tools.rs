@@ -21,9 +21,9 @@ use serde_json::{Map, Value, json};
 use self::arguments::Arguments;
 pub(super) use self::names::JobToolNames;
 use super::client::access::Access;
-use super::client::capabilities::patience;
+use super::client::capabilities::host_timeout;
+use super::client::host_timeouts::{HostTimeout, HostTimeouts};
 use super::client::session::scope_of_request;
-use crate::call::host_timeouts::{Hosts, Patience};
 use crate::call::reply::FollowUp;
 use crate::core::manager::JobManager;
 
@@ -140,13 +140,13 @@ impl JobTool {
         self,
         access: &Access,
         follow_up: &FollowUp,
-        patience: Option<Patience>,
+        timeout: Option<HostTimeout>,
         arguments: JsonObject,
     ) -> CallToolResult {
         let arguments = Arguments::new(arguments);
         let answer = match self {
             Self::Status => job_status::call(access, follow_up, arguments).await,
-            Self::Wait => wait_job::call(access, follow_up, patience, arguments).await,
+            Self::Wait => wait_job::call(access, follow_up, timeout, arguments).await,
             Self::Result => job_result::call(access, follow_up, arguments).await,
             Self::List => list_jobs::call(access, arguments).await,
             Self::Cancel => cancel_job::call(access, follow_up, arguments).await,
@@ -164,13 +164,13 @@ pub fn job_tools<S: Send + Sync + 'static>() -> ToolRouter<S> {
     for tool in JobTool::ALL {
         router.add_route(ToolRoute::new_dyn(tool.definition(""), move |context| {
             let arguments = context.arguments.unwrap_or_default();
-            let patience = patience(&Hosts::default(), &context.request_context);
+            let timeout = host_timeout(&HostTimeouts::default(), &context.request_context);
             let scope = scope_of_request(&context.request_context);
             Box::pin(async move {
                 let manager = JobManager::global().await;
                 manager.ready().await;
                 let access = Access::new(manager, scope);
-                Ok(tool.call(&access, &FollowUp::default(), patience, arguments).await.into())
+                Ok(tool.call(&access, &FollowUp::default(), timeout, arguments).await.into())
             })
         }));
     }

@@ -89,10 +89,10 @@ async fn always_job_needs_nobody_to_ask_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wishes_that_make_no_sense_are_refused_before_the_work_begins() {
+async fn invalid_job_arguments_are_refused_before_the_work_begins() {
     let fixture = Fixture::new().await;
     for (arguments, complaint) in [
-        (json!({"async_mode": "yes"}), "async_mode: give true or false"),
+        (json!({"async_mode": "yes"}), "async_mode: must be true or false"),
         (json!({"job_label": 7}), "job_label: give a text"),
         (json!({"job_label": " "}), "job_label: give from 1 to 200 characters"),
         (json!({"job_label": "x".repeat(10_000_000)}), "job_label: give from 1 to 200 characters"),

@@ -1,4 +1,4 @@
-//! Asking a question from within some work, and waiting for the answer.
+//! Asking a question from within a body, and waiting for the answer.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use tokio::time::timeout;
 
 use super::JobContext;
 use super::current;
-use super::questions::Put;
 use crate::core::clock;
 use crate::core::job::Question;
 
-/// How long an answer is waited for unless said otherwise: a person may be away from the desk.
+/// How long `ask` waits for an answer unless the body sets a limit. A person may be away for a while.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// How long the record is waited for that decides whether an answer came in time; a store that fails must not hold the work.
+/// How long `ask` waits, after its limit, for the record's decision whether an answer came in time. A store that fails must
+/// not hold the body.
 const CLOSING: Duration = Duration::from_secs(5);
 
 /// The longest key of a question, in bytes.
@@ -26,36 +26,36 @@ const KEY: usize = 64;
 pub enum AskError {
     /// The code that asks is part of no annotated function and no job.
     #[error(
-        "there is nobody to ask: this code runs outside of any annotated function; in a task of its own, wrap it in \
+        "a question can be asked only from within an annotated function or a job; in a task of its own, wrap the code in \
          smart_async::carry"
     )]
     OutsideOfWork,
     /// The key is empty or longer than 64 bytes, or has control characters.
     #[error("a question needs a key of 1 to 64 bytes without control characters")]
     Key,
-    /// The question cannot be written down.
+    /// The question cannot be written as JSON.
     #[error("the question cannot be asked: {0}")]
     Malformed(String),
-    /// The caller cannot be asked, and the work cannot become a job that others could follow: jobs are kept in memory only.
+    /// The caller cannot be asked, and the call cannot become a job whose followers could answer: jobs are kept in memory only.
     #[error(
-        "there is nobody to ask: jobs are kept in memory only, and the caller cannot be asked directly"
+        "the question has no recipient: jobs are kept in memory only, and the caller cannot be asked directly"
     )]
-    NobodyToAsk,
+    NoRecipient,
     /// No answer came in time. Asked again under the same key, the question has this outcome again.
-    #[error("nobody answered the question `{key}` in time")]
+    #[error("no answer to the question `{key}` came in time")]
     TimedOut {
-        /// The question.
+        /// The key of the question.
         key: String,
     },
-    /// The work has been asked to stop.
-    #[error("the work was asked to stop while it waited for an answer")]
+    /// The work was requested to stop.
+    #[error("the work was requested to stop while it waited for an answer")]
     Stopped,
-    /// What was answered does not fit the question.
+    /// The answer does not fit the question.
     #[error("the answer to the question `{key}` cannot be used: {reason}")]
     Unusable {
-        /// The question.
+        /// The key of the question.
         key: String,
-        /// What is wrong with it.
+        /// In what the answer does not fit.
         reason: String,
     },
 }
@@ -63,7 +63,7 @@ pub enum AskError {
 /// Asks under `key`, and waits for the answer for `limit` at most.
 ///
 /// # Cancel safety
-/// Dropping the future gives the question up, unless others wait for the same one.
+/// Dropping the future gives the question up, unless other code of the same run waits for the same key.
 pub(crate) async fn ask(key: &str, request: Value, limit: Duration) -> Result<Value, AskError> {
     if key.is_empty() || key.len() > KEY || key.chars().any(char::is_control) {
         return Err(AskError::Key);
@@ -71,18 +71,15 @@ pub(crate) async fn ask(key: &str, request: Value, limit: Duration) -> Result<Va
     let context = current().ok_or(AskError::OutsideOfWork)?;
     let asked_at = clock::now();
     let question = Question::new(request, asked_at, clock::after(asked_at, limit));
-    match context.desk.put(key, question.clone()) {
-        Put::Waits => {}
-        Put::NobodyToAsk => return Err(AskError::NobodyToAsk),
-    }
+    context.questions.ask(key, question.clone()).map_err(|_| AskError::NoRecipient)?;
     let _waiting = Waiting { context: &context, key };
     let outcome = async {
-        match timeout(limit, context.desk.outcome(key)).await {
+        match timeout(limit, context.questions.outcome(key)).await {
             Ok(outcome) => outcome,
             Err(_) => {
-                // An answer may be on disk that has not come here yet.
-                context.desk.close(key);
-                timeout(CLOSING, context.desk.outcome(key)).await.ok().flatten()
+                // Another process may have written an answer to the record that has not come here yet.
+                context.questions.close(key);
+                timeout(CLOSING, context.questions.outcome(key)).await.ok().flatten()
             }
         }
     };
@@ -92,16 +89,18 @@ pub(crate) async fn ask(key: &str, request: Value, limit: Duration) -> Result<Va
         () = context.cancellation.cancelled() => return Err(AskError::Stopped),
     };
     match outcome {
+        // Each answer was checked where it came in, but against the question that has the key: an earlier run, or other code of
+        // this run, may have asked another one than the body asks here.
         Some(answer) => match question.check(&answer) {
             Ok(()) => Ok(question.normalize_numbers(answer)),
             Err(reason) => Err(AskError::Unusable { key: key.to_owned(), reason }),
         },
-        None if context.desk.reaches_nobody() => Err(AskError::NobodyToAsk),
+        None if context.questions.has_no_route() => Err(AskError::NoRecipient),
         None => Err(AskError::TimedOut { key: key.to_owned() }),
     }
 }
 
-/// One who waits for an answer; leaves however the wait ends.
+/// Counts one caller of [`ask`] until it is dropped.
 struct Waiting<'a> {
     context: &'a JobContext,
     key: &'a str,
@@ -109,9 +108,9 @@ struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        // What is stopped may run again in another process, and asks again then.
+        // A body that is stopped may run again in another process, which asks the question again then.
         if !self.context.cancellation.is_cancelled() {
-            self.context.desk.leave(self.key);
+            self.context.questions.leave(self.key);
         }
     }
 }

@@ -1,10 +1,10 @@
-//! What tells a body to stop.
+//! The token that tells a body to stop.
 
 use std::sync::OnceLock;
 
 use tokio_util::sync::CancellationToken;
 
-/// Tells a body to stop, once. Its token is made when somebody needs one: most bodies never look, and are never told.
+/// Tells a body to stop, once. The token is made at its first use: most bodies never look at it, and are never told.
 #[derive(Debug, Default)]
 pub(crate) struct Cancellation(OnceLock<CancellationToken>);
 

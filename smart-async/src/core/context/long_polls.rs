@@ -1,43 +1,28 @@
-//! Bodies that compute without an await, and so hold up everybody else.
+//! A warning for bodies that compute without an await, and so keep a worker thread from all other tasks.
 
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::CONTEXT;
 use crate::core::observe;
 
-/// A poll that takes longer than this holds a worker thread that others wait for.
+/// The longest poll of a body that is no reason for a warning.
 const LONG_POLL: Duration = Duration::from_secs(1);
 
-pin_project_lite::pin_project! {
-    /// A body, of which it is said once where it holds its thread. An `async` block around it would take twice its room: once
-    /// for what is moved in, and once for what is polled.
-    pub(super) struct Watched<F> {
-        #[pin]
-        body: F,
-    }
-}
-
-impl<F> Watched<F> {
-    pub(super) const fn new(body: F) -> Self {
-        Self { body }
-    }
-}
-
-impl<F: Future> Future for Watched<F> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+/// Runs `body`, and warns once per process where a poll takes long. The box is made before the future, which would hold the
+/// body twice otherwise: once as an argument, and once pinned.
+pub(super) fn warn_of_long_polls<F: Future>(body: F) -> impl Future<Output = F::Output> + use<F> {
+    let mut body = Box::pin(body);
+    poll_fn(move |context| {
         let began = Instant::now();
-        let polled = self.project().body.poll(context);
+        let polled = body.as_mut().poll(context);
         let took = began.elapsed();
         if took > LONG_POLL {
             warn(took);
         }
         polled
-    }
+    })
 }
 
 fn warn(took: Duration) {

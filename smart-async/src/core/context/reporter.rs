@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::JobContext;
 use crate::core::job::{Progress, ProgressTotal, ProgressValue};
 
-/// Reports how far the current work has come. Cheap to clone; usable from any thread and any depth; each report costs
-/// nanoseconds, so report as often as you like. Outside of any work it does nothing.
+/// Reports the progress of the current work. Cheap to clone; usable from any thread and any depth. A report costs
+/// nanoseconds, so a body may report as often as it likes. Outside of any work a report does nothing.
 #[derive(Debug, Clone)]
 pub struct ProgressReporter(Option<Arc<JobContext>>);
 
-/// A handle to report the progress of the work that this code runs in.
+/// Returns a handle that reports the progress of the work that this code runs in.
 pub fn progress() -> ProgressReporter {
     ProgressReporter(super::current())
 }
@@ -20,10 +20,10 @@ impl ProgressReporter {
         Self(context)
     }
 
-    /// Reports that `current` of `total` is done, and what is being done.
+    /// Reports that `current` of `total` is done, with a message.
     ///
     /// `total` is a number, or `()` or `None` where it is not known. An empty message is no message. Figures that are
-    /// not finite are passed over; messages are cut to 1 KiB.
+    /// not finite are ignored; messages are cut to 1 KiB.
     #[inline]
     pub fn report(
         &self,
@@ -44,13 +44,13 @@ impl ProgressReporter {
         }
     }
 
-    /// What was reported last, if anything was.
+    /// The last report, if there was one.
     pub fn last(&self) -> Option<Progress> {
         self.0.as_ref().and_then(|context| context.progress.read())
     }
 }
 
-/// The same handle as [`progress()`] as a plain closure, for code that takes callbacks: current, total, message.
+/// Returns the handle of [`progress()`] as a closure of current, total and message, for code that takes callbacks.
 pub fn create_progress_callback()
 -> impl Fn(f64, Option<f64>, Option<&str>) + Clone + Send + Sync + 'static {
     let reporter = progress();

@@ -96,8 +96,18 @@ impl JobManager {
     ) -> Result<Arc<JobRecord>, AnswerError> {
         let job = self.status(id).await?;
         self.check_answer(&job, key, &answer)?;
+        self.give_checked_answer(id, key, answer).await
+    }
+
+    /// As [`answer`](Self::answer), with an answer that [`check_answer`](Self::check_answer) has found to fit.
+    pub(crate) async fn give_checked_answer(
+        &self,
+        id: JobId,
+        key: &str,
+        answer: Value,
+    ) -> Result<Arc<JobRecord>, AnswerError> {
         let (manager, key) = (self.clone(), key.to_owned());
-        // In a task of its own: what is on disk reaches the work also where nobody waits for that any more.
+        // In a task of its own, which brings the answer to the body also where the caller stops waiting.
         let answered = tokio::spawn(async move { manager.give_answer(id, &key, answer).await });
         answered.await.unwrap_or(Err(AnswerError::Job(Error::Stopping)))
     }
@@ -124,7 +134,7 @@ impl JobManager {
             Err(error) => return Err(error.into()),
         };
         if let Some(live) = live {
-            live.context.desk.answer(key, answer, true);
+            live.context.questions.mark_synced(&change.event, None);
             live.touch();
         }
         self.announce(&job);
@@ -155,7 +165,7 @@ impl JobManager {
             // Work that is being stopped waits for nothing.
             (QuestionStatus::Open, _) if job.cancel_requested => QuestionStatus::GivenUp,
             (QuestionStatus::Open, Some(live)) => {
-                live.context.desk.status(&key).unwrap_or(QuestionStatus::Open)
+                live.context.questions.status(&key).unwrap_or(QuestionStatus::Open)
             }
             (QuestionStatus::Open, None) if late => QuestionStatus::GivenUp,
             (status, _) => status,
@@ -174,8 +184,8 @@ impl JobManager {
 
     /// Takes what the work has asked, or asks no more, to the record. `false` where that failed and has to be tried again.
     pub(in crate::core) async fn tell_questions(&self, live: &LiveJob) -> bool {
-        let desk = &live.context.desk;
-        while let Some(event) = desk.news() {
+        let questions = &live.context.questions;
+        while let Some(event) = questions.next_unsynced() {
             let (JobEvent::Ask(key, _) | JobEvent::Answer(key, _) | JobEvent::GiveUp(key)) = &event
             else {
                 return true;
@@ -185,14 +195,15 @@ impl JobManager {
             let stored = self.inner.kept_back.keep(live.site(), live.id(), &change);
             match self.note(self.store().update(live.id(), stored).await) {
                 Ok(job) => {
-                    desk.told(&event);
+                    questions.mark_synced(&event, None);
                     self.announce(&job);
                     live.touch();
                 }
                 // It has ended, or an answer was faster.
                 Err(StoreError::Illegal { .. } | StoreError::NotOwner(_)) => {
                     let Ok(job) = self.store().get(live.id()).await else { return false };
-                    desk.refused(&event, job.as_ref().and_then(|job| job.questions.get(key)));
+                    let recorded = job.as_ref().and_then(|job| job.questions.get(key));
+                    questions.mark_synced(&event, recorded);
                 }
                 Err(StoreError::NotFound(_)) => return false,
                 Err(error) => {
@@ -211,7 +222,7 @@ pub(in crate::core) fn with_questions_of(live: &LiveJob, job: Arc<JobRecord>) ->
     if !job.questions.values().any(lacks) {
         return job;
     }
-    let known = live.context.desk.questions();
+    let known = live.context.questions.all();
     let mut whole = (*job).clone();
     for (key, question) in whole.questions.iter_mut().filter(|(_, question)| lacks(question)) {
         if let Some(known) = known.get(key) {

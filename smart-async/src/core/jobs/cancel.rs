@@ -5,12 +5,12 @@ use std::sync::Arc;
 use tokio::time::timeout;
 
 use super::{Error, WaitFor};
-use crate::core::clock;
 use crate::core::job::{Actor, Change, JobEvent, JobId, JobRecord};
 use crate::core::local::LiveJob;
 use crate::core::manager::JobManager;
-use crate::core::observe;
+use crate::core::spawn::try_spawn;
 use crate::core::store::StoreError;
+use crate::core::{clock, observe};
 
 /// How [`JobManager::cancel`] went.
 #[derive(Debug, Clone)]
@@ -73,6 +73,18 @@ impl JobManager {
     pub(crate) fn request_cancel(&self, live: &LiveJob) {
         live.request_cancel();
         live.touch();
+    }
+
+    /// Requests that a job stops, in this process at once and then in its record, without waiting for its end.
+    pub(crate) fn request_stop(&self, id: JobId) {
+        if let Some(live) = self.live().get(id) {
+            self.request_cancel(&live);
+        }
+        // In the record as well, so that the work does not run again if this process ends first.
+        let manager = self.clone();
+        try_spawn(async move {
+            let _ = manager.cancel(id).await;
+        });
     }
 
     async fn write_wish(&self, id: JobId) -> Result<(), StoreError> {

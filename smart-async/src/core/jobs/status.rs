@@ -119,7 +119,7 @@ impl JobManager {
 
     /// The record with the progress that the body has made by now, if it runs here, or with what was kept back of its
     /// end, if it ran here. The record itself is not touched.
-    pub(in crate::core) fn as_of_now(&self, job: Arc<JobRecord>) -> Arc<JobRecord> {
+    pub(crate) fn as_of_now(&self, job: Arc<JobRecord>) -> Arc<JobRecord> {
         if job.status().is_terminal() {
             return self.inner.kept_back.put_back(job);
         }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tracing::Span;
 use tracing::field::Empty;
 
+use super::attachments::{Attachment, Attachments};
 use crate::core::call_key::CallKey;
 use crate::core::call_site::CallSite;
 use crate::core::context::JobContext;
@@ -41,32 +42,11 @@ pub(crate) struct LiveJob {
     /// How it ended, from that moment on: the record may say so later, while the store fails.
     ending: Mutex<Option<Arc<JobEvent>>>,
     origin: Option<Origin>,
-    delivery: Mutex<Delivery>,
-}
-
-/// Who waits for the answer of a call that was made again, and whether one of them has got it.
-#[derive(Debug, Default)]
-struct Delivery {
-    waiting: u32,
-    delivered: bool,
-    /// The last one left, and the work is being stopped: nobody can join it any more.
-    closed: bool,
-}
-
-/// What the departure of a caller means to the work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "the work may have to be stopped"]
-pub(crate) enum Left {
-    /// Nothing: others wait for its answer, or have one.
-    OthersCare,
-    /// It goes on for the caller's return.
-    Kept,
-    /// It has to be stopped.
-    Closed,
+    pub(super) attachments: Attachments,
 }
 
 impl LiveJob {
-    pub(in crate::core) fn new(context: Arc<JobContext>, origin: Option<Origin>) -> Arc<Self> {
+    pub(crate) fn new(context: Arc<JobContext>, origin: Option<Origin>) -> Arc<Self> {
         Arc::new(Self {
             context,
             changed: Notify::new(),
@@ -76,7 +56,7 @@ impl LiveJob {
             exchanging: AtomicBool::new(false),
             ending: Mutex::default(),
             origin,
-            delivery: Mutex::default(),
+            attachments: Attachments::default(),
         })
     }
 
@@ -108,63 +88,15 @@ impl LiveJob {
         self.origin.and_then(|origin| origin.key)
     }
 
-    fn delivery(&self) -> MutexGuard<'_, Delivery> {
-        self.delivery.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether this is the work of that function.
-    pub(crate) fn is_of(&self, site: &CallSite) -> bool {
-        self.site().is_some_and(|own| std::ptr::eq(own, site))
-    }
-
-    fn coalesces(&self) -> bool {
+    /// Returns whether the same calls share the run.
+    pub(super) fn coalesces(&self) -> bool {
         self.site().is_some_and(|site| site.coalesce)
-    }
-
-    /// Somebody makes the same call, and waits for its answer from now on. No, where the work is being stopped.
-    pub(crate) fn attached(&self) -> bool {
-        let mut delivery = self.delivery();
-        let open = !delivery.closed && !self.is_to_be_cancelled();
-        if open {
-            delivery.waiting += 1;
-        }
-        open
-    }
-
-    /// One of them has its answer.
-    pub(crate) fn delivered(&self) {
-        let mut delivery = self.delivery();
-        delivery.waiting = delivery.waiting.saturating_sub(1);
-        delivery.delivered = true;
-    }
-
-    /// One of them was asked something, and may come back with the answer.
-    pub(crate) fn asked(&self) {
-        let mut delivery = self.delivery();
-        delivery.waiting = delivery.waiting.saturating_sub(1);
-    }
-
-    /// Whether somebody has got an answer, or the ticket.
-    pub(in crate::core) fn was_delivered(&self) -> bool {
-        self.delivery().delivered
-    }
-
-    /// One of them left without an answer. Where nobody is left who waits for one or has got one, it is for the last one's
-    /// departure to say whether the work is kept.
-    pub(crate) fn left(&self, keep: bool) -> Left {
-        let mut delivery = self.delivery();
-        delivery.waiting = delivery.waiting.saturating_sub(1);
-        if delivery.waiting > 0 || delivery.delivered {
-            return Left::OthersCare;
-        }
-        delivery.closed = !keep;
-        if keep { Left::Kept } else { Left::Closed }
     }
 
     /// Has the job stopped.
     pub(in crate::core) fn request_cancel(&self) {
         self.cancel_requested.store(true, Ordering::Release);
-        self.context.desk.wake_supervisor();
+        self.context.questions.wake_supervisor();
     }
 
     /// Whether somebody wants the job stopped.
@@ -246,7 +178,7 @@ impl Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         *self.0.watched_on() = None;
-        self.0.context.desk.unwatch();
+        self.0.context.questions.unwatch();
     }
 }
 
@@ -268,9 +200,9 @@ impl Drop for Exchanging {
 
 /// The live jobs by id; and by what was called, those that the same call gets: the ones whose ticket never reached a
 /// caller, and the ones that calls share, these from the beginning of the call on.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct LiveJobs {
-    jobs: Mutex<Jobs>,
+    jobs: Arc<Mutex<Jobs>>,
 }
 
 #[derive(Debug, Default)]
@@ -320,7 +252,7 @@ impl LiveJobs {
     pub(in crate::core) fn wake_supervisors(&self) {
         let jobs: Vec<_> = self.jobs().by_id.values().map(Arc::clone).collect();
         for job in jobs {
-            job.context.desk.wake_supervisor();
+            job.context.questions.wake_supervisor();
         }
     }
 
@@ -356,9 +288,14 @@ impl LiveJobs {
         self.jobs().by_id.is_empty()
     }
 
-    /// Remembers that nobody was told of this job, so that the same call gets it. A job that has been let go of is
-    /// not remembered any more.
-    pub(crate) fn remember_undelivered(&self, job: &Arc<LiveJob>) {
+    /// Counts one more caller that waits for the answer of this run; `None` where the work is being stopped.
+    pub(crate) fn attach(&self, job: &Arc<LiveJob>) -> Option<Attachment> {
+        let attached = !job.is_to_be_cancelled() && job.attachments.attach();
+        attached.then(|| Attachment::new(self.clone(), Arc::clone(job)))
+    }
+
+    /// Lets the same call find a job whose ticket reached no caller. A job that has been removed is not found any more.
+    pub(in crate::core) fn remember_undelivered(&self, job: &Arc<LiveJob>) {
         let Some(key) = job.key() else { return };
         let mut jobs = self.jobs();
         if jobs.by_id.contains_key(&job.id()) {
@@ -366,21 +303,31 @@ impl LiveJobs {
         }
     }
 
-    /// Has the same call find this work from now on, unless it finds another's.
-    pub(in crate::core) fn share(&self, job: &Arc<LiveJob>) {
+    /// Lets the same call find a run that an earlier process began, unless it finds another one. A caller of that process has
+    /// the ticket, so no departure stops the work.
+    pub(in crate::core) fn share_again(&self, job: &Arc<LiveJob>) {
+        job.attachments.set_delivered();
         let Some(key) = job.key() else { return };
         self.jobs().by_call.entry(key).or_insert_with(|| Arc::clone(job));
     }
 
-    /// A caller has been told of this job: the same call gets it no more, unless calls share it.
-    pub(crate) fn forget_undelivered(&self, job: &LiveJob) {
-        if !job.coalesces() {
+    /// A caller has the ticket of this job, or its end: the same call finds it no more, unless it still runs and calls share it.
+    pub(super) fn forget_undelivered(&self, job: &LiveJob) {
+        if !job.coalesces() || job.has_ended() {
             self.forget(job);
         }
     }
 
-    /// The same call does not get this work any more.
-    pub(crate) fn forget(&self, job: &LiveJob) {
+    /// The work has ended, while its record does not say so yet. Where a caller has the ticket, the same call starts a new run
+    /// from now on; else it gets this end.
+    pub(in crate::core) fn forget_delivered(&self, job: &LiveJob) {
+        if job.attachments.was_delivered() {
+            self.forget(job);
+        }
+    }
+
+    /// The same call does not find this run any more.
+    pub(super) fn forget(&self, job: &LiveJob) {
         let Some(key) = job.key() else { return };
         let mut jobs = self.jobs();
         if jobs.by_call.get(&key).is_some_and(|known| std::ptr::eq(&**known, job)) {
@@ -388,27 +335,28 @@ impl LiveJobs {
         }
     }
 
-    /// The work that the same call gets.
+    /// The run that the same call finds.
     pub(crate) fn called(&self, key: CallKey) -> Option<Arc<LiveJob>> {
         self.jobs().by_call.get(&key).cloned()
     }
 
-    /// Has the same call find this work from now on, unless it finds another's: then that one counts one more who waits,
-    /// and is returned. Work that is being stopped is found no more.
-    pub(in crate::core) fn lead(&self, job: &Arc<LiveJob>) -> Result<(), Arc<LiveJob>> {
-        let Some(key) = job.key() else { return Ok(()) };
-        let mut jobs = self.jobs();
-        if let Some(known) = jobs.by_call.get(&key)
-            && known.attached()
-        {
-            return Err(Arc::clone(known));
+    /// Attaches a caller to the run that the same call finds; where there is none that takes callers, lets the same call find
+    /// `job` from now on, to which its own caller is attached.
+    pub(super) fn find_or_share(&self, job: &Arc<LiveJob>) -> Result<(), Attachment> {
+        if let Some(key) = job.key() {
+            let mut jobs = self.jobs();
+            if let Some(known) = jobs.by_call.get(&key)
+                && let Some(attachment) = self.attach(known)
+            {
+                return Err(attachment);
+            }
+            jobs.by_call.insert(key, Arc::clone(job));
         }
-        job.attached();
-        jobs.by_call.insert(key, Arc::clone(job));
+        job.attachments.attach();
         Ok(())
     }
 
-    /// Whether this work is a job by now, or is kept as one.
+    /// Returns whether this run is a job of this process, or is kept as one.
     pub(crate) fn holds(&self, job: &LiveJob) -> bool {
         let known = self.get(job.id());
         known.is_some_and(|known| std::ptr::eq(&*known, job))

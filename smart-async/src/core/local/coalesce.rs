@@ -1,60 +1,60 @@
-//! Calls that share one run (`coalesce`): the first of them leads, and the same call finds it from its very beginning,
-//! before there is a job and where none ever comes of it.
+//! Coalescing: calls that share one run. The first call starts the run, and the same call finds it from its very beginning,
+//! before it is a job and also where it never becomes one.
 
 use std::fmt;
 use std::sync::Arc;
 
-use super::active::{LiveJob, Origin};
+use super::active::{LiveJob, LiveJobs, Origin};
+use super::attachments::Attachment;
 use crate::core::context::JobContext;
 use crate::core::job::JobEvent;
-use crate::core::manager::JobManager;
 
-/// The call that runs what others share. Whatever may still make a job of it holds this; when the last of them is gone,
-/// and there is no job, nothing comes any more, and those who wait are told so.
-pub(crate) struct Lead {
-    manager: JobManager,
-    live: Arc<LiveJob>,
+/// A run that calls share. Held by everything that can still turn the first call into a job. When the last holder drops it and
+/// no job exists, the waiting callers are released with `Cancel`.
+pub(crate) struct SharedRun {
+    jobs: LiveJobs,
+    job: Arc<LiveJob>,
 }
 
-impl JobManager {
-    /// Takes the lead in a call, unless the same call runs already: then its work is returned, and counts one more
-    /// who waits. Of those who come at once, exactly one leads.
-    pub(crate) fn lead(
+impl LiveJobs {
+    /// Starts a run that the same calls share; or, where the same call runs already, attaches the caller to that run. Of calls
+    /// that come at once, exactly one starts the run.
+    pub(crate) fn share_or_join(
         &self,
         origin: Origin,
         context: &Arc<JobContext>,
-    ) -> Result<Arc<Lead>, Arc<LiveJob>> {
-        let live = LiveJob::new(Arc::clone(context), Some(origin));
-        self.live().lead(&live)?;
-        Ok(Arc::new(Lead { manager: self.clone(), live }))
+    ) -> Result<(Arc<SharedRun>, Attachment), Attachment> {
+        let job = LiveJob::new(Arc::clone(context), Some(origin));
+        self.find_or_share(&job)?;
+        let attachment = Attachment::new(self.clone(), Arc::clone(&job));
+        Ok((Arc::new(SharedRun { jobs: self.clone(), job }), attachment))
     }
 }
 
-impl Lead {
-    /// The work, as others find it.
-    pub(crate) const fn live(&self) -> &Arc<LiveJob> {
-        &self.live
+impl SharedRun {
+    /// The run, as the same calls find it.
+    pub(crate) const fn job(&self) -> &Arc<LiveJob> {
+        &self.job
     }
 
-    /// The call was answered without becoming a job: those who share it get the same.
+    /// The call was answered without becoming a job: the callers that share it get the same answer.
     pub(crate) fn answered(&self, ending: &JobEvent) {
-        let jobs = self.manager.live();
-        // Of a job, its supervisor says how it ended.
-        if !jobs.holds(&self.live) && !self.live.has_ended() {
-            self.live.ends_with(ending);
-            jobs.forget(&self.live);
+        // The supervisor of a job says how that ended.
+        if !self.jobs.holds(&self.job) && !self.job.has_ended() {
+            self.job.ends_with(ending);
+            self.jobs.forget(&self.job);
         }
     }
 }
 
-impl Drop for Lead {
+impl Drop for SharedRun {
     fn drop(&mut self) {
         self.answered(&JobEvent::Cancel);
     }
 }
 
-impl fmt::Debug for Lead {
+impl fmt::Debug for SharedRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Lead").field(&self.live).finish()
+        f.debug_tuple("SharedRun").field(&self.job).finish()
     }
 }

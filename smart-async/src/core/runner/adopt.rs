@@ -19,10 +19,8 @@ use crate::core::job::{
     Change, JobEvent, JobId, JobKind, JobRecord, JobScope, JobSpec, JobState, OwnerId, StateTarget,
 };
 use crate::core::jobs::Error;
-use crate::core::local::Lead;
-use crate::core::local::LiveJob;
-use crate::core::local::Origin;
 use crate::core::local::redaction::{progress_for_the_store, questions_for_the_store};
+use crate::core::local::{LiveJob, Origin, SharedRun};
 use crate::core::manager::JobManager;
 use crate::core::spawn::try_spawn;
 use crate::core::store::StoreError;
@@ -45,11 +43,11 @@ pub(crate) struct Adoption {
     /// How often the work may run again after the end of its server, where it may.
     pub(in crate::core) max_reruns: Option<u32>,
     /// The arguments of the call, where another run may need them.
-    pub(in crate::core) arguments: Option<Map<String, Value>>,
+    pub(in crate::core) arguments: Option<Arc<Map<String, Value>>>,
     /// The state that the result goes into.
     pub(in crate::core) state_target: Option<StateTarget>,
-    /// The lead of the call, where others may share its run.
-    pub(in crate::core) lead: Option<Arc<Lead>>,
+    /// The run, where the same calls share it.
+    pub(in crate::core) shared: Option<Arc<SharedRun>>,
 }
 
 impl Adoption {
@@ -57,7 +55,7 @@ impl Adoption {
     pub(crate) fn of_call(
         origin: Origin,
         label: Option<String>,
-        arguments: Option<Map<String, Value>>,
+        arguments: Option<Arc<Map<String, Value>>>,
     ) -> Self {
         Self {
             tool: origin.site.tool.to_owned(),
@@ -76,15 +74,15 @@ impl Adoption {
         Self { scope, ..self }
     }
 
-    /// The same, of a call whose run others may share.
-    pub(crate) fn led_by(self, lead: Option<Arc<Lead>>) -> Self {
-        Self { lead, ..self }
+    /// The same, of a run that the same calls share.
+    pub(crate) fn of_shared_run(self, shared: Option<Arc<SharedRun>>) -> Self {
+        Self { shared, ..self }
     }
 
     /// The work: as others have found it already, where they could.
     fn live(&self, context: Arc<JobContext>) -> Arc<LiveJob> {
-        match &self.lead {
-            Some(lead) => Arc::clone(lead.live()),
+        match &self.shared {
+            Some(shared) => Arc::clone(shared.job()),
             None => LiveJob::new(context, self.origin),
         }
     }
@@ -100,7 +98,7 @@ impl Adoption {
         spec.scope.clone_from(&self.scope);
         spec.deadline = self.deadline;
         spec.max_reruns = self.max_reruns;
-        spec.arguments.clone_from(&self.arguments);
+        spec.arguments = self.arguments.as_deref().cloned();
         spec.state_target.clone_from(&self.state_target);
         let mut record = JobRecord::new(id, spec);
         record.owner = Some(manager.store().owner());
@@ -120,7 +118,7 @@ impl Adoption {
         {
             record.state = state;
         }
-        let questions = context.desk.questions();
+        let questions = context.questions.all();
         record.with_questions(match self.origin {
             Some(origin) => questions_for_the_store(origin.site, questions),
             None => questions,
@@ -131,18 +129,22 @@ impl Adoption {
 /// A job whose record is on disk, and whose body is not watched over yet. Dropped, it takes its record back.
 pub(crate) struct Adopted {
     manager: JobManager,
-    /// The job; gone once it is watched over.
+    /// The job; taken once its body is supervised.
     live: Option<Arc<LiveJob>>,
+    /// The record as the store has it.
+    record: Arc<JobRecord>,
     deadline: Option<Duration>,
 }
 
 impl Adopted {
-    /// Watches over the body from now on.
-    pub(crate) fn supervise(mut self, body: Body) {
-        if let Some(live) = self.live.take() {
-            self.manager.live().insert(&live);
-            self.manager.supervise(live, body, self.deadline, None);
+    /// Supervises the body from now on. Returns the job, where it has a caller that is to be told of it, and its record.
+    pub(crate) fn supervise(mut self, body: Body) -> (Option<Arc<LiveJob>>, Arc<JobRecord>) {
+        let live = self.live.take();
+        if let Some(live) = &live {
+            self.manager.live().insert(live);
+            self.manager.supervise(Arc::clone(live), body, self.deadline, None);
         }
+        (live, Arc::clone(&self.record))
     }
 }
 
@@ -179,42 +181,41 @@ impl JobManager {
         tokio::spawn(async move {
             let _open = open;
             manager.ready().await;
-            manager.record_running(&adoption, &context).await?;
-            let live = adoption.live(context);
-            Ok(Adopted { manager, live: Some(live), deadline: adoption.deadline })
+            let record = manager.record_running(&adoption, &context).await?;
+            let live = Some(adoption.live(context));
+            Ok(Adopted { manager, live, record, deadline: adoption.deadline })
         })
     }
 
     /// Work that may run again keeps its process's name alive for as long as it runs: by that name others know that it
     /// does. A body that holds a thread of its own runs on after everything else has been dropped.
     pub(in crate::core) fn hold_name(&self, context: &JobContext) {
-        context.hold(Arc::clone(&self.inner.store));
+        context.keep_alive(Arc::clone(&self.inner.store));
     }
 
     async fn record_running(
         &self,
         adoption: &Adoption,
         context: &JobContext,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Arc<JobRecord>, StoreError> {
         if adoption.max_reruns.is_some() {
             self.hold_name(context);
         }
-        match self.note(self.store().insert(adoption.running_record(self, context)).await) {
-            Ok(record) => {
-                context.desk.recorded(&record.questions);
-                self.announce(&record);
-                Ok(())
-            }
-            // An attempt before this one reached the disk after all: the id is ours alone.
-            Err(StoreError::Duplicate(_)) => {
-                // What it says of questions may be old by now.
-                if let Some(record) = self.store().get(context.id()).await? {
-                    context.desk.recorded(&record.questions);
+        let id = context.id();
+        let record =
+            match self.note(self.store().insert(adoption.running_record(self, context)).await) {
+                Ok(record) => {
+                    self.announce(&record);
+                    record
                 }
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
+                // An earlier attempt reached the disk after all: no other job has this id.
+                Err(StoreError::Duplicate(_)) => {
+                    self.store().get(id).await?.ok_or(StoreError::NotFound(id))?
+                }
+                Err(error) => return Err(error),
+            };
+        context.questions.apply_recorded(&record.questions);
+        Ok(record)
     }
 
     /// Takes back the record of a job that nobody heard of, however long that takes. The manager's end waits for it as for
@@ -254,7 +255,7 @@ impl JobManager {
         adoption: Adoption,
         context: Arc<JobContext>,
         start: impl FnOnce(&Arc<JobContext>) -> Body + Send + 'static,
-    ) -> Result<Arc<JobRecord>, Error> {
+    ) -> Result<(Arc<LiveJob>, Arc<JobRecord>), Error> {
         let manager = self.clone();
         let written = tokio::spawn(async move {
             manager.ready().await;
@@ -289,18 +290,18 @@ impl JobManager {
             let live = adoption.live(context);
             manager.live().insert(&live);
             manager.announce(&record);
-            manager.launch(live, start, adoption.deadline);
-            Ok(record)
+            manager.launch(Arc::clone(&live), start, adoption.deadline);
+            Ok((live, record))
         });
         written.await.unwrap_or(Err(Error::Stopping))
     }
 
-    /// Takes in work whose caller has left, so that the same call finds it from now on.
-    pub(crate) fn take_in(&self, adoption: &Adoption, context: &Arc<JobContext>) -> Arc<LiveJob> {
-        let live = adoption.live(Arc::clone(context));
-        self.live().insert(&live);
-        self.live().remember_undelivered(&live);
-        live
+    /// Registers a run whose caller has left, so that the same call finds it from now on.
+    pub(crate) fn register_undelivered(&self, live: &Arc<LiveJob>) {
+        if !self.live().holds(live) {
+            self.live().insert(live);
+            self.live().remember_undelivered(live);
+        }
     }
 
     /// Keeps work whose caller has left. Where its record cannot be written, the work goes on, its result waits in

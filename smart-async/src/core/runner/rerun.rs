@@ -225,9 +225,7 @@ impl JobManager {
         let live = LiveJob::new(Arc::new(context), Some(origin));
         self.live().insert(&live);
         if origin.site.coalesce {
-            // Somebody was told of it in an earlier life: whoever shares it now cannot stop it by leaving.
-            live.delivered();
-            self.live().share(&live);
+            self.live().share_again(&live);
         }
         self.launch(live, start, origin.site.deadline);
     }

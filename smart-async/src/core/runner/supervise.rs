@@ -163,10 +163,8 @@ impl JobManager {
     /// Writes down how a live job ended, and lets go of it.
     async fn conclude(&self, live: &LiveJob, event: JobEvent) {
         live.ends_with(&event);
-        // Writing may take its time; who was told of the job does not make the same call to hear of its end.
-        if live.was_delivered() {
-            self.live().forget(live);
-        }
+        // The store may take its time.
+        self.live().forget_delivered(live);
         self.record(live, event).await;
         self.live().remove(live);
     }

@@ -73,7 +73,7 @@ impl Watch {
     ) -> Poll<Option<Ended>> {
         let job = Arc::clone(self.job.job());
         // Before anything is looked at: whatever changes after the look wakes us.
-        job.context.desk.watch(context.waker());
+        job.context.questions.watch(context.waker());
         manager.keep_ticking();
         loop {
             if let Poll::Ready(ended) = Pin::new(&mut self.body).poll(context) {
@@ -86,7 +86,7 @@ impl Watch {
                 self.tell_to_stop(Stop::Cancelled, manager);
             }
             let due = match self.phase {
-                Phase::Runs { deadline } => deadline.and_then(|it| job.context.desk.due(it)),
+                Phase::Runs { deadline } => deadline.and_then(|it| job.context.questions.due(it)),
                 Phase::Stops { abort_at, .. } => abort_at,
             };
             if !self.is_over(due, context) {
@@ -100,7 +100,7 @@ impl Watch {
                 }
             }
         }
-        if job.context.desk.has_changed() {
+        if job.context.questions.has_changed() {
             manager.exchange(&job);
         }
         Poll::Pending

@@ -68,7 +68,7 @@ impl Ticking {
 }
 
 fn has_news(job: &LiveJob) -> bool {
-    job.context.progress.has_news() || job.context.desk.news().is_some()
+    job.context.progress.has_news() || job.context.questions.next_unsynced().is_some()
 }
 
 impl JobManager {
@@ -146,7 +146,7 @@ fn learn(live: &LiveJob, job: &JobRecord) {
         live.request_cancel();
     }
     if !live.redacts() {
-        live.context.desk.learn(&job.questions);
+        live.context.questions.apply_recorded(&job.questions);
     }
 }
 

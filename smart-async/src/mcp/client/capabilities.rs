@@ -4,7 +4,7 @@ use rmcp::RoleServer;
 use rmcp::model::ElicitationCapability;
 use rmcp::service::RequestContext;
 
-use crate::call::host_timeouts::{Hosts, Patience};
+use super::host_timeouts::{HostTimeout, HostTimeouts};
 
 /// Where a request carries what its client is called, from 2026-07-28 on.
 const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
@@ -53,14 +53,14 @@ impl Client {
     }
 }
 
-/// How long the client of a request bears to wait, by the name under which it introduces itself.
-pub(in crate::mcp) fn patience(
-    hosts: &Hosts,
+/// The time-out of the host that made this request, by the name under which it introduces itself.
+pub(in crate::mcp) fn host_timeout(
+    hosts: &HostTimeouts,
     context: &RequestContext<RoleServer>,
-) -> Option<Patience> {
+) -> Option<HostTimeout> {
     let said = context.meta.get(CLIENT_INFO).and_then(|client| client.get("name")?.as_str());
     match said {
-        Some(name) => hosts.patience(name),
-        None => hosts.patience(&context.peer.peer_info()?.client_info.name),
+        Some(name) => hosts.of(name),
+        None => hosts.of(&context.peer.peer_info()?.client_info.name),
     }
 }

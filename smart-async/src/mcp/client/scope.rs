@@ -108,7 +108,7 @@ impl fmt::Debug for Scope {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::call_key::CallKey;
+    use crate::call::key::CallDigest;
     use crate::core::job::{ClientIdentity, JobId, JobSpec, Timestamp};
 
     fn job(scope: Option<JobScope>) -> JobRecord {
@@ -183,7 +183,7 @@ mod tests {
             shown("bob", "alice"),
         ];
         for (index, one) in callers.iter().enumerate() {
-            let of = |scope| CallKey::new("x", scope, "a", None);
+            let of = |scope| CallDigest::new("a", None).key("x", scope, &serde_json::Map::new());
             let again = one.clone();
             assert_eq!(of(one), of(&again));
             for other in &callers[..index] {

@@ -11,7 +11,7 @@ use rmcp::service::{Peer, PeerRequestOptions, RequestContext, RequestHandle, Ser
 use super::{can_ask, request};
 use crate::call::CallRequest;
 use crate::core::context::JobContext;
-use crate::core::context::questions::{Desk, Way};
+use crate::core::context::questions::{AnswerRoute, PendingQuestions};
 use crate::core::job::Question;
 use crate::mcp::client::session::came_over_http;
 
@@ -52,7 +52,7 @@ impl<'a> Asked<'a> {
 async fn ask_all(work: &Arc<JobContext>, asked: &Asked<'_>) {
     let mut known = Vec::new();
     loop {
-        for (key, question) in work.desk.for_caller(&known).await {
+        for (key, question) in work.questions.for_caller(&known).await {
             known.push(key.clone());
             ask_one(work, asked, key, question).await;
         }
@@ -66,7 +66,7 @@ async fn ask_one(work: &Arc<JobContext>, asked: &Asked<'_>, key: String, questio
         Some(InputRequest::Elicitation(elicitation)) if can_ask(asked.can, &question) => {
             elicitation
         }
-        _ => return work.desk.reach(Way::Job),
+        _ => return work.questions.set_route(AnswerRoute::Job),
     };
     let request = ServerRequest::ElicitRequest(elicitation);
     let options = PeerRequestOptions::no_options();
@@ -77,7 +77,7 @@ async fn ask_one(work: &Arc<JobContext>, asked: &Asked<'_>, key: String, questio
                 take_answer(&work, handle, &key, &question, can_withdraw).await;
             });
         }
-        Err(error) => failed(&work.desk, &error),
+        Err(error) => failed(&work.questions, &error),
     }
 }
 
@@ -89,10 +89,10 @@ async fn take_answer(
     question: &Question,
     can_withdraw: bool,
 ) {
-    let desk = &work.desk;
+    let questions = &work.questions;
     let is_void = async {
         tokio::select! {
-            () = desk.closed(key) => {}
+            () = questions.closed(key) => {}
             () = work.cancellation.cancelled() => {}
         }
     };
@@ -108,18 +108,18 @@ async fn take_answer(
     };
     match answer {
         Ok(ClientResult::ElicitResult(answer)) => match serde_json::to_value(answer) {
-            Ok(answer) if question.check(&answer).is_ok() => desk.answer(key, answer, false),
+            Ok(answer) if question.check(&answer).is_ok() => questions.answer(key, answer),
             // The question stays open, for those who follow the job.
-            _ => desk.reach(Way::Job),
+            _ => questions.set_route(AnswerRoute::Job),
         },
-        Ok(_) => desk.reach(Way::Job),
-        Err(error) => failed(desk, &error),
+        Ok(_) => questions.set_route(AnswerRoute::Job),
+        Err(error) => failed(questions, &error),
     }
 }
 
-fn failed(desk: &Desk, error: &ServiceError) {
+fn failed(questions: &PendingQuestions, error: &ServiceError) {
     tracing::debug!(%error, "the caller could not be asked; the question becomes a job's");
-    desk.reach(Way::Job);
+    questions.set_route(AnswerRoute::Job);
 }
 
 /// Tells the client that nobody waits for its answer any more.

@@ -3,6 +3,7 @@
 //! the same work through any server over the same folder, and never starts a second one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rmcp::ErrorData;
 use rmcp::model::{
@@ -11,7 +12,7 @@ use rmcp::model::{
 use serde_json::Value;
 
 use super::{can_ask, request};
-use crate::core::call_key;
+use crate::call::key::CallDigest;
 use crate::core::job::{JobId, JobRecord};
 use crate::core::jobs::{AnswerError, Error};
 use crate::mcp::client::access::Access;
@@ -21,7 +22,7 @@ const STATE: &str = "smart-async:";
 
 /// The `requestState` of a job: its id, how many questions it has asked, and what was called. The number is for clients, which
 /// may take a state that they had before for a server that goes round in circles; nothing else depends on it.
-fn state_of(job: &JobRecord, digest: &str) -> String {
+fn state_of(job: &JobRecord, digest: &CallDigest) -> String {
     format!("{STATE}{}.{}.{digest}", job.id, job.questions.len())
 }
 
@@ -48,6 +49,7 @@ impl Round {
     pub(in crate::mcp) async fn of(
         request: &mut CallToolRequestParams,
         access: Access,
+        digest: &CallDigest,
     ) -> Result<Option<Self>, ErrorData> {
         let Some(state) = request.request_state.as_deref() else { return Ok(None) };
         let Some(state) = state.strip_prefix(STATE) else { return Ok(None) };
@@ -56,8 +58,8 @@ impl Round {
                            been removed";
             ErrorData::invalid_params(message, None)
         };
-        let (id, digest) = parse(state).ok_or_else(unknown)?;
-        if digest != self::digest(request) {
+        let (id, called) = parse(state).ok_or_else(unknown)?;
+        if called != digest.to_string() {
             return Err(unknown());
         }
         match access.status(id).await {
@@ -76,7 +78,10 @@ impl Round {
     /// Gives the answers that came with the call to the work. One that does not fit leaves its question open, and the client
     /// is asked again.
     pub(in crate::mcp) async fn answer(&self) -> Result<(), ErrorData> {
-        give(&self.access, self.id, &self.answers).await
+        for (key, answer) in &self.answers {
+            refuse_failure(self.access.answer(self.id, key, answer.clone()).await)?;
+        }
+        Ok(())
     }
 }
 
@@ -89,27 +94,29 @@ pub(in crate::mcp) async fn answer_all(
     job: &JobRecord,
     answers: &BTreeMap<String, Value>,
 ) -> Result<(), ErrorData> {
+    let mut taken = Vec::new();
     for (key, answer) in answers {
-        let checked = access.manager().check_answer(job, key, answer);
-        if let Err(error @ AnswerError::Unfit { .. }) = checked {
-            return Err(refused(&error));
+        match access.manager().check_answer(job, key, answer) {
+            Ok(()) => taken.push((key, answer)),
+            Err(error @ (AnswerError::Unfit { .. } | AnswerError::Elsewhere { .. })) => {
+                return Err(refused(&error));
+            }
+            Err(_) => {}
         }
     }
-    give(access, job.id, answers).await
-}
-
-async fn give(
-    access: &Access,
-    id: JobId,
-    answers: &BTreeMap<String, Value>,
-) -> Result<(), ErrorData> {
-    for (key, answer) in answers {
-        let given = access.answer(id, key, answer.clone()).await;
-        if let Err(error @ (AnswerError::Job(_) | AnswerError::Elsewhere { .. })) = given {
-            return Err(refused(&error));
-        }
+    for (key, answer) in taken {
+        let given = access.manager().give_checked_answer(job.id, key, answer.clone()).await;
+        refuse_failure(given)?;
     }
     Ok(())
+}
+
+/// Refuses a request whose answer could not be stored, or is taken by another server only.
+fn refuse_failure(given: Result<Arc<JobRecord>, AnswerError>) -> Result<(), ErrorData> {
+    match given {
+        Err(error @ (AnswerError::Job(_) | AnswerError::Elsewhere { .. })) => Err(refused(&error)),
+        _ => Ok(()),
+    }
 }
 
 fn refused(error: &AnswerError) -> ErrorData {
@@ -136,13 +143,11 @@ pub(in crate::mcp) fn can_be_asked_all(
 }
 
 /// The answer to a call whose work asks something. Its state binds the job to what was called.
-pub(in crate::mcp) fn input_required(digest: &str, job: &JobRecord) -> Option<InputRequiredResult> {
+pub(in crate::mcp) fn input_required(
+    digest: &CallDigest,
+    job: &JobRecord,
+) -> Option<InputRequiredResult> {
     let requests = open_requests(job);
     let state = || state_of(job, digest);
     (!requests.is_empty()).then(|| InputRequiredResult::new(Some(requests), Some(state())))
-}
-
-/// What a call has in common with its retry.
-pub(in crate::mcp) fn digest(request: &CallToolRequestParams) -> String {
-    call_key::digest(&request.name, request.arguments.as_ref())
 }

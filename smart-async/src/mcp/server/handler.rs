@@ -273,13 +273,13 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         self.begin().await?;
         if let Some(tool) = self.names.find(&request.name) {
             let arguments = request.arguments.unwrap_or_default();
-            let patience = if tool.waits() { self.patience(&context) } else { None };
+            let timeout = if tool.waits() { self.host_timeout(&context) } else { None };
             let follow_up = self.names.follow_up();
             let access = self.access(&context);
-            let answer = Box::pin(tool.call(&access, &follow_up, patience, arguments)).await;
+            let answer = Box::pin(tool.call(&access, &follow_up, timeout, arguments)).await;
             return Ok(answer.into());
         }
-        match self.catalogue.look_up(&*self.inner, &request.name, &context).await {
+        match self.annotated_tools.look_up(&*self.inner, &request.name, &context).await {
             Some(annotated) => {
                 Box::pin(self.call_annotated(annotated, request, context, caller)).await
             }

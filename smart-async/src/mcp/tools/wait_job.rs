@@ -10,12 +10,12 @@ use tokio::time::Instant;
 use super::answer::{answer, failed, job_view, seconds, to_answer, with_shown_result};
 use super::arguments::{Arguments, Taken};
 use super::{Changes, Definition};
-use crate::call::host_timeouts::Patience;
 use crate::call::reply::FollowUp;
 use crate::core::env_vars::{self, Lookup};
 use crate::core::job::JobId;
 use crate::core::jobs::{Error, WaitFor};
 use crate::mcp::client::access::Access;
+use crate::mcp::client::host_timeouts::HostTimeout;
 
 pub(super) const NAME: &str = "wait_job";
 
@@ -52,7 +52,7 @@ pub(super) fn definition() -> Definition {
 pub(super) async fn call(
     access: &Access,
     follow_up: &FollowUp,
-    patience: Option<Patience>,
+    host: Option<HostTimeout>,
     mut arguments: Arguments,
 ) -> Taken<CallToolResult> {
     let ids = arguments.job_ids("job_ids")?;
@@ -61,7 +61,7 @@ pub(super) async fn call(
     let progress = arguments.flag("progress")?.unwrap_or(false);
     arguments.finish("job_ids, mode, timeout_seconds, progress")?;
 
-    let cap = cap(patience, &env_vars::process);
+    let cap = cap(host, &env_vars::process);
     let limit = timeout.map_or(cap, |timeout| timeout.min(cap));
     let what = WaitFor { all: mode.as_deref() == Some("all"), progress };
     let began = Instant::now();
@@ -94,10 +94,10 @@ pub(super) async fn call(
     })))
 }
 
-/// The longest that one call waits: what the operator says, or what the caller bears.
-fn cap(patience: Option<Patience>, lookup: Lookup<'_>) -> Duration {
+/// The longest wait of one call: by the operator's variable, or by the time-out of the caller's host.
+fn cap(host: Option<HostTimeout>, lookup: Lookup<'_>) -> Duration {
     env_vars::duration(lookup, env_vars::WAIT_SECONDS)
-        .unwrap_or_else(|| patience.map_or(CAP, Patience::wait))
+        .unwrap_or_else(|| host.map_or(CAP, HostTimeout::wait))
 }
 
 /// The jobs that there are, and those that there are not. One that was pruned must not hide the others' results.
@@ -119,23 +119,23 @@ async fn sort_out(access: &Access, ids: &[JobId]) -> Taken<(Vec<JobId>, Vec<JobI
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::host_timeouts::Hosts;
+    use crate::mcp::client::host_timeouts::HostTimeouts;
 
     fn seconds(host: &str, said: Option<&str>) -> u64 {
-        cap(Hosts::default().patience(host), &|_| said.map(str::to_owned)).as_secs()
+        cap(HostTimeouts::default().of(host), &|_| said.map(str::to_owned)).as_secs()
     }
 
     #[test]
-    fn a_wait_ends_before_the_host_loses_patience() {
+    fn a_wait_ends_before_the_host_times_out() {
         assert_eq!(seconds("claude-ai", None), 55);
         assert_eq!(seconds("spring-ai-mcp-client", None), 15);
-        assert_eq!(seconds("somebody", None), 25);
+        assert_eq!(seconds("another host", None), 25);
     }
 
     #[test]
     fn the_operator_has_the_last_word_on_waits() {
         assert_eq!(seconds("claude-ai", Some("90")), 90);
-        assert_eq!(seconds("somebody", Some("5")), 5);
+        assert_eq!(seconds("another host", Some("5")), 5);
         assert_eq!(seconds("claude-ai", Some("soon")), 55);
     }
 }

@@ -8,7 +8,7 @@ async fn gives_a_question_up_when_its_time_is_over() {
     loop {
         let waited = client.ask("wait_job", json!({"job_ids": [id]})).await;
         if waited["jobs"][0]["terminal"] == true {
-            let said = "nobody answered the question `name` in time";
+            let said = "no answer to the question `name` came in time";
             assert_eq!(waited["jobs"][0]["result"], said);
             break;
         }

@@ -1,15 +1,15 @@
-//! How long hosts bear a call that is not answered, by the name under which they introduce themselves.
+//! The time-outs of hosts: how long each waits for the answer of a call, by the name under which it introduces itself.
 //!
-//! Only what has a source stands here; docs/reference/configuration.md repeats the table for readers. A host that lets its users
-//! set the limit stands here with what holds unless they do.
+//! Each entry has a source; docs/reference/configuration.md repeats the table for readers. Where users of a host can set the
+//! time-out, the table has the default.
 
 use std::time::Duration;
 
-/// What the hosts bear, with where that is said.
+/// The known time-outs, with their sources.
 const KNOWN: [(&str, Duration); 12] = [
     // Claude Desktop. 60 s: github.com/anthropics/claude-code/issues/22542; newer ones 4 min: …/issues/65643.
     ("claude-ai", Duration::from_secs(60)),
-    // The command line bears hours, but the desktop application 60 s: github.com/anthropics/claude-code/issues/63379.
+    // The command line waits for hours, but the desktop application 60 s: github.com/anthropics/claude-code/issues/63379.
     ("claude-code", Duration::from_secs(60)),
     // docs.cline.bot/mcp/configuring-mcp-servers, "Network Timeout".
     ("Cline", Duration::from_secs(60)),
@@ -34,60 +34,59 @@ const KNOWN: [(&str, Duration); 12] = [
     ("Zed", Duration::from_secs(60)),
 ];
 
-/// What is known of hosts: the table, and what the author of the server says.
+/// The time-outs of hosts: the table, and the settings of the server's author.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Hosts {
-    /// By the author, who goes before the table; `None` where nothing shall be known.
-    said: Vec<(String, Option<Duration>)>,
+pub(in crate::mcp) struct HostTimeouts {
+    /// The author's settings, which go before the table; `None` makes a host unknown.
+    set: Vec<(String, Option<Duration>)>,
 }
 
-impl Hosts {
-    /// Takes the author's word for a host.
-    pub(crate) fn say(&mut self, name: String, limit: Option<Duration>) {
-        self.said.retain(|(known, _)| !known.eq_ignore_ascii_case(&name));
-        self.said.push((name, limit));
+impl HostTimeouts {
+    /// Sets the time-out of a host.
+    pub(in crate::mcp) fn set(&mut self, name: String, timeout: Option<Duration>) {
+        self.set.retain(|(known, _)| !known.eq_ignore_ascii_case(&name));
+        self.set.push((name, timeout));
     }
 
-    /// What the host of this name bears, where that is known. Of entries that fit, the longest is the one that is meant.
-    pub(crate) fn patience(&self, name: &str) -> Option<Patience> {
+    /// The time-out of the host of this name, where it is known. Of entries that match, the longest name counts.
+    pub(in crate::mcp) fn of(&self, name: &str) -> Option<HostTimeout> {
         fn longest<'a, T>(
             entries: impl Iterator<Item = (&'a str, T)>,
             name: &str,
         ) -> Option<(&'a str, T)> {
-            entries
-                .filter(|(entry, _)| introduces_itself_as(name, entry))
-                .max_by_key(|(entry, _)| entry.len())
+            entries.filter(|(entry, _)| matches(name, entry)).max_by_key(|(entry, _)| entry.len())
         }
-        let said = self.said.iter().map(|(entry, limit)| (entry.as_str(), *limit));
-        let limit = match longest(said, name) {
-            Some((_, limit)) => limit,
-            None => longest(KNOWN.into_iter(), name).map(|(_, limit)| limit),
+        let set = self.set.iter().map(|(entry, timeout)| (entry.as_str(), *timeout));
+        let timeout = match longest(set, name) {
+            Some((_, timeout)) => timeout,
+            None => longest(KNOWN.into_iter(), name).map(|(_, timeout)| timeout),
         };
-        limit.map(Patience)
+        timeout.map(HostTimeout)
     }
 }
 
-/// Whether the name is that of the entry, in any case, alone or with more behind it: hosts and bridges add a version, a
-/// connection or their own name, after something that is no letter and no digit. A hyphen is part of a name.
-fn introduces_itself_as(name: &str, entry: &str) -> bool {
+/// Returns whether the name is that of the entry, in any case, alone or with more behind it: hosts and bridges add a version, a
+/// connection or their own name, after a character that is no letter and no digit. A hyphen is part of a name.
+fn matches(name: &str, entry: &str) -> bool {
     let Some((begin, rest)) = name.split_at_checked(entry.len()) else { return false };
     begin.eq_ignore_ascii_case(entry)
         && rest.chars().next().is_none_or(|next| !next.is_alphanumeric() && next != '-')
 }
 
-/// How long a host bears a call that is not answered.
+/// How long a host waits for the answer of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Patience(Duration);
+pub(in crate::mcp) struct HostTimeout(Duration);
 
-impl Patience {
-    /// The longest budget that fits: the ticket has to be written and to travel as well, on a machine that may be busy.
-    pub(crate) fn budget(self) -> Duration {
+impl HostTimeout {
+    /// The longest budget of a call: two thirds, since the ticket has to be written and to travel as well, on a machine that
+    /// may be busy.
+    pub(in crate::mcp) fn budget(self) -> Duration {
         self.0 / 3 * 2
     }
 
-    /// The longest wait that fits, of which only the answer is left to travel: five seconds less, or half where that
-    /// would leave nothing.
-    pub(crate) fn wait(self) -> Duration {
+    /// The longest wait of `wait_job`, after which only the answer has to travel: five seconds less, or half where that would
+    /// leave nothing.
+    pub(in crate::mcp) fn wait(self) -> Duration {
         self.0.saturating_sub(Duration::from_secs(5)).max(self.0 / 2)
     }
 }
@@ -96,13 +95,13 @@ impl Patience {
 mod tests {
     use super::*;
 
-    fn seconds(hosts: &Hosts, name: &str) -> Option<u64> {
-        hosts.patience(name).map(|patience| patience.0.as_secs())
+    fn seconds(hosts: &HostTimeouts, name: &str) -> Option<u64> {
+        hosts.of(name).map(|timeout| timeout.0.as_secs())
     }
 
     #[test]
     fn a_host_is_known_in_any_case_and_with_more_behind_its_name() {
-        let hosts = Hosts::default();
+        let hosts = HostTimeouts::default();
         for name in ["claude-ai", "Claude-AI", "claude-ai (via mcp-remote 0.1.37)", "claude-ai/1.2"]
         {
             assert_eq!(seconds(&hosts, name), Some(60), "{name}");
@@ -113,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_host_of_another_name_is_not_known() {
-        let hosts = Hosts::default();
+        let hosts = HostTimeouts::default();
         for name in
             ["", "mcp", "claude-aid", "claude-ai-lookalike", "Zedd", "my claude-ai", "ärger"]
         {
@@ -123,22 +122,22 @@ mod tests {
 
     #[test]
     fn the_author_goes_before_the_table_and_can_take_a_host_off_it() {
-        let mut hosts = Hosts::default();
-        hosts.say("ZED".to_owned(), Some(Duration::from_secs(10)));
-        hosts.say("Cline".to_owned(), None);
-        hosts.say("mine".to_owned(), Some(Duration::from_secs(3)));
+        let mut hosts = HostTimeouts::default();
+        hosts.set("ZED".to_owned(), Some(Duration::from_secs(10)));
+        hosts.set("Cline".to_owned(), None);
+        hosts.set("mine".to_owned(), Some(Duration::from_secs(3)));
         assert_eq!(seconds(&hosts, "Zed"), Some(10));
         assert_eq!(seconds(&hosts, "Cline"), None);
         assert_eq!(seconds(&hosts, "mine"), Some(3));
-        hosts.say("zed".to_owned(), Some(Duration::from_secs(90)));
+        hosts.set("zed".to_owned(), Some(Duration::from_secs(90)));
         assert_eq!(seconds(&hosts, "Zed"), Some(90));
     }
 
     #[test]
     fn the_longest_name_that_fits_is_the_one_that_is_meant() {
-        let mut hosts = Hosts::default();
-        hosts.say("editor".to_owned(), Some(Duration::from_secs(10)));
-        hosts.say("editor nightly".to_owned(), Some(Duration::from_secs(20)));
+        let mut hosts = HostTimeouts::default();
+        hosts.set("editor".to_owned(), Some(Duration::from_secs(10)));
+        hosts.set("editor nightly".to_owned(), Some(Duration::from_secs(20)));
         assert_eq!(seconds(&hosts, "Editor Nightly 7"), Some(20));
         assert_eq!(seconds(&hosts, "Editor 7"), Some(10));
     }
@@ -146,8 +145,8 @@ mod tests {
     #[test]
     fn a_budget_and_a_wait_leave_time_for_the_way() {
         let times = |seconds| {
-            let patience = Patience(Duration::from_secs(seconds));
-            (patience.budget().as_secs(), patience.wait().as_secs())
+            let timeout = HostTimeout(Duration::from_secs(seconds));
+            (timeout.budget().as_secs(), timeout.wait().as_secs())
         };
         assert_eq!(times(60), (40, 55));
         assert_eq!(times(20), (13, 15));

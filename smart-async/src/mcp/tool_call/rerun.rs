@@ -1,53 +1,55 @@
-//! Making a call again whose server ended before its work did: from the arguments that its record kept, through the same
-//! server and tool, with nobody at the other end.
+//! Calls that run again because their server ended before their work did: from the arguments in the record, through the same
+//! server and tool, with a closed connection in place of a client.
 
 use std::sync::Arc;
 
 use rmcp::model::{CallToolRequestParams, CallToolResponse, NumberOrString};
 use rmcp::service::{Peer, RequestContext, serve_directly};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
+use serde_json::Map;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use super::catalogue::Catalogue;
-use super::client::scope::Scope;
-use super::outcome::spoken;
+use super::AnnotatedTools;
 use crate::call::CallRequest;
-use crate::core::call_key::CallKey;
+use crate::call::key::CallDigest;
+use crate::call::report::{CallEnd, CallReport};
 use crate::core::job::JobRecord;
 use crate::core::manager::JobManager;
 use crate::core::runner::{Answer, CallsAgain, Has};
+use crate::mcp::client::scope::Scope;
+use crate::mcp::outcome::spoken;
 
-/// A wrapped server, as the one that makes calls again.
-pub(super) struct CallAgain<S> {
+/// Calls the tools of a wrapped server again.
+pub(in crate::mcp) struct ToolRerunner<S> {
     inner: Arc<S>,
-    catalogue: Catalogue,
-    nobody: OnceCell<Peer<RoleServer>>,
+    tools: AnnotatedTools,
+    closed_peer: OnceCell<Peer<RoleServer>>,
 }
 
-impl<S: ServerHandler> CallAgain<S> {
-    pub(super) fn new(inner: Arc<S>, catalogue: Catalogue) -> Self {
-        Self { inner, catalogue, nobody: OnceCell::new() }
+impl<S: ServerHandler> ToolRerunner<S> {
+    pub(in crate::mcp) fn new(inner: Arc<S>, tools: AnnotatedTools) -> Self {
+        Self { inner, tools, closed_peer: OnceCell::new() }
     }
 
-    /// The context of a request that nobody made: whatever is asked of its peer fails at once.
+    /// The context of a request that no client made: each request to its peer fails at once.
     async fn context(&self, id: String) -> RequestContext<RoleServer> {
-        let nobody = self.nobody.get_or_init(async || {
-            let gone = serve_directly(Nobody, (tokio::io::empty(), tokio::io::sink()), None);
+        let peer = self.closed_peer.get_or_init(async || {
+            let gone = serve_directly(NoTools, (tokio::io::empty(), tokio::io::sink()), None);
             let peer = gone.peer().clone();
             // Ends at once, since there is nothing to read; from then on the peer refuses everything.
             let _ = gone.waiting().await;
             peer
         });
-        RequestContext::new(NumberOrString::String(id.into()), nobody.await.clone())
+        RequestContext::new(NumberOrString::String(id.into()), peer.await.clone())
     }
 }
 
-impl<S: ServerHandler> CallsAgain for CallAgain<S> {
+impl<S: ServerHandler> CallsAgain for ToolRerunner<S> {
     fn has(&self, tool: String) -> Answer<'_, Has> {
         Box::pin(async move {
             let context = self.context(format!("look up {tool}")).await;
-            match self.catalogue.look_up(&*self.inner, &tool, &context).await {
+            match self.tools.look_up(&*self.inner, &tool, &context).await {
                 Some(annotated) if annotated.rerun => Has::Tool,
                 Some(_) => Has::Other,
                 None => Has::Nothing,
@@ -63,9 +65,9 @@ impl<S: ServerHandler> CallsAgain for CallAgain<S> {
             let mut context = self.context(format!("rerun {}", job.id)).await;
             let body_token = CancellationToken::new();
             context.ct = body_token.clone();
-            // Where calls share a run, the same call shares this one.
-            let (server, scope) = (std::any::type_name::<S>(), Scope::of_job(&job));
-            let key = CallKey::new(server, &scope, &job.spec.tool, Some(&arguments));
+            // Where the tool coalesces calls, the same call shares this run.
+            let digest = CallDigest::new(&job.spec.tool, Some(&arguments));
+            let key = digest.key(std::any::type_name::<S>(), &Scope::of_job(&job), &Map::new());
             let request =
                 CallToolRequestParams::new(job.spec.tool.clone()).with_arguments(arguments);
             let call = Arc::new(CallRequest {
@@ -74,16 +76,20 @@ impl<S: ServerHandler> CallsAgain for CallAgain<S> {
                 body_token: Some(body_token),
                 reruns: Some(Arc::clone(&job)),
                 server: Some(Arc::<S>::clone(&self.inner)),
+                report: Some(CallReport::default()),
                 ..CallRequest::unknown(Some(manager))
             });
             let answer = Arc::clone(&call).serve(self.inner.call_tool(request, context)).await;
-            // What the tool answers with is a ticket, once its work has been taken on.
-            if call.became.get() == Some(&job.id) { Ok(()) } else { Err(refusal(&answer)) }
+            // The tool answers with a ticket, once its work has been taken on.
+            match call.report.as_ref().and_then(CallReport::take_end) {
+                Some(CallEnd::Job { record, .. }) if record.id == job.id => Ok(()),
+                _ => Err(refusal(&answer)),
+            }
         })
     }
 }
 
-/// What was answered in place of beginning the work.
+/// The answer of a tool that did not take its work on.
 fn refusal(answer: &Result<CallToolResponse, ErrorData>) -> String {
     match answer {
         Ok(CallToolResponse::Complete(result)) => spoken(result),
@@ -92,6 +98,6 @@ fn refusal(answer: &Result<CallToolResponse, ErrorData>) -> String {
     }
 }
 
-/// The server of a connection that is closed.
-struct Nobody;
-impl ServerHandler for Nobody {}
+/// The server of the closed connection.
+struct NoTools;
+impl ServerHandler for NoTools {}

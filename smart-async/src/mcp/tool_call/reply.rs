@@ -7,14 +7,15 @@ use rmcp::handler::server::tool::IntoCallToolResult;
 use rmcp::model::{CallToolResponse, CallToolResult};
 use serde_json::json;
 
-use super::tasks::needs_tasks;
-use crate::call::reply::{CallError, CallErrorKind, JobTicket, Reply};
+use crate::call::errors::{CallError, CallErrorKind};
+use crate::call::reply::{JobTicket, Reply};
 use crate::core::runner::panic_message;
+use crate::mcp::tasks::needs_tasks;
 
 impl<R: IntoCallToolResult> IntoCallToolResult for Reply<R> {
     fn into_call_tool_result(self) -> Result<CallToolResponse, ErrorData> {
         match self {
-            // A handler that panics never answers.
+            // A handler that panics would never answer.
             Self::Inline(result) => {
                 catch_unwind(AssertUnwindSafe(|| result.into_call_tool_result())).unwrap_or_else(
                     |panic| {
@@ -27,7 +28,7 @@ impl<R: IntoCallToolResult> IntoCallToolResult for Reply<R> {
                 )
             }
             Self::Job(ticket) => Ok(ticket.to_result().into()),
-            // What the protocol says of a client's capabilities is answered in its own words.
+            // The protocol has an error of its own for a client that lacks a capability.
             Self::Failed(error) if error.kind == CallErrorKind::TaskRequired => Err(needs_tasks()),
             Self::Failed(error) => Ok(error.to_result().into()),
         }

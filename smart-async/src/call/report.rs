@@ -1,0 +1,86 @@
+//! The report of a call: what `call` tells the server (`mcp::tool_call`) about a call that it serves. Between the two stands
+//! only the author's own server, which sees the tool's answer and nothing of this.
+
+use std::sync::Arc;
+
+use tokio::sync::SetOnce;
+
+use crate::core::context::JobContext;
+use crate::core::job::JobRecord;
+use crate::core::local::{Attachment, SharedRun};
+use crate::core::runner::InlineCompletion;
+use crate::core::sync::Mutex;
+
+/// What happened to one call.
+#[derive(Default)]
+pub(crate) struct CallReport {
+    /// The context of the body, from the start of the body on.
+    work: SetOnce<Arc<JobContext>>,
+    end: Mutex<Option<CallEnd>>,
+}
+
+/// How a call ended for its request.
+pub(crate) enum CallEnd {
+    /// The call was answered, and is no job.
+    Answered {
+        /// The run, where other callers wait for the same answer.
+        shared: Option<Arc<SharedRun>>,
+        /// The completion, where its result goes into a state.
+        completion: Option<InlineCompletion>,
+    },
+    /// The call became a job.
+    Job {
+        /// The record as the store has it.
+        record: Arc<JobRecord>,
+        /// The caller, who has no answer yet; `None` where the job is being stopped already.
+        attachment: Option<Attachment>,
+    },
+    /// The same call runs already, and the caller waits for that run.
+    Joined(Attachment),
+}
+
+impl CallReport {
+    /// Takes note of the start of the body.
+    pub(super) fn started(&self, work: &Arc<JobContext>) {
+        let _ = self.work.set(Arc::clone(work));
+    }
+
+    /// Takes note of the end of the call. A request may call annotated functions more than once: the first job or joined run
+    /// counts, and an inline answer only where there is neither.
+    ///
+    /// Returns whether this end counts.
+    pub(super) fn end(&self, end: CallEnd) -> bool {
+        let mut known = self.end.lock();
+        let counts = matches!(*known, None | Some(CallEnd::Answered { .. }));
+        let passed_over = if counts { known.replace(end) } else { Some(end) };
+        drop(known);
+        if let Some(end) = passed_over {
+            end.pass_over();
+        }
+        counts
+    }
+
+    /// Waits for the start of the body.
+    pub(super) async fn work(&self) -> &Arc<JobContext> {
+        self.work.wait().await
+    }
+
+    /// The context of the body, once the body has started.
+    pub(super) fn started_work(&self) -> Option<&Arc<JobContext>> {
+        self.work.get()
+    }
+
+    /// The end of the call. Taken once, after the author's server has answered.
+    pub(crate) fn take_end(&self) -> Option<CallEnd> {
+        self.end.lock().take()
+    }
+}
+
+impl CallEnd {
+    /// Settles an end that no server reads. The ticket that the annotated function returns is the caller's answer then.
+    pub(super) fn pass_over(self) {
+        if let Self::Job { attachment: Some(attachment), .. } = self {
+            attachment.deliver();
+        }
+    }
+}

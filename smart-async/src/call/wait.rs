@@ -1,0 +1,53 @@
+//! The one wait for a run: a new call waits for its body, a joined call for the run that it shares, and a resumed round for its
+//! job.
+
+use tokio::time::{Instant, sleep_until};
+
+use super::caller::Caller;
+use crate::core::manager::JobManager;
+
+/// Why a wait for a run ended.
+pub(crate) enum Wake<T> {
+    /// The run returned this.
+    Ended(T),
+    /// The time of the wait is over.
+    TimeOver,
+    /// The body asks a question that only a job can bring to those who answer.
+    Asks,
+    CallerLeft,
+    /// The server is ending.
+    Halted,
+}
+
+/// Waits for `run`: until `until` at most, for as long as the caller is there and the server goes on, and until `asks`.
+/// An end of the run that is there already counts before everything else.
+pub(crate) async fn wait_for_run<T>(
+    run: impl Future<Output = T>,
+    caller: &Caller,
+    manager: Option<&JobManager>,
+    until: Option<Instant>,
+    asks: impl Future<Output = ()>,
+) -> Wake<T> {
+    tokio::select! {
+        biased;
+        ended = run => Wake::Ended(ended),
+        () = caller.left() => Wake::CallerLeft,
+        () = halted(manager) => Wake::Halted,
+        () = past(until) => Wake::TimeOver,
+        () = asks => Wake::Asks,
+    }
+}
+
+async fn halted(manager: Option<&JobManager>) {
+    match manager {
+        Some(manager) => manager.halted().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn past(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,206 @@
+//! The callers that wait for the answer of a run, and the one rule about their departure: the last caller's departure decides
+//! whether the work goes on, unless a caller has an answer or a ticket already.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::active::{LiveJob, LiveJobs};
+use crate::core::call_site::OnDisconnect;
+use crate::core::sync::{Mutex, MutexGuard};
+
+/// The callers of one run.
+#[derive(Debug, Default)]
+pub(super) struct Attachments(Mutex<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    waiting: u32,
+    /// Whether a caller has an answer or a ticket.
+    delivered: bool,
+    /// Whether the work is being stopped because its last caller left. No caller can join it any more.
+    closed: bool,
+}
+
+impl Attachments {
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock()
+    }
+
+    pub(super) fn set_delivered(&self) {
+        self.counts().delivered = true;
+    }
+
+    pub(super) fn was_delivered(&self) -> bool {
+        self.counts().delivered
+    }
+
+    /// Counts one more caller. Returns whether that is possible: a run that is being stopped takes no callers.
+    pub(super) fn attach(&self) -> bool {
+        let mut counts = self.counts();
+        if !counts.closed {
+            counts.waiting += 1;
+        }
+        !counts.closed
+    }
+
+    /// Counts one caller less, which left without an answer.
+    fn leave(&self, keep: bool) -> Detach {
+        let mut counts = self.counts();
+        counts.waiting = counts.waiting.saturating_sub(1);
+        if counts.waiting > 0 || counts.delivered {
+            return Detach::Nothing;
+        }
+        counts.closed = !keep;
+        if keep { Detach::Keep } else { Detach::Stop }
+    }
+
+    /// Counts one caller less, about whose answer it is known whether it is one or a ticket.
+    fn release(&self, delivered: bool) {
+        let mut counts = self.counts();
+        counts.waiting = counts.waiting.saturating_sub(1);
+        counts.delivered |= delivered;
+    }
+}
+
+/// What the departure of a caller means for the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "the work may have to be stopped"]
+pub(crate) enum Detach {
+    /// Nothing: other callers wait for the answer, or a caller has one.
+    Nothing,
+    /// The work goes on, and the same call finds it.
+    Keep,
+    /// The work has to be stopped, and the same call finds it no more.
+    Stop,
+}
+
+/// One caller that waits for the answer of a run. Dropped, it is a caller whose connection was lost.
+#[must_use = "dropped, it counts as a caller that was disconnected"]
+pub(crate) struct Attachment {
+    jobs: LiveJobs,
+    job: Arc<LiveJob>,
+    is_settled: bool,
+}
+
+impl Attachment {
+    pub(super) const fn new(jobs: LiveJobs, job: Arc<LiveJob>) -> Self {
+        Self { jobs, job, is_settled: false }
+    }
+
+    /// The run.
+    pub(crate) const fn job(&self) -> &Arc<LiveJob> {
+        &self.job
+    }
+
+    /// The caller has the answer, or the ticket of the job.
+    pub(crate) fn deliver(mut self) {
+        self.is_settled = true;
+        self.job.attachments.release(true);
+        self.jobs.forget_undelivered(&self.job);
+    }
+
+    /// The caller was asked a question, and may come back with the answer. Where callers share the run, this counts as
+    /// delivered: the departure of another one must not stop the work before this one comes back.
+    pub(crate) fn asked(mut self) {
+        self.is_settled = true;
+        self.job.attachments.release(self.job.coalesces());
+        self.jobs.forget_undelivered(&self.job);
+    }
+
+    /// The caller got an error that is none of the work's, and may try again. Its departure decides nothing.
+    pub(crate) fn release(mut self) {
+        self.is_settled = true;
+        self.job.attachments.release(false);
+    }
+
+    /// The caller left without an answer. Where it was the last one, `keep` decides; the caller of this method has to stop
+    /// the work where the answer is [`Detach::Stop`].
+    pub(crate) fn leave(mut self, keep: bool) -> Detach {
+        self.is_settled = true;
+        self.detach(keep)
+    }
+
+    fn detach(&self, keep: bool) -> Detach {
+        let detach = self.job.attachments.leave(keep);
+        match detach {
+            Detach::Nothing => {}
+            Detach::Keep => self.jobs.remember_undelivered(&self.job),
+            Detach::Stop => self.jobs.forget(&self.job),
+        }
+        detach
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        if self.is_settled {
+            return;
+        }
+        let keep = self.job.site().is_none_or(|site| site.on_disconnect == OnDisconnect::Keep);
+        if self.detach(keep) == Detach::Stop {
+            self.job.request_cancel();
+            if let Some(host) = self.job.context.host() {
+                host.request_stop(self.job.id());
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Attachment").field(&self.job).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::call_site::CallSite;
+    use crate::core::context::JobContext;
+    use crate::core::local::Origin;
+
+    static ALONE: CallSite = CallSite::new("saw").on_disconnect(OnDisconnect::Cancel);
+    static SHARED: CallSite = CallSite::new("saw").coalesce();
+
+    fn run(site: &'static CallSite) -> (LiveJobs, Arc<LiveJob>) {
+        let origin = Origin { site, key: None };
+        let context = Arc::new(JobContext::new("saw", None));
+        (LiveJobs::default(), LiveJob::new(context, Some(origin)))
+    }
+
+    #[test]
+    fn the_departure_of_the_last_caller_decides() {
+        let (jobs, job) = run(&ALONE);
+        let (first, last) = (jobs.attach(&job).unwrap(), jobs.attach(&job).unwrap());
+        assert_eq!(first.leave(true), Detach::Nothing);
+        assert_eq!(last.leave(false), Detach::Stop);
+        assert!(jobs.attach(&job).is_none(), "it is being stopped");
+    }
+
+    #[test]
+    fn no_departure_stops_work_whose_ticket_a_caller_has() {
+        let (jobs, job) = run(&ALONE);
+        jobs.attach(&job).unwrap().deliver();
+        assert_eq!(jobs.attach(&job).unwrap().leave(false), Detach::Nothing);
+    }
+
+    #[test]
+    fn a_caller_that_was_asked_may_come_back_and_leave() {
+        let (jobs, job) = run(&ALONE);
+        jobs.attach(&job).unwrap().asked();
+        assert_eq!(jobs.attach(&job).unwrap().leave(false), Detach::Stop);
+        let (jobs, job) = run(&SHARED);
+        jobs.attach(&job).unwrap().asked();
+        assert_eq!(jobs.attach(&job).unwrap().leave(false), Detach::Nothing, "others share it");
+    }
+
+    #[test]
+    fn an_attachment_that_is_dropped_is_a_caller_that_was_disconnected() {
+        let (jobs, job) = run(&ALONE);
+        drop(jobs.attach(&job));
+        assert!(job.is_to_be_cancelled());
+        let (jobs, job) = run(&SHARED);
+        drop(jobs.attach(&job));
+        assert!(!job.is_to_be_cancelled());
+    }
+}

@@ -1,0 +1,185 @@
+//! A call of an annotated tool, from its arguments to its answer: as a new call, as one that joins a run which is there already
+//! (`join`), or as one that resumes a job with answers (`join` as well). `ticket` makes the answer of a call that became a job.
+
+mod arguments;
+mod join;
+mod known_tools;
+mod reply;
+mod rerun;
+mod ticket;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rmcp::model::{CallToolRequestParams, CallToolResponse, ElicitationCapability};
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer, ServerHandler};
+use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
+
+use self::arguments::JobArguments;
+pub(super) use self::arguments::with_job_arguments;
+pub(super) use self::known_tools::{AnnotatedTool, AnnotatedTools};
+pub(super) use self::rerun::ToolRerunner;
+use super::client::capabilities::Client;
+use super::outcome;
+use super::progress_notifications::{ProgressNotifier, with_progress};
+use super::questions::{Asked, Round, beside};
+use super::sdk_gaps::request_scope::spawner;
+use super::server::JobServer;
+use crate::call::key::CallDigest;
+use crate::call::report::{CallEnd, CallReport};
+use crate::call::{CallRequest, Caller};
+use crate::core::job::check_depth;
+use crate::core::observe;
+use crate::core::runner::InlineCompletion;
+use crate::core::sync::Mutex;
+
+/// The caller of an annotated tool, and how it can be answered.
+#[derive(Clone, Copy)]
+struct Requester<'a> {
+    caller: &'a Caller,
+    /// Whether the caller requests a job at once.
+    at_once: bool,
+    /// Whether the caller can be answered with a task.
+    takes_tasks: bool,
+    /// What the client can be asked in the answer to its call, where it can be.
+    rounds: Option<&'a ElicitationCapability>,
+    /// The tool and its arguments, by which a retry with answers is known.
+    digest: &'a CallDigest,
+    /// The longest budget that the client's host allows, where that is known.
+    budget_limit: Option<Duration>,
+}
+
+impl<S: ServerHandler> JobServer<S> {
+    /// Answers a call of an annotated tool. The branches that few calls take are boxed, and so is the tool itself: the SDK moves
+    /// the future of every request about, in the size of the largest one.
+    #[expect(clippy::manual_async_fn, reason = "an async fn holds its arguments twice")]
+    pub(super) fn call_annotated(
+        &self,
+        annotated: AnnotatedTool,
+        mut request: CallToolRequestParams,
+        mut context: RequestContext<RoleServer>,
+        caller: Caller,
+    ) -> impl Future<Output = Result<CallToolResponse, ErrorData>> + Send {
+        async move {
+            let arguments = match JobArguments::take(annotated, request.arguments.as_mut()) {
+                Ok(arguments) => arguments,
+                Err(answer) => return Ok(answer.into()),
+            };
+            let client = Client::of(&context);
+            let digest = CallDigest::new(&request.name, request.arguments.as_ref());
+            let mut notifier = ProgressNotifier::of(&context);
+            let requester = Requester {
+                caller: &caller,
+                at_once: arguments.async_mode,
+                takes_tasks: client.takes_tasks(),
+                rounds: client.can_be_asked_in_rounds(),
+                digest: &digest,
+                budget_limit: self.host_timeout(&context).map(|timeout| timeout.budget()),
+            };
+            if request.request_state.is_some()
+                && let Some(round) =
+                    Box::pin(Round::of(&mut request, self.access(&context), &digest)).await?
+            {
+                return Box::pin(self.resume_round(&mut notifier, &round, requester)).await;
+            }
+            let scope = self.session.scope(&context);
+            let key = digest.key(std::any::type_name::<S>(), &scope, &beside_arguments(&request));
+            if let Some(run) = self.manager.live().called(key)
+                && run.site().is_some_and(|site| requester.takes_tasks || !site.task_required)
+                && let Some(attachment) = self.manager.live().attach(&run)
+            {
+                return Box::pin(self.join_running(&mut notifier, attachment, requester)).await;
+            }
+            // The request's own token is cancelled when the answer goes out; the body's has to outlive the ticket.
+            let body_token = CancellationToken::new();
+            context.ct = body_token.clone();
+            // A retry that carries answers or a request state must not be coalesced as a new call; two retries with the same
+            // answers do share a key.
+            let is_new = request.input_responses.is_none() && request.request_state.is_none();
+            let asked = client.can_be_asked().map(|can| Box::new(Asked::of(can, &context)));
+            let call = Arc::new(CallRequest {
+                server: Some(self.shared()),
+                open: Some(self.manager.open_call()),
+                async_mode: arguments.async_mode,
+                takes_tasks: requester.takes_tasks,
+                answers: request.input_responses.clone().unwrap_or_default(),
+                asks_caller: asked.is_some(),
+                budget_limit: requester.budget_limit,
+                label: arguments.label,
+                scope: scope.mark(),
+                key: Some(key),
+                shares: Mutex::new(is_new.then(|| request.name.clone())),
+                carrier: spawner(&client, &context),
+                arguments: annotated
+                    .rerun
+                    .then(|| Arc::new(request.arguments.clone().unwrap_or_default())),
+                caller: caller.clone(),
+                follow_up: self.names.follow_up(),
+                body_token: Some(body_token),
+                report: Some(CallReport::default()),
+                ..CallRequest::unknown(Some(self.manager.clone()))
+            });
+            let tool = Box::pin(Arc::clone(&call).serve(self.inner().call_tool(request, context)));
+            let progress = || call.progress();
+            let answer = match asked {
+                None => with_progress(&mut notifier, progress, tool).await,
+                Some(asked) => {
+                    let asking = Box::pin(beside(&asked, &call, tool));
+                    with_progress(&mut notifier, progress, asking).await
+                }
+            };
+            match call.report.as_ref().and_then(CallReport::take_end) {
+                None => answer,
+                Some(CallEnd::Answered { shared, completion }) => {
+                    if let Some(shared) = shared {
+                        shared.answered(&outcome::of_answer(&answer));
+                    }
+                    if let Some(completion) = completion {
+                        Box::pin(self.hydrate_inline(&completion, &answer)).await;
+                    }
+                    answer
+                }
+                Some(CallEnd::Job { record, attachment }) => {
+                    Box::pin(self.became_job(record, attachment, requester, answer)).await
+                }
+                Some(CallEnd::Joined(attachment)) => {
+                    Box::pin(self.join_running(&mut notifier, attachment, requester)).await
+                }
+            }
+        }
+    }
+
+    /// Puts the inline answer of a call into the state that its tool names. An answer that is an error or a question is not put
+    /// anywhere.
+    async fn hydrate_inline(
+        &self,
+        completion: &InlineCompletion,
+        answer: &Result<CallToolResponse, ErrorData>,
+    ) {
+        if let Ok(CallToolResponse::Complete(result)) = answer
+            && result.is_error != Some(true)
+        {
+            match check_depth(outcome::of_result(result)) {
+                Ok(output) => self.manager.hydrate_inline(completion, &output).await,
+                Err(failure) => {
+                    observe::error!(%failure, "the answer of a call goes into no state");
+                }
+            }
+        }
+    }
+}
+
+/// What a call says beside its arguments: answers, and a request state of its tool's own.
+fn beside_arguments(request: &CallToolRequestParams) -> Map<String, Value> {
+    let mut beside = Map::new();
+    if let Some(answers) = &request.input_responses {
+        beside
+            .extend(answers.iter().map(|(key, answer)| (format!("answer {key}"), answer.clone())));
+    }
+    if let Some(state) = &request.request_state {
+        beside.insert("state".to_owned(), state.as_str().into());
+    }
+    beside
+}

@@ -1,0 +1,103 @@
+//! Which tools of the wrapped server are annotated, as a cache: a handler that the SDK generates builds its whole router anew
+//! each time it is asked for a tool.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rmcp::model::{JsonObject, PaginatedRequestParams, Tool};
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer, ServerHandler};
+use serde_json::Value;
+
+use super::arguments::{ASYNC_MODE, JOB_LABEL};
+use crate::mcp::schema::{is_marked, is_rerun};
+
+/// How many pages of a list are read: a server may have a list that never ends.
+const PAGES: usize = 1000;
+
+/// An annotated tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::mcp) struct AnnotatedTool {
+    /// Whether the tool has an argument `async_mode` of its own.
+    pub(super) own_async_mode: bool,
+    /// Whether the tool has an argument `job_label` of its own.
+    pub(super) own_job_label: bool,
+    /// Whether a call may run again after the end of its server.
+    pub(super) rerun: bool,
+}
+
+impl AnnotatedTool {
+    /// `None` where the tool is not annotated.
+    fn of(tool: &Tool) -> Option<Self> {
+        let has = |name: &str| has_property(&tool.input_schema, name);
+        is_marked(tool.meta.as_ref()).then(|| Self {
+            own_async_mode: has(ASYNC_MODE),
+            own_job_label: has(JOB_LABEL),
+            rerun: is_rerun(tool.meta.as_ref()),
+        })
+    }
+}
+
+fn has_property(schema: &JsonObject, name: &str) -> bool {
+    schema
+        .get("properties")
+        .and_then(Value::as_object)
+        .is_some_and(|properties| properties.contains_key(name))
+}
+
+/// The tools of a server by name; `None` is a tool that is not annotated.
+#[derive(Debug, Clone, Default)]
+pub(in crate::mcp) struct AnnotatedTools(Arc<RwLock<HashMap<String, Option<AnnotatedTool>>>>);
+
+impl AnnotatedTools {
+    /// Takes over how the server describes a tool at this moment.
+    pub(in crate::mcp) fn learn(&self, tool: &Tool) -> Option<AnnotatedTool> {
+        let annotated = AnnotatedTool::of(tool);
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&*tool.name).copied();
+        if known != Some(annotated) {
+            self.0
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(tool.name.to_string(), annotated);
+        }
+        annotated
+    }
+
+    /// Looks up a tool that is called. A server that does not describe single tools is asked for its list, once for each name.
+    pub(in crate::mcp) async fn look_up<S: ServerHandler>(
+        &self,
+        server: &S,
+        name: &str,
+        context: &RequestContext<RoleServer>,
+    ) -> Option<AnnotatedTool> {
+        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return *known;
+        }
+        if let Some(tool) = server.get_tool(name) {
+            return self.learn(&tool);
+        }
+        // A name that the list lacks is not remembered: a client may call any name.
+        let tools = Box::pin(whole_list(server, context)).await.unwrap_or_default();
+        tools.iter().map(|tool| (tool, self.learn(tool))).find(|(tool, _)| tool.name == name)?.1
+    }
+}
+
+/// All pages of the server's list.
+async fn whole_list<S: ServerHandler>(
+    server: &S,
+    context: &RequestContext<RoleServer>,
+) -> Result<Vec<Tool>, ErrorData> {
+    let mut tools = Vec::new();
+    let mut page = None;
+    for _ in 0..PAGES {
+        let mut list = server.list_tools(page, context.clone()).await?;
+        tools.append(&mut list.tools);
+        match list.next_cursor {
+            Some(cursor) => {
+                page = Some(PaginatedRequestParams::default().with_cursor(Some(cursor)));
+            }
+            None => break,
+        }
+    }
+    Ok(tools)
+}
