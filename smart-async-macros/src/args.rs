@@ -1,8 +1,8 @@
-//! The keys of `#[smart_async(…)]`: which there are, and how they fit together.
+//! The keys of `#[smart_async(…)]`: their names and their parsing.
 //!
-//! Every key keeps its tokens beside its value, so that an error can point at them. One value is read in `value`, what
-//! `state` and `pointer` name in `slot`; which keys go together is in `combinations`; what the keys mean for the annotated
-//! function (a `blocking` on an `async fn`, say) is checked in `tool_fn`.
+//! Every key keeps its tokens beside its value, so that an error can point at them. `value` reads single values, `slot` those of
+//! `state` and `pointer`, and `combinations` checks the keys against each other. `tool_fn` checks them against the annotated
+//! function, such as `blocking` on an `async fn`.
 
 mod combinations;
 mod slot;
@@ -18,7 +18,7 @@ use syn::Path;
 use self::spelling::{all_keys, nearest_key};
 use crate::errors::Errors;
 
-/// What the attribute says, checked.
+/// The checked keys of one attribute.
 #[derive(Default)]
 pub(crate) struct Args {
     pub(crate) timeout_env: Option<Keyed<String>>,
@@ -39,28 +39,28 @@ pub(crate) struct Args {
     pub(crate) root: Option<Keyed<Path>>,
 }
 
-/// A value, the key that it was given for and the tokens it was read from.
+/// A value with its key and the tokens that it was read from.
 pub(crate) struct Keyed<T> {
     pub(crate) key: Ident,
     pub(crate) value: T,
     pub(crate) tokens: TokenStream,
 }
 
-/// What happens to a job whose server ended before it did.
+/// The rule for a job whose server ended before the job did.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Restart {
     Fail,
     Rerun,
 }
 
-/// What happens to the work when the connection is lost.
+/// The rule for work whose caller's connection is lost.
 #[derive(Clone, Copy)]
 pub(crate) enum OnDisconnect {
     Keep,
     Cancel,
 }
 
-/// What happens to the work when the client cancels the call.
+/// The rule for work whose caller cancels the request.
 #[derive(Clone, Copy)]
 pub(crate) enum OnCancel {
     Auto,
@@ -68,7 +68,7 @@ pub(crate) enum OnCancel {
     Cancel,
 }
 
-/// A key that exists, whichever way it was spelled.
+/// A known key. Two spellings may name the same one.
 #[derive(Clone, Copy, PartialEq)]
 enum Key {
     TimeoutEnv,
@@ -89,7 +89,7 @@ enum Key {
     Crate,
 }
 
-/// Every spelling of every key, in the order in which errors name them, with an example of its use.
+/// Every spelling of every key with an example of its use, in the order of error messages.
 const KEYS: [(&str, Key, &str); 17] = [
     ("timeout_env", Key::TimeoutEnv, "timeout_env = \"SIMULATE_TIMEOUT\""),
     ("default", Key::Default, "default = 20"),
@@ -111,12 +111,12 @@ const KEYS: [(&str, Key, &str); 17] = [
 ];
 
 impl Args {
-    /// Reads the keys. What cannot be used is left out and reported in `errors`.
+    /// Reads the keys. Invalid ones are left out and reported in `errors`.
     pub(crate) fn parse(attribute: TokenStream, errors: &mut Errors) -> Self {
         let mut args = Self::default();
         let mut seen: Vec<(Key, Ident)> = Vec::new();
         for entry in split_at_commas(attribute, errors) {
-            let Some(entry) = Entry::read(entry, errors) else { continue };
+            let Some(entry) = KeyEntry::read(entry, errors) else { continue };
             if let Some((_, earlier)) = seen.iter().find(|(key, _)| *key == entry.key) {
                 entry.refuse_second(earlier, errors);
             } else {
@@ -128,35 +128,37 @@ impl Args {
         args
     }
 
-    fn take(&mut self, entry: Entry, errors: &mut Errors) {
+    fn take(&mut self, entry: KeyEntry, errors: &mut Errors) {
         match entry.key {
-            Key::TimeoutEnv => entry.fill(&mut self.timeout_env, errors, Entry::variable_name),
-            Key::Default => entry.fill(&mut self.default, errors, Entry::duration),
-            Key::Deadline => entry.fill(&mut self.deadline, errors, Entry::duration),
+            Key::TimeoutEnv => entry.fill(&mut self.timeout_env, errors, KeyEntry::variable_name),
+            Key::Default => entry.fill(&mut self.default, errors, KeyEntry::duration),
+            Key::Deadline => entry.fill(&mut self.deadline, errors, KeyEntry::duration),
             Key::Blocking => entry.set(&mut self.blocking, errors),
             Key::AlwaysJob => entry.set(&mut self.always_job, errors),
             Key::TaskRequired => entry.set(&mut self.task_required, errors),
             Key::Coalesce => entry.set(&mut self.coalesce, errors),
-            Key::Restart => entry.fill(&mut self.restart, errors, Entry::restart),
-            Key::MaxReruns => entry.fill(&mut self.max_reruns, errors, Entry::positive_number),
-            Key::OnDisconnect => entry.fill(&mut self.on_disconnect, errors, Entry::on_disconnect),
-            Key::OnCancel => entry.fill(&mut self.on_cancel, errors, Entry::on_cancel),
+            Key::Restart => entry.fill(&mut self.restart, errors, KeyEntry::restart),
+            Key::MaxReruns => entry.fill(&mut self.max_reruns, errors, KeyEntry::positive_number),
+            Key::OnDisconnect => {
+                entry.fill(&mut self.on_disconnect, errors, KeyEntry::on_disconnect)
+            }
+            Key::OnCancel => entry.fill(&mut self.on_cancel, errors, KeyEntry::on_cancel),
             Key::Redact => entry.set(&mut self.redact, errors),
-            Key::StoreResult => entry.fill(&mut self.store_result, errors, Entry::yes_or_no),
-            Key::State => entry.fill(&mut self.state, errors, Entry::state_name),
-            Key::Pointer => entry.fill(&mut self.pointer, errors, Entry::pointer),
-            Key::Crate => entry.fill(&mut self.root, errors, Entry::path),
+            Key::StoreResult => entry.fill(&mut self.store_result, errors, KeyEntry::yes_or_no),
+            Key::State => entry.fill(&mut self.state, errors, KeyEntry::state_name),
+            Key::Pointer => entry.fill(&mut self.pointer, errors, KeyEntry::pointer),
+            Key::Crate => entry.fill(&mut self.root, errors, KeyEntry::path),
         }
     }
 
-    /// Whether the call is made again after the end of its server.
+    /// Returns whether the call is made again after the end of its server.
     pub(crate) fn reruns(&self) -> bool {
         self.restart.as_ref().is_some_and(|restart| restart.value == Restart::Rerun)
     }
 }
 
-/// One key as it was written, known to exist.
-struct Entry {
+/// A known key as the author wrote it, with its unread value.
+struct KeyEntry {
     name: Ident,
     key: Key,
     example: &'static str,
@@ -164,7 +166,7 @@ struct Entry {
     rest: TokenStream,
 }
 
-impl Entry {
+impl KeyEntry {
     fn read(tokens: TokenStream, errors: &mut Errors) -> Option<Self> {
         let mut iter = tokens.clone().into_iter();
         let Some(TokenTree::Ident(name)) = iter.next() else {
@@ -188,9 +190,9 @@ impl Entry {
         }
     }
 
-    /// Puts a flag into its place.
+    /// Sets a flag.
     ///
-    /// A flag written with a value counts as given, so that one mistake makes one error.
+    /// A flag written with a value is reported and set all the same, so that one mistake makes one error.
     fn set(self, place: &mut Option<Keyed<()>>, errors: &mut Errors) {
         if !self.rest.is_empty() {
             let name = &self.name;
@@ -204,7 +206,7 @@ impl Entry {
         *place = Some(Keyed { key: self.name, value: (), tokens: TokenStream::new() });
     }
 
-    /// Reads a value with `read` and puts it into its place.
+    /// Reads a value with `read` and stores it in `place`.
     fn fill<T>(
         self,
         place: &mut Option<Keyed<T>>,
@@ -240,9 +242,9 @@ impl Entry {
     }
 }
 
-/// Splits at top-level commas; a comma may follow the last entry.
+/// Splits at top-level commas; a trailing comma is allowed.
 ///
-/// The entries are read one by one, so that a mistake in one does not hide those in the others.
+/// The caller reads each entry by itself, so that a mistake in one does not hide those in the others.
 fn split_at_commas(tokens: TokenStream, errors: &mut Errors) -> Vec<TokenStream> {
     let mut entries = Vec::new();
     let mut entry = TokenStream::new();
@@ -255,7 +257,7 @@ fn split_at_commas(tokens: TokenStream, errors: &mut Errors) -> Vec<TokenStream>
                     entries.push(std::mem::take(&mut entry));
                 }
             }
-            // A macro's fragment arrives in invisible delimiters; a key is looked for inside.
+            // A fragment of a `macro_rules!` macro arrives in invisible delimiters; the key is inside.
             TokenTree::Group(group) if entry.is_empty() && group.delimiter() == Delimiter::None => {
                 entry = group.stream();
             }

@@ -1,18 +1,18 @@
 //! Collects every error of one use of the attribute, so that all of them are reported at once.
 //!
-//! The wording of each error lives where the rule lives; here is only the collecting.
+//! Each rule words its own errors; this file only collects them.
 
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 
-/// The errors found so far.
+/// The errors that were found so far.
 #[derive(Default)]
 pub(crate) struct Errors {
     found: Option<syn::Error>,
 }
 
 impl Errors {
-    /// Records an error that underlines `tokens`, or the whole attribute where there are none.
+    /// Records an error that underlines `tokens`, or the whole attribute if there are none.
     pub(crate) fn at(&mut self, tokens: impl ToTokens, message: impl std::fmt::Display) {
         let tokens = tokens.into_token_stream();
         if tokens.is_empty() {
@@ -31,7 +31,7 @@ impl Errors {
         self.found.is_none()
     }
 
-    /// One `compile_error!` for each error, in the order in which they were found.
+    /// Makes one `compile_error!` of each error, in the order in which the checks found them.
     pub(crate) fn into_compile_errors(self) -> TokenStream {
         self.found.map(syn::Error::into_compile_error).unwrap_or_default()
     }

@@ -1,7 +1,7 @@
-//! What is emitted: one constant and one call around the author's body, or the errors beside the untouched function.
+//! Code generation: one constant and one call around the author's body, or the errors beside the untouched function.
 //!
-//! Nothing is checked here. Names that we invent inside bodies have the hygiene of the macro, so that they cannot clash
-//! with the author's.
+//! The input is checked already. Generated names inside bodies have the hygiene of the macro, so that they cannot clash with the
+//! author's.
 
 mod attributes;
 
@@ -16,13 +16,13 @@ use syn::{Attribute, GenericParam, Pat, PatIdent, Signature, parse_quote};
 
 use crate::args::{Args, OnCancel, OnDisconnect};
 use crate::errors::Errors;
-use crate::tool_fn::{Annotated, Parameter, ParameterName, Refusal, ToolFn};
+use crate::tool_fn::{AnnotatedFn, Parameter, ParameterName, Refusal, ToolFn};
 
 /// Expands one use of the attribute.
 pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let args = Args::parse(attribute, &mut errors);
-    let mut annotated = match syn::parse2::<Annotated>(item.clone()) {
+    let mut annotated = match syn::parse2::<AnnotatedFn>(item.clone()) {
         Ok(annotated) => annotated,
         Err(error) => {
             errors.at_span(
@@ -41,20 +41,19 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
     }
 }
 
-/// The errors, and the function as it was, so that whoever calls it finds it.
+/// The errors beside the unchanged function, so that its callers make no errors of their own.
 ///
-/// Where `#[tool]` would have errors of its own about the signature, an empty tool of that name keeps the router
-/// together, and the function stands beside it.
-fn refused(annotated: &Annotated, refusal: &Refusal, errors: Errors) -> TokenStream {
+/// If `#[tool]` would report the signature too, an empty tool of that name takes its place in the router.
+fn refused(annotated: &AnnotatedFn, refusal: &Refusal, errors: Errors) -> TokenStream {
     let errors = errors.into_compile_errors();
     let Some((place, tool)) = annotated.tool().filter(|_| refusal.tool_would_complain) else {
         return quote!(#errors #annotated);
     };
-    let Annotated { attributes, visibility, signature, body: _ } = annotated;
+    let AnnotatedFn { attributes, visibility, signature, body: _ } = annotated;
     let name = &signature.ident;
     let receiver = signature.receiver().map(|_| quote!(&self));
     let tool = tool.without_local();
-    let beside = Annotated {
+    let beside = AnnotatedFn {
         attributes: attributes
             .iter()
             .enumerate()
@@ -77,7 +76,7 @@ fn refused(annotated: &Annotated, refusal: &Refusal, errors: Errors) -> TokenStr
     }
 }
 
-/// One function on its way to be emitted.
+/// The input of code generation for one function.
 struct Expansion<'a> {
     function: &'a ToolFn<'a>,
     args: &'a Args,
@@ -102,11 +101,11 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    /// A method: its body moves to a hidden method of the same `impl`.
+    /// Generates a method, whose body moves to a hidden method of the same `impl`.
     ///
-    /// The name of that method is what the compiler prints where there can be none, in the `impl` of a trait.
+    /// The compiler prints the hidden method's name as an error in the `impl` of a trait, so the name says what is needed.
     fn method(&self, receiver: &syn::Token![self]) -> TokenStream {
-        let Annotated { attributes, visibility, signature, .. } = self.function.annotated;
+        let AnnotatedFn { attributes, visibility, signature, .. } = self.function.annotated;
         let hidden_name = format_ident!(
             "__smart_async_needs_an_inherent_impl__{}",
             signature.ident.unraw(),
@@ -150,7 +149,7 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    /// A function without a receiver: nothing says whether it stands in an `impl`, so its body stays where it is.
+    /// Generates a function without a receiver. The tokens do not show whether it is in an `impl`, so its body stays in place.
     fn in_place(&self) -> TokenStream {
         let visibility = &self.function.annotated.visibility;
         let outer_attributes = self.with_extended_tool();
@@ -173,10 +172,10 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    /// The body of the outer function: the constant, what must come first, and the call.
+    /// The body of the outer function: the constant, the statements `first`, and the call.
     fn call(&self, first: TokenStream, work: TokenStream) -> TokenStream {
         let call_site = self.call_site();
-        // A type that does not fit is reported where the type is written.
+        // The compiler reports an unsuitable type at this span.
         let span = hygienic(self.function.output.span());
         let private = located_at(&self.private, span);
         let entry = Ident::new(self.entry_point(), span);
@@ -264,7 +263,7 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    /// The signature under which others know the function: plain names in place of patterns, and the new result.
+    /// The signature of the outer function: plain names in place of patterns, and `Reply<…>` as the result.
     fn outer_signature(&self) -> Signature {
         let written = &self.function.annotated.signature;
         let (root, output) = (&self.root, &self.function.output);
@@ -287,7 +286,7 @@ impl<'a> Expansion<'a> {
         signature
     }
 
-    /// All attributes, with what `#[tool]` has to know.
+    /// All attributes, with the extended `#[tool]`.
     fn with_extended_tool(&self) -> Vec<Attribute> {
         let mut attributes = self.function.annotated.attributes.clone();
         if let Some((place, tool)) = &self.function.tool
@@ -300,8 +299,8 @@ impl<'a> Expansion<'a> {
 
     /// A branch that is never taken and returns the type of the result.
     ///
-    /// An `async` block cannot name its type. This makes it known to `?` and `return`, and reports a body of another
-    /// type on the author's line.
+    /// An `async` block cannot name its type. The branch tells the type to `?` and `return`, and makes the compiler report a body of
+    /// another type on the author's line.
     fn fake_return_edge(&self) -> TokenStream {
         let output = &self.function.output;
         let span = hygienic(output.span());
@@ -323,10 +322,10 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    /// Asks the compiler whether `#[tool]` stood above us, where our tokens cannot tell.
+    /// A compile-time check that `#[tool]` was not expanded first, for functions whose tokens do not show it.
     ///
-    /// It turns an `async fn` into something that can be recognised, but leaves a plain `fn` as it was and puts an
-    /// associated function beside it. That one is preferred to a trait's when there is one.
+    /// `#[tool]` changes an `async fn` visibly, but leaves a plain `fn` unchanged and puts an associated function beside it. The compiler
+    /// prefers that function to the trait's, if it is there.
     fn type_probe(&self) -> TokenStream {
         if !self.is_blocking() || self.function.tool.is_some() {
             return TokenStream::new();
@@ -349,12 +348,12 @@ impl<'a> Expansion<'a> {
     }
 }
 
-/// The hygiene of the macro at a place in the author's code.
+/// A span in the author's code with the hygiene of the macro.
 fn hygienic(span: Span) -> Span {
     Span::mixed_site().located_at(span)
 }
 
-/// The same tokens with the same hygiene at another place.
+/// The same tokens with the same hygiene at another span.
 fn located_at(tokens: &TokenStream, place: Span) -> TokenStream {
     let moved = tokens.clone().into_iter().map(|mut token| {
         token.set_span(token.span().located_at(place));
@@ -363,7 +362,7 @@ fn located_at(tokens: &TokenStream, place: Span) -> TokenStream {
     moved.collect()
 }
 
-/// The name under which the outer function takes a parameter.
+/// The name of a parameter in the outer function.
 fn outer_name(parameter: &Parameter<'_>) -> Ident {
     match &parameter.name {
         ParameterName::Own(name) => name.clone(),
@@ -374,8 +373,8 @@ fn outer_name(parameter: &Parameter<'_>) -> Ident {
     }
 }
 
-/// Moves a parameter into the body and takes it apart there, in the two steps in which the compiler does it for an
-/// `async fn`: so a `_` and a `_guard` live as long as the body.
+/// Moves a parameter into the body and binds its pattern there, in the two steps of the compiler's own `async fn`, so that `_` and
+/// `_guard` live as long as the body.
 fn taken_apart(parameter: &Parameter<'_>) -> TokenStream {
     let name = outer_name(parameter);
     let span = hygienic(parameter.written.pat.span());
@@ -394,7 +393,7 @@ fn taken_apart(parameter: &Parameter<'_>) -> TokenStream {
     }
 }
 
-/// The function's own type and const parameters: one that occurs in no argument cannot be inferred.
+/// The function's type and const parameters as a turbofish, since one that occurs in no argument cannot be inferred.
 fn turbofish(signature: &Signature) -> TokenStream {
     let mut names = TokenStream::new();
     for parameter in &signature.generics.params {
@@ -415,8 +414,8 @@ fn turbofish(signature: &Signature) -> TokenStream {
 
 /// Makes a body into a block of its own.
 ///
-/// `#![…]` at its start may not stand in a block, so it is taken off. The braces are ours from here on, or the compiler
-/// would call them unnecessary.
+/// Inner attributes at its start are not allowed in a block, so they are returned apart. The braces get a generated span, or the
+/// compiler would report them as unnecessary.
 fn as_block(body: &Group) -> (Vec<Attribute>, Group) {
     let split = |input: syn::parse::ParseStream<'_>| {
         let attributes = input.call(Attribute::parse_inner)?;

@@ -1,7 +1,7 @@
 //! The attribute `#[smart_async]`; use it through the crate `smart-async`.
 //!
-//! This file is the way in and the attribute's documentation. The keys are in `args`, what was annotated is in
-//! `tool_fn`, the `#[tool]` below in `tool_attr`, and what is emitted in `expand`.
+//! This file has the entry point and the attribute's documentation. `args` reads the keys, `tool_fn` the annotated
+//! function, `tool_attr` the `#[tool]` below it, and `expand` generates the code.
 
 mod args;
 mod errors;
@@ -15,10 +15,10 @@ mod tool_fn;
 
 use proc_macro::TokenStream;
 
-/// Lets a function outlive its call: it is answered at once while it is quick, and becomes a job when it is not.
+/// Lets a function outlive its call: a quick call answers with the result, and a slow one becomes a job.
 ///
-/// The function keeps its inputs. Its output `R` becomes `Reply<R>`: the result itself, or the ticket of the job, or why
-/// the call failed. Its body is run in a task of its own, from start to end and only once.
+/// The function keeps its inputs. Its output `R` becomes `Reply<R>`: the result itself, the ticket of the job, or the reason
+/// why the call failed. The body runs once, from start to end, in a task of its own.
 ///
 /// ```
 /// use rmcp::handler::server::wrapper::Parameters;
@@ -97,7 +97,7 @@ use proc_macro::TokenStream;
 /// # Limits
 ///
 /// A lint about the end of a function, such as `clippy::needless_return`, is not seen in a body that stays in place, and
-/// the compiler does not report an annotated function that nobody calls.
+/// the compiler does not report an annotated function without callers.
 #[proc_macro_attribute]
 pub fn smart_async(attribute: TokenStream, item: TokenStream) -> TokenStream {
     expand::expand(attribute.into(), item.into()).into()

@@ -1,6 +1,6 @@
-//! Reading and extending rmcp's `#[tool(…)]`, the attribute below ours.
+//! Reads and extends rmcp's `#[tool(…)]`, the attribute below `#[smart_async]`.
 //!
-//! Nothing that its author wrote is dropped or moved. Arguments that cannot be read are left for rmcp to report.
+//! All of the author's arguments stay in their order. rmcp reports those that cannot be parsed.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -11,15 +11,15 @@ use syn::{
     MetaNameValue, Path, PathArguments, PathSegment, Token, Type, parse_quote, token,
 };
 
-/// The arguments of a `#[tool]`, in the order in which they were written.
+/// A `#[tool]` attribute with its arguments.
 pub(crate) struct ToolAttr {
     attribute: Attribute,
-    /// `None` where they cannot be read.
+    /// `None` if they cannot be parsed.
     arguments: Option<Punctuated<Meta, Token![,]>>,
 }
 
 impl ToolAttr {
-    /// Whether rmcp's router would take this attribute for `#[tool]`: it goes by the last segment of the path.
+    /// Returns whether rmcp's router takes this attribute for `#[tool]`, which it recognizes by the last segment of the path.
     pub(crate) fn is_tool(path: &Path) -> bool {
         path.segments.last().is_some_and(|segment| segment.ident == "tool")
     }
@@ -33,12 +33,12 @@ impl ToolAttr {
         Self { attribute: attribute.clone(), arguments }
     }
 
-    /// The tool's name, where it is given as a literal.
+    /// The tool's name, if the author gave it as a literal.
     pub(crate) fn name(&self) -> Option<String> {
         self.values("name").find_map(text).map(|name| name.value())
     }
 
-    /// The argument that asks for a future that stays on its thread.
+    /// The argument `local`, which keeps the future on one thread.
     pub(crate) fn local(&self) -> Option<&Meta> {
         self.arguments().find(|argument| {
             argument.path().is_ident("local")
@@ -49,7 +49,7 @@ impl ToolAttr {
         })
     }
 
-    /// The attribute with the widened output schema and the marker, which also says whether the call may be made again.
+    /// The attribute with the widened output schema and the marker of annotated tools, or of those whose calls may be made again.
     pub(crate) fn extended(&self, private: &TokenStream, output: &Type, reruns: bool) -> Attribute {
         let Some(mut arguments) = self.arguments.clone() else { return self.attribute.clone() };
         if !wrap_value(&mut arguments, "output_schema", &quote!(#private::widened_schema))
@@ -68,7 +68,7 @@ impl ToolAttr {
         self.with_arguments(&arguments)
     }
 
-    /// The attribute without `local`, so that rmcp does not report what was reported already.
+    /// The attribute without `local`, which was reported already.
     pub(crate) fn without_local(&self) -> Attribute {
         let Some(arguments) = &self.arguments else { return self.attribute.clone() };
         let kept = arguments.iter().filter(|argument| !argument.path().is_ident("local")).cloned();
@@ -101,7 +101,7 @@ impl ToolAttr {
     }
 }
 
-/// Puts a call of `function` around the value of `key`; `false` where the key is not there.
+/// Puts a call of `function` around the value of `key`. Returns whether the key is there.
 fn wrap_value(
     arguments: &mut Punctuated<Meta, Token![,]>,
     key: &str,
@@ -111,7 +111,7 @@ fn wrap_value(
     for argument in arguments.iter_mut().filter(|argument| argument.path().is_ident(key)) {
         is_there = true;
         if let Meta::NameValue(MetaNameValue { value, .. }) = argument {
-            // rmcp reads text here as an expression in quotes.
+            // rmcp parses a string here as an expression.
             let expression = match text(value).map(LitStr::parse::<Expr>) {
                 Some(Ok(quoted)) => quoted,
                 Some(Err(_)) => continue,
@@ -140,9 +140,9 @@ fn is_false(value: &Expr) -> bool {
     }
 }
 
-/// The `T` of a literal `Json<T>` or `Result<Json<T>, …>`, unless it is plainly no object in JSON.
+/// The `T` of a literal `Json<T>` or `Result<Json<T>, …>`, unless its JSON is certainly no object.
 ///
-/// rmcp derives a schema by the same rule; an output schema must be one of an object.
+/// rmcp derives a schema by the same rule. An output schema must describe an object.
 fn shape_of(output: &Type) -> Option<&Type> {
     let segment = last_segment(output)?;
     let shape = if segment.ident == "Result" {

@@ -1,7 +1,7 @@
-//! What was annotated: read from its tokens ([`Annotated`]), then checked ([`ToolFn`]).
+//! The annotated function: parsed ([`AnnotatedFn`]), then checked ([`ToolFn`]).
 //!
-//! The body is never read: a half-typed one must fail no worse than without the attribute. What is made of the function
-//! is in `expand`.
+//! The body stays unparsed tokens, so that a half-typed one fails no worse than without the attribute. `expand` generates the
+//! code.
 
 mod borrows;
 mod shape;
@@ -19,50 +19,50 @@ use crate::args::Args;
 use crate::errors::Errors;
 use crate::tool_attr::ToolAttr;
 
-/// A function as it was written.
-pub(crate) struct Annotated {
+/// A function as its author wrote it.
+pub(crate) struct AnnotatedFn {
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) visibility: Visibility,
     pub(crate) signature: Signature,
-    pub(crate) body: Body,
+    pub(crate) body: FnBody,
 }
 
-/// The body, unread.
+/// The unparsed body.
 #[derive(Clone)]
-pub(crate) enum Body {
+pub(crate) enum FnBody {
     Braces(Group),
     Missing(Token![;]),
 }
 
-impl Parse for Annotated {
+impl Parse for AnnotatedFn {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         let attributes = input.call(Attribute::parse_outer)?;
         let visibility = input.parse()?;
         let signature = input.parse()?;
         let body = if input.peek(Token![;]) {
-            Body::Missing(input.parse()?)
+            FnBody::Missing(input.parse()?)
         } else {
-            Body::Braces(input.parse()?)
+            FnBody::Braces(input.parse()?)
         };
         Ok(Self { attributes, visibility, signature, body })
     }
 }
 
-impl ToTokens for Annotated {
+impl ToTokens for AnnotatedFn {
     fn to_tokens(&self, tokens: &mut TokenStream) {
         let Self { attributes, visibility, signature, body } = self;
         tokens.extend(attributes.iter().map(ToTokens::to_token_stream));
         visibility.to_tokens(tokens);
         signature.to_tokens(tokens);
         match body {
-            Body::Braces(braces) => braces.to_tokens(tokens),
-            Body::Missing(semicolon) => semicolon.to_tokens(tokens),
+            FnBody::Braces(braces) => braces.to_tokens(tokens),
+            FnBody::Missing(semicolon) => semicolon.to_tokens(tokens),
         }
     }
 }
 
-impl Annotated {
-    /// The place and the content of the `#[tool]` below ours.
+impl AnnotatedFn {
+    /// The index and the content of the `#[tool]` below `#[smart_async]`.
     pub(crate) fn tool(&self) -> Option<(usize, ToolAttr)> {
         self.attributes
             .iter()
@@ -71,7 +71,7 @@ impl Annotated {
             .map(|(place, attribute)| (place, ToolAttr::read(attribute)))
     }
 
-    /// Takes out what would run the attribute a second time.
+    /// Removes and reports further `#[smart_async]` attributes, which would expand the function a second time.
     pub(crate) fn take_repeated(&mut self, errors: &mut Errors) {
         self.attributes.retain(|attribute| {
             let is_ours = attribute
@@ -91,43 +91,43 @@ impl Annotated {
     }
 }
 
-/// A function that can be turned into work of its own.
+/// A checked function that can run as work of its own.
 pub(crate) struct ToolFn<'a> {
-    pub(crate) annotated: &'a Annotated,
+    pub(crate) annotated: &'a AnnotatedFn,
     pub(crate) receiver: Option<&'a Token![self]>,
     pub(crate) parameters: Vec<Parameter<'a>>,
     pub(crate) output: Type,
     pub(crate) body: &'a Group,
     pub(crate) tool: Option<(usize, ToolAttr)>,
-    /// The name by which the work is known to its callers.
+    /// The name of the tool, or of the function if it is none.
     pub(crate) name: String,
 }
 
 /// A parameter other than the receiver.
 pub(crate) struct Parameter<'a> {
     pub(crate) written: &'a PatType,
-    /// The plain name under which the outer function takes it.
+    /// The name of the parameter in the outer function.
     pub(crate) name: ParameterName,
 }
 
 pub(crate) enum ParameterName {
-    /// It has a plain name, which stays.
+    /// The author's name.
     Own(Ident),
-    /// It is a pattern: the number is its place.
+    /// The position of a parameter that has a pattern in place of a name.
     Pattern(usize),
 }
 
-/// Why a function was refused, as far as it matters to what is emitted in its stead.
+/// The facts about a refused function that decide about the code emitted in its place.
 #[derive(Default)]
 pub(crate) struct Refusal {
-    /// `#[tool]` would have errors of its own to add about this signature.
+    /// Whether `#[tool]` would report this signature too.
     pub(crate) tool_would_complain: bool,
 }
 
 impl<'a> ToolFn<'a> {
-    /// Checks the function and reports everything that is wrong with it.
+    /// Checks the function and reports all of its errors.
     pub(crate) fn check(
-        annotated: &'a Annotated,
+        annotated: &'a AnnotatedFn,
         args: &Args,
         errors: &mut Errors,
     ) -> Result<Self, Refusal> {
@@ -154,8 +154,8 @@ impl<'a> ToolFn<'a> {
             shape::check_coalescing_of_no_tool(args, errors);
         }
         let body = match &annotated.body {
-            Body::Braces(braces) => braces,
-            Body::Missing(semicolon) => {
+            FnBody::Braces(braces) => braces,
+            FnBody::Missing(semicolon) => {
                 errors.at(semicolon, shape::NO_BODY);
                 return Err(refusal);
             }
@@ -183,7 +183,7 @@ impl<'a> ToolFn<'a> {
         })
     }
 
-    /// Whether the last segment of the return type is `Result`.
+    /// Returns whether the last segment of the return type is `Result`.
     pub(crate) fn returns_result(&self) -> bool {
         match &self.output {
             Type::Path(path) => {
@@ -214,7 +214,7 @@ fn parameters(signature: &Signature) -> Vec<Parameter<'_>> {
 }
 
 impl Parameter<'_> {
-    /// The `#[cfg]` of the parameter, which must stand at every mention of it.
+    /// The `#[cfg]` attributes of the parameter, which must be repeated at every use of it.
     pub(crate) fn conditions(&self) -> impl Iterator<Item = &Attribute> {
         self.written.attrs.iter().filter(
             |attribute| matches!(&attribute.meta, Meta::List(list) if list.path.is_ident("cfg")),

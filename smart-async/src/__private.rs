@@ -1,4 +1,4 @@
-//! What generated code may name, and nobody else: these names change without notice.
+//! The names that generated code uses. They change without notice; no other code may use them.
 
 use std::fmt::Display;
 
@@ -14,7 +14,7 @@ use crate::{call, mcp};
 
 pub use crate::mcp::{marked, marker, output_schema, rerun_marked, rerun_marker, widened_schema};
 
-/// What a method's work takes along of its receiver, since the work outlives the call: the wrapped server itself, or a clone.
+/// The receiver as a method's work owns it, since the work may outlive the call: the wrapped server itself, or a clone.
 pub fn owned<S: Clone + Send + Sync + 'static>(receiver: &S) -> Owned<S> {
     call::owned(receiver)
 }
@@ -103,11 +103,11 @@ fn of_fallible<T: Serialize, E: Display>(result: Result<T, E>) -> Outcome {
     result.map_err(|error| JobFailure::error(error.to_string())).and_then(of_infallible)
 }
 
-/// What stands where `#[tool]` would have put a tool's description, had it come first.
+/// Returned by the probe method if `#[tool]` has not put a method of that name beside the function.
 #[derive(Debug)]
 pub struct NoToolAttribute;
 
-/// A function that `#[tool]` has not expanded before `#[smart_async]` did.
+/// Implemented for the probe's result alone, so that swapped attributes do not compile.
 #[diagnostic::on_unimplemented(
     message = "`#[smart_async]` must stand above `#[tool]`: it has to see that attribute and extend it; swap the two lines",
     label = "`#[tool]` stands above"
@@ -115,5 +115,5 @@ pub struct NoToolAttribute;
 pub trait StandsAboveTool {}
 impl StandsAboveTool for NoToolAttribute {}
 
-/// Compiles only where `#[tool]` has not expanded before.
+/// Compiles only if `#[tool]` was not expanded before `#[smart_async]`.
 pub fn stands_above_tool<T: StandsAboveTool>(_: fn() -> T) {}

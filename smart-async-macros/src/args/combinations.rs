@@ -1,6 +1,6 @@
-//! Which keys go together: what does nothing beside another, what contradicts it, and what needs it.
+//! Checks between keys: one without effect beside another, one that contradicts another, one that needs another.
 //!
-//! What a key needs counts as given where its value could not be used, so that one mistake makes one error.
+//! A key with an invalid value counts as given, so that one mistake makes one error.
 
 use proc_macro2::Ident;
 

@@ -1,16 +1,17 @@
-//! What `state` and `pointer` name: a slot, which is also the name of a file, and a part of the result.
+//! The values of `state`, the name of a slot and of its file, and of `pointer`, a part of the result.
 //!
-//! `smart-async` has the same rule for names, in its `job/state_name.rs`, for those that come at run time.
+//! `smart_async::job::StateName` checks names at run time by the same rule. It is written twice, since each crate words its own
+//! errors; a test holds the two together.
 
 use proc_macro2::TokenStream;
 
-use super::Entry;
+use super::KeyEntry;
 use crate::errors::Errors;
 
 /// The longest name of a state.
 const LONGEST: usize = 64;
 
-impl Entry {
+impl KeyEntry {
     pub(super) fn state_name(&self, value: &TokenStream, errors: &mut Errors) -> Option<String> {
         let name = self.string(value, errors)?;
         let Some(problem) = name_problem(&name) else { return Some(name) };
@@ -46,7 +47,7 @@ impl Entry {
     }
 }
 
-/// What keeps a text from being the name of a file that every file system takes for the same.
+/// The reason why `name` is not a portable file name; `None` if it is one.
 fn name_problem(name: &str) -> Option<String> {
     let is_allowed = |each: char| matches!(each, 'a'..='z' | '0'..='9' | '_' | '-');
     if name.is_empty() {
@@ -81,6 +82,8 @@ fn has_unknown_escape(pointer: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use smart_async::job::StateName;
+
     use super::*;
 
     #[test]
@@ -89,6 +92,7 @@ mod tests {
         for name in ["a", "0", "latest_report", "a-b", "console", "com", "com0", "com10", &longest]
         {
             assert_eq!(name_problem(name), None, "{name}");
+            assert!(StateName::new(name).is_ok(), "{name}: the library disagrees");
         }
         let too_long = "x".repeat(LONGEST + 1);
         let device = ["con", "prn", "aux", "nul", "com1", "com9", "lpt1", "lpt9"];
@@ -96,6 +100,7 @@ mod tests {
             ["", "A", "a.b", "a/b", "..", "a b", "ä", "a\0", "_a", "-a", "a\n", &too_long];
         for name in refused.iter().chain(&device) {
             assert!(name_problem(name).is_some(), "{name}");
+            assert!(StateName::new(*name).is_err(), "{name}: the library disagrees");
         }
     }
 

@@ -1,4 +1,4 @@
-//! How errors speak of keys: listing them, and guessing which one was meant.
+//! Keys in error messages: the list of all, and the suggestion for a misspelled one.
 
 use super::KEYS;
 
@@ -7,7 +7,7 @@ pub(super) fn all_keys() -> String {
     listed(&names, "and")
 }
 
-/// "`a`, `b` and `c`".
+/// Joins names as in "`a`, `b` and `c`".
 pub(super) fn listed(names: &[String], conjunction: &str) -> String {
     match names.split_last() {
         Some((last, [])) => last.clone(),
@@ -16,7 +16,7 @@ pub(super) fn listed(names: &[String], conjunction: &str) -> String {
     }
 }
 
-/// The key that was probably meant.
+/// The key with the smallest edit distance, if that is small enough for a typing error.
 pub(super) fn nearest_key(spelled: &str) -> Option<&'static str> {
     let spelled = spelled.trim_start_matches("r#").to_lowercase().replace('-', "_");
     let allowed_distance = (spelled.chars().count() / 3).clamp(1, 3);
@@ -27,7 +27,7 @@ pub(super) fn nearest_key(spelled: &str) -> Option<&'static str> {
         .map(|(_, name)| name)
 }
 
-/// The number of letters to insert, remove or replace to turn one word into the other.
+/// The Levenshtein distance.
 fn edit_distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();

@@ -1,6 +1,6 @@
-//! Reading the value of one key: a time, a number, a name, a choice, a path.
+//! Parsing of one key's value: a duration, a number, a name, a choice, a path.
 //!
-//! Which keys there are, and how they fit together, is in the module above.
+//! The parent module has the list of keys.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use syn::parse::Parser;
 use syn::{Expr, ExprLit, ExprUnary, Lit, Path, UnOp};
 
 use super::spelling::listed;
-use super::{Entry, Key, OnCancel, OnDisconnect, Restart};
+use super::{Key, KeyEntry, OnCancel, OnDisconnect, Restart};
 use crate::errors::Errors;
 
-impl Entry {
+impl KeyEntry {
     pub(super) fn duration(&self, value: &TokenStream, errors: &mut Errors) -> Option<Duration> {
         match self.read_duration(value) {
             Ok(duration) => Some(duration),
@@ -221,7 +221,7 @@ enum Literal {
     No,
 }
 
-/// Reads a literal, also one that came through a `macro_rules!` fragment.
+/// Reads a literal, with or without the invisible delimiters of a `macro_rules!` fragment.
 fn literal(value: &TokenStream) -> Literal {
     fn from_expression(expression: Expr) -> Literal {
         match expression {

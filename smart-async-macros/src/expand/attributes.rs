@@ -1,7 +1,7 @@
-//! Which of a method's attributes go to the outer function and which to the hidden one that has the body.
+//! Distributes a method's attributes over the outer method and the hidden one that has the body.
 //!
-//! A lint may be about the signature, which both have, or about the body, so what the author allows is allowed on both.
-//! What the author expects can come true on one only: it is expected of the hidden one and allowed on the outer one.
+//! A lint may be about the signature, which both have, or about the body, so an `allow` goes to both. An `expect` can be fulfilled by
+//! one only: it goes to the hidden method, and the outer one gets an `allow` in its place.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
@@ -13,9 +13,9 @@ use syn::{Attribute, Meta, Path, Token};
 use super::hygienic;
 use crate::tool_attr::ToolAttr;
 
-/// The attributes for the function that others see.
+/// The attributes of the outer method, which callers see.
 ///
-/// Documentation comes last: rmcp forgets the description that it made of it where another attribute follows.
+/// Documentation comes last: rmcp drops the description that it made of it if another attribute follows.
 pub(super) fn of_outer(attributes: &[Attribute]) -> Vec<TokenStream> {
     let is_documentation = |attribute: &&Attribute| attribute.path().is_ident("doc");
     let others = attributes.iter().filter(|attribute| !is_documentation(attribute));
@@ -35,7 +35,7 @@ pub(super) fn of_outer(attributes: &[Attribute]) -> Vec<TokenStream> {
         .collect()
 }
 
-/// The attributes for the function that has the body.
+/// The attributes of the hidden method, which has the body.
 pub(super) fn of_hidden(attributes: &[Attribute]) -> Vec<TokenStream> {
     let stays_outside = |path: &Path| {
         path.is_ident("doc") || path.is_ident("deprecated") || ToolAttr::is_tool(path)
@@ -80,7 +80,7 @@ impl<'a> Expectation<'a> {
         quote_spanned!(span=> #[allow(#(#lints,)* #(#reason)*)])
     }
 
-    /// The compiler does not look for dead code in what a macro wrote, so that expectation would never come true.
+    /// `dead_code` is left out: the compiler does not report it in generated code, so the expectation would never be fulfilled.
     fn for_hidden(&self) -> TokenStream {
         let lints: Vec<_> =
             self.lints.iter().filter(|lint| !lint.path().is_ident("dead_code")).collect();

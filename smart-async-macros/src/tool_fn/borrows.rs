@@ -1,6 +1,6 @@
-//! The rules about borrows: what goes into the work and comes out of it must own itself.
+//! Checks for borrows: parameters and result of the work must be owned values.
 //!
-//! Only what can be seen in the tokens is refused here; the compiler finds the rest (`T: 'static`).
+//! Only borrows that the tokens show are refused here; the compiler finds the rest (`T: 'static`).
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
@@ -12,7 +12,7 @@ use syn::{
 
 use crate::errors::Errors;
 
-/// Reports each parameter that borrows; true if there is one.
+/// Reports each parameter that borrows. Returns whether there is one.
 pub(super) fn check_parameters(signature: &Signature, errors: &mut Errors) -> bool {
     let mut is_refused = false;
     for input in &signature.inputs {
@@ -32,7 +32,7 @@ pub(super) fn check_parameters(signature: &Signature, errors: &mut Errors) -> bo
     is_refused
 }
 
-/// Reports a return type that borrows or has no name; true if it does.
+/// Reports a return type that borrows or has no name. Returns whether it does.
 pub(super) fn check_output(output: &ReturnType, errors: &mut Errors) -> bool {
     let ReturnType::Type(_, output) = output else { return false };
     let mut is_refused = false;
@@ -82,7 +82,7 @@ impl Borrow {
 }
 
 struct Finder {
-    /// Lifetimes introduced by a `for<'a>` around the place.
+    /// The lifetimes that an enclosing `for<'a>` introduces.
     bound: Vec<Lifetime>,
     found: Option<Borrow>,
 }
@@ -114,10 +114,10 @@ impl<'ast> Visit<'ast> for Finder {
         }
     }
 
-    /// What a function takes and gives is borrowed only while it runs.
+    /// Skips the types of `fn(&T) -> &U`: the function borrows only while it runs.
     fn visit_type_fn_ptr(&mut self, _function: &'ast TypeFnPtr) {}
 
-    /// The same for `Fn(&T) -> &U`.
+    /// Skips the types of `Fn(&T) -> &U` for the same reason.
     fn visit_parenthesized_generic_arguments(
         &mut self,
         _arguments: &'ast ParenthesizedGenericArguments,

@@ -1,6 +1,6 @@
-//! The rules about a function as a whole: its qualifiers, its receiver, its `async`, and where `#[tool]` stands.
+//! Checks of the signature: qualifiers, receiver, `async`, and the place of `#[tool]`.
 //!
-//! Each check says whether `#[tool]` would complain about the same thing. Borrows are in `borrows`.
+//! Checks that return a `bool` return whether `#[tool]` would report the same function. Borrows are in `borrows`.
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
@@ -21,7 +21,7 @@ pub(super) const STANDS_BELOW_TOOL: &str = "`#[smart_async]` must stand above `#
 pub(super) const NO_BODY: &str = "there is no body that `#[smart_async]` could run; put the \
     attribute on the function in an `impl` that has one";
 
-/// Whether this is what `#[tool]` makes of an `async fn`, so that it ran first.
+/// Returns whether `#[tool]` was expanded first: the signature is the one that it generates for an `async fn`.
 pub(super) fn stands_below_tool(signature: &Signature) -> bool {
     let ReturnType::Type(_, output) = &signature.output else { return false };
     signature.asyncness.is_none()
@@ -133,7 +133,7 @@ pub(super) fn check_receiver(signature: &Signature, errors: &mut Errors) -> bool
     true
 }
 
-/// Whether this is `&Self`, or `&mut Self` where that is asked for.
+/// Returns whether the type is `&Self`, or `&mut Self` if `is_mutable`.
 fn is_self(ty: &Type, is_mutable: bool) -> bool {
     match ty {
         Type::Reference(reference) if reference.mutability.is_some() == is_mutable => {
@@ -153,7 +153,7 @@ pub(super) fn check_local(tool: &ToolAttr, errors: &mut Errors) -> bool {
     true
 }
 
-/// Refuses to run a function again that is no tool. Whether this is one, the caller has found out.
+/// Reports `restart = "rerun"`. The caller has checked that the function is no tool.
 pub(super) fn check_rerun_of_no_tool(args: &Args, errors: &mut Errors) {
     if let Some(restart) = args.restart.as_ref().filter(|_| args.reruns()) {
         errors.at(
@@ -164,8 +164,7 @@ pub(super) fn check_rerun_of_no_tool(args: &Args, errors: &mut Errors) {
     }
 }
 
-/// Refuses to ask for a client that knows tasks where no client calls the function. Whether this is a tool, the caller has
-/// found out.
+/// Reports `task_required`. The caller has checked that the function is no tool, so no client calls it.
 pub(super) fn check_task_of_no_tool(args: &Args, errors: &mut Errors) {
     if let Some(task_required) = &args.task_required {
         errors.at(
@@ -176,7 +175,7 @@ pub(super) fn check_task_of_no_tool(args: &Args, errors: &mut Errors) {
     }
 }
 
-/// Refuses to share the run of a function whose calls nobody can compare. Whether this is a tool, the caller has found out.
+/// Reports `coalesce`. The caller has checked that the function is no tool, so the arguments of its calls are unknown.
 pub(super) fn check_coalescing_of_no_tool(args: &Args, errors: &mut Errors) {
     if let Some(coalesce) = &args.coalesce {
         errors.at(
@@ -187,7 +186,7 @@ pub(super) fn check_coalescing_of_no_tool(args: &Args, errors: &mut Errors) {
     }
 }
 
-/// Refuses a `#[tool]` that is there on a condition: it would be found too late to be extended.
+/// Reports each `#[tool]` inside a `cfg_attr`, which cannot be extended. Returns whether there is one.
 pub(super) fn check_hidden_tools(attributes: &[Attribute], errors: &mut Errors) -> bool {
     let mut is_there = false;
     for attribute in attributes {

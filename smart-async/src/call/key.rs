@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::core::call_key::CallKey;
+use crate::core::text::hex;
 
 /// A SHA-256 of a tool and its arguments, the same in every process. Made once for each call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +42,7 @@ impl CallDigest {
 /// The first half of the digest in hexadecimal, which is enough to tell calls apart.
 impl fmt::Display for CallDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().take(16).try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(self.0.into_iter().take(16)))
     }
 }
 

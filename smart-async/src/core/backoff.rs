@@ -1,4 +1,4 @@
-//! Pauses between attempts at something that fails for a while, such as a full disk.
+//! Exponential backoff: the pauses between attempts at an operation that fails for a while, such as a write to a full disk.
 
 use std::time::Duration;
 

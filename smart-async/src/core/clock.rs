@@ -1,4 +1,4 @@
-//! The wall clock, as records show it. Durations are measured with the runtime's monotonic clock instead.
+//! The wall clock of records. Durations are measured with the runtime's monotonic clock instead.
 
 use std::time::SystemTime;
 
@@ -8,12 +8,12 @@ use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 /// the wall clock may jump.
 pub type Timestamp = DateTime<Utc>;
 
-/// Now, to the millisecond: the precision in which records are kept.
+/// The current time to the millisecond, which is the precision of records.
 pub(crate) fn now() -> Timestamp {
     Utc::now().trunc_subsecs(3)
 }
 
-/// The moment that lies `elapsed` before now; the beginning of time where that is longer ago.
+/// The time `elapsed` before now, or the earliest [`Timestamp`] if that is out of range.
 pub(crate) fn ago(elapsed: std::time::Duration) -> Timestamp {
     let then = chrono::Duration::from_std(elapsed)
         .ok()
@@ -21,20 +21,20 @@ pub(crate) fn ago(elapsed: std::time::Duration) -> Timestamp {
     then.map_or(Timestamp::MIN_UTC, |then| then.trunc_subsecs(3))
 }
 
-/// The moment that comes `time` after this one; the end of time where that is later.
+/// The time `time` after `moment`, or [`END_OF_TIME`] if that is out of range.
 pub(crate) fn after(moment: Timestamp, time: std::time::Duration) -> Timestamp {
     let then =
         chrono::Duration::from_std(time).ok().and_then(|time| moment.checked_add_signed(time));
     then.map_or(END_OF_TIME, |then| then.trunc_subsecs(3).min(END_OF_TIME))
 }
 
-/// The last moment that RFC 3339 can spell.
+/// The last second that RFC 3339 can write.
 const END_OF_TIME: Timestamp = match DateTime::from_timestamp(253_402_300_799, 0) {
     Some(end) => end,
     None => Timestamp::MAX_UTC,
 };
 
-/// Formats a time as files and answers spell it: RFC 3339, UTC, milliseconds.
+/// Formats a time as RFC 3339 in UTC with milliseconds, the form of files and answers.
 pub(crate) fn rfc3339(time: Timestamp) -> String {
     // humantime panics outside of the years 1970 to 9999.
     if (0..=END_OF_TIME.timestamp()).contains(&time.timestamp()) {

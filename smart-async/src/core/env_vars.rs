@@ -1,4 +1,4 @@
-//! Every environment variable that is read, and how. A bad value is reported once and passed over.
+//! The environment variables of the library and how each is parsed. An invalid value is reported once and ignored.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,26 +6,26 @@ use std::time::Duration;
 use crate::core::observe;
 use crate::core::sync::Mutex;
 
-/// How long an annotated call may take before it becomes a job, in seconds; for all tools.
+/// The budget of calls to all tools: the time in seconds after which a call becomes a job.
 pub(crate) const TIMEOUT_SECONDS: &str = "SMART_ASYNC_TIMEOUT_SECONDS";
-/// How long `wait_job` waits at most, in seconds.
+/// The longest wait of one `wait_job`, in seconds.
 pub(crate) const WAIT_SECONDS: &str = "SMART_ASYNC_WAIT_SECONDS";
-/// `true` shows what is going on, on stderr.
+/// `true` shows spans and events on stderr.
 pub(crate) const DEBUG: &str = "SMART_ASYNC_DEBUG";
-/// How often ended jobs that are too old or too many are removed, in seconds.
+/// The interval of the sweep that removes ended jobs that are too old or too many, in seconds.
 pub(crate) const CLEANUP_INTERVAL: &str = "JOB_CLEANUP_INTERVAL";
-/// The folder that jobs are kept in, in place of `~/.job_mcp`.
+/// The folder of the journal store, in place of `~/.job_mcp`.
 pub(crate) const HOME: &str = "JOB_MCP_HOME";
 
-/// What is asked for the value of a variable: the process's environment, or a table in a test.
+/// Returns the value of a variable: from the environment of the process, or from a table in a test.
 pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// The process's environment. A value that is no Unicode counts as nonsense, not as absent.
+/// Looks up the environment of the process. A value that is not Unicode is invalid, not absent.
 pub(crate) fn process(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
-/// A length of time: seconds as a number (`20`, `0.5`), or with units (`1m30s`).
+/// Reads a duration: a number of seconds (`20`, `0.5`), or text with units (`1m30s`). `None` if the variable is absent or invalid.
 pub(crate) fn duration(lookup: Lookup<'_>, name: &str) -> Option<Duration> {
     let value = lookup(name)?;
     let parsed = parse_duration(&value);
@@ -48,7 +48,7 @@ fn parse_duration(value: &str) -> Option<Duration> {
     parsed.filter(|duration| !duration.is_zero())
 }
 
-/// A switch: `true`, `1`, `yes` or `on`, in any case.
+/// Returns whether the variable is `true`, `1`, `yes` or `on`, in any case.
 pub(crate) fn switch(lookup: Lookup<'_>, name: &str) -> bool {
     let Some(value) = lookup(name) else { return false };
     match value.trim().to_ascii_lowercase().as_str() {
@@ -61,15 +61,13 @@ pub(crate) fn switch(lookup: Lookup<'_>, name: &str) -> bool {
     }
 }
 
-/// The variables are read at each call, so the same complaint would come at each call.
+/// Reports an invalid value the first time only: callers read the variables at each call.
 fn report_once(name: &str, value: &str, allowed: &str) {
     static REPORTED: Mutex<BTreeSet<(String, String)>> = Mutex::new(BTreeSet::new());
     let new = (name.to_owned(), value.to_owned());
     if REPORTED.lock().insert(new) {
         let value = crate::core::text::quoted(value);
-        observe::warn!(
-            "environment variable {name}={value:?} is passed over: it should be {allowed}"
-        );
+        observe::warn!("environment variable {name}={value:?} is ignored: it must be {allowed}");
     }
 }
 

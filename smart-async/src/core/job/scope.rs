@@ -6,6 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::core::text::hex;
+
 /// The beginning of the mark of a client that the host has identified.
 const IDENTITY: &str = "identity:";
 
@@ -36,13 +38,7 @@ impl JobScope {
     }
 
     fn hashed(kind: &str, name: &str) -> Self {
-        let mut mark = kind.to_owned();
-        for byte in Sha256::digest(name) {
-            for digit in [byte >> 4, byte & 0xf] {
-                mark.extend(char::from_digit(digit.into(), 16));
-            }
-        }
-        Self(mark.into())
+        Self(format!("{kind}{}", hex(Sha256::digest(name))).into())
     }
 
     /// The mark as a store keeps it: `identity:` or `session:`, and the hash in lower-case hexadecimal digits.
