@@ -157,3 +157,10 @@ async fn questions_are_answered_by_answer_job_where_it_has_not() {
     server.call("answer_job", json!({"job_id": id, "content": {"sure": false}})).await;
     assert_eq!(server.ended(id).await["result"], "no room was booked");
 }
+
+#[tokio::test]
+async fn a_server_runs_over_a_store_of_its_own() {
+    let server = Connection::open(env!("CARGO_BIN_EXE_custom_store"), &[], ()).await;
+    let ticket = server.call("greet", json!({})).await;
+    assert_eq!(server.ended(&ticket["job_id"]).await["result"], "hello");
+}
