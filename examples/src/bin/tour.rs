@@ -235,7 +235,7 @@ impl Tour {
         let content = std::fs::read_to_string(&file)
             .with_context(|| format!("failed to read {}", file.display()))?;
         let whole: Value = serde_json::from_str(&content).context("jobs.json is no JSON")?;
-        ensure!(whole.get("version") == Some(&json!(1)), "jobs.json has another version");
+        ensure!(whole.get("version") == Some(&json!(2)), "jobs.json has another version");
         self.screen.say(
             "In a journal: each change is on disk before its caller gets an answer. This file beside it follows \
              within about a second, a complete JSON document at every instant, one job a line:",
