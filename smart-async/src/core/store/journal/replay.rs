@@ -110,6 +110,13 @@ pub(super) fn replay(text: &[u8]) -> Replayed {
         }
     }
     passed_over.sort_by_key(|line| line.number);
+    // One warning for all of them: a journal of a later version may have thousands.
+    if !passed_over.is_empty() {
+        observe::warn!(
+            lines = passed_over.len(),
+            "the journal has lines that a crash tore, or that a later version wrote; they are passed over and kept"
+        );
+    }
     replayed.unread = passed_over.into_iter().map(|line| line.text.to_owned()).collect();
     replayed
 }
@@ -123,7 +130,7 @@ fn entry(job: JobRecord, text: &RawValue, line: Numbered<'_>) -> Entry {
 }
 
 fn pass_over<'a>(line: Numbered<'a>, error: &dyn fmt::Display) -> Numbered<'a> {
-    observe::warn!(%error, "passing over a line of the journal that cannot be read; it is kept");
+    tracing::debug!(line = line.number, %error, "passing over a line of the journal that cannot be read");
     line
 }
 
