@@ -13,6 +13,7 @@ mod library;
 mod seeded_rng;
 mod simulated_process;
 mod snapshot;
+pub mod source;
 mod wire;
 
 pub use client::Client;

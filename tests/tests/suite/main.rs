@@ -4,6 +4,7 @@
 //! A test has a binary of its own only if it needs one: `crash` kills processes in real time, `power` keeps every core
 //! busy, `process_globals` installs values that a process has once, and `ui` runs the compiler.
 
+mod architecture;
 mod calls;
 mod coalesce;
 mod docs;
@@ -14,6 +15,7 @@ mod http_scopes;
 mod http_subscriptions;
 mod hydration;
 mod index;
+mod language;
 mod manager;
 mod model;
 mod own_rounds;
@@ -26,6 +28,7 @@ mod receiver;
 mod reruns;
 mod resources;
 mod results;
+mod rules;
 mod server;
 mod shapes;
 mod stores;
