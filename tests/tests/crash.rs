@@ -384,7 +384,7 @@ impl Harness {
         self.journals.extend(journal.into_iter().flat_map(|journal| journal.lines().next()?.ok()));
         let Ok(text) = fs::read(meta.join("jobs.json")) else { return };
         let view: Value = serde_json::from_slice(&text).expect("jobs.json is whole");
-        assert!(view["version"] == 1 && view["jobs"].is_array());
+        assert!(view["version"] == 2 && view["jobs"].is_array());
     }
 
     /// Line by line, the journal gives no job a second end, and brings nothing back.

@@ -1,6 +1,8 @@
 //! State files of released formats, which have to load for ever. `formats/1` was written by a demo server: five jobs, of
 //! which two completed, one failed, one was cancelled and one was interrupted. `formats/1-results` has two results in
-//! files of their own, `formats/1-scope` a job of an identity and one of a session. Files are added here, and never changed.
+//! files of their own, `formats/1-scope` a job of an identity and one of a session, `formats/1-state` a state of a folder whose
+//! journal knew no states. `formats/2` has jobs of every kind of end, a result in a file of its own, and two states. Files are
+//! added here, and never changed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +10,7 @@ use std::path::Path;
 
 use serde_json::json;
 use smart_async::ClientIdentity;
-use smart_async::job::{FailureKind, JobQuery, JobState, JobStatus, ResultLocation};
+use smart_async::job::{FailureKind, JobQuery, JobState, JobStatus, ResultLocation, StateName};
 use smart_async::store::{JobStore, JournalStore};
 use tempfile::TempDir;
 
@@ -133,5 +135,90 @@ async fn whose_a_job_is_loads() {
         // The SHA-256 of 81f0f600-e154-4b8e-9366-930aea622f84, which was the id of the session.
         let mark = "session:7401ae9f6498183af4b24aad64dbdcc2d7a000a14b6cd9051332ae03713309b1";
         assert_eq!(session.spec.scope.as_ref().unwrap().as_str(), mark);
+    }
+}
+
+/// The name and the value of each state.
+async fn states(store: &JournalStore, names: &[&str]) -> Vec<Option<serde_json::Value>> {
+    let mut found = Vec::new();
+    for name in names {
+        let state = store.state(StateName::new(*name).unwrap()).await.unwrap();
+        found.push(state.map(|state| state.value.clone()));
+    }
+    found
+}
+
+/// Copies these files of a fixture to a folder of its own.
+fn copy(fixture: &str, files: &[&str]) -> TempDir {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/formats").join(fixture);
+    let folder = TempDir::new().unwrap();
+    for file in files {
+        let to = folder.path().join(file);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(fixture.join(file), to).unwrap();
+    }
+    folder
+}
+
+#[tokio::test]
+async fn a_state_of_the_first_format_is_taken_into_the_journal() {
+    let folder = copy("1-state", &["state/latest.json"]);
+    fs::create_dir(folder.path().join("meta")).unwrap();
+    fs::write(folder.path().join("meta/journal.ndjson"), JOURNAL).unwrap();
+    for _ in 0..2 {
+        let store = JournalStore::open(folder.path()).await.unwrap();
+        assert_eq!(states(&store, &["latest"]).await, [Some(json!({"counted": 3}))]);
+        assert_eq!(store.list(JobQuery::default()).await.unwrap().jobs.len(), 5);
+        store.close().await.unwrap();
+        // From now on the journal has it.
+        fs::remove_dir_all(folder.path().join("state")).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_second_format_loads() {
+    let (journal, view) = ("meta/journal.ndjson", "meta/jobs.json");
+    let (latest, inline) = ("state/latest.json", "state/inline.json");
+    let result = "results/22222222-0000-4000-8000-000000000002.json";
+    for files in [
+        &[journal, view, latest, inline, result][..],
+        &[journal, result],
+        &[journal, view, result],
+        &[view, latest, inline, result],
+    ] {
+        let folder = copy("2", files);
+        let store = JournalStore::open(folder.path()).await.unwrap();
+        let page = store.list(JobQuery::default()).await.unwrap();
+        let mut found: Vec<_> =
+            page.jobs.iter().map(|job| (&*job.spec.label, job.status())).collect();
+        found.sort_unstable();
+        let expected = [
+            ("cancelled", JobStatus::Cancelled),
+            ("failed", JobStatus::Failed),
+            ("large", JobStatus::Completed),
+            ("pending", JobStatus::Pending),
+            ("running", JobStatus::Running),
+            ("small", JobStatus::Completed),
+        ];
+        assert_eq!(found, expected, "{files:?}");
+        for job in &page.jobs {
+            let whole = store.get_with_result(job.id).await.unwrap().unwrap();
+            match (&*job.spec.label, &whole.state) {
+                ("large", JobState::Completed { output, .. }) => {
+                    assert!(job.result_location.is_in_file());
+                    assert_eq!(output.result, json!("ü".repeat(2500)));
+                }
+                ("small", JobState::Completed { output, .. }) => {
+                    assert_eq!(output.result, json!({"counted": 3}));
+                }
+                ("failed", JobState::Failed { failure, .. }) => {
+                    assert_eq!(failure.message, "stumbled at 2");
+                }
+                _ => {}
+            }
+        }
+        let values = [Some(json!({"counted": 3})), Some(json!("inline"))];
+        assert_eq!(states(&store, &["latest", "inline"]).await, values, "{files:?}");
+        store.close().await.unwrap();
     }
 }

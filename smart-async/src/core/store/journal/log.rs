@@ -45,6 +45,8 @@ pub(super) struct Journal {
     unconfirmed: crc32fast::Hasher,
     /// Whether this process has read lines that it has not synced: their writer may have died before its sync.
     needs_sync: bool,
+    /// Whether another process put this journal in place, which may have died before the file's name was durable.
+    needs_name_sync: bool,
     /// Whether no whole line followed the position when the file was read last.
     is_torn: bool,
     /// How long the journal was when it said everything once.
@@ -144,6 +146,7 @@ impl Journal {
             confirmed: position,
             unconfirmed: crc32fast::Hasher::new(),
             needs_sync: false,
+            needs_name_sync: true,
             is_torn: false,
             shortest: 0,
             header: header_length,
@@ -175,7 +178,7 @@ impl Journal {
         let first = text.iter().position(|byte| *byte == b'\n');
         let header_length = first.map_or(length, |end| end as u64 + 1);
         let new = Self::new(paths, file, header, header_length, length)?;
-        Ok(Self { shortest: length, unread, ..new })
+        Ok(Self { needs_name_sync: false, shortest: length, unread, ..new })
     }
 
     /// This journal and those before it, the latest last.
@@ -284,6 +287,15 @@ impl Journal {
             let synced = self.disk.sync(&self.file);
             synced.map_err(|error| StoreError::io("sync", &*self.path, error))?;
             self.needs_sync = false;
+        }
+        Ok(())
+    }
+
+    /// Makes the name of the file durable, where another process may not have done so. Needs the folder's lock.
+    pub(super) fn settle_name(&mut self, paths: &Paths) -> Result<(), StoreError> {
+        if self.needs_name_sync {
+            paths.sync_folder_of(&paths.journal)?;
+            self.needs_name_sync = false;
         }
         Ok(())
     }

@@ -143,6 +143,8 @@ impl Replica {
             self.take_in(source, replayed);
         }
         if is_whole && !source.journal.is_replaced() {
+            let Source { paths, journal, .. } = source;
+            journal.settle_name(paths)?;
             return Ok(CaughtUp::SameJournal);
         }
         if !lock.is_new() {
@@ -286,7 +288,7 @@ impl Loaded {
     /// Makes the journal durable that another process has written, and its name. Needs the folder's lock.
     fn settle(&mut self, paths: &Paths) -> Result<(), StoreError> {
         self.journal.settle()?;
-        paths.sync_folder_of(&paths.journal)
+        self.journal.settle_name(paths)
     }
 
     /// Puts a new journal in its place that says the same. Needs the folder's lock.
