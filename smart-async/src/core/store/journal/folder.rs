@@ -27,6 +27,7 @@ pub(super) struct Paths {
     /// The pause before the first attempt to recover from a failed sync.
     pub(super) recovery_pause: Duration,
     lock: PathBuf,
+    turn: PathBuf,
     view_lock: PathBuf,
 }
 
@@ -39,6 +40,7 @@ impl Paths {
             jobs: meta.join("jobs.json"),
             journal: meta.join("journal.ndjson"),
             lock: meta.join("journal.lock"),
+            turn: meta.join("journal.turn"),
             view_lock: meta.join("jobs.lock"),
             results: home.join("results"),
             states: home.join("state"),
@@ -123,7 +125,20 @@ impl Paths {
             }
             opened => opened,
         };
-        wait_for_lock(file.map_err(failed)?, &self.lock)
+        let file = file.map_err(failed)?;
+        // Given back when this returns.
+        let _turn = wait_for_lock(self.open_turn()?, &self.turn)?;
+        wait_for_lock(file, &self.lock)
+    }
+
+    /// Opens the lock of the turn: only the process that has it waits for the folder's lock, and the others queue behind it.
+    pub(super) fn open_turn(&self) -> Result<File, StoreError> {
+        open_lock(&self.turn).map_err(|error| StoreError::io("lock", &self.turn, error))
+    }
+
+    /// Where the lock of the turn lies.
+    pub(super) fn turn_path(&self) -> &Path {
+        &self.turn
     }
 
     /// Where the folder's lock lies.

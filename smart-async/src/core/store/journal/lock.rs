@@ -1,8 +1,11 @@
 //! The folder's lock in the hands of the writer thread, which takes it for every batch. The file stays open between two
 //! batches: to open it anew would take a third of the time of a look into the folder.
+//!
+//! A process waits for its turn first, which is a lock of its own, and gives the turn back when it has the folder's lock. So a
+//! process that writes without pause queues behind one that waits, in place of taking the lock again in the instant in which
+//! it is free.
 
 use std::fs::File;
-use std::time::{Duration, Instant};
 
 use super::folder::{Paths, stands_at, wait_for_lock};
 use crate::core::store::StoreError;
@@ -13,24 +16,26 @@ pub(super) struct FolderLock {
     paths: Paths,
     /// Kept open while the lock is given back.
     file: Option<File>,
-    held_since: Option<Instant>,
+    /// The lock of the turn, kept open as well.
+    turn: Option<File>,
     is_new: bool,
 }
 
 impl FolderLock {
     pub(super) const fn new(paths: Paths) -> Self {
-        Self { paths, file: None, held_since: None, is_new: false }
+        Self { paths, file: None, turn: None, is_new: false }
     }
 
     /// Waits for the lock. Where the file was removed since it was opened, or its folder was moved away, other processes lock
     /// another file, and so does this one.
     pub(super) fn take(&mut self) -> Result<(), StoreError> {
         self.is_new = false;
-        if let Some(file) = self.file.take() {
+        if let (Some(file), Some(turn)) = (self.file.take(), self.turn.take()) {
+            let turn = wait_for_lock(turn, self.paths.turn_path())?;
             let file = wait_for_lock(file, self.paths.lock_path())?;
-            if stands_at(&file, self.paths.lock_path()) {
-                self.file = Some(file);
-                self.held_since = Some(Instant::now());
+            let kept = turn.unlock().is_ok().then_some(turn);
+            if stands_at(&file, self.paths.lock_path()) && kept.is_some() {
+                (self.file, self.turn) = (Some(file), kept);
                 return Ok(());
             }
         }
@@ -41,7 +46,7 @@ impl FolderLock {
     pub(super) fn take_anew(&mut self) -> Result<(), StoreError> {
         self.file = None;
         self.file = Some(self.paths.lock()?);
-        self.held_since = Some(Instant::now());
+        self.turn = self.paths.open_turn().ok();
         self.is_new = true;
         Ok(())
     }
@@ -56,31 +61,12 @@ impl FolderLock {
         self.file.as_ref().is_some_and(|file| stands_at(file, self.paths.lock_path()))
     }
 
-    /// Gives the lock back, and returns for how long it was held.
-    pub(super) fn release(&mut self) -> Duration {
+    /// Gives the lock back.
+    pub(super) fn release(&mut self) {
         if self.file.as_ref().is_some_and(|file| file.unlock().is_err()) {
             // Closing the file gives the lock back as well.
             self.file = None;
         }
-        self.held_since.take().map(|since| since.elapsed()).unwrap_or_default()
-    }
-}
-
-/// Leaves the lock alone after a batch, for long enough that another process that waits for it gets it: without a pause the
-/// writer thread would take the lock again in the instant in which it is free. The next requests gather meanwhile and share a
-/// sync.
-///
-/// A process that has seen no other one pauses as well where it held the lock for long, on a slow disk: another process may
-/// have had no turn for that very reason.
-pub(super) fn pause_for_others(held: Duration, others_wrote: bool) {
-    const LONG: Duration = Duration::from_millis(10);
-    /// A process that waits looks at least as often as this.
-    const SHORTEST: Duration = Duration::from_micros(100);
-    const LONGEST: Duration = Duration::from_millis(20);
-    if others_wrote {
-        std::thread::sleep((held / 8).clamp(SHORTEST, LONGEST));
-    } else if held >= LONG {
-        std::thread::sleep((held / 16).min(LONGEST));
     }
 }
 

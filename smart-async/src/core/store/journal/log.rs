@@ -233,11 +233,6 @@ impl Journal {
         self.unread.clear();
     }
 
-    /// The end of the last whole line that was read.
-    pub(super) const fn position(&self) -> u64 {
-        self.position
-    }
-
     /// Returns whether another journal stands in its place, or a part of it is gone.
     pub(super) fn is_replaced(&self) -> bool {
         !fs::metadata(&self.path)

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::folder::Paths;
 use super::format;
-use super::lock::{FolderLock, pause_for_others};
+use super::lock::FolderLock;
 use super::log::AppendError;
 use super::owners::Owners;
 use super::replica::{CaughtUp, Replica, Snapshot, Source};
@@ -134,9 +134,8 @@ struct Thread {
 impl Thread {
     fn serve(mut self, inbox: &mpsc::Receiver<Request>) {
         while let Ok(first) = inbox.recv() {
-            let mut others_wrote = false;
             let mut waiting = Waiting::default();
-            match self.batch(first, inbox, &mut waiting, &mut others_wrote) {
+            match self.batch(first, inbox, &mut waiting) {
                 Ok(()) => {}
                 Err(Failure::Refused(error)) => {
                     observe::error!(%error, "failed to write the job store");
@@ -148,8 +147,7 @@ impl Thread {
                     self.recover(inbox, &error);
                 }
             }
-            let held = self.lock.release();
-            pause_for_others(held, others_wrote);
+            self.lock.release();
         }
     }
 
@@ -159,14 +157,11 @@ impl Thread {
         first: Request,
         inbox: &mpsc::Receiver<Request>,
         waiting: &mut Waiting,
-        others_wrote: &mut bool,
     ) -> Result<(), Failure> {
         let replica = self.replica.clone();
         let locked = self.lock.take();
         let mut source = replica.source();
-        let read_to = source.journal.position();
         let caught_up = locked.and_then(|()| self.catch_up(&mut source));
-        *others_wrote = source.journal.position() != read_to;
 
         let mut effects = BatchEffects::default();
         let mut known = replica.known();
