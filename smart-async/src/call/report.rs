@@ -1,4 +1,4 @@
-//! The report of a call: what `call` tells the server (`mcp::tool_call`) about a call that it serves. Between the two stands
+//! The report of a call: by it, `call` tells the server (`mcp::tool_call`) how a call went that the server serves. Between the two stands
 //! only the author's own server, which sees the tool's answer and nothing of this.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::core::local::{Attachment, SharedRun};
 use crate::core::runner::InlineCompletion;
 use crate::core::sync::Mutex;
 
-/// What happened to one call.
+/// The report of one call.
 #[derive(Default)]
 pub(crate) struct CallReport {
     /// The context of the body, from the start of the body on.
@@ -82,5 +82,29 @@ impl CallEnd {
         if let Self::Job { attachment: Some(attachment), .. } = self {
             attachment.deliver();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::job::{JobId, JobSpec, Timestamp};
+
+    fn job() -> (JobId, CallEnd) {
+        let id = JobId::new();
+        let record = JobRecord::new(id, JobSpec::new("saw", "workshop", Timestamp::UNIX_EPOCH));
+        (id, CallEnd::Job { record: Arc::new(record), attachment: None })
+    }
+
+    #[test]
+    fn the_first_job_counts_and_an_inline_answer_only_where_there_is_none() {
+        let answered = || CallEnd::Answered { shared: None, completion: None };
+        let report = CallReport::default();
+        assert!(report.end(answered()));
+        let (first, end) = job();
+        assert!(report.end(end));
+        assert!(!report.end(job().1) && !report.end(answered()));
+        let Some(CallEnd::Job { record, .. }) = report.take_end() else { panic!("no job") };
+        assert_eq!(record.id, first);
     }
 }

@@ -28,15 +28,15 @@ pub enum OnCancel {
 
 /// The named slot that stores the result of completed work; the `const` form of [`job::StateTarget`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct StateTarget {
+pub(crate) struct StaticStateTarget {
     /// A name of `[a-z0-9_-]`; the macro checks it.
     pub(crate) field: &'static str,
     /// The part of the result that is stored, as a JSON pointer (RFC 6901); empty for the whole.
     pub(crate) pointer: &'static str,
 }
 
-impl From<StateTarget> for job::StateTarget {
-    fn from(target: StateTarget) -> Self {
+impl From<StaticStateTarget> for job::StateTarget {
+    fn from(target: StaticStateTarget) -> Self {
         Self::new(target.field, target.pointer)
     }
 }
@@ -61,7 +61,7 @@ pub struct CallSite {
     pub(crate) redact: bool,
     /// Whether the result is stored.
     pub(crate) store_result: bool,
-    pub(crate) state: Option<StateTarget>,
+    pub(crate) state: Option<StaticStateTarget>,
 }
 
 impl CallSite {
@@ -169,7 +169,7 @@ impl CallSite {
     /// Stores the result of completed work, or the part at `pointer`, in the slot `field`.
     #[must_use]
     pub const fn state(mut self, field: &'static str, pointer: &'static str) -> Self {
-        self.state = Some(StateTarget { field, pointer });
+        self.state = Some(StaticStateTarget { field, pointer });
         self
     }
 }

@@ -1,15 +1,15 @@
-//! Waiting for what may be there in a moment, before anything dear is set up for a longer wait.
+//! A wait for a future that may be ready in a moment, before the caller sets up timers for a longer wait.
 
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 
-/// Gives the tasks that are to run now one turn, and returns what `future` has come to by then, if anything. Work that takes
-/// microseconds in a task of its own has ended. A timer would cost it more than that task does: where no other timer runs,
-/// setting one is a call of the system, to wake whoever sleeps until the next.
+/// Gives the tasks that are ready one turn, and returns the output of `future` if it is ready by then. A body that takes
+/// microseconds in a task of its own has ended then. A timer would cost more than that task: where no other timer is set, setting
+/// one is a system call that wakes the thread which sleeps until the next timer.
 ///
 /// # Cancel safety
-/// Dropping it loses nothing but what dropping `future` does.
+/// Dropping the returned future has the effect of dropping `future`, and no other.
 pub(crate) async fn ready_after_yield<F: Future + ?Sized>(
     mut future: Pin<&mut F>,
 ) -> Option<F::Output> {
@@ -19,7 +19,7 @@ pub(crate) async fn ready_after_yield<F: Future + ?Sized>(
         Poll::Pending if had_its_turn => Poll::Ready(None),
         Poll::Pending => {
             had_its_turn = true;
-            // To the end of the queue, behind what is to run now.
+            // The task goes to the end of the queue, behind the tasks that are ready.
             context.waker().wake_by_ref();
             Poll::Pending
         }
@@ -34,13 +34,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_a_task_does_in_one_turn_is_there() {
+    async fn a_task_that_ends_in_one_turn_is_ready() {
         let task = tokio::spawn(async { 7 });
         assert!(matches!(ready_after_yield(pin!(task)).await, Some(Ok(7))));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_takes_longer_is_not_waited_for() {
+    async fn a_future_that_takes_longer_is_not_waited_for() {
         let began = tokio::time::Instant::now();
         let mut task = tokio::spawn(tokio::time::sleep(std::time::Duration::from_secs(1)));
         assert!(ready_after_yield(Pin::new(&mut task)).await.is_none());

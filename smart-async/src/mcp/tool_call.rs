@@ -43,7 +43,7 @@ struct Requester<'a> {
     at_once: bool,
     /// Whether the caller can be answered with a task.
     takes_tasks: bool,
-    /// What the client can be asked in the answer to its call, where it can be.
+    /// The kinds of questions that the client takes in the answer to its call, if it takes any.
     rounds: Option<&'a ElicitationCapability>,
     /// The tool and its arguments, by which a retry with answers is known.
     digest: &'a CallDigest,
@@ -171,7 +171,7 @@ impl<S: ServerHandler> JobServer<S> {
     }
 }
 
-/// What a call says beside its arguments: answers, and a request state of its tool's own.
+/// The other parts of a call by which it differs from one with the same arguments: answers, and its tool's own request state.
 fn beside_arguments(request: &CallToolRequestParams) -> Map<String, Value> {
     let mut beside = Map::new();
     if let Some(answers) = &request.input_responses {

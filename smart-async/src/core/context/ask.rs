@@ -72,7 +72,7 @@ pub(crate) async fn ask(key: &str, request: Value, limit: Duration) -> Result<Va
     let asked_at = clock::now();
     let question = Question::new(request, asked_at, clock::after(asked_at, limit));
     context.questions.ask(key, question.clone()).map_err(|_| AskError::NoRecipient)?;
-    let _waiting = Waiting { context: &context, key };
+    let _waiting = AnswerWait { context: &context, key };
     let outcome = async {
         match timeout(limit, context.questions.outcome(key)).await {
             Ok(outcome) => outcome,
@@ -101,12 +101,12 @@ pub(crate) async fn ask(key: &str, request: Value, limit: Duration) -> Result<Va
 }
 
 /// Counts one caller of [`ask`] until it is dropped.
-struct Waiting<'a> {
+struct AnswerWait<'a> {
     context: &'a JobContext,
     key: &'a str,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for AnswerWait<'_> {
     fn drop(&mut self) {
         // A body that is stopped may run again in another process, which asks the question again then.
         if !self.context.cancellation.is_cancelled() {

@@ -28,7 +28,7 @@ use crate::core::sync::{Mutex, MutexGuard};
 #[derive(Default)]
 pub(crate) struct PendingQuestions {
     /// `None` until the body asks something or the route changes: most bodies ask nothing.
-    inner: Mutex<Option<Box<Inner>>>,
+    inner: Mutex<Option<Box<QuestionTable>>>,
     /// Wakes every task that waits for a change.
     changed: Notify,
     /// Set by a change that the record may lack.
@@ -37,8 +37,9 @@ pub(crate) struct PendingQuestions {
     supervisor: AtomicWaker,
 }
 
+/// The questions by key, and how they are answered.
 #[derive(Default)]
-struct Inner {
+struct QuestionTable {
     questions: BTreeMap<String, PendingQuestion>,
     /// Answers that came with the call, by the key of the question that the body may ask.
     given: BTreeMap<String, Value>,
@@ -50,7 +51,7 @@ struct Inner {
 }
 
 /// The questions of a body that has asked nothing.
-static EMPTY: Inner = Inner {
+static EMPTY: QuestionTable = QuestionTable {
     questions: BTreeMap::new(),
     given: BTreeMap::new(),
     route: AnswerRoute::Job,
@@ -81,7 +82,7 @@ impl fmt::Debug for PendingQuestions {
     }
 }
 
-impl Inner {
+impl QuestionTable {
     fn is_any_open(&self) -> bool {
         self.questions.values().any(PendingQuestion::is_open)
     }
@@ -105,16 +106,16 @@ impl Inner {
 }
 
 impl PendingQuestions {
-    fn inner(&self) -> MutexGuard<'_, Option<Box<Inner>>> {
+    fn inner(&self) -> MutexGuard<'_, Option<Box<QuestionTable>>> {
         self.inner.lock()
     }
 
-    fn look<T>(&self, look: impl FnOnce(&Inner) -> T) -> T {
+    fn look<T>(&self, look: impl FnOnce(&QuestionTable) -> T) -> T {
         look(self.inner().as_deref().unwrap_or(&EMPTY))
     }
 
     /// Changes the questions, and wakes the supervisor and every task that waits for a change.
-    fn change<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut QuestionTable) -> T) -> T {
         let answer = {
             let mut inner = self.inner();
             let inner = inner.get_or_insert_default();
@@ -133,7 +134,7 @@ impl PendingQuestions {
     }
 
     /// Waits until `look` returns something.
-    async fn until<T>(&self, look: impl Fn(&Inner) -> Option<T>) -> T {
+    async fn until<T>(&self, look: impl Fn(&QuestionTable) -> Option<T>) -> T {
         loop {
             // Registered before the look, so that a change after the look is not missed.
             let changed = self.changed.notified();
@@ -320,7 +321,7 @@ impl PendingQuestions {
     /// Takes over what the record says: the questions of earlier runs, which questions the record has, and the answers that
     /// another process wrote. A record that is older than the questions here changes nothing.
     pub(crate) fn apply_recorded(&self, recorded: &BTreeMap<String, Question>) {
-        let lacks = |inner: &Inner, key: &String, question: &Question| {
+        let lacks = |inner: &QuestionTable, key: &String, question: &Question| {
             inner.questions.get(key).is_none_or(|pending| pending.lacks(question))
         };
         if !self.look(|inner| recorded.iter().any(|(key, question)| lacks(inner, key, question))) {

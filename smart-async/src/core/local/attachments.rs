@@ -62,7 +62,7 @@ impl Attachments {
     }
 }
 
-/// What the departure of a caller means for the work.
+/// The effect of a caller's departure on the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "the work may have to be stopped"]
 pub(crate) enum Detach {

@@ -18,7 +18,7 @@ use crate::core::observe;
 /// A call that ended within its budget, and whose result goes into a state.
 #[derive(Debug)]
 pub(crate) struct InlineCompletion {
-    target: call_site::StateTarget,
+    target: call_site::StaticStateTarget,
     tool: &'static str,
     id: JobId,
     at: Timestamp,
@@ -26,7 +26,7 @@ pub(crate) struct InlineCompletion {
 
 impl InlineCompletion {
     /// The call ends now. Its id is that of the job which it would have become.
-    pub(crate) fn new(target: call_site::StateTarget, tool: &'static str, id: JobId) -> Self {
+    pub(crate) fn new(target: call_site::StaticStateTarget, tool: &'static str, id: JobId) -> Self {
         Self { target, tool, id, at: clock::now() }
     }
 }
