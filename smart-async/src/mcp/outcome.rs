@@ -1,7 +1,7 @@
-//! Between the result of a tool and the outcome of a job, both ways, without loss.
+//! Converts a tool result to the outcome of a job and back, without loss.
 //!
-//! Most results say the same thing twice: the structured content, and its text. A record keeps what a person would
-//! call the result, and the whole `CallToolResult` only where that cannot be made of it again.
+//! Most results have the same value twice, as structured content and as its text. A record keeps the value once, and the whole
+//! `CallToolResult` only where it cannot be rebuilt from the value.
 
 use rmcp::ErrorData;
 use rmcp::handler::server::tool::IntoCallToolResult;
@@ -13,7 +13,7 @@ use crate::core::job::{
 };
 use crate::core::jobs::why_gone;
 
-/// What a tool's result means to a job.
+/// The outcome of a job whose function returned this.
 pub(crate) fn of_tool<R: IntoCallToolResult>(result: R) -> Outcome {
     match result.into_call_tool_result() {
         Ok(CallToolResponse::Complete(result)) => of_result(&result),
@@ -27,22 +27,22 @@ pub(crate) fn of_tool<R: IntoCallToolResult>(result: R) -> Outcome {
     }
 }
 
-/// What a result of a tool means to a job.
+/// The outcome of a job whose tool answered with this.
 pub(super) fn of_result(result: &CallToolResult) -> Outcome {
-    let kept = |usual: &CallToolResult| {
+    let unless_usual = |usual: &CallToolResult| {
         if usual == result { None } else { serde_json::to_value(result).ok() }
     };
     if result.is_error == Some(true) {
-        let message = spoken(result);
+        let message = error_text(result);
         let mut failure = JobFailure::error(message);
-        failure.tool_result = kept(&usual_error(&failure.message)).map(Box::new);
+        failure.tool_result = unless_usual(&usual_error(&failure.message)).map(Box::new);
         failure.details.clone_from(&result.structured_content);
         Err(failure)
     } else {
         let mut output = JobOutput::new(
             result.structured_content.clone().unwrap_or_else(|| Value::String(text(result))),
         );
-        output.tool_result = kept(&usual_result(&output.result));
+        output.tool_result = unless_usual(&usual_result(&output.result));
         Ok(output)
     }
 }
@@ -54,7 +54,7 @@ fn of_error(error: &ErrorData) -> JobFailure {
     failure
 }
 
-/// How work ended whose call was answered with this, to those who share it.
+/// The end of a run whose call was answered with this, for the callers that share the run.
 pub(super) fn of_answer(answer: &Result<CallToolResponse, ErrorData>) -> JobEvent {
     let outcome = match answer {
         Ok(CallToolResponse::Complete(result)) => of_result(result),
@@ -69,7 +69,7 @@ pub(super) fn of_answer(answer: &Result<CallToolResponse, ErrorData>) -> JobEven
     }
 }
 
-/// What a tool would have answered with inline, whose work ended as this job did.
+/// The inline answer to a call whose work ended so.
 pub(super) fn of_ending(ending: &JobEvent) -> Result<CallToolResult, ErrorData> {
     match ending {
         JobEvent::Complete(output) => Ok(to_result(output)),
@@ -78,7 +78,7 @@ pub(super) fn of_ending(ending: &JobEvent) -> Result<CallToolResult, ErrorData> 
     }
 }
 
-/// What a tool would have answered with inline, whose job ended like this.
+/// The inline answer to a call whose job ended so.
 pub(super) fn of_record(job: &JobRecord) -> Result<CallToolResult, ErrorData> {
     if let Some(reason) = why_gone(job) {
         return Err(ErrorData::internal_error(reason, None));
@@ -99,8 +99,8 @@ fn to_error_response(failure: &JobFailure) -> Result<CallToolResult, ErrorData> 
     }
 }
 
-/// The stored result of a job that ended, as one that a caller can read: an error of the protocol becomes one of the
-/// tool, so that the model sees it. `None` where the job has not ended.
+/// The result of an ended job as a tool result; `None` where the job has not ended. An error of the protocol becomes an error
+/// of the tool, so that the model sees it.
 pub(super) fn stored_result(job: &JobRecord) -> Option<CallToolResult> {
     match &job.state {
         JobState::Completed { output, .. } => Some(to_result(output)),
@@ -135,7 +135,7 @@ fn to_error_result(failure: &JobFailure) -> CallToolResult {
     })
 }
 
-/// What a tool answers with whose result is this: text where it is text, else structured content.
+/// The answer of a tool that returns this value: text for a string, structured content for any other value.
 fn usual_result(result: &Value) -> CallToolResult {
     match result {
         Value::String(text) => CallToolResult::success(vec![ContentBlock::text(text.as_str())]),
@@ -147,14 +147,14 @@ fn usual_error(message: &str) -> CallToolResult {
     CallToolResult::error(vec![ContentBlock::text(message)])
 }
 
-/// The text blocks of a result.
+/// The text blocks of a result, a line each.
 fn text(result: &CallToolResult) -> String {
     let texts = result.content.iter().filter_map(|block| block.as_text());
     texts.map(|text| text.text.as_str()).collect::<Vec<_>>().join("\n")
 }
 
-/// What an error result says, in words.
-pub(super) fn spoken(result: &CallToolResult) -> String {
+/// The text of an error result, or else its structured content.
+pub(super) fn error_text(result: &CallToolResult) -> String {
     let text = text(result);
     if !text.is_empty() {
         return text;
@@ -162,7 +162,7 @@ pub(super) fn spoken(result: &CallToolResult) -> String {
     result
         .structured_content
         .as_ref()
-        .map_or_else(|| "the tool failed without a word".to_owned(), Value::to_string)
+        .map_or_else(|| "the tool failed without a message".to_owned(), Value::to_string)
 }
 
 #[cfg(test)]

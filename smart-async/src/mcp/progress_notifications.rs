@@ -1,5 +1,5 @@
-//! `notifications/progress` for the caller of an open call that asked for them: four a second at most, each further than the
-//! one before, and none once the call is answered.
+//! `notifications/progress` for the caller of an open call that sent a progress token: at most four a second, each further
+//! than the one before, and none after the answer.
 
 use std::pin::{Pin, pin};
 use std::time::Duration;
@@ -12,47 +12,34 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::core::job::Progress;
 use crate::core::ready_after_yield::ready_after_yield;
 
-/// How often a caller is told of progress at most, and within what time.
-const TICK: Duration = Duration::from_millis(250);
+/// The shortest time between two notifications of one call.
+const INTERVAL: Duration = Duration::from_millis(250);
 
-/// For how long an answer waits for the news before it: a connection that takes nothing any more must not hold it up.
-const LAST_NEWS: Duration = Duration::from_secs(1);
+/// How long the answer waits for a notification that is being sent. A connection that accepts nothing must not hold the
+/// answer back for longer.
+const LAST_NOTIFICATION: Duration = Duration::from_secs(1);
 
-/// A caller that wants to be told.
+/// Sends the progress of one call to its caller.
 pub(super) struct ProgressNotifier {
     peer: Peer<RoleServer>,
     token: ProgressToken,
-    /// What it was told last.
-    told: Option<f64>,
+    /// The progress in the last notification.
+    last: Option<f64>,
 }
 
 impl ProgressNotifier {
-    /// The caller of this request, if it wants to be told. Boxed, as it waits in the future of every call.
+    /// `None` where the caller sent no progress token. Boxed, because every call holds it.
     pub(super) fn of(context: &RequestContext<RoleServer>) -> Option<Box<Self>> {
         let token = context.meta.get_progress_token()?;
-        Some(Box::new(Self { peer: context.peer.clone(), token, told: None }))
+        Some(Box::new(Self { peer: context.peer.clone(), token, last: None }))
     }
 
-    /// Waits for the answer of an open call, and tells the caller how far it has come meanwhile.
-    async fn follow<F: Future>(
-        &mut self,
-        progress: impl Fn() -> Option<Progress>,
-        call: F,
-    ) -> F::Output {
-        let mut call = pin!(call);
-        match ready_after_yield(call.as_mut()).await {
-            Some(answer) => answer,
-            // In a place of its own: work of microseconds need not carry its size along.
-            None => Box::pin(self.tell_until(progress, call)).await,
-        }
-    }
-
-    async fn tell_until<F: Future>(
+    async fn notify_until<F: Future>(
         &mut self,
         progress: impl Fn() -> Option<Progress>,
         mut call: Pin<&mut F>,
     ) -> F::Output {
-        let mut tick = interval(TICK);
+        let mut tick = interval(INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -60,46 +47,49 @@ impl ProgressNotifier {
                 answer = &mut call => return answer,
                 _ = tick.tick() => {}
             }
-            let Some(news) = progress().and_then(|progress| self.news(progress)) else { continue };
-            // The call goes on meanwhile: a connection that takes nothing, or is closing, keeps nobody from seeing that its
-            // caller has left, or that its budget is over.
-            let mut telling = pin!(self.peer.notify_progress(news));
-            let told = tokio::select! {
+            let Some(next) = progress().and_then(|progress| self.next(progress)) else { continue };
+            // The call is polled during the send: a connection that accepts nothing, or is closing, must not keep the call
+            // from its budget, nor from the departure of its caller.
+            let mut sending = pin!(self.peer.notify_progress(next));
+            let sent = tokio::select! {
                 biased;
                 answer = &mut call => {
-                    // It has to be on its way before the answer is.
-                    let _ = timeout(LAST_NEWS, telling).await;
+                    // The notification has to leave before the answer.
+                    let _ = timeout(LAST_NOTIFICATION, sending).await;
                     return answer;
                 }
-                told = &mut telling => told,
+                sent = &mut sending => sent,
             };
-            if let Err(error) = told {
-                tracing::debug!(%error, "failed to tell a caller of progress");
+            if let Err(error) = sent {
+                tracing::debug!(%error, "failed to notify a caller of progress");
             }
         }
     }
 
-    /// What is to be told, where it is further than what was told last.
-    fn news(&mut self, progress: Progress) -> Option<ProgressNotificationParam> {
-        if self.told.is_some_and(|told| progress.current <= told) {
+    /// The next notification; `None` where the progress is not further than in the last one.
+    fn next(&mut self, progress: Progress) -> Option<ProgressNotificationParam> {
+        if self.last.is_some_and(|last| progress.current <= last) {
             return None;
         }
-        self.told = Some(progress.current);
-        let mut news = ProgressNotificationParam::new(self.token.clone(), progress.current);
-        news.total = progress.total;
-        news.message = progress.message;
-        Some(news)
+        self.last = Some(progress.current);
+        let mut next = ProgressNotificationParam::new(self.token.clone(), progress.current);
+        next.total = progress.total;
+        next.message = progress.message;
+        Some(next)
     }
 }
 
-/// Waits for the answer of an open call, and tells the caller how far it has come, where it wants to be told.
+/// Waits for the answer of an open call, and notifies its caller of the progress meanwhile, where there is a notifier.
 pub(super) async fn with_progress<F: Future>(
-    listener: &mut Option<Box<ProgressNotifier>>,
+    notifier: &mut Option<Box<ProgressNotifier>>,
     progress: impl Fn() -> Option<Progress>,
     call: F,
 ) -> F::Output {
-    match listener {
-        Some(listener) => listener.follow(progress, call).await,
-        None => call.await,
+    let Some(notifier) = notifier else { return call.await };
+    let mut call = pin!(call);
+    match ready_after_yield(call.as_mut()).await {
+        Some(answer) => answer,
+        // Boxed, so that a call of microseconds does not pay for the size of this future.
+        None => Box::pin(notifier.notify_until(progress, call)).await,
     }
 }

@@ -1,6 +1,6 @@
-//! Questions that a body asks in the middle of its work, in the terms of MCP. How they reach somebody depends on the client:
-//! `caller` puts them to the caller of an open call, `rounds` answers a call with them, `tasks` shows them in a task; the
-//! tools that follow jobs show them to everybody else.
+//! Questions that a body asks while it runs, as MCP has them. The way to the user depends on the client: `elicitation` asks the
+//! caller of an open call, `input_required` answers a call with the questions, `tasks` shows them in a task, and the job tools
+//! show them to every other client.
 
 mod elicitation;
 mod elicitation_schema;
@@ -20,14 +20,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-pub(super) use self::elicitation::{Asked, beside};
+pub(super) use self::elicitation::{ElicitationPeer, with_elicitation};
 pub(super) use self::input_required::{
     Round, answer_all, can_be_asked_all, input_required, open_requests,
 };
 use crate::core::context::ask::{self, AskError};
 use crate::core::job::Question;
 
-/// Asks the user a question from within an annotated function, under a key of its own, and waits for the answer:
+/// Asks the user a question from within an annotated function, under a key, and waits for the answer:
 ///
 /// ```
 /// # use rmcp::ErrorData;
@@ -43,22 +43,22 @@ use crate::core::job::Question;
 /// # Ok(()) }
 /// ```
 ///
-/// [`ask_for`] makes the schema of a type of yours, and reads the answer into it.
+/// [`ask_for`] derives the schema from a type of yours, and reads the answer into it.
 ///
-/// How the question reaches somebody is not the body's business: the caller is asked while its call is open, where the client
-/// can be asked then; else the work becomes a job at once, which is `input_required` until `tasks/update`, the retry of the
-/// call, or the tool `answer_job` brings an answer. A question that is open when the budget ends moves to the job. While it
-/// is open, the `deadline` of the tool stands still.
+/// The library chooses the way to the user. It asks the caller while the call is open, where the client supports this. Else
+/// the work becomes a job at once, which is `input_required` until `tasks/update`, the retry of the call, or the tool
+/// `answer_job` brings an answer. A question that is open when the budget ends moves to the job. While a question is open,
+/// the `deadline` of the tool stands still.
 ///
-/// A **key** belongs to one question for the whole life of a job. Asked again under it, also by a later run of a tool that may
-/// run again (`restart = "rerun"`), the work gets the same answer again. An answer is waited for half an hour, unless
-/// [`within`](Ask::within) says otherwise.
+/// A **key** belongs to one question for the whole life of a job. A body that asks again under the same key gets the same
+/// answer again, also in a later run of a tool that may run again (`restart = "rerun"`). The body waits half an hour for the
+/// answer, unless [`within`](Ask::within) sets another time.
 ///
 /// # Errors
 /// [`AskError`], which converts into an [`ErrorData`].
 ///
 /// # Cancel safety
-/// Dropping the future gives the question up: its key is used then.
+/// Dropping the future gives the question up. Its key counts as used.
 pub fn ask(key: impl Into<String>, request: ElicitRequest) -> Ask<ElicitResult> {
     let request = serde_json::to_value(&request).map_err(|error| error.to_string());
     Ask::new(key.into(), request, |key, answer| {
@@ -67,7 +67,7 @@ pub fn ask(key: impl Into<String>, request: ElicitRequest) -> Ask<ElicitResult> 
     })
 }
 
-/// As [`ask`], for an answer of a type of yours: a struct whose fields are texts, numbers, flags and plain enums.
+/// As [`ask`], for an answer of a type of yours: a struct whose fields are strings, numbers, flags and plain enums.
 ///
 /// ```
 /// # use rmcp::ErrorData;
@@ -79,7 +79,7 @@ pub fn ask(key: impl Into<String>, request: ElicitRequest) -> Ask<ElicitResult> 
 ///
 /// # async fn body() -> Result<String, ErrorData> {
 /// let Some(Name { name }) = smart_async::ask_for("name", "What is your name?").await?.accepted() else {
-///     return Ok("Hello, whoever you are!".to_owned());
+///     return Ok("Hello, stranger!".to_owned());
 /// };
 /// # Ok(name) }
 /// ```
@@ -111,27 +111,27 @@ where
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Answer<T> {
-    /// What the user said.
+    /// The user's input.
     Accepted(T),
-    /// The user does not want to say.
+    /// The user declined to answer.
     Declined,
     /// The user closed the question without a choice.
     Cancelled,
 }
 
 impl<T> Answer<T> {
-    /// What the user said, if anything.
+    /// The user's input; `None` where the user gave none.
     pub fn accepted(self) -> Option<T> {
         match self {
-            Self::Accepted(said) => Some(said),
+            Self::Accepted(input) => Some(input),
             Self::Declined | Self::Cancelled => None,
         }
     }
 }
 
-/// A question that is about to be asked: await it.
+/// A question that [`ask`] or [`ask_for`] made. Awaiting it asks the user.
 #[derive(Debug)]
-#[must_use = "nothing is asked before this is awaited"]
+#[must_use = "the question is asked only when this is awaited"]
 pub struct Ask<T> {
     key: String,
     request: Result<Value, String>,
@@ -149,20 +149,20 @@ impl<T> Ask<T> {
         Self { key, request, limit: ask::LIMIT, read, answer: PhantomData }
     }
 
-    /// Waits for so long for the answer.
+    /// Sets how long the body waits for the answer, in place of half an hour.
     pub const fn within(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Asks, and holds the thread until the answer is there: for `blocking` functions.
+    /// Asks, and blocks the thread until the answer is there. For `blocking` functions.
     ///
     /// # Errors
-    /// As awaiting it does; [`AskError::OutsideOfWork`] on a thread that no runtime knows.
+    /// The errors of awaiting it, and [`AskError::OutsideOfWork`] on a thread outside of a tokio runtime.
     ///
     /// # Panics
-    /// Where it is called from async code, as everything does that holds a thread of the runtime; and where the runtime is
-    /// dropped meanwhile, without [`JobManager::shutdown`](crate::JobManager::shutdown).
+    /// When called from async code, as each call does that blocks a thread of the runtime; and when the runtime is dropped
+    /// meanwhile, without [`JobManager::shutdown`](crate::JobManager::shutdown).
     pub fn blocking(self) -> Result<T, AskError>
     where
         T: 'static,
@@ -192,16 +192,16 @@ impl From<AskError> for ErrorData {
     }
 }
 
-/// Whether a client that can do this can be asked that.
+/// Returns whether a client with these capabilities can show the question.
 fn can_ask(client: &ElicitationCapability, question: &Question) -> bool {
     match question.url() {
         Some(_) => client.url.is_some(),
-        // A client that names no mode knows forms: there was nothing else at first.
+        // A client that declares no mode supports forms, the one mode of the first version.
         None => client.form.is_some() || client.url.is_none(),
     }
 }
 
-/// The question as the request that a client gets.
+/// The question as the request that a client gets; `None` where the request is not on disk.
 fn request(question: &Question) -> Option<InputRequest> {
     serde_json::from_value(question.request.clone()?).ok()
 }

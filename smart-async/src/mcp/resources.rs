@@ -1,5 +1,5 @@
-//! Jobs as resources beside those of the wrapped server: `job://<id>`, the job as `job_status` shows it, and
-//! `job://<id>/result`, what it ended with. Who is told when one changes is the matter of `subscriptions`.
+//! Jobs as resources, beside those of the wrapped server: `job://<id>` is the job as `job_status` shows it, and
+//! `job://<id>/result` is its outcome. `subscriptions` notifies clients of their changes.
 
 mod list;
 mod read;
@@ -10,7 +10,7 @@ use rmcp::ErrorData;
 use rmcp::model::ServerCapabilities;
 use serde_json::json;
 
-pub(super) use self::list::{Cursor, append_jobs, append_templates, page};
+pub(super) use self::list::{ResourceCursor, append_jobs, append_templates, page};
 pub(super) use self::read::read;
 use super::client::access::Access;
 use crate::core::job::{JobId, JobRecord};
@@ -19,22 +19,22 @@ use crate::core::text::quoted;
 
 const SCHEME: &str = "job://";
 
-/// What a resource shows of its job.
+/// The part of a job that a resource shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
-    /// Where it stands.
+pub(super) enum ResourcePart {
+    /// The job's status and progress.
     Status,
-    /// What it ended with. There is no such resource before that.
+    /// The job's outcome. The resource exists once the job has ended.
     Result,
 }
 
-/// Declares what is served here beyond the wrapped server's own resources. That the list changes is told by nobody, unless
-/// the wrapped server does.
+/// Declares the resources of jobs. Only the wrapped server sends `notifications/resources/list_changed`, so that its declaration
+/// of that stays.
 pub(super) fn declare(capabilities: &mut ServerCapabilities) {
     capabilities.resources.get_or_insert_default().subscribe = Some(true);
 }
 
-/// Whether a resource is a job's, and not one of the wrapped server.
+/// Returns whether the resource is a job's, and not one of the wrapped server.
 pub(super) fn is_of_job(uri: &str) -> bool {
     uri.starts_with(SCHEME)
 }
@@ -43,20 +43,23 @@ fn uri_of(id: JobId) -> String {
     format!("{SCHEME}{id}")
 }
 
-fn parse(uri: &str) -> Option<(JobId, Part)> {
+fn parse(uri: &str) -> Option<(JobId, ResourcePart)> {
     let name = uri.strip_prefix(SCHEME)?;
     let (id, part) = match name.strip_suffix("/result") {
-        Some(id) => (id, Part::Result),
-        None => (name, Part::Status),
+        Some(id) => (id, ResourcePart::Result),
+        None => (name, ResourcePart::Status),
     };
     Some((id.parse().ok()?, part))
 }
 
-/// The job that a resource shows, and what of it.
+/// The job that a resource shows, and which part of it.
 ///
 /// # Errors
-/// The SDK's error for a resource that is not there, where there is no such job.
-pub(super) async fn find(access: &Access, uri: &str) -> Result<(Arc<JobRecord>, Part), ErrorData> {
+/// "Resource not found" where the client sees no such job.
+pub(super) async fn find(
+    access: &Access,
+    uri: &str,
+) -> Result<(Arc<JobRecord>, ResourcePart), ErrorData> {
     let (id, part) = parse(uri).ok_or_else(|| not_found(uri))?;
     match access.status(id).await {
         Ok(job) => Ok((job, part)),
@@ -75,10 +78,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_uri_names_a_job_and_what_of_it() {
+    fn a_uri_names_a_job_and_a_part_of_it() {
         let id = JobId::new();
-        assert_eq!(parse(&uri_of(id)), Some((id, Part::Status)));
-        assert_eq!(parse(&format!("job://{id}/result")), Some((id, Part::Result)));
+        assert_eq!(parse(&uri_of(id)), Some((id, ResourcePart::Status)));
+        assert_eq!(parse(&format!("job://{id}/result")), Some((id, ResourcePart::Result)));
         for uri in ["", "job:", "job://", "job://42", "job:///result", "file:///42"] {
             assert_eq!(parse(uri), None, "{uri}");
         }

@@ -1,5 +1,5 @@
-//! The output schema of an annotated tool, which may answer with its own result or with a ticket, and the marker by
-//! which annotated tools are known.
+//! The output schema of an annotated tool, which answers with its own result or with a ticket, and the `_meta` marker of
+//! annotated tools.
 
 use std::any::Any;
 use std::sync::{Arc, LazyLock};
@@ -9,12 +9,13 @@ use rmcp::model::{JsonObject, MetaObject};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
-/// The key in a tool's `_meta` that says that the tool is annotated.
+/// The key in a tool's `_meta` that marks the tool as annotated.
 const MARKER: &str = "smart-async/annotated";
 
-/// The key in a tool's `_meta` that says what happens to its jobs when their server ends before they do.
+/// The key in a tool's `_meta` that says what a later server does with jobs that outlived theirs.
 const RESTART: &str = "smart-async/restart";
-/// The one value of it: the call is made again.
+
+/// The one value of [`RESTART`]: a later server calls the tool again.
 const RERUN: &str = "rerun";
 
 /// The metadata of an annotated tool whose author wrote none.
@@ -40,12 +41,12 @@ pub fn rerun_marked(meta: MetaObject) -> MetaObject {
     meta
 }
 
-/// Whether a tool with this metadata may be called again after a restart.
+/// Returns whether a tool with this metadata may be called again after a restart.
 pub(super) fn is_rerun(meta: Option<&MetaObject>) -> bool {
     meta.and_then(|meta| meta.get(RESTART)).and_then(Value::as_str) == Some(RERUN)
 }
 
-/// Whether a tool with this metadata is annotated.
+/// Returns whether a tool with this metadata is annotated.
 pub(super) fn is_marked(meta: Option<&MetaObject>) -> bool {
     meta.and_then(|meta| meta.get(MARKER)) == Some(&Value::Bool(true))
 }
@@ -55,11 +56,11 @@ pub fn output_schema<T: JsonSchema + Any>() -> Arc<JsonObject> {
     widened_schema(schema_for_output::<T>())
 }
 
-/// The schema of what a tool answers with, or a ticket.
+/// The schema of an answer that is either the tool's own result or a ticket.
 ///
-/// Clients check answers against it, and several reject a whole list of tools for one schema without
-/// `"type": "object"` at its root; with it, and `anyOf`, all take both. What is no object cannot be described so: such
-/// a schema is returned as it is, and `JobServer` leaves it out.
+/// Clients check answers against the schema, and several reject a whole list of tools for one schema without
+/// `"type": "object"` at its root. With that and `anyOf`, all clients accept both answers. A schema of other values than
+/// objects cannot be written so; it is returned unchanged, and `JobServer` leaves it out.
 pub fn widened_schema(own: impl Into<Arc<JsonObject>>) -> Arc<JsonObject> {
     let own = own.into();
     if !describes_object(&own) {
@@ -73,7 +74,7 @@ pub fn widened_schema(own: impl Into<Arc<JsonObject>>) -> Arc<JsonObject> {
         }
     }
     let mut own = Value::Object(own);
-    // A recursive type refers to the root, which it no longer is.
+    // A recursive type refers to the root, and its schema is no longer there.
     redirect(&mut own);
     for hoisted in ["$defs", "definitions"] {
         if let Some(value) = widened.get_mut(hoisted) {
@@ -85,7 +86,7 @@ pub fn widened_schema(own: impl Into<Arc<JsonObject>>) -> Arc<JsonObject> {
     Arc::new(widened)
 }
 
-/// What a ticket looks like.
+/// The schema of a ticket.
 static TICKET: LazyLock<Value> = LazyLock::new(|| {
     json!({
         "type": "object",
@@ -101,13 +102,13 @@ static TICKET: LazyLock<Value> = LazyLock::new(|| {
     })
 });
 
-/// Whether everything that fits the schema is an object: said so itself, or by each of its branches.
+/// Returns whether the schema, or each of its branches, describes objects only.
 pub(super) fn describes_object(schema: &JsonObject) -> bool {
     is_object(schema, schema, 0)
 }
 
 fn is_object(schema: &JsonObject, root: &JsonObject, depth: usize) -> bool {
-    /// Deeper than any schema is, and the end of one that refers to itself in a circle.
+    /// Deeper than any real schema. Ends the walk of a schema that refers to itself in a circle.
     const DEEPEST: usize = 32;
     let branch_is = |branch: &Value| {
         branch.as_object().is_some_and(|branch| is_object(branch, root, depth + 1))
@@ -134,7 +135,7 @@ fn definition<'a>(root: &'a JsonObject, target: &str) -> Option<&'a Value> {
     root.get("$defs")?.get(target.strip_prefix("#/$defs/")?)
 }
 
-/// Makes references to the root point at the tool's own branch.
+/// Redirects references from the root to the tool's own branch.
 fn redirect(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
@@ -161,11 +162,11 @@ mod tests {
     #[derive(Serialize, JsonSchema)]
     struct Report {
         days: u32,
-        parts: Vec<Part>,
+        parts: Vec<Section>,
     }
 
     #[derive(Serialize, JsonSchema)]
-    struct Part {
+    struct Section {
         name: String,
     }
 
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_stays_as_it_is() {
+    fn a_schema_of_other_values_stays_as_it_is() {
         assert_eq!(output_schema::<Vec<u32>>(), schema_for_output::<Vec<u32>>());
         assert!(!describes_object(&output_schema::<Vec<u32>>()));
     }

@@ -1,5 +1,4 @@
-//! The server that stands around the author's own, as its author sets it up: how it is wrapped, named and begun. What it
-//! answers is in `handler`.
+//! `JobServer`, the server around the author's own server: how the author sets it up. `handler` answers its requests.
 
 mod handler;
 
@@ -27,8 +26,8 @@ use crate::core::observe;
 
 /// Gives every MCP server `with_jobs`.
 pub trait WithJobs: ServerHandler {
-    /// Wraps this server: its annotated tools become jobs of `manager` when they outlive their budget, and the tools to
-    /// follow jobs with are added to its own.
+    /// Wraps this server. A call of an annotated tool becomes a job of `manager` when it outlives its budget, and the job
+    /// tools stand beside the server's own tools.
     fn with_jobs(self, manager: JobManager) -> JobServer<Self> {
         JobServer::new(self, manager)
     }
@@ -36,34 +35,33 @@ pub trait WithJobs: ServerHandler {
 
 impl<S: ServerHandler> WithJobs for S {}
 
-/// An MCP server with jobs: what [`with_jobs`](WithJobs::with_jobs) makes of a server. It is one itself.
+/// An MCP server with jobs. [`with_jobs`](WithJobs::with_jobs) makes it from a server.
 ///
 /// Each connection needs a clone of its own: a factory for HTTP sessions returns `server.clone()`, and never shares one
-/// behind an `Arc`, since who waits and who is subscribed is known by connection. Clones share everything else.
+/// behind an `Arc`, because in-flight calls and subscriptions belong to a connection. Clones share everything else.
 pub struct JobServer<S> {
     inner: Arc<S>,
     pub(super) manager: JobManager,
     pub(super) names: Arc<JobToolNames>,
-    /// Whether a job tool's name clashes with one of the wrapped server's; asked once.
-    begun: Arc<OnceCell<Option<JobTool>>>,
+    /// The job tool whose name the wrapped server has as well, if any. Computed by the first request.
+    clash: Arc<OnceCell<Option<JobTool>>>,
     annotated_tools: AnnotatedTools,
     host_timeouts: Arc<HostTimeouts>,
-    /// Calls the tools of the wrapped server again. The manager uses it for as long as this is held.
+    /// Calls tools of the wrapped server again after a restart. The manager holds it weakly, so that it serves as long as a
+    /// clone of this server exists.
     rerunner: Arc<ToolRerunner<S>>,
-    /// The callers that wait, by request: of this connection only, so clones have lists of their own.
+    // A clone has these three of its own, because they belong to one connection.
     in_flight: InFlightRequests,
-    /// Of this connection only, as well.
     subscriptions: Subscriptions,
-    /// And so is this.
     pub(super) session: Session,
 }
 
 impl<S: ServerHandler> JobServer<S> {
     fn new(inner: S, manager: JobManager) -> Self {
-        let named = inner.get_info().server_info.name;
-        // What the SDK fills in where nobody says a name is its own, and the same for every server.
-        let unnamed = Implementation::from_build_env().name;
-        manager.serve_as(Some(&*named).filter(|named| **named != *unnamed));
+        let name = inner.get_info().server_info.name;
+        // Where the author sets no name, the SDK fills in its own, which is the same for every server.
+        let sdk_name = Implementation::from_build_env().name;
+        manager.serve_as(Some(&*name).filter(|name| **name != *sdk_name));
         let (inner, annotated_tools) = (Arc::new(inner), AnnotatedTools::default());
         let rerunner = Arc::new(ToolRerunner::new(Arc::clone(&inner), annotated_tools.clone()));
         manager.can_call_again(&rerunner);
@@ -71,7 +69,7 @@ impl<S: ServerHandler> JobServer<S> {
             inner,
             manager,
             names: Arc::default(),
-            begun: Arc::default(),
+            clash: Arc::default(),
             annotated_tools,
             host_timeouts: Arc::default(),
             rerunner,
@@ -81,51 +79,48 @@ impl<S: ServerHandler> JobServer<S> {
         }
     }
 
-    /// Begins the names of the job tools with this, for servers that have tools of the same names.
+    /// Sets a prefix for the names of the job tools, for a server that has tools of the same names.
     #[must_use]
     pub fn tool_prefix(mut self, prefix: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.names).set_prefix(prefix.into());
         self
     }
 
-    /// Leaves out a job tool, by its name without the prefix. Names of no job tool are passed over.
+    /// Hides a job tool, by its name without the prefix. A name of no job tool is ignored.
     #[must_use]
     pub fn hide_tool(mut self, name: &str) -> Self {
         Arc::make_mut(&mut self.names).hide(name);
         self
     }
 
-    /// How long the host of this name bears a call that is not answered, in place of what is known of it: two thirds of that
-    /// is the longest budget of a call that it makes, unless a variable sets one, and five seconds less the longest wait of
-    /// `wait_job`. A host is known by the name in its `clientInfo`, in any case, also where a version or the like follows.
-    /// A limit of zero is passed over.
+    /// Sets how long the host with this name waits for an answer, in place of the library's table. Two thirds of the limit are
+    /// the longest budget of the host's calls, unless a variable sets another; the limit less five seconds is the longest wait
+    /// of `wait_job`. A host is known by the name in its `clientInfo`, in any case, also with a version or the like behind it.
+    /// A limit of zero is ignored.
     #[must_use]
     pub fn host_limit(mut self, name: impl Into<String>, limit: Duration) -> Self {
         let name = name.into();
         if limit.is_zero() {
-            observe::warn!(
-                host = name,
-                "a host's limit of zero is passed over; give a positive one"
-            );
+            observe::warn!(host = name, "a host limit of zero is ignored; it must be positive");
         } else {
             Arc::make_mut(&mut self.host_timeouts).set(name, Some(limit));
         }
         self
     }
 
-    /// Treats the host of this name as one of which nothing is known.
+    /// Treats the host with this name as an unknown one.
     #[must_use]
     pub fn forget_host(mut self, name: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.host_timeouts).set(name.into(), None);
         self
     }
 
-    /// The time-out of the host that made this request, where that is known.
+    /// How long the host of this request waits for an answer; `None` for an unknown host.
     pub(super) fn host_timeout(&self, context: &RequestContext<RoleServer>) -> Option<HostTimeout> {
         host_timeout(&self.host_timeouts, context)
     }
 
-    /// The jobs, as far as they are there for whoever makes this request.
+    /// The jobs as the client of this request may use them.
     pub(super) fn access(&self, context: &RequestContext<RoleServer>) -> Access {
         Access::new(self.manager.clone(), self.session.scope(context))
     }
@@ -135,7 +130,7 @@ impl<S: ServerHandler> JobServer<S> {
         &self.inner
     }
 
-    /// The wrapped server, as its methods may keep it.
+    /// The wrapped server, for the bodies of its methods, which may outlive the request.
     pub(super) fn shared(&self) -> Server {
         Arc::<S>::clone(&self.inner)
     }
@@ -145,39 +140,39 @@ impl<S: ServerHandler> JobServer<S> {
         &self.manager
     }
 
-    /// What has to be done before anything is served; done once.
+    /// Prepares the manager, and refuses the request where a tool of the wrapped server has the name of a job tool.
     async fn begin(&self) -> Result<(), ErrorData> {
         observe::set_up();
         self.manager.ready().await;
         self.manager.listen_for_the_end();
-        let clash = self.begun.get_or_init(async || {
+        let clash = self.clash.get_or_init(async || {
             self.names.tools().find(|tool| self.inner.get_tool(&self.names.full(*tool)).is_some())
         });
         match clash.await {
-            Some(tool) => Err(self.clash(*tool)),
+            Some(tool) => Err(self.clash_error(*tool)),
             None => Ok(()),
         }
     }
 
-    fn clash(&self, tool: JobTool) -> ErrorData {
+    fn clash_error(&self, tool: JobTool) -> ErrorData {
         let name = self.names.full(tool);
         let message = format!(
-            "this server has a tool `{name}`, and so has smart-async; name the job tools otherwise with \
-             `.with_jobs(manager).tool_prefix(\"job_\")`, or leave this one out with `.hide_tool(\"{}\")`",
+            "this server has a tool `{name}`, and so has smart-async; rename the job tools with \
+             `.with_jobs(manager).tool_prefix(\"job_\")`, or hide this one with `.hide_tool(\"{}\")`",
             tool.name()
         );
         observe::error!("{message}");
         ErrorData::internal_error(message, None)
     }
 
-    /// Whether a task that is none of ours may be one of the wrapped server's.
+    /// Returns whether the task that `error` does not know may be one of the wrapped server.
     fn may_be_inner_task(&self, error: &ErrorData) -> bool {
         error.code == ErrorCode::INVALID_PARAMS
             && self.inner.get_info().capabilities.supports_tasks()
     }
 
-    /// What the wrapped server would tell a subscriber of, as the SDK would make it out without us; `None` where it knows
-    /// no such subscriptions.
+    /// The part of a filter that the wrapped server accepts, computed as the SDK does for a server that is not wrapped; `None`
+    /// where the wrapped server has no such subscriptions.
     fn accepted_by_inner(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
         let requested = subscriptions::without_jobs(requested);
         let accepted = self.inner.accepted_subscription_filter(&requested)?;
@@ -185,11 +180,11 @@ impl<S: ServerHandler> JobServer<S> {
         Some(requested.intersection(&accepted).intersection(&advertised))
     }
 
-    /// The tool as callers see it.
+    /// A tool of the wrapped server as clients see it: an annotated one with the arguments that the library adds.
     fn shown(&self, mut tool: Tool) -> Tool {
         if self.annotated_tools.learn(&tool).is_some() {
             tool.input_schema = Arc::new(with_job_arguments(&tool.input_schema));
-            // What is no object cannot be described together with a ticket.
+            // Only a schema of objects can describe the tool's own answer and a ticket together.
             tool.output_schema = tool.output_schema.filter(|schema| describes_object(schema));
         }
         tool
@@ -203,7 +198,7 @@ impl<S> Clone for JobServer<S> {
             inner: Arc::clone(&self.inner),
             manager: self.manager.clone(),
             names: Arc::clone(&self.names),
-            begun: Arc::clone(&self.begun),
+            clash: Arc::clone(&self.clash),
             annotated_tools: self.annotated_tools.clone(),
             host_timeouts: Arc::clone(&self.host_timeouts),
             rerunner: Arc::clone(&self.rerunner),

@@ -1,13 +1,13 @@
-//! Who is told when a job changes. Up to 2025-11-25 a connection subscribes to one resource at a time, and is told until it
-//! unsubscribes or ends: here. From 2026-07-28 a request stays open for that: `listen` for resources, `tasks` for tasks,
-//! `others` for what the wrapped server tells on a stream of tasks.
+//! Notifications to clients that subscribed to jobs.
+//!
+//! - `resources/subscribe` (up to 2025-11-25): one resource a request, for as long as the connection lasts; in this file.
+//! - `subscriptions/listen` (from 2026-07-28): a request that stays open; `listen` serves jobs' resources, `tasks` tasks.
 
 mod listen;
-mod others;
 mod tasks;
-mod watched;
+mod watched_resources;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::RoleServer;
@@ -16,69 +16,71 @@ use rmcp::service::Peer;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-pub(super) use self::listen::{jobs_in, tell, without_jobs};
+pub(super) use self::listen::{jobs_in, notify, without_jobs};
 pub(super) use self::tasks::listen_to_tasks;
-use self::watched::Watched;
-use super::resources::Part;
+use self::watched_resources::WatchedResources;
+use super::resources::ResourcePart;
 use crate::core::job::JobRecord;
 use crate::core::manager::JobManager;
+use crate::core::sync::Mutex;
 
-/// How often a connection with subscriptions is looked at, so that none outlives it where the server does.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the notifying task checks whether its connection is closed: it must not outlive the connection where the server
+/// does.
+const CLOSED_CHECK: Duration = Duration::from_secs(1);
 
-/// The subscriptions of one connection: of `resources/subscribe`. They end with this.
+/// The `resources/subscribe` subscriptions of one connection. They end when this is dropped.
 #[derive(Debug, Default)]
-pub(super) struct Subscriptions(Mutex<Option<mpsc::UnboundedSender<Order>>>);
+pub(super) struct Subscriptions(Mutex<Option<mpsc::UnboundedSender<SubscriptionChange>>>);
 
 #[derive(Debug)]
-enum Order {
-    Subscribe { uri: String, part: Part, job: Arc<JobRecord> },
-    Unsubscribe { uri: String },
+enum SubscriptionChange {
+    Add { uri: String, part: ResourcePart, job: Arc<JobRecord> },
+    Remove { uri: String },
 }
 
 impl Subscriptions {
-    /// Tells the connection of every change of the resource from where `job` stands.
+    /// Notifies the connection of every change of the resource after the state in `job`.
     pub(super) fn subscribe(
         &self,
         manager: &JobManager,
         peer: &Peer<RoleServer>,
         uri: String,
-        (job, part): (Arc<JobRecord>, Part),
+        (job, part): (Arc<JobRecord>, ResourcePart),
     ) {
-        let mut teller = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let teller = teller.get_or_insert_with(|| {
-            let (orders, given) = mpsc::unbounded_channel();
-            tokio::spawn(serve(manager.clone(), peer.clone(), given));
-            orders
+        let mut changes = self.0.lock();
+        let changes = changes.get_or_insert_with(|| {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            tokio::spawn(serve(manager.clone(), peer.clone(), receiver));
+            sender
         });
-        // Nobody takes orders any more once the connection is gone.
-        let _ = teller.send(Order::Subscribe { uri, part, job });
+        // The notifying task is gone once the connection is closed.
+        let _ = changes.send(SubscriptionChange::Add { uri, part, job });
     }
 
-    /// Ends a subscription; one that is not there is no error.
+    /// Ends a subscription. An unknown one is no error.
     pub(super) fn unsubscribe(&self, uri: String) {
-        let teller = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(teller) = &*teller {
-            let _ = teller.send(Order::Unsubscribe { uri });
+        let changes = self.0.lock();
+        if let Some(changes) = &*changes {
+            let _ = changes.send(SubscriptionChange::Remove { uri });
         }
     }
 }
 
-/// Tells one connection of its subscriptions, until it or its server is gone.
+/// Notifies one connection of its subscriptions, until the connection is closed or its server is dropped.
 async fn serve(
     manager: JobManager,
     peer: Peer<RoleServer>,
-    mut orders: mpsc::UnboundedReceiver<Order>,
+    mut changes: mpsc::UnboundedReceiver<SubscriptionChange>,
 ) {
-    let mut watched = Watched::new(manager);
+    let mut resources = WatchedResources::new(manager);
     loop {
         tokio::select! {
-            order = orders.recv() => match order {
-                Some(Order::Subscribe { uri, part, job }) => watched.add(uri, part, &job),
-                Some(Order::Unsubscribe { uri }) => watched.remove(&uri),
+            change = changes.recv() => match change {
+                Some(SubscriptionChange::Add { uri, part, job }) => resources.add(uri, part, &job),
+                Some(SubscriptionChange::Remove { uri }) => resources.remove(&uri),
                 None => return,
             },
-            uris = watched.next() => {
+            uris = resources.next() => {
                 for uri in uris {
                     let update = ResourceUpdatedNotificationParam::new(uri);
                     if peer.notify_resource_updated(update).await.is_err() {
@@ -86,7 +88,7 @@ async fn serve(
                     }
                 }
             }
-            () = sleep(LOOK), if watched.is_live() => {}
+            () = sleep(CLOSED_CHECK), if resources.is_live() => {}
         }
         if peer.is_transport_closed() {
             return;

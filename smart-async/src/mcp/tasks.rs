@@ -1,5 +1,5 @@
 //! Jobs as native MCP tasks: the Tasks extension, SEP-2663 in its version of 2026-07-28
-//! (<https://modelcontextprotocol.io/seps/2663-tasks-extension>). A task's id is the job's, so that it is good after a
+//! (<https://modelcontextprotocol.io/seps/2663-tasks-extension>). A task's id is the job's id, so that it stays valid after a
 //! restart and in every server over the same folder.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::client::access::Access;
-use super::outcome::{spoken, stored_result};
+use super::outcome::{error_text, stored_result};
 use super::questions::{answer_all, open_requests};
 use crate::core::clock;
 use crate::core::job::{FailureKind, JobFailure, JobId, JobRecord, JobState, JobStatus, Progress};
@@ -33,7 +33,7 @@ pub(super) async fn get(access: &Access, id: &str) -> Result<GetTaskResult, Erro
     Ok(GetTaskResult::new(detailed(access.manager(), &job)))
 }
 
-/// The job behind a task; `None` where there is no such task.
+/// The job behind a task; `None` where the client sees no such task.
 pub(super) async fn find(access: &Access, id: &str) -> Result<Option<Arc<JobRecord>>, ErrorData> {
     let Ok(id) = id.parse() else { return Ok(None) };
     match access.status(id).await {
@@ -43,14 +43,14 @@ pub(super) async fn find(access: &Access, id: &str) -> Result<Option<Arc<JobReco
     }
 }
 
-/// `tasks/cancel`: says that the wish has been heard, and leaves the rest to the job. Nothing happens to one that has ended.
+/// `tasks/cancel`: acknowledges the request at once, and cancels the job in a task of its own. An ended job stays as it is.
 pub(super) async fn cancel(access: &Access, id: &str) -> Result<(), ErrorData> {
     let job = access.status(job_id(id)?).await.map_err(|error| failed(&error))?;
     if !job.status().is_terminal() {
         let access = access.clone();
         tokio::spawn(async move {
             match access.cancel(job.id).await {
-                // It ended in the meantime, or goes on until it ends by itself.
+                // The job ended meanwhile, or its work goes on until it ends by itself.
                 Ok(_) | Err(Error::AlreadyEnded { .. } | Error::NotFound(_)) => {}
                 Err(error) => observe::error!(job_id = %job.id, %error, "failed to cancel a task"),
             }
@@ -59,7 +59,7 @@ pub(super) async fn cancel(access: &Access, id: &str) -> Result<(), ErrorData> {
     Ok(())
 }
 
-/// `tasks/update`: answers what the task asks.
+/// `tasks/update`: answers the task's questions.
 pub(super) async fn update(
     access: &Access,
     id: &str,
@@ -69,7 +69,7 @@ pub(super) async fn update(
     answer_all(access, &job, answers).await
 }
 
-/// What a client is told that does not know tasks, and asks for what only they can give.
+/// The error for a client that did not declare the Tasks extension with a request that needs it.
 pub(super) fn needs_tasks() -> ErrorData {
     let required = ClientCapabilities::builder().enable_tasks().build();
     ErrorData::missing_required_client_capability(required)
@@ -88,7 +88,10 @@ fn failed(error: &Error) -> ErrorData {
 
 fn unknown(id: &str) -> ErrorData {
     let id = crate::core::text::quoted(id);
-    ErrorData::invalid_params(format!("there is no task {id}; it never was, or has expired"), None)
+    ErrorData::invalid_params(
+        format!("there is no task {id}; it never existed, or has expired"),
+        None,
+    )
 }
 
 /// The job as a task.
@@ -105,7 +108,7 @@ fn task(manager: &JobManager, job: &JobRecord) -> Task {
     task
 }
 
-/// The job as a task, with what it ended with. A result that cannot be had is an error of the server's.
+/// The job as a task, with its outcome. A result that was not kept makes the task failed.
 fn detailed(manager: &JobManager, job: &JobRecord) -> DetailedTask {
     if let Some(reason) = why_gone(job) {
         let mut task = task(manager, job);
@@ -125,14 +128,14 @@ fn detailed(manager: &JobManager, job: &JobRecord) -> DetailedTask {
     DetailedTask::new(task(manager, job), payload)
 }
 
-/// A task fails with an error of the protocol only. What a tool says of itself is a result, also where it is an error.
+/// A task is failed only for an error of the protocol. A tool's own error is a result, and its task is completed.
 fn status(job: &JobRecord) -> TaskStatus {
     match &job.state {
         JobState::Completed { .. } => TaskStatus::Completed,
         JobState::Failed { failure, .. } if is_of_the_protocol(failure) => TaskStatus::Failed,
         JobState::Failed { .. } => TaskStatus::Completed,
         JobState::Cancelled { .. } => TaskStatus::Cancelled,
-        // Only the server that asks knows what a tool asks that keeps its questions off the disk.
+        // Questions of a tool with `redact` are not on disk, so that only the server that runs the job can show them.
         JobState::InputRequired { .. } if !open_requests(job).is_empty() => {
             TaskStatus::InputRequired
         }
@@ -142,13 +145,13 @@ fn status(job: &JobRecord) -> TaskStatus {
     }
 }
 
-/// Whether the call, answered inline, would have been an error of JSON-RPC: the tool answered with one, or its server was
-/// not there to answer.
+/// Returns whether the call, answered inline, would have got an error of JSON-RPC: the tool returned one, or its server was
+/// gone.
 fn is_of_the_protocol(failure: &JobFailure) -> bool {
     failure.rpc_code.is_some() || failure.kind == FailureKind::Interrupted
 }
 
-/// The very result that the call would have been answered with inline.
+/// The result that the call would have got inline.
 fn result(job: &JobRecord) -> JsonObject {
     let result = stored_result(job).unwrap_or_else(|| CallToolResult::error(Vec::new()));
     object(&result)
@@ -171,12 +174,12 @@ fn object(value: &impl Serialize) -> JsonObject {
     }
 }
 
-/// Where the work stands, in words: what it said last, or why it ended.
+/// The status in words: the last progress, the first open question, or the reason of the end.
 fn message(job: &JobRecord) -> Option<String> {
     match &job.state {
         JobState::Completed { .. } => None,
         JobState::Failed { failure, .. } if failure.tool_result.is_some() => {
-            stored_result(job).map(|result| shortened(&spoken(&result)))
+            stored_result(job).map(|result| shortened(&error_text(&result)))
         }
         JobState::Failed { failure, .. } => Some(shortened(&failure.message)),
         JobState::Cancelled { .. } => Some("cancelled".to_owned()),
@@ -204,12 +207,13 @@ fn progress(progress: &Progress) -> String {
 }
 
 fn shortened(message: &str) -> String {
-    /// The longest message, in bytes: the whole of it is in the result or the error.
+    /// The longest message, in bytes. The result or the error has the whole of it.
     const LONGEST: usize = 1024;
     crate::core::text::truncated(message, LONGEST).to_owned()
 }
 
-/// For how long the task is kept, from its creation: without a limit while it lives, then for as long as ended jobs are.
+/// How long the task is kept, in milliseconds from its creation: without a limit while it is live, then as long as retention
+/// keeps ended jobs.
 fn time_to_live(manager: &JobManager, job: &JobRecord) -> Option<u64> {
     let ended_at = job.state.completed_at()?;
     let took = (ended_at - job.spec.created_at).to_std().unwrap_or(Duration::ZERO);
@@ -217,5 +221,5 @@ fn time_to_live(manager: &JobManager, job: &JobRecord) -> Option<u64> {
     u64::try_from(kept.as_millis()).ok().filter(|kept| *kept <= LARGEST)
 }
 
-/// The largest integer that every reader of JSON takes as it is.
+/// The largest integer that every JSON reader takes exactly.
 const LARGEST: u64 = (1 << 53) - 1;

@@ -24,7 +24,7 @@ pub(super) use self::rerun::ToolRerunner;
 use super::client::capabilities::Client;
 use super::outcome;
 use super::progress_notifications::{ProgressNotifier, with_progress};
-use super::questions::{Asked, Round, beside};
+use super::questions::{ElicitationPeer, Round, with_elicitation};
 use super::sdk_gaps::request_scope::spawner;
 use super::server::JobServer;
 use crate::call::key::CallDigest;
@@ -98,7 +98,8 @@ impl<S: ServerHandler> JobServer<S> {
             // A retry that carries answers or a request state must not be coalesced as a new call; two retries with the same
             // answers do share a key.
             let is_new = request.input_responses.is_none() && request.request_state.is_none();
-            let asked = client.can_be_asked().map(|can| Box::new(Asked::of(can, &context)));
+            let asked =
+                client.can_be_asked().map(|can| Box::new(ElicitationPeer::of(can, &context)));
             let call = Arc::new(CallRequest {
                 server: Some(self.shared()),
                 open: Some(self.manager.open_call()),
@@ -126,7 +127,7 @@ impl<S: ServerHandler> JobServer<S> {
             let answer = match asked {
                 None => with_progress(&mut notifier, progress, tool).await,
                 Some(asked) => {
-                    let asking = Box::pin(beside(&asked, &call, tool));
+                    let asking = Box::pin(with_elicitation(&asked, &call, tool));
                     with_progress(&mut notifier, progress, asking).await
                 }
             };

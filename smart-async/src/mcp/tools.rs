@@ -1,15 +1,16 @@
-//! The tools with which a caller follows its jobs. Each has a file of its own: its definition, its arguments, its
-//! answer. What they have in common is here and in `answer` and `arguments`.
+//! The tools with which a caller follows its jobs. Each has a file of its own, with its definition and its answer.
+//! `arguments`, `job_view` and `response` hold the parts that they share.
 
-pub(super) mod answer;
 mod answer_job;
-mod arguments;
+pub(super) mod arguments;
 mod cancel_job;
 mod job_result;
 mod job_status;
+pub(super) mod job_view;
 mod list_jobs;
 mod names;
 mod prune_jobs;
+pub(super) mod response;
 mod wait_job;
 
 use std::sync::Arc;
@@ -39,28 +40,28 @@ pub(super) enum JobTool {
     Answer,
 }
 
-/// How a job tool presents itself.
+/// A job tool as `tools/list` shows it.
 struct Definition {
     name: &'static str,
     title: &'static str,
-    /// With `{prefix}` before the names of other job tools.
+    /// The names of other job tools have `{prefix}` before them.
     description: &'static str,
-    /// Its arguments: name and schema. Those in `required` have to be given.
+    /// The schema of each argument, by name.
     arguments: Value,
     required: &'static [&'static str],
-    /// What its answer may hold. `error` is added to each, since an answer may be that as well.
+    /// The schema of each field of the answer, by name, but for `error`, which every tool has.
     answer: Value,
-    changes: Changes,
+    effect: Effect,
 }
 
-/// What a job tool does to the world.
+/// The effect of a call, for the annotations of the tool. Each tool is idempotent.
 #[derive(Clone, Copy)]
-enum Changes {
-    Nothing,
-    /// It says something to the work; that cannot be said twice.
-    Adds,
-    /// It ends or removes something; doing it twice does no more.
-    Destroys,
+enum Effect {
+    ReadOnly,
+    /// The call gives something to the job.
+    Additive,
+    /// The call ends or removes something.
+    Destructive,
 }
 
 impl JobTool {
@@ -99,14 +100,14 @@ impl JobTool {
         }
     }
 
-    /// Whether a call of it may take as long as its client bears.
+    /// Returns whether a call may take as long as its host waits for an answer.
     pub(super) const fn waits(self) -> bool {
         matches!(self, Self::Wait)
     }
 
     /// The tool as `tools/list` shows it.
     pub(super) fn definition(self, prefix: &str) -> Tool {
-        let Definition { name, title, description, arguments, required, mut answer, changes } =
+        let Definition { name, title, description, arguments, required, mut answer, effect } =
             self.describe();
         let mut input = Map::new();
         input.insert("type".to_owned(), json!("object"));
@@ -120,10 +121,10 @@ impl JobTool {
         let mut output = Map::new();
         output.insert("type".to_owned(), json!("object"));
         output.insert("properties".to_owned(), answer);
-        let annotations = match changes {
-            Changes::Nothing => ToolAnnotations::new().read_only(true),
-            Changes::Adds => ToolAnnotations::new().read_only(false).destructive(false),
-            Changes::Destroys => ToolAnnotations::new().read_only(false).destructive(true),
+        let annotations = match effect {
+            Effect::ReadOnly => ToolAnnotations::new().read_only(true),
+            Effect::Additive => ToolAnnotations::new().read_only(false).destructive(false),
+            Effect::Destructive => ToolAnnotations::new().read_only(false).destructive(true),
         };
         Tool::new(
             format!("{prefix}{name}"),
@@ -135,7 +136,7 @@ impl JobTool {
         .with_annotations(annotations.idempotent(true).open_world(false))
     }
 
-    /// Answers a call. Whatever is wrong with it is said in the answer, where a model reads it.
+    /// Answers a call. Errors are answers too, because a model reads answers, and no errors of the protocol.
     pub(super) async fn call(
         self,
         access: &Access,
@@ -157,8 +158,8 @@ impl JobTool {
     }
 }
 
-/// The job tools as a router, for servers that are not wrapped by [`JobServer`](crate::JobServer): to be merged with
-/// the server's own. They speak for [`JobManager::global`].
+/// The job tools as a router, for a server that is not wrapped by [`JobServer`](crate::JobServer) and merges it with its own
+/// router. The tools serve the jobs of [`JobManager::global`].
 pub fn job_tools<S: Send + Sync + 'static>() -> ToolRouter<S> {
     let mut router = ToolRouter::new();
     for tool in JobTool::ALL {
@@ -185,13 +186,13 @@ mod tests {
         JobTool::ALL.into_iter().map(|tool| tool.definition("")).collect()
     }
 
-    /// What an agent is shown before it calls anything is a promise.
+    /// Agents and their users rely on the definitions, so a change has to be deliberate.
     #[test]
     fn the_definitions_are_a_promise() {
         insta::assert_json_snapshot!(definitions());
     }
 
-    /// Every conversation pays for them. English JSON takes about four bytes a token.
+    /// The definitions are part of every conversation. English JSON takes about four bytes a token.
     #[test]
     fn the_definitions_take_about_1700_tokens_at_most() {
         let bytes = serde_json::to_string(&definitions()).unwrap().len();

@@ -93,12 +93,15 @@ async fn invalid_job_arguments_are_refused_before_the_work_begins() {
     let fixture = Fixture::new().await;
     for (arguments, complaint) in [
         (json!({"async_mode": "yes"}), "async_mode: must be true or false"),
-        (json!({"job_label": 7}), "job_label: give a text"),
-        (json!({"job_label": " "}), "job_label: give from 1 to 200 characters"),
-        (json!({"job_label": "x".repeat(10_000_000)}), "job_label: give from 1 to 200 characters"),
+        (json!({"job_label": 7}), "job_label: must be a string"),
+        (json!({"job_label": " "}), "job_label: must be a string from 1 to 200 characters"),
+        (
+            json!({"job_label": "x".repeat(10_000_000)}),
+            "job_label: must be a string from 1 to 200 characters",
+        ),
         (
             json!({"job_label": "a\u{7}b"}),
-            "job_label: a\\u{7}b has control characters; leave them out",
+            "job_label: must be without control characters, not a\\u{7}b",
         ),
     ] {
         assert_eq!(fixture.client.complaint("make", arguments).await, complaint);

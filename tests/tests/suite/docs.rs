@@ -170,7 +170,7 @@ fn the_keys_of_the_attribute_are_those_of_the_code() {
 
 #[test]
 fn the_hosts_and_their_limits_are_those_of_the_code() {
-    let source = part("smart-async/src/call/host_timeouts.rs", "const KNOWN", "];");
+    let source = part("smart-async/src/mcp/client/host_timeouts.rs", "const KNOWN", "];");
     let number = |text: &str| -> f64 {
         text.chars()
             .filter(|letter| letter.is_ascii_digit() || *letter == '.')
@@ -218,7 +218,7 @@ fn spelled(path: &str, owner: &str) -> Vec<String> {
 fn the_kinds_of_errors_are_those_of_the_code() {
     let jobs = spelled("smart-async/src/core/job/failure.rs", "impl FailureKind {");
     assert_eq!(names("docs/reference/errors.md", "A job that failed"), jobs);
-    let calls = spelled("smart-async/src/call/reply.rs", "impl CallErrorKind {");
+    let calls = spelled("smart-async/src/call/errors.rs", "impl CallErrorKind {");
     assert_eq!(names("docs/reference/errors.md", "A call without result or job"), calls);
 }
 

@@ -222,7 +222,10 @@ async fn a_large_result_comes_in_pages_that_fit_together_between_characters() {
     assert!(note.starts_with("[bytes 0 to ") && note.contains("next: job_result"), "{note}");
     let complaint =
         client.complaint("job_result", json!({"job_id": id, "offset": long.len()})).await;
-    assert_eq!(complaint, format!("offset: the result has {} bytes; give less", long.len()));
+    assert_eq!(
+        complaint,
+        format!("offset: must be less than {}, the size of the result in bytes", long.len())
+    );
 }
 
 #[tokio::test(start_paused = true)]

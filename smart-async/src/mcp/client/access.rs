@@ -1,5 +1,5 @@
-//! The jobs as one client may have them. Everything that a client does with jobs goes through here: what is not theirs is not
-//! there, and is answered for like an id that never was.
+//! The jobs as one client may use them. Every request of a client for jobs goes through here. A job that the client may not
+//! see is answered for as an unknown id.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::core::jobs::{AnswerError, Cancelled, Error, WaitFor, Waited};
 use crate::core::manager::JobManager;
 use crate::core::store::Pruned;
 
-/// The jobs of a manager, as far as they are there for one client.
+/// The jobs of a manager that one client may see.
 #[derive(Debug, Clone)]
 pub(in crate::mcp) struct Access {
     manager: JobManager,
@@ -24,12 +24,12 @@ impl Access {
         Self { manager, scope }
     }
 
-    /// The manager, for what is no client's: advice, reading guards, and jobs that were found here.
+    /// The manager itself, for requests that name no job of another client: advice, pins, and jobs that `self` returned.
     pub(in crate::mcp) const fn manager(&self) -> &JobManager {
         &self.manager
     }
 
-    /// Refuses a job that is not there for this client. Nothing is asked of the store where all are.
+    /// Refuses a job that this client may not see. Does not read the store where the client may see all.
     async fn require(&self, id: JobId) -> Result<(), Error> {
         match self.scope {
             Scope::Everything => Ok(()),
@@ -37,13 +37,13 @@ impl Access {
         }
     }
 
-    fn seen(&self, job: Arc<JobRecord>) -> Result<Arc<JobRecord>, Error> {
+    fn visible(&self, job: Arc<JobRecord>) -> Result<Arc<JobRecord>, Error> {
         if self.scope.sees(&job) { Ok(job) } else { Err(Error::NotFound(job.id)) }
     }
 
     /// As [`JobManager::status`].
     pub(in crate::mcp) async fn status(&self, id: JobId) -> Result<Arc<JobRecord>, Error> {
-        self.seen(self.manager.status(id).await?)
+        self.visible(self.manager.status(id).await?)
     }
 
     /// As [`JobManager::status_with_result`].
@@ -51,9 +51,9 @@ impl Access {
         &self,
         id: JobId,
     ) -> Result<Arc<JobRecord>, Error> {
-        // Nobody's result is read for somebody else.
+        // The check comes first, so that no client makes the server read another client's result.
         self.require(id).await?;
-        self.seen(self.manager.status_with_result(id).await?)
+        self.visible(self.manager.status_with_result(id).await?)
     }
 
     /// As [`JobManager::wait`].
@@ -88,19 +88,11 @@ impl Access {
 
     /// As [`JobManager::list`], of this server's jobs.
     pub(in crate::mcp) async fn list(&self, query: JobQuery) -> Result<JobPage, Error> {
-        match self.own(query) {
-            Some(query) => self.manager.list(query).await,
-            None => Ok(JobPage::default()),
-        }
-    }
-
-    /// The query for jobs of this server that are this client's; `None` where it finds none.
-    fn own(&self, query: JobQuery) -> Option<JobQuery> {
         let query = JobQuery { server: Some(self.manager.server().to_owned()), ..query };
         match self.scope.lists() {
-            Lists::All => Some(query),
-            Lists::Of(scope) => Some(JobQuery { scope: Some(scope), ..query }),
-            Lists::Nothing => None,
+            Lists::All => self.manager.list(query).await,
+            Lists::Of(scope) => self.manager.list(JobQuery { scope: Some(scope), ..query }).await,
+            Lists::Nothing => Ok(JobPage::default()),
         }
     }
 

@@ -1,4 +1,5 @@
-//! What the client of a request can do and bears, as its request or its connection says.
+//! The capabilities of the client that made a request, and how long its host waits for an answer. Both come from the request
+//! or from its connection.
 
 use rmcp::RoleServer;
 use rmcp::model::ElicitationCapability;
@@ -6,15 +7,15 @@ use rmcp::service::RequestContext;
 
 use super::host_timeouts::{HostTimeout, HostTimeouts};
 
-/// Where a request carries what its client is called, from 2026-07-28 on.
+/// The key in a request's `_meta` with the client's name and version, from 2026-07-28 on.
 const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
 
-/// What the client of a request can do. Read once for a request: the SDK makes it out anew each time it is asked.
+/// The client's capabilities. Read once a request, because the SDK decodes them with each call of its methods.
 pub(in crate::mcp) struct Client {
-    /// It speaks 2026-07-28 or later: servers send it no requests, and it says with each of its own what it can do.
+    /// The client speaks 2026-07-28 or later: servers send it no requests, and each of its own carries its capabilities.
     is_newer: bool,
     takes_tasks: bool,
-    /// It said that it answers some request of a server.
+    /// The client declared that it answers some request of a server.
     answers: bool,
     elicitation: Option<ElicitationCapability>,
 }
@@ -31,35 +32,35 @@ impl Client {
         }
     }
 
-    /// Whether it can be answered with a task: it declared the extension, for this request, and speaks a protocol that has it.
-    /// Some declare it in the era before and cannot read a task then.
+    /// Returns whether a task is a valid answer: the client declared the extension with this request and speaks a protocol that
+    /// has it. Some clients declare it in older protocols, where they cannot read a task.
     pub(in crate::mcp) const fn takes_tasks(&self) -> bool {
         self.is_newer && self.takes_tasks
     }
 
-    /// Whether a server may send requests to it, and it said that it answers any.
+    /// Returns whether the server may send requests to the client, and the client declared that it answers some.
     pub(in crate::mcp) const fn takes_requests(&self) -> bool {
         !self.is_newer && self.answers
     }
 
-    /// What it can be asked while its call is open, where it can.
+    /// The elicitations that the client answers while its call is open.
     pub(in crate::mcp) fn can_be_asked(&self) -> Option<&ElicitationCapability> {
         self.elicitation.as_ref().filter(|_| !self.is_newer)
     }
 
-    /// What it can be asked in a task, or by a call that it makes again with the answer.
+    /// The elicitations that the client answers in a task, or by repeating its call with the answer.
     pub(in crate::mcp) fn can_be_asked_in_rounds(&self) -> Option<&ElicitationCapability> {
         self.elicitation.as_ref().filter(|_| self.is_newer)
     }
 }
 
-/// The time-out of the host that made this request, by the name under which it introduces itself.
+/// How long the host of a request waits for an answer, by the name in its `clientInfo`.
 pub(in crate::mcp) fn host_timeout(
     hosts: &HostTimeouts,
     context: &RequestContext<RoleServer>,
 ) -> Option<HostTimeout> {
-    let said = context.meta.get(CLIENT_INFO).and_then(|client| client.get("name")?.as_str());
-    match said {
+    let name = context.meta.get(CLIENT_INFO).and_then(|client| client.get("name")?.as_str());
+    match name {
         Some(name) => hosts.of(name),
         None => hosts.of(&context.peer.peer_info()?.client_info.name),
     }

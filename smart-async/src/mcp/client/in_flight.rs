@@ -1,32 +1,33 @@
-//! The callers that wait for an answer, so that a cancellation finds the one it means.
+//! The in-flight requests of one connection, so that a `notifications/cancelled` finds the call that it names.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rmcp::model::RequestId;
 
 use crate::call::Caller;
+use crate::core::sync::Mutex;
 
-/// The callers of one connection that wait for an answer.
+/// The tool calls of one connection that have no answer yet.
 #[derive(Debug, Clone, Default)]
 pub(in crate::mcp) struct InFlightRequests(Arc<Mutex<HashMap<RequestId, Caller>>>);
 
-/// Takes its caller off the list when it is dropped.
+/// Removes its request when it is dropped.
 pub(in crate::mcp) struct InFlightGuard<'a>(&'a InFlightRequests, RequestId);
 
 impl InFlightRequests {
     pub(in crate::mcp) fn enter(&self, id: RequestId, caller: &Caller) -> InFlightGuard<'_> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), caller.clone());
+        self.0.lock().insert(id.clone(), caller.clone());
         InFlightGuard(self, id)
     }
 
     pub(in crate::mcp) fn get(&self, id: &RequestId) -> Option<Caller> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.0.lock().get(id).cloned()
     }
 }
 
 impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+        self.0.0.lock().remove(&self.1);
     }
 }

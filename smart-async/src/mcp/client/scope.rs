@@ -1,25 +1,24 @@
-//! Who asks, and which jobs are theirs to see: the one rule that every door to a job goes by.
+//! The scope of a request: the jobs that its client may see, list and make. All access to jobs follows this one rule.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use crate::core::job::{ClientIdentity, JobRecord, JobScope};
 
-/// Who asks.
+/// The client of a request, as far as the server knows it.
 #[derive(Clone, PartialEq, Eq)]
 pub(in crate::mcp) enum Scope {
-    /// Whoever has the one connection of this server, such as stdio; and the program itself.
+    /// The one client of a transport that has one, such as stdio; and the program itself.
     Everything,
-    /// Somebody who proved who they are.
+    /// An authenticated client.
     Identity(JobScope),
-    /// Somebody unknown, in a session over HTTP.
+    /// An unauthenticated client, in a session over HTTP.
     Session(JobScope),
-    /// Somebody unknown, whose requests have nothing in common but what they show of themselves.
+    /// An unauthenticated client, whose requests have nothing in common but their credentials.
     Stateless(Credentials),
 }
 
-/// What requests of one and the same unknown client have in common, if anything: the credentials that they show, by
-/// kind. It tells callers apart, and proves nothing.
+/// The unchecked credentials of a request, by header. They tell callers apart, and prove nothing.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub(in crate::mcp) struct Credentials(pub(in crate::mcp) [Vec<Vec<u8>>; 2]);
 
@@ -28,12 +27,12 @@ impl Scope {
         Self::Identity(JobScope::from(identity.clone()))
     }
 
-    /// Somebody unknown in the session of this id, which the server has given.
+    /// An unauthenticated client in the session with this id, which the server has given out.
     pub(in crate::mcp) fn of_session(id: &str) -> Self {
         Self::Session(JobScope::of_session(id))
     }
 
-    /// Who made the call that became this job, as far as its record tells.
+    /// The scope of the call that became this job, as far as the record tells.
     pub(in crate::mcp) fn of_job(job: &JobRecord) -> Self {
         match &job.spec.scope {
             None => Self::Everything,
@@ -42,8 +41,8 @@ impl Scope {
         }
     }
 
-    /// Whether a job is there for whoever asks, by its id. To anybody unknown, the id itself is what lets them in: it
-    /// cannot be guessed. But what belongs to somebody who proved who they are is there for them alone.
+    /// Returns whether the client may see a job whose id it names. An unauthenticated client may see each job without an
+    /// identity whose id it knows, because ids cannot be guessed. Only the authenticated client itself sees its own jobs.
     pub(in crate::mcp) fn sees(&self, job: &JobRecord) -> bool {
         match self {
             Self::Everything => true,
@@ -54,7 +53,7 @@ impl Scope {
         }
     }
 
-    /// Which jobs are there for whoever asks for all of theirs.
+    /// The jobs that the client may list.
     pub(in crate::mcp) fn lists(&self) -> Lists {
         match self {
             Self::Everything => Lists::All,
@@ -63,7 +62,7 @@ impl Scope {
         }
     }
 
-    /// The mark of the jobs that whoever asks makes.
+    /// The mark of the jobs that the client makes.
     pub(in crate::mcp) fn mark(&self) -> Option<JobScope> {
         match self {
             Self::Everything | Self::Stateless(_) => None,
@@ -72,16 +71,16 @@ impl Scope {
     }
 }
 
-/// The jobs that somebody finds without knowing their ids.
+/// The jobs that a client finds without knowing their ids.
 #[derive(Debug)]
 pub(in crate::mcp) enum Lists {
     All,
-    /// Those with this mark.
+    /// The jobs with this mark.
     Of(JobScope),
     Nothing,
 }
 
-/// For the key of a call: calls of different scopes are never the same.
+/// A part of the key of a call, so that calls of different scopes are never the same call.
 impl Hash for Scope {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         std::mem::discriminant(self).hash(hasher);
@@ -93,7 +92,7 @@ impl Hash for Scope {
     }
 }
 
-/// What it holds are credentials, or what stands for them.
+/// Hides the credentials, and the marks that stand for them.
 impl fmt::Debug for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -124,9 +123,9 @@ mod tests {
         Scope::of_identity(&ClientIdentity::new(name))
     }
 
-    /// Of the jobs of nobody, of alice, of bob and of two sessions, who sees which.
+    /// The jobs: one without a mark, one of alice, one of bob, two of sessions, one with a mark of a later version.
     #[test]
-    fn who_sees_which_jobs_by_their_ids() {
+    fn each_scope_sees_its_jobs_by_their_ids() {
         let of_later: JobScope = serde_json::from_str("\"tenant:of a later version\"").unwrap();
         let jobs = [
             None,
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_is_its_makers_after_a_restart() {
+    fn a_job_keeps_the_scope_of_its_call_after_a_restart() {
         for scope in [identity("alice"), Scope::of_session("one"), Scope::Everything] {
             assert!(Scope::of_job(&job(scope.mark())) == scope, "{scope:?}");
         }

@@ -1,7 +1,7 @@
-//! Which client a request comes from, as far as its transport tells.
+//! The scope of a request, from its HTTP head and its connection.
 //!
-//! The SDK puts the head of an HTTP request beside the request that came in its body, and the host's middleware may have put
-//! an identity into that. Over a stream of bytes there is one client, and nothing is told of it.
+//! The SDK puts the head of an HTTP request into the extensions of the MCP request, and the host's middleware may have put a
+//! [`ClientIdentity`] there. A stream of bytes has one client, and no head.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,10 +13,12 @@ use rmcp::service::RequestContext;
 use super::scope::{Credentials, Scope};
 use crate::core::job::ClientIdentity;
 
-const SESSION: &str = "mcp-session-id";
+const SESSION_ID: &str = "mcp-session-id";
 
-/// Whether this connection was opened with `initialize`. Over HTTP a connection that lasts is a session, and the SDK
-/// brings it only requests that name it; anywhere else the name of a session is but what a client says.
+/// Whether this connection was opened with `initialize`.
+///
+/// Over HTTP, such a connection is a session, and the SDK hands it only requests that name this session. On any other
+/// connection the session id in a request is an unchecked claim of the client.
 #[derive(Debug, Default)]
 pub(in crate::mcp) struct Session(AtomicBool);
 
@@ -25,18 +27,18 @@ impl Session {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Who makes this request on the connection.
+    /// The scope of a request on this connection.
     pub(in crate::mcp) fn scope(&self, context: &RequestContext<RoleServer>) -> Scope {
         scope(context, self.0.load(Ordering::Relaxed))
     }
 }
 
-/// Who makes this request, where nothing is known of its connection.
+/// The scope of a request on an unknown connection.
 pub(in crate::mcp) fn scope_of_request(context: &RequestContext<RoleServer>) -> Scope {
     scope(context, false)
 }
 
-/// Whether the request came over HTTP.
+/// Returns whether the request came over HTTP.
 pub(in crate::mcp) fn came_over_http(context: &RequestContext<RoleServer>) -> bool {
     context.extensions.get::<Parts>().is_some()
 }
@@ -46,14 +48,14 @@ fn scope(context: &RequestContext<RoleServer>, in_session: bool) -> Scope {
     if let Some(identity) = head.extensions.get::<ClientIdentity>() {
         return Scope::of_identity(identity);
     }
-    let session = head.headers.get(SESSION).and_then(|id| id.to_str().ok());
+    let session = head.headers.get(SESSION_ID).and_then(|id| id.to_str().ok());
     match session.filter(|_| in_session) {
         Some(id) => Scope::of_session(id),
         None => Scope::Stateless(credentials(head)),
     }
 }
 
-/// Also where its host put no identity on a request, the same call with other credentials is another call.
+/// The credentials of a request without an identity: the same call with other credentials is another call.
 fn credentials(head: &Parts) -> Credentials {
     Credentials([AUTHORIZATION, COOKIE].map(|name| {
         let values = head.headers.get_all(name).iter();

@@ -1,5 +1,5 @@
-//! Asking the caller of an open call, in the protocols up to 2025-11-25: an elicitation that belongs to its request. It is
-//! sent from the task that serves the request, so that the SDK knows to which one it belongs.
+//! Asks the caller of an open call by elicitation, in the protocols up to 2025-11-25. The elicitation is sent from the task that
+//! serves the call's request, so that the SDK associates the two.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::core::context::questions::{AnswerRoute, PendingQuestions};
 use crate::core::job::Question;
 use crate::mcp::client::session::came_over_http;
 
-/// Waits for the answer of an open call, and puts what its body asks to the caller meanwhile. What the caller has not answered
-/// by then it may still answer: the question goes on as the job's.
-pub(in crate::mcp) async fn beside<F: Future>(
-    asked: &Asked<'_>,
+/// Waits for the answer of an open call, and asks the caller the body's questions meanwhile. The caller may still answer an
+/// open question afterwards: it goes on as a question of the job.
+pub(in crate::mcp) async fn with_elicitation<F: Future>(
+    client: &ElicitationPeer<'_>,
     call: &CallRequest,
     answer: F,
 ) -> F::Output {
@@ -26,53 +26,57 @@ pub(in crate::mcp) async fn beside<F: Future>(
     tokio::select! {
         biased;
         answer = &mut answer => return answer,
-        () = async { ask_all(call.work().await, asked).await } => {}
+        () = async { ask_all(call.work().await, client).await } => {}
     }
     answer.await
 }
 
-/// The client of an open call, and what it can be asked.
-pub(in crate::mcp) struct Asked<'a> {
-    can: &'a ElicitationCapability,
+/// The client of an open call that can be asked.
+pub(in crate::mcp) struct ElicitationPeer<'a> {
+    capability: &'a ElicitationCapability,
     peer: Peer<RoleServer>,
-    /// Whether it can be told that a question is void. In a session over HTTP the SDK would send that to another stream.
+    /// Whether a withdrawal reaches the client. In a session over HTTP, the SDK sends it to another stream.
     can_withdraw: bool,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> ElicitationPeer<'a> {
     pub(in crate::mcp) fn of(
-        can: &'a ElicitationCapability,
+        capability: &'a ElicitationCapability,
         context: &RequestContext<RoleServer>,
     ) -> Self {
-        Self { can, peer: context.peer.clone(), can_withdraw: !came_over_http(context) }
+        Self { capability, peer: context.peer.clone(), can_withdraw: !came_over_http(context) }
     }
 }
 
-/// Asks whatever the body asks, for as long as the call is open.
-async fn ask_all(work: &Arc<JobContext>, asked: &Asked<'_>) {
+/// Asks each question of the body, until the call is answered and the caller of this function drops the future.
+async fn ask_all(work: &Arc<JobContext>, client: &ElicitationPeer<'_>) {
     let mut known = Vec::new();
     loop {
         for (key, question) in work.questions.for_caller(&known).await {
             known.push(key.clone());
-            ask_one(work, asked, key, question).await;
+            ask_one(work, client, key, question).await;
         }
     }
 }
 
-/// Asks one question; the answer is waited for elsewhere. Where the caller cannot be asked after all, it becomes a matter of a
-/// job.
-async fn ask_one(work: &Arc<JobContext>, asked: &Asked<'_>, key: String, question: Question) {
+/// Sends one question; a task of its own waits for the answer. A question that cannot be sent goes the way of a job.
+async fn ask_one(
+    work: &Arc<JobContext>,
+    client: &ElicitationPeer<'_>,
+    key: String,
+    question: Question,
+) {
     let elicitation = match request(&question) {
-        Some(InputRequest::Elicitation(elicitation)) if can_ask(asked.can, &question) => {
+        Some(InputRequest::Elicitation(elicitation)) if can_ask(client.capability, &question) => {
             elicitation
         }
         _ => return work.questions.set_route(AnswerRoute::Job),
     };
     let request = ServerRequest::ElicitRequest(elicitation);
     let options = PeerRequestOptions::no_options();
-    match asked.peer.send_cancellable_request(request, options).await {
+    match client.peer.send_cancellable_request(request, options).await {
         Ok(handle) => {
-            let (work, can_withdraw) = (Arc::clone(work), asked.can_withdraw);
+            let (work, can_withdraw) = (Arc::clone(work), client.can_withdraw);
             tokio::spawn(async move {
                 take_answer(&work, handle, &key, &question, can_withdraw).await;
             });
@@ -81,7 +85,7 @@ async fn ask_one(work: &Arc<JobContext>, asked: &Asked<'_>, key: String, questio
     }
 }
 
-/// Waits for what the caller answers, for as long as anybody wants to know.
+/// Waits for the caller's answer, until the question is closed or the work is cancelled.
 async fn take_answer(
     work: &JobContext,
     mut handle: RequestHandle<RoleServer>,
@@ -109,7 +113,7 @@ async fn take_answer(
     match answer {
         Ok(ClientResult::ElicitResult(answer)) => match serde_json::to_value(answer) {
             Ok(answer) if question.check(&answer).is_ok() => questions.answer(key, answer),
-            // The question stays open, for those who follow the job.
+            // The question stays open, for the clients that follow the job.
             _ => questions.set_route(AnswerRoute::Job),
         },
         Ok(_) => questions.set_route(AnswerRoute::Job),
@@ -118,13 +122,13 @@ async fn take_answer(
 }
 
 fn failed(questions: &PendingQuestions, error: &ServiceError) {
-    tracing::debug!(%error, "the caller could not be asked; the question becomes a job's");
+    tracing::debug!(%error, "failed to ask the caller; the question becomes one of the job");
     questions.set_route(AnswerRoute::Job);
 }
 
-/// Tells the client that nobody waits for its answer any more.
+/// Tells the client that the body does not wait for its answer any more.
 async fn withdraw(handle: RequestHandle<RoleServer>) {
-    let reason = Some("nobody waits for the answer any more".to_owned());
+    let reason = Some("the answer is no longer needed".to_owned());
     if let Err(error) = handle.cancel(reason).await {
         tracing::debug!(%error, "failed to withdraw a question");
     }

@@ -1,5 +1,5 @@
-//! The form of a type: its schema, as far as a question may have one. The protocol allows an object of texts, numbers, flags and
-//! choices, and no more; what schemars says in other words is put into those.
+//! The elicitation schema of a Rust type. The protocol allows an object of strings, numbers, flags and choices, and no more.
+//! Where schemars writes such a field in another way, it is rewritten.
 
 use rmcp::model::{ElicitRequest, ElicitRequestParams, ElicitationSchema};
 use schemars::JsonSchema;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 /// The request for a form with the fields of `T`.
 pub(super) fn request<T: JsonSchema>(message: String) -> Result<Value, String> {
     let requested_schema = ElicitationSchema::from_json_schema(schema::<T>()?)
-        .map_err(|error| format!("its type is no struct of plain fields: {error}"))?;
+        .map_err(|error| format!("its type must be a struct of plain fields: {error}"))?;
     let params =
         ElicitRequestParams::FormElicitationParams { meta: None, message, requested_schema };
     serde_json::to_value(ElicitRequest::new(params)).map_err(|error| error.to_string())
@@ -20,9 +20,9 @@ fn schema<T: JsonSchema>() -> Result<Map<String, Value>, String> {
     settings.inline_subschemas = true;
     let schema = settings.into_generator().into_root_schema_for::<T>();
     let Ok(Value::Object(mut schema)) = serde_json::to_value(schema) else {
-        return Err("its type is no struct".to_owned());
+        return Err("its type must be a struct".to_owned());
     };
-    // What concerns the type, and not the person who is asked.
+    // These describe the type, and mean nothing to the user.
     for of_the_type in ["$schema", "title", "description"] {
         schema.remove(of_the_type);
     }
@@ -36,9 +36,9 @@ fn schema<T: JsonSchema>() -> Result<Map<String, Value>, String> {
     Ok(schema)
 }
 
-/// Says of a field what the protocol has words for.
+/// Rewrites the schema of a field with the keywords that the protocol allows.
 fn make_plain(property: &mut Map<String, Value>) {
-    // An optional field may be left out, so it need not be null as well.
+    // An optional field is not required, so that its type need not allow null too.
     if let Some(Value::Array(types)) = property.get_mut("type") {
         types.retain(|kind| kind != "null");
         if let [only] = types.as_slice() {
@@ -75,7 +75,7 @@ fn make_plain(property: &mut Map<String, Value>) {
     }
 }
 
-/// A variant of an enum as a choice with a title: what its doc comment says of it, else its name.
+/// A variant of an enum as a choice with a title: its doc comment, or else its name.
 fn titled(variant: &Value) -> Option<Value> {
     let choices = variant.get("enum").and_then(Value::as_array).map(Vec::as_slice);
     let name = match (variant.get("const"), choices) {
@@ -87,7 +87,7 @@ fn titled(variant: &Value) -> Option<Value> {
     Some(json!({"const": name, "title": title}))
 }
 
-/// What fits into an integer of this kind, as far as JSON spells it exactly.
+/// The range of an integer format, within the integers that JSON readers take exactly.
 fn bounds(format: &str) -> Option<(i64, i64)> {
     const EXACT: i64 = (1 << 53) - 1;
     Some(match format {
@@ -107,10 +107,10 @@ fn bounds(format: &str) -> Option<(i64, i64)> {
 mod tests {
     use super::*;
 
-    /// How somebody travels.
+    /// A way to travel.
     #[derive(JsonSchema)]
     #[expect(dead_code, reason = "only its schema is of interest")]
-    enum Way {
+    enum Transport {
         /// By train
         Train,
         Boat,
@@ -129,8 +129,8 @@ mod tests {
     struct Journey {
         /// Where to?
         to: String,
-        by: Way,
-        back_by: Option<Way>,
+        by: Transport,
+        back_by: Option<Transport>,
         sure: Plain,
         insured: Option<Plain>,
         people: u8,
@@ -147,17 +147,17 @@ mod tests {
     }
 
     #[test]
-    fn the_form_of_a_type_is_a_promise() {
+    fn the_elicitation_schema_of_a_type_is_a_promise() {
         insta::assert_json_snapshot!(request::<Journey>("Where do you go?".into()).unwrap());
     }
 
     #[test]
-    fn a_type_that_is_no_form_is_refused_in_words() {
+    fn a_type_without_an_elicitation_schema_is_refused() {
         let no_struct = request::<String>("?".into()).unwrap_err();
-        assert!(no_struct.starts_with("its type is no struct"), "{no_struct}");
+        assert!(no_struct.starts_with("its type must be a struct"), "{no_struct}");
         let nested = request::<Nested>("?".into()).unwrap_err();
-        assert!(nested.starts_with("its type is no struct of plain fields"), "{nested}");
+        assert!(nested.starts_with("its type must be a struct of plain fields"), "{nested}");
         let anything = request::<Value>("?".into()).unwrap_err();
-        assert!(anything.starts_with("its type is no struct"), "{anything}");
+        assert!(anything.starts_with("its type must be a struct"), "{anything}");
     }
 }

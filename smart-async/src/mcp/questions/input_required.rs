@@ -1,6 +1,6 @@
-//! Calls that are answered with a question, and made again with the answer (SEP-2322, protocol 2026-07-28): a client without
-//! tasks gets an `InputRequiredResult`. The work is a job by then, whose id is in the `requestState`, so that the retry finds
-//! the same work through any server over the same folder, and never starts a second one.
+//! `InputRequiredResult` (SEP-2322, protocol 2026-07-28): the answer to a call whose work asks a question, for a client without
+//! tasks, which repeats the call with the answer. The work is a job by then, and its id is in the `requestState`, so that the
+//! retry finds it through any server over the same folder, and never starts a second run.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use crate::core::job::{JobId, JobRecord};
 use crate::core::jobs::{AnswerError, Error};
 use crate::mcp::client::access::Access;
 
-/// What the `requestState` of a job begins with, to be told from those that tools make up.
+/// The beginning of a job's `requestState`, which no tool's own state has.
 const STATE: &str = "smart-async:";
 
-/// The `requestState` of a job: its id, how many questions it has asked, and what was called. The number is for clients, which
-/// may take a state that they had before for a server that goes round in circles; nothing else depends on it.
+/// The `requestState` of a job: its id, the number of questions it has asked, and the digest of the call. A client may take the
+/// same state twice for a server that goes round in circles; the number is there for it alone.
 fn state_of(job: &JobRecord, digest: &CallDigest) -> String {
     format!("{STATE}{}.{}.{digest}", job.id, job.questions.len())
 }
 
-/// The job and the call that a `requestState` names: `None` where it is not as [`state_of`] makes them.
+/// The job's id and the digest in a `requestState`; `None` where [`state_of`] has not made it.
 fn parse(state: &str) -> Option<(JobId, &str)> {
     let mut parts = state.split('.');
     let (id, asked, digest) = (parts.next()?, parts.next()?, parts.next()?);
@@ -34,7 +34,7 @@ fn parse(state: &str) -> Option<(JobId, &str)> {
     Some((id.parse().ok()?, digest)).filter(|_| parts.next().is_none())
 }
 
-/// A call that was made again, for work that runs already.
+/// A call that its client repeats, for work that is a job already.
 pub(in crate::mcp) struct Round {
     pub(in crate::mcp) id: JobId,
     access: Access,
@@ -42,10 +42,10 @@ pub(in crate::mcp) struct Round {
 }
 
 impl Round {
-    /// The work that the call goes on with; `None` where it is a call like any other.
+    /// `None` for a call whose `requestState` is not the library's.
     ///
     /// # Errors
-    /// -32602 where its `requestState` looks like one of ours and names no work of this tool.
+    /// -32602 where the `requestState` is the library's and names no job of this tool with these arguments.
     pub(in crate::mcp) async fn of(
         request: &mut CallToolRequestParams,
         access: Access,
@@ -75,8 +75,8 @@ impl Round {
         }
     }
 
-    /// Gives the answers that came with the call to the work. One that does not fit leaves its question open, and the client
-    /// is asked again.
+    /// Gives the answers of the call to the job. An answer that does not fit leaves its question open, and the client is asked
+    /// again.
     pub(in crate::mcp) async fn answer(&self) -> Result<(), ErrorData> {
         for (key, answer) in &self.answers {
             refuse_failure(self.access.answer(self.id, key, answer.clone()).await)?;
@@ -85,10 +85,10 @@ impl Round {
     }
 }
 
-/// Answers what is asked. Answers to what is not asked, not any more, or a second time are passed over (SEP-2663).
+/// Answers the job's open questions. Answers to unknown, closed or answered questions are ignored (SEP-2663).
 ///
 /// # Errors
-/// -32602 where an answer does not fit its question; then none was taken.
+/// -32602 where an answer does not fit its question. The job has taken none of the answers then.
 pub(in crate::mcp) async fn answer_all(
     access: &Access,
     job: &JobRecord,
@@ -128,13 +128,13 @@ fn refused(error: &AnswerError) -> ErrorData {
     }
 }
 
-/// What the job asks, as requests to a client.
+/// The job's open questions as requests to a client.
 pub(in crate::mcp) fn open_requests(job: &JobRecord) -> InputRequests {
     let requests = job.open_questions();
     requests.filter_map(|(key, question)| Some((key.to_owned(), request(question)?))).collect()
 }
 
-/// Whether this client can be asked all that the job asks.
+/// Returns whether the client can show all open questions of the job.
 pub(in crate::mcp) fn can_be_asked_all(
     client: Option<&ElicitationCapability>,
     job: &JobRecord,
@@ -142,7 +142,7 @@ pub(in crate::mcp) fn can_be_asked_all(
     job.open_questions().all(|(_, question)| client.is_some_and(|client| can_ask(client, question)))
 }
 
-/// The answer to a call whose work asks something. Its state binds the job to what was called.
+/// The answer to a call whose work asks questions; `None` where no question can be shown. Its state binds the job to the call.
 pub(in crate::mcp) fn input_required(
     digest: &CallDigest,
     job: &JobRecord,

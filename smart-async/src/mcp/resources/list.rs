@@ -1,4 +1,4 @@
-//! The list of jobs as resources: newest first, after the wrapped server's own. Its cursors are told from that server's.
+//! The list of jobs as resources: newest first, after the wrapped server's own resources.
 
 use rmcp::ErrorData;
 use rmcp::model::{
@@ -10,39 +10,39 @@ use super::uri_of;
 use crate::core::job::{JobId, JobQuery, JobRecord, Timestamp};
 use crate::mcp::client::access::Access;
 
-/// How many jobs a page has.
+/// The number of jobs on a page.
 const PAGE: usize = 50;
 
-/// What our cursors begin with: nobody else's do.
-const MARK: &str = "smart-async:jobs-before:";
+/// The beginning of a cursor of this list, which no cursor of the wrapped server has.
+const PREFIX: &str = "smart-async:jobs-before:";
 
-/// The last job of a page. The next page begins after it, whether it is still there by then or not.
+/// The last job of a page. The next page begins after it, also where the job was pruned since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::mcp) struct Cursor {
+pub(in crate::mcp) struct ResourceCursor {
     created_at: Timestamp,
     id: JobId,
 }
 
-impl Cursor {
-    /// Reads one of ours; `None` for any other text.
+impl ResourceCursor {
+    /// `None` for a cursor of the wrapped server.
     pub(in crate::mcp) fn parse(text: &str) -> Option<Self> {
-        let (millis, id) = text.strip_prefix(MARK)?.split_once(':')?;
+        let (millis, id) = text.strip_prefix(PREFIX)?.split_once(':')?;
         let created_at = Timestamp::from_timestamp_millis(millis.parse().ok()?)?;
         Some(Self { created_at, id: id.parse().ok()? })
     }
 
     fn after(job: &JobRecord) -> String {
-        format!("{MARK}{}:{}", job.spec.created_at.timestamp_millis(), job.id)
+        format!("{PREFIX}{}:{}", job.spec.created_at.timestamp_millis(), job.id)
     }
 
-    /// Whether the job comes after this one in a list that begins with the newest.
+    /// Returns whether the job belongs to the pages after this cursor.
     fn is_before(self, job: &JobRecord) -> bool {
         (job.spec.created_at.timestamp_millis(), job.id)
             < (self.created_at.timestamp_millis(), self.id)
     }
 }
 
-/// Puts the first page of jobs after the last one of the wrapped server's own resources.
+/// Adds the first page of jobs to the last page of the wrapped server's own resources.
 pub(in crate::mcp) async fn append_jobs(
     access: &Access,
     list: &mut ListResourcesResult,
@@ -50,19 +50,19 @@ pub(in crate::mcp) async fn append_jobs(
     let jobs = page(access, None).await?;
     list.resources.extend(jobs.resources);
     list.next_cursor = jobs.next_cursor;
-    // Jobs change at any time, and are not everybody's, whatever may be said of the others.
+    // Jobs change at any time and belong to one client, whatever the wrapped server declares for its own resources.
     list.ttl_ms = list.ttl_ms.map(|_| 0);
     list.cache_scope = list.cache_scope.as_ref().map(|_| CacheScope::Private);
     Ok(())
 }
 
-/// A page of this server's jobs, as far as they are there for the client.
+/// A page of this server's jobs that the client may list.
 pub(in crate::mcp) async fn page(
     access: &Access,
-    after: Option<Cursor>,
+    after: Option<ResourceCursor>,
 ) -> Result<ListResourcesResult, ErrorData> {
     let query = JobQuery {
-        // One more than is shown says whether there is another page.
+        // One job more than the page shows whether there is another page.
         limit: after.is_none().then_some(PAGE + 1),
         ..JobQuery::default()
     };
@@ -73,7 +73,7 @@ pub(in crate::mcp) async fn page(
     let mut jobs =
         found.jobs.iter().filter(|job| after.is_none_or(|after| after.is_before(job))).peekable();
     let shown: Vec<_> = jobs.by_ref().take(PAGE).collect();
-    let next_cursor = jobs.peek().and(shown.last()).map(|last| Cursor::after(last));
+    let next_cursor = jobs.peek().and(shown.last()).map(|last| ResourceCursor::after(last));
     let mut list =
         ListResourcesResult::with_all_items(shown.iter().map(|job| resource(job)).collect());
     list.next_cursor = next_cursor;
@@ -92,14 +92,14 @@ fn resource(job: &JobRecord) -> Resource {
         .with_annotations(Annotations::default().with_timestamp(job.updated_at))
 }
 
-/// Puts the templates of jobs after the wrapped server's own.
+/// Adds the templates of jobs to the wrapped server's own.
 pub(in crate::mcp) fn append_templates(list: &mut ListResourceTemplatesResult) {
     list.resource_templates.extend([
         ResourceTemplate::new("job://{job_id}", "job")
             .with_title("Job")
             .with_description("Status, progress and (if small) result of a background job.")
             .with_mime_type("application/json"),
-        // Without a type: it is plain text where the result is text, and JSON where not.
+        // Without a MIME type, because a result that is text is shown as plain text, and any other as JSON.
         ResourceTemplate::new("job://{job_id}/result", "job_result")
             .with_title("Job result")
             .with_description("What a background job ended with, whole; not there before that."),
@@ -113,13 +113,13 @@ mod tests {
     use crate::core::job::JobSpec;
 
     #[test]
-    fn a_cursor_reads_back_from_its_text_and_others_are_left_alone() {
+    fn a_cursor_reads_back_from_its_text_and_other_texts_are_none() {
         let job = JobRecord::new(JobId::new(), JobSpec::new("tool", "server", clock::now()));
-        let cursor = Cursor::parse(&Cursor::after(&job)).unwrap();
-        assert_eq!(cursor, Cursor { created_at: job.spec.created_at, id: job.id });
+        let cursor = ResourceCursor::parse(&ResourceCursor::after(&job)).unwrap();
+        assert_eq!(cursor, ResourceCursor { created_at: job.spec.created_at, id: job.id });
         assert!(!cursor.is_before(&job));
         for other in ["", "2", "smart-async:jobs-before:", "smart-async:jobs-before:1:2"] {
-            assert_eq!(Cursor::parse(other), None, "{other}");
+            assert_eq!(ResourceCursor::parse(other), None, "{other}");
         }
     }
 }

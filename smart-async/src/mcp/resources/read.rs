@@ -1,4 +1,4 @@
-//! What stands in a job's resources.
+//! The contents of a job's resources.
 
 use std::sync::Arc;
 
@@ -6,13 +6,13 @@ use rmcp::ErrorData;
 use rmcp::model::{ContentBlock, ReadResourceResult, ResourceContents};
 use serde_json::{Value, json};
 
-use super::{Part, find, not_found};
+use super::{ResourcePart, find, not_found};
 use crate::call::reply::FollowUp;
 use crate::core::job::{JobOutput, JobRecord, JobState};
 use crate::core::jobs::{Error, why_gone};
 use crate::mcp::client::access::Access;
 use crate::mcp::outcome::stored_result;
-use crate::mcp::tools::answer::{RESULT_BYTES, job_view, with_shown_result};
+use crate::mcp::tools::job_view::{RESULT_BYTES, job_view, with_shown_result};
 
 const JSON: &str = "application/json";
 
@@ -24,11 +24,11 @@ pub(in crate::mcp) async fn read(
 ) -> Result<ReadResourceResult, ErrorData> {
     let (job, part) = find(access, uri).await?;
     let contents = match part {
-        Part::Status => {
+        ResourcePart::Status => {
             let job = with_shown_result(access.manager(), job, RESULT_BYTES).await;
             vec![in_json(uri, &job_view(access.manager(), follow_up, &job, RESULT_BYTES))]
         }
-        Part::Result => {
+        ResourcePart::Result => {
             let job = with_result(access, uri, &job).await?;
             result(uri, &job)?
         }
@@ -36,7 +36,7 @@ pub(in crate::mcp) async fn read(
     Ok(ReadResourceResult::new(contents))
 }
 
-/// The job with what it ended with, however large that is.
+/// The job with its result, whatever its size.
 async fn with_result(
     access: &Access,
     uri: &str,
@@ -77,12 +77,12 @@ fn result(uri: &str, job: &JobRecord) -> Result<Vec<ResourceContents>, ErrorData
     Ok(vec![in_json(uri, &ending)])
 }
 
-/// The result, as text or as JSON, and after it what text cannot hold.
+/// The result as text or as JSON, and after it the content blocks that are not text.
 fn completed(uri: &str, job: &JobRecord, output: &JobOutput) -> Vec<ResourceContents> {
     let blocks = stored_result(job).map(|result| result.content).unwrap_or_default();
     let beside: Vec<_> = blocks.into_iter().filter_map(|block| beside_text(uri, block)).collect();
     let mut contents = match &output.result {
-        // An image alone has no text.
+        // The result of a tool that returns an image alone is the empty text.
         Value::String(text) if text.is_empty() && !beside.is_empty() => Vec::new(),
         Value::String(text) => vec![ResourceContents::text(text.as_str(), uri)],
         other => vec![in_json(uri, other)],

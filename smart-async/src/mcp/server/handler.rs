@@ -1,9 +1,9 @@
-//! What the server around the author's own answers: it passes everything on, adds the job tools and the arguments of
-//! annotated tools, and tells annotated calls which request they came with.
+//! The requests to a `JobServer`. It forwards each to the wrapped server, adds the job tools, jobs' resources and tasks, and puts
+//! an annotated call together with the request that it came with.
 
 #![expect(
     deprecated,
-    reason = "what newer protocols gave up is still passed on for the clients of older ones"
+    reason = "methods of older protocols are still forwarded, for the clients that speak those"
 )]
 
 use std::borrow::Cow;
@@ -27,14 +27,14 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use super::JobServer;
 use crate::call::{CallRequest, Caller};
 use crate::core::context::for_client;
-use crate::mcp::resources::{self, Cursor};
+use crate::mcp::resources::{self, ResourceCursor};
 use crate::mcp::sdk_gaps::list_defaults::or_empty;
 use crate::mcp::sdk_gaps::malformed_requests::refuse_malformed;
 use crate::mcp::sdk_gaps::task_subscriptions::LISTEN;
 use crate::mcp::subscriptions;
 use crate::mcp::tasks;
 
-/// Declares what this server serves beyond the wrapped one.
+/// Adds the capabilities that this server has and the wrapped server may not have.
 fn declare(capabilities: &mut ServerCapabilities) {
     capabilities.tools.get_or_insert_with(ToolsCapability::default);
     resources::declare(capabilities);
@@ -45,8 +45,8 @@ fn declare(capabilities: &mut ServerCapabilities) {
         .or_default();
 }
 
-/// Requests that are the wrapped server's alone; jobs that it makes meanwhile are the client's.
-macro_rules! pass_on_requests {
+/// Forwards requests that only the wrapped server answers. The jobs that it submits meanwhile belong to the client.
+macro_rules! forward_requests {
     ($($method:ident($($argument:ident: $kind:ty),*; $context:ident) -> $answer:ty;)*) => {$(
         fn $method(
             &self,
@@ -59,8 +59,8 @@ macro_rules! pass_on_requests {
     )*};
 }
 
-/// Notifications that are the wrapped server's alone.
-macro_rules! pass_on {
+/// Forwards notifications that only the wrapped server handles.
+macro_rules! forward_notifications {
     ($($method:ident($($argument:ident: $kind:ty),*) -> $answer:ty;)*) => {$(
         fn $method(
             &self,
@@ -74,11 +74,11 @@ macro_rules! pass_on {
 type Context = RequestContext<RoleServer>;
 type Notified = NotificationContext<RoleServer>;
 
-// What is large is boxed throughout: the SDK moves the future of a request about, in the size of the largest one.
-// A method that a later SDK adds would be answered by its default here, instead of by the wrapped server.
+// Large futures are boxed, because the SDK moves the future of each request in the size of the largest one.
+// The lint finds a method that a later SDK adds: its default would answer here in place of the wrapped server.
 #[deny(clippy::missing_trait_methods)]
 impl<S: ServerHandler> ServerHandler for JobServer<S> {
-    pass_on_requests! {
+    forward_requests! {
         ping(; context) -> ();
         complete(request: CompleteRequestParams; context) -> CompleteResult;
         set_level(request: SetLevelRequestParams; context) -> ();
@@ -89,7 +89,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         read_resource_directory(request: ReadResourceDirectoryRequestParams; context) -> ReadResourceDirectoryResult;
     }
 
-    pass_on! {
+    forward_notifications! {
         on_progress(notification: ProgressNotificationParam, context: Notified) -> ();
         on_initialized(context: Notified) -> ();
         on_roots_list_changed(context: Notified) -> ();
@@ -104,7 +104,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         &self,
         requested: &SubscriptionFilter,
     ) -> Option<SubscriptionFilter> {
-        // A job that is not there is accepted like any other: whether it is cannot be asked here.
+        // This method is not async and cannot look a job up, so that it accepts unknown jobs as well.
         let jobs = subscriptions::jobs_in(requested);
         let mut accepted = self.accepted_by_inner(requested).unwrap_or_default();
         if !jobs.is_empty() {
@@ -115,8 +115,8 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         let access = self.access(context.request_context());
-        let ours = Box::pin(subscriptions::tell(access, context.sink().clone()));
-        let theirs = Box::pin(async {
+        let jobs = Box::pin(subscriptions::notify(access, context.sink().clone()));
+        let inner = Box::pin(async {
             match self.accepted_by_inner(context.requested()) {
                 Some(_) => self.inner.listen(context).await,
                 None => {
@@ -126,8 +126,8 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
             }
         });
         tokio::select! {
-            never = ours => match never {},
-            ended = theirs => ended,
+            never = jobs => match never {},
+            ended = inner => ended,
         }
     }
 
@@ -139,7 +139,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         self.begin().await?;
         let access = self.access(&context);
         let cursor = request.as_ref().and_then(|request| request.cursor.as_deref());
-        if let Some(after) = cursor.and_then(Cursor::parse) {
+        if let Some(after) = cursor.and_then(ResourceCursor::parse) {
             return Box::pin(resources::page(&access, Some(after))).await;
         }
         let mut list = or_empty(self.inner.list_resources(request, context).await)?;
@@ -246,7 +246,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         self.begin().await?;
         let mut list = or_empty(self.inner.list_tools(request, context).await)?;
         if let Some(tool) = list.tools.iter().find_map(|tool| self.names.find(&tool.name)) {
-            return Err(self.clash(tool));
+            return Err(self.clash_error(tool));
         }
         list.tools = list.tools.into_iter().map(|tool| self.shown(tool)).collect();
         if list.next_cursor.is_none() {
@@ -267,9 +267,9 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         request: CallToolRequestParams,
         context: Context,
     ) -> Result<CallToolResponse, ErrorData> {
-        // On the list before anything else: a cancellation may come while the server is still getting ready.
+        // Listed before anything else, because the client may cancel the call while the manager is still getting ready.
         let caller = Caller::new(context.ct.clone());
-        let _waiting = self.in_flight.enter(context.id.clone(), &caller);
+        let _in_flight = self.in_flight.enter(context.id.clone(), &caller);
         self.begin().await?;
         if let Some(tool) = self.names.find(&request.name) {
             let arguments = request.arguments.unwrap_or_default();
@@ -346,9 +346,10 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
     ) -> Result<CustomResult, ErrorData> {
         if request.method == LISTEN {
             self.begin().await?;
-            return Box::pin(subscriptions::listen_to_tasks(self, request, context)).await;
+            let access = self.access(&context);
+            let info = self.get_info().server_info;
+            return Box::pin(subscriptions::listen_to_tasks(&access, info, request, context)).await;
         }
-        // What the SDK could not read as the request that it names arrives here.
         match refuse_malformed(&request, &context) {
             Some(error) => Err(error),
             None => {

@@ -1,39 +1,48 @@
 //! `notifications/tasks`: the stream of a `subscriptions/listen` that names `taskIds`.
 //!
-//! The SDK drops `taskIds` as it decodes such a request, and its sink refuses these notifications. So the request comes here
-//! under another name, which `transport` gives it before it is decoded; and what the SDK would send is sent from here.
+//! The transports of `sdk_gaps::task_subscriptions` give such a request another method, so that it arrives here undecoded. The
+//! stream accepts the tasks and the jobs' resources that the filter names, and nothing else of the filter: the protocol lets a
+//! server accept a part, and its acknowledgement says which. A client opens a stream without `taskIds` for the news of the
+//! wrapped server. All messages are written here, because the SDK's sink refuses `notifications/tasks`.
 
 use rmcp::model::{
-    CustomNotification, CustomRequest, CustomResult, ErrorCode, NotificationMetaObject,
-    ServerNotification, SubscriptionFilter, SubscriptionsListenRequestMethod,
-    SubscriptionsListenResult, TaskStatusNotification, TaskStatusNotificationParams,
+    CustomNotification, CustomRequest, CustomResult, ErrorCode, GetMeta, Implementation,
+    ResourceUpdatedNotification, ResourceUpdatedNotificationParam, ServerNotification,
+    SubscriptionFilter, SubscriptionsListenRequestMethod, SubscriptionsListenResult,
+    TaskStatusNotification, TaskStatusNotificationParams,
 };
 use rmcp::service::{RequestContext, ServiceError};
-use rmcp::{ErrorData, RoleServer, ServerHandler};
+use rmcp::{ErrorData, RoleServer};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::others::Others;
+use super::listen::jobs_in;
+use super::watched_resources::WatchedResources;
+use crate::core::job::JobRecord;
 use crate::core::jobs::Following;
 use crate::mcp::client::access::Access;
 use crate::mcp::client::capabilities::Client;
-use crate::mcp::server::JobServer;
-use crate::mcp::tasks;
+use crate::mcp::{resources, tasks};
 
 const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
 
-/// The filter of such a request.
+/// The filter of a request that names `taskIds`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Wanted {
+struct TaskFilter {
     task_ids: Vec<String>,
     #[serde(flatten)]
     others: SubscriptionFilter,
 }
 
-/// Serves the request until its client cancels it, or the wrapped server ends what it has to say on it.
-pub(in crate::mcp) async fn listen_to_tasks<S: ServerHandler>(
-    server: &JobServer<S>,
+/// Serves the request until its client cancels it or its connection ends. The answer names the server as `server_info`.
+///
+/// # Errors
+/// "Method not found" where the protocol has no such request, -32021 where the client did not declare the Tasks extension,
+/// -32602 for a malformed filter, and -32603 where the store cannot be read or the acknowledgement cannot be sent.
+pub(in crate::mcp) async fn listen_to_tasks(
+    access: &Access,
+    server_info: Implementation,
     request: CustomRequest,
     context: RequestContext<RoleServer>,
 ) -> Result<CustomResult, ErrorData> {
@@ -43,120 +52,123 @@ pub(in crate::mcp) async fn listen_to_tasks<S: ServerHandler>(
     if !Client::of(&context).takes_tasks() {
         return Err(tasks::needs_tasks());
     }
-    let wanted = wanted(request)?;
-    let access = server.access(&context);
-    let mut following = Following::new(server.manager.clone());
-    let accepted = follow(&access, &mut following, wanted.task_ids).await?;
-    let mut others = match wanted.others == SubscriptionFilter::default() {
-        true => None,
-        false => Some(Others::open(server.clone(), wanted.others, &context).await?),
+    let mut stream = TaskStream {
+        access,
+        context: &context,
+        tasks: Following::new(access.manager().clone()),
+        resources: WatchedResources::new(access.manager().clone()),
     };
-    acknowledge(&context, accepted, others.as_ref().map(Others::accepted))
-        .await
-        .map_err(|error| not_acknowledged(&error))?;
-    loop {
-        let said = async {
-            match &mut others {
-                Some(others) => others.next().await,
-                None => std::future::pending().await,
-            }
-        };
-        let told = tokio::select! {
-            biased;
-            () = context.ct.cancelled() => break,
-            said = said => match said {
-                Some(news) => context.peer.send_notification(news).await,
-                None => break,
-            },
-            news = following.next() => {
-                let mut told = Ok(());
-                for job in news {
-                    // What `tasks/get` says at this moment, or nothing where it says nothing any more.
-                    match tasks::get(&access, &job.id.to_string()).await {
-                        Ok(task) => {
-                            let mut news = TaskStatusNotification::new(TaskStatusNotificationParams::new(task.task));
-                            news.extensions.insert(meta(&context));
-                            told = told.and(context.peer.send_notification(ServerNotification::TaskStatusNotification(news)).await);
-                        }
-                        // The store may know it another time; nobody else tells of an end.
-                        Err(error) if error.code == ErrorCode::INTERNAL_ERROR => following.add_and_tell(&job),
-                        Err(_) => {}
-                    }
-                }
-                told
-            }
-        };
-        if let Err(error) = told {
-            tracing::debug!(%error, "failed to tell a subscriber of a task");
-            break;
-        }
+    stream.accept(filter(request)?).await?;
+    if let Err(error) = stream.serve().await {
+        tracing::debug!(%error, "failed to notify a subscriber of its tasks");
     }
-    ended(server, &context)
+    end(server_info, &context)
 }
 
-fn wanted(request: CustomRequest) -> Result<Wanted, ErrorData> {
+fn filter(request: CustomRequest) -> Result<TaskFilter, ErrorData> {
     let filter =
         request.params.and_then(|mut params| params.get_mut("notifications").map(Value::take));
     serde_json::from_value(filter.unwrap_or_default()).map_err(|error| {
-        ErrorData::invalid_params(
-            format!(
-                "notifications: {error}; give taskIds, a list of texts, and what else is to be told"
-            ),
-            None,
-        )
+        let message = format!("notifications: {error}; taskIds must be a list of strings");
+        ErrorData::invalid_params(message, None)
     })
 }
 
-/// Follows those of the tasks that there are, and returns their ids.
-async fn follow(
-    access: &Access,
-    following: &mut Following,
-    wanted: Vec<String>,
-) -> Result<Vec<String>, ErrorData> {
-    let mut accepted = Vec::with_capacity(wanted.len().min(64));
-    for id in wanted {
-        let Some(job) = tasks::find(access, &id).await? else { continue };
-        if !accepted.contains(&id) {
-            // The client may have asked for it before, and waits for what may have happened since.
-            following.add_and_tell(&job);
-            accepted.push(id);
+/// One open request, with the jobs of which its client is notified.
+struct TaskStream<'a> {
+    access: &'a Access,
+    context: &'a RequestContext<RoleServer>,
+    tasks: Following,
+    resources: WatchedResources,
+}
+
+impl TaskStream<'_> {
+    /// Follows the tasks and the jobs' resources of the filter that exist for this client, and acknowledges those.
+    async fn accept(&mut self, filter: TaskFilter) -> Result<(), ErrorData> {
+        let mut task_ids = Vec::with_capacity(filter.task_ids.len().min(64));
+        for id in filter.task_ids {
+            let Some(job) = tasks::find(self.access, &id).await? else { continue };
+            if !task_ids.contains(&id) {
+                // The client may have read the task before it subscribed, and waits for what has changed since.
+                self.tasks.add_and_tell(&job);
+                task_ids.push(id);
+            }
+        }
+        let mut uris = Vec::new();
+        for uri in jobs_in(&filter.others) {
+            if let Ok((job, part)) = resources::find(self.access, &uri).await
+                && !uris.contains(&uri)
+            {
+                self.resources.add_and_tell(uri.clone(), part, &job);
+                uris.push(uri);
+            }
+        }
+        let accepted = match uris.is_empty() {
+            true => json!({"taskIds": task_ids}),
+            false => json!({"taskIds": task_ids, "resourceSubscriptions": uris}),
+        };
+        let params = Some(json!({"notifications": accepted}));
+        let acknowledgement = CustomNotification::new(ACKNOWLEDGED, params);
+        self.send(ServerNotification::CustomNotification(acknowledgement)).await.map_err(|error| {
+            let message = format!("failed to acknowledge a subscription: {error}");
+            ErrorData::internal_error(message, None)
+        })
+    }
+
+    /// Sends a notification for each change, until the client cancels the request.
+    async fn serve(&mut self) -> Result<(), ServiceError> {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.context.ct.cancelled() => return Ok(()),
+                jobs = self.tasks.next() => {
+                    for job in jobs {
+                        self.notify_of_task(&job).await?;
+                    }
+                }
+                uris = self.resources.next() => {
+                    for uri in uris {
+                        let update = ResourceUpdatedNotificationParam::new(uri);
+                        let update = ResourceUpdatedNotification::new(update);
+                        self.send(ServerNotification::ResourceUpdatedNotification(update)).await?;
+                    }
+                }
+            }
         }
     }
-    Ok(accepted)
-}
 
-fn meta(context: &RequestContext<RoleServer>) -> NotificationMetaObject {
-    let mut meta = NotificationMetaObject::new();
-    meta.set_subscription_id(context.id.clone());
-    meta
-}
-
-/// The first message of the stream: what is going to be told.
-async fn acknowledge(
-    context: &RequestContext<RoleServer>,
-    task_ids: Vec<String>,
-    others: Option<&SubscriptionFilter>,
-) -> Result<(), ServiceError> {
-    let mut accepted = others.map_or_else(|| json!({}), |others| json!(others));
-    if let Some(accepted) = accepted.as_object_mut() {
-        accepted.insert("taskIds".to_owned(), json!(task_ids));
+    /// Sends what `tasks/get` answers at this moment, or nothing where there is no such task any more.
+    async fn notify_of_task(&mut self, job: &JobRecord) -> Result<(), ServiceError> {
+        match tasks::get(self.access, &job.id.to_string()).await {
+            Ok(task) => {
+                let status = TaskStatusNotificationParams::new(task.task);
+                let status = TaskStatusNotification::new(status);
+                self.send(ServerNotification::TaskStatusNotification(status)).await
+            }
+            Err(error) => {
+                // The store may be readable the next time, and no other notification tells of an end.
+                if error.code == ErrorCode::INTERNAL_ERROR {
+                    self.tasks.add_and_tell(job);
+                }
+                Ok(())
+            }
+        }
     }
-    let mut news = CustomNotification::new(ACKNOWLEDGED, Some(json!({"notifications": accepted})));
-    news.extensions.insert(meta(context));
-    context.peer.send_notification(ServerNotification::CustomNotification(news)).await
+
+    /// Sends a notification under the id of this subscription.
+    async fn send(&self, mut notification: ServerNotification) -> Result<(), ServiceError> {
+        notification.get_meta_mut().set_subscription_id(self.context.id.clone());
+        self.context.peer.send_notification(notification).await
+    }
 }
 
-fn not_acknowledged(error: &ServiceError) -> ErrorData {
-    ErrorData::internal_error(format!("failed to acknowledge a subscription: {error}"), None)
-}
-
-/// The answer that ends a subscription in order. One that its client has cancelled gets none.
-fn ended<S: ServerHandler>(
-    server: &JobServer<S>,
+/// The answer that ends a subscription in order. The SDK sends none to a client that has cancelled the request.
+fn end(
+    server_info: Implementation,
     context: &RequestContext<RoleServer>,
 ) -> Result<CustomResult, ErrorData> {
     let mut result = SubscriptionsListenResult::complete(context.id.clone());
-    result.meta.set_server_info(server.get_info().server_info);
+    result.meta.set_server_info(server_info);
     let result = serde_json::to_value(result)
         .map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
     Ok(CustomResult::new(result))

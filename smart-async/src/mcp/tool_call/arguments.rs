@@ -4,7 +4,8 @@ use rmcp::model::{CallToolResult, JsonObject};
 use serde_json::{Map, Value, json};
 
 use super::AnnotatedTool;
-use crate::mcp::tools::answer::{in_band_error, job_label};
+use crate::mcp::tools::arguments::job_label;
+use crate::mcp::tools::response::in_band_error;
 
 /// The argument that makes a job of the call at once.
 pub(super) const ASYNC_MODE: &str = "async_mode";

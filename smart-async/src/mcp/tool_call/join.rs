@@ -19,7 +19,7 @@ use crate::mcp::outcome;
 use crate::mcp::progress_notifications::{ProgressNotifier, with_progress};
 use crate::mcp::questions::Round;
 use crate::mcp::server::JobServer;
-use crate::mcp::tools::answer::in_band_error;
+use crate::mcp::tools::response::in_band_error;
 
 /// How long a joined call waits before it looks again whether the run has become a job: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);

@@ -18,7 +18,7 @@ use crate::core::job::JobRecord;
 use crate::core::manager::JobManager;
 use crate::core::runner::{Answer, CallsAgain, Has};
 use crate::mcp::client::scope::Scope;
-use crate::mcp::outcome::spoken;
+use crate::mcp::outcome::error_text;
 
 /// Calls the tools of a wrapped server again.
 pub(in crate::mcp) struct ToolRerunner<S> {
@@ -92,7 +92,7 @@ impl<S: ServerHandler> CallsAgain for ToolRerunner<S> {
 /// The answer of a tool that did not take its work on.
 fn refusal(answer: &Result<CallToolResponse, ErrorData>) -> String {
     match answer {
-        Ok(CallToolResponse::Complete(result)) => spoken(result),
+        Ok(CallToolResponse::Complete(result)) => error_text(result),
         Ok(_) => "the tool answered otherwise".to_owned(),
         Err(error) => error.message.to_string(),
     }

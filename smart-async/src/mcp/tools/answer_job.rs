@@ -1,11 +1,12 @@
-//! `answer_job`: the answer to a question that running work has asked.
+//! `answer_job`: answers a question of a running job.
 
 use rmcp::model::CallToolResult;
 use serde_json::json;
 
-use super::answer::{answer, failed, in_band_error, to_answer};
-use super::arguments::{Arguments, Taken};
-use super::{Changes, Definition};
+use super::arguments::Arguments;
+use super::job_view::next_answer;
+use super::response::{ToolResult, failed, in_band_error, success};
+use super::{Definition, Effect};
 use crate::call::reply::FollowUp;
 use crate::core::jobs::AnswerError;
 use crate::mcp::client::access::Access;
@@ -31,7 +32,7 @@ pub(super) fn definition() -> Definition {
             "message": {"type": "string"},
             "next": {"type": "string"}
         }),
-        changes: Changes::Adds,
+        effect: Effect::Additive,
     }
 }
 
@@ -39,7 +40,7 @@ pub(super) async fn call(
     access: &Access,
     follow_up: &FollowUp,
     mut arguments: Arguments,
-) -> Taken<CallToolResult> {
+) -> ToolResult<CallToolResult> {
     let id = arguments.job_id("job_id")?;
     let key = arguments.text("key")?;
     let action = arguments.one_of("action", &["accept", "decline", "cancel"])?;
@@ -52,26 +53,26 @@ pub(super) async fn call(
         (Some(key), _) => key,
         (None, [only]) => (*only).to_owned(),
         (None, []) => {
-            let nothing = AnswerError::NothingAsked { id, status: job.status() };
-            return Err(in_band_error(&nothing.to_string(), Some(id)));
+            let error = AnswerError::NothingAsked { id, status: job.status() };
+            return Err(in_band_error(&error.to_string(), Some(id)));
         }
         (None, several) => {
-            let message = format!("key: give one of {}", several.join(", "));
+            let message = format!("key: must be one of {}", several.join(", "));
             return Err(in_band_error(&message, Some(id)));
         }
     };
     let action = action.as_deref().unwrap_or("accept");
-    let said = match content {
+    let answer = match content {
         Some(content) => json!({"action": action, "content": content}),
         None => json!({"action": action}),
     };
-    let job = match access.answer(id, &key, said).await {
+    let job = match access.answer(id, &key, answer).await {
         Ok(job) => job,
         Err(AnswerError::Job(error)) => return Err(failed(&error)),
         Err(error) => return Err(in_band_error(&error.to_string(), Some(id))),
     };
-    let next = to_answer(follow_up, &job).or_else(|| follow_up.next(&[id]));
-    Ok(answer(json!({
+    let next = next_answer(follow_up, &job).or_else(|| follow_up.next(&[id]));
+    Ok(success(json!({
         "job_id": id,
         "status": job.status(),
         "terminal": job.status().is_terminal(),

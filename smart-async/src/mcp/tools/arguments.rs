@@ -1,26 +1,26 @@
-//! Reading a job tool's arguments: every complaint names the argument and what is allowed.
+//! The arguments of a job tool. Every refusal begins with the name of the argument and says which values are allowed.
 
 use std::time::Duration;
 
-use rmcp::model::{CallToolResult, JsonObject};
+use rmcp::model::JsonObject;
 use serde_json::Value;
 
-use super::answer::in_band_error;
-use crate::core::job::{JobId, JobStatus};
+use super::response::{ToolResult, in_band_error};
+use crate::core::job::{JobId, JobStatus, MalformedJobId};
 use crate::core::text::quoted;
 
 /// The most jobs that one call may name.
-const JOBS: usize = 100;
+const MAX_JOBS: usize = 100;
 
-/// The arguments of a call, taken one by one.
+/// The longest label, in characters.
+const MAX_LABEL: usize = 200;
+
+/// The arguments of a call. Each method removes one of them, and `null` counts as absent.
 #[derive(Debug)]
 pub(super) struct Arguments(JsonObject);
 
-/// An argument, or the answer that complains about it.
-pub(super) type Taken<T> = Result<T, CallToolResult>;
-
-fn complain<T>(message: &str) -> Taken<T> {
-    Err(in_band_error(message, None))
+fn refuse<T>(name: &str, reason: &str) -> ToolResult<T> {
+    Err(in_band_error(&format!("{name}: {reason}"), None))
 }
 
 impl Arguments {
@@ -28,138 +28,149 @@ impl Arguments {
         Self(arguments)
     }
 
-    /// Refuses arguments that nobody took: a misspelt filter must not pass for none.
-    pub(super) fn finish(self, allowed: &str) -> Taken<()> {
+    /// Refuses arguments that are left over: a misspelt filter must not count as an absent one.
+    pub(super) fn finish(self, allowed: &str) -> ToolResult<()> {
         match self.0.keys().next() {
-            Some(name) => complain(&format!(
-                "{}: there is no such argument; allowed: {allowed}",
-                quoted(name)
-            )),
+            Some(name) => refuse(&quoted(name), &format!("unknown argument; allowed: {allowed}")),
             None => Ok(()),
         }
     }
 
-    /// An argument that is there and is not `null`.
     fn take(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name).filter(|value| !value.is_null())
     }
 
-    pub(super) fn job_id(&mut self, name: &str) -> Taken<JobId> {
+    pub(super) fn job_id(&mut self, name: &str) -> ToolResult<JobId> {
         match self.take(name) {
-            Some(value) => one_job_id(name, &value),
-            None => {
-                complain(&format!("{name}: missing; give the id of a job, as its ticket names it"))
-            }
+            Some(value) => job_id(name, &value),
+            None => refuse(name, "required; must be the job_id of a ticket"),
         }
     }
 
-    /// One id or more; a single text is taken for a list of one.
-    pub(super) fn job_ids(&mut self, name: &str) -> Taken<Vec<JobId>> {
+    /// A list of one id or more. A single string counts as a list of one.
+    pub(super) fn job_ids(&mut self, name: &str) -> ToolResult<Vec<JobId>> {
         let ids = match self.take(name) {
             Some(Value::Array(ids)) => ids,
             Some(id @ Value::String(_)) => vec![id],
-            _ => return complain(&format!("{name}: missing; give a list of job ids")),
+            _ => Vec::new(),
         };
-        if ids.is_empty() || ids.len() > JOBS {
-            return complain(&format!("{name}: give from 1 to {JOBS} job ids"));
+        if ids.is_empty() || ids.len() > MAX_JOBS {
+            return refuse(name, &format!("must be a list of 1 to {MAX_JOBS} job ids"));
         }
-        ids.iter().map(|id| one_job_id(name, id)).collect()
+        ids.iter().map(|id| job_id(name, id)).collect()
     }
 
-    pub(super) fn text(&mut self, name: &str) -> Taken<Option<String>> {
+    pub(super) fn text(&mut self, name: &str) -> ToolResult<Option<String>> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => complain(&format!("{name}: give a text")),
+            Some(_) => refuse(name, "must be a string"),
         }
     }
 
-    pub(super) fn object(&mut self, name: &str) -> Taken<Option<JsonObject>> {
+    pub(super) fn object(&mut self, name: &str) -> ToolResult<Option<JsonObject>> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::Object(object)) => Ok(Some(object)),
-            // Models write an object as its text at times.
+            // Some models send the object as a string of JSON.
             Some(Value::String(text)) if let Ok(object) = serde_json::from_str(&text) => {
                 Ok(Some(object))
             }
-            Some(_) => complain(&format!("{name}: give an object")),
+            Some(_) => refuse(name, "must be an object"),
         }
     }
 
-    pub(super) fn one_of(&mut self, name: &str, allowed: &[&str]) -> Taken<Option<String>> {
+    pub(super) fn one_of(&mut self, name: &str, allowed: &[&str]) -> ToolResult<Option<String>> {
         match self.text(name)? {
-            Some(text) if !allowed.contains(&text.as_str()) => complain(&format!(
-                "{name}: {} is not known; allowed: {}",
-                quoted(&text),
-                allowed.join(", ")
-            )),
+            Some(text) if !allowed.contains(&text.as_str()) => {
+                let reason =
+                    format!("must be one of {}, not {}", allowed.join(", "), quoted(&text));
+                refuse(name, &reason)
+            }
             text => Ok(text),
         }
     }
 
-    /// One status or a list of them; empty where none is named.
-    pub(super) fn statuses(&mut self, name: &str) -> Taken<Vec<JobStatus>> {
+    /// One status or a list of them; empty where the argument is absent.
+    pub(super) fn statuses(&mut self, name: &str) -> ToolResult<Vec<JobStatus>> {
         let values = match self.take(name) {
             None => return Ok(Vec::new()),
             Some(Value::Array(values)) => values,
             Some(value) => vec![value],
         };
-        let allowed = || JobStatus::ALL.map(JobStatus::as_str).join(", ");
         let read = |value: &Value| match value.as_str().map(str::parse) {
             Some(Ok(status)) => Ok(status),
-            Some(Err(_)) => {
-                let text = quoted(value.as_str().unwrap_or_default());
-                complain(&format!("{name}: {text} is no status; allowed: {}", allowed()))
+            _ => {
+                let allowed = JobStatus::ALL.map(JobStatus::as_str).join(", ");
+                let not = value.as_str().map(|text| format!(", not {}", quoted(text)));
+                refuse(name, &format!("must be one of {allowed}{}", not.unwrap_or_default()))
             }
-            None => complain(&format!("{name}: give a status; allowed: {}", allowed())),
         };
         values.iter().map(read).collect()
     }
 
-    pub(super) fn flag(&mut self, name: &str) -> Taken<Option<bool>> {
+    pub(super) fn flag(&mut self, name: &str) -> ToolResult<Option<bool>> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(flag)),
-            Some(_) => complain(&format!("{name}: give true or false")),
+            Some(_) => refuse(name, "must be true or false"),
         }
     }
 
-    pub(super) fn count(&mut self, name: &str, from: usize, to: usize) -> Taken<Option<usize>> {
+    pub(super) fn count(
+        &mut self,
+        name: &str,
+        from: usize,
+        to: usize,
+    ) -> ToolResult<Option<usize>> {
         let Some(value) = self.take(name) else { return Ok(None) };
-        // Models write 20.0 where they mean 20.
+        // Some models write 20.0 for 20.
         let whole = value
             .as_u64()
             .or_else(|| value.as_f64().filter(|n| n.fract() == 0.0 && *n >= 0.0).map(|n| n as u64));
-        match whole
-            .and_then(|count| usize::try_from(count).ok())
-            .filter(|count| (from..=to).contains(count))
-        {
+        let count = whole.and_then(|count| usize::try_from(count).ok());
+        match count.filter(|count| (from..=to).contains(count)) {
             Some(count) => Ok(Some(count)),
             None if to == usize::MAX => {
-                complain(&format!("{name}: give a whole number, {from} or more"))
+                refuse(name, &format!("must be a whole number of {from} or more"))
             }
-            None => complain(&format!("{name}: give a whole number from {from} to {to}")),
+            None => refuse(name, &format!("must be a whole number from {from} to {to}")),
         }
     }
 
-    /// A length of time in the unit of the argument.
-    pub(super) fn time(&mut self, name: &str, unit: Duration) -> Taken<Option<Duration>> {
+    /// A length of time. `unit` is the unit in which the argument counts.
+    pub(super) fn time(&mut self, name: &str, unit: Duration) -> ToolResult<Option<Duration>> {
         let Some(value) = self.take(name) else { return Ok(None) };
         let time = value
             .as_f64()
             .and_then(|units| Duration::try_from_secs_f64(units * unit.as_secs_f64()).ok());
         match time {
             Some(time) => Ok(Some(time)),
-            None => complain(&format!("{name}: give a number, 0 or more")),
+            None => refuse(name, "must be a number of 0 or more"),
         }
     }
 }
 
-fn one_job_id(name: &str, value: &Value) -> Taken<JobId> {
+fn job_id(name: &str, value: &Value) -> ToolResult<JobId> {
     let Some(text) = value.as_str() else {
-        return complain(&format!("{name}: give the id of a job as a text"));
+        return refuse(name, "must be a string, the job_id of a ticket");
     };
-    let malformed =
-        |error| format!("Job {} not found: {error}, as its ticket names it", quoted(text));
-    text.parse().or_else(|error: crate::core::job::MalformedJobId| complain(&malformed(error)))
+    text.parse().map_err(|error: MalformedJobId| {
+        in_band_error(&format!("Job {} not found: {error}", quoted(text)), None)
+    })
+}
+
+/// The label that a caller gives a job, without blanks around it.
+///
+/// # Errors
+/// The text that refuses the argument `name`.
+pub(in crate::mcp) fn job_label(name: &str, label: &Value) -> Result<String, String> {
+    let Some(label) = label.as_str() else { return Err(format!("{name}: must be a string")) };
+    if label.trim().is_empty() || label.chars().count() > MAX_LABEL {
+        return Err(format!("{name}: must be a string from 1 to {MAX_LABEL} characters"));
+    }
+    if label.chars().any(char::is_control) {
+        return Err(format!("{name}: must be without control characters, not {}", quoted(label)));
+    }
+    Ok(label.trim().to_owned())
 }

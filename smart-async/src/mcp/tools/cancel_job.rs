@@ -1,11 +1,11 @@
-//! `cancel_job`: stops a job, and says so once it has stopped.
+//! `cancel_job`: stops a job, and answers once its work has stopped.
 
 use rmcp::model::CallToolResult;
 use serde_json::json;
 
-use super::answer::{answer, failed, in_band_error};
-use super::arguments::{Arguments, Taken};
-use super::{Changes, Definition};
+use super::arguments::Arguments;
+use super::response::{ToolResult, failed, in_band_error, success};
+use super::{Definition, Effect};
 use crate::call::reply::FollowUp;
 use crate::core::job::JobStatus;
 use crate::core::jobs::{Cancelled, Error};
@@ -29,7 +29,7 @@ pub(super) fn definition() -> Definition {
             "cancel_requested": {"type": "boolean"},
             "next": {"type": "string"}
         }),
-        changes: Changes::Destroys,
+        effect: Effect::Destructive,
     }
 }
 
@@ -37,7 +37,7 @@ pub(super) async fn call(
     access: &Access,
     follow_up: &FollowUp,
     mut arguments: Arguments,
-) -> Taken<CallToolResult> {
+) -> ToolResult<CallToolResult> {
     let id = arguments.job_id("job_id")?;
     arguments.finish("job_id")?;
     match access.cancel(id).await.map_err(|error| failed(&error))? {
@@ -46,12 +46,12 @@ pub(super) async fn call(
                 json!({"job_id": id, "status": "cancelled", "terminal": true, "message": "Job cancelled"}),
             ))
         }
-        // It ended by itself in the very moment.
+        // The work ended by itself before the request reached it.
         Cancelled::Stopped(job) => {
             let ended = Error::AlreadyEnded { id, status: job.status() };
             Err(in_band_error(&ended.to_string(), Some(id)))
         }
-        Cancelled::StillRunning(job) => Ok(answer(json!({
+        Cancelled::StillRunning(job) => Ok(success(json!({
             "job_id": id,
             "status": job.status(),
             "terminal": false,

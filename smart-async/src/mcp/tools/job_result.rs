@@ -1,13 +1,14 @@
-//! `job_result`: what an ended job ended with, whole or by the page.
+//! `job_result`: the outcome of an ended job, whole or in pages.
 
 use std::borrow::Cow;
 
 use rmcp::model::{CallToolResult, ContentBlock};
 use serde_json::json;
 
-use super::answer::{answer, failed, in_band_error, result_text};
-use super::arguments::{Arguments, Taken};
-use super::{Changes, Definition};
+use super::arguments::Arguments;
+use super::job_view::result_text;
+use super::response::{ToolResult, failed, in_band_error, success};
+use super::{Definition, Effect};
 use crate::call::reply::FollowUp;
 use crate::core::job::{JobRecord, JobState, JobStatus};
 use crate::core::jobs::{Error, why_gone};
@@ -17,9 +18,9 @@ use crate::mcp::outcome::stored_result;
 
 pub(super) const NAME: &str = "job_result";
 
-/// A page, unless the caller says otherwise: what hosts let through in one answer.
-const PAGE: usize = 32 * 1024;
-const LARGEST_PAGE: usize = 1024 * 1024;
+/// The default size of a page in bytes, which hosts accept as one answer.
+const DEFAULT_PAGE: usize = 32 * 1024;
+const MAX_PAGE: usize = 1024 * 1024;
 
 pub(super) fn definition() -> Definition {
     Definition {
@@ -30,7 +31,7 @@ pub(super) fn definition() -> Definition {
         arguments: json!({
             "job_id": {"type": "string"},
             "offset": {"type": "integer", "minimum": 0, "default": 0, "description": "bytes"},
-            "max_bytes": {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE}
+            "max_bytes": {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE}
         }),
         required: &["job_id"],
         answer: json!({
@@ -44,7 +45,7 @@ pub(super) fn definition() -> Definition {
             "total_bytes": {"type": "integer"},
             "next": {"type": "string"}
         }),
-        changes: Changes::Nothing,
+        effect: Effect::ReadOnly,
     }
 }
 
@@ -52,17 +53,17 @@ pub(super) async fn call(
     access: &Access,
     follow_up: &FollowUp,
     mut arguments: Arguments,
-) -> Taken<CallToolResult> {
+) -> ToolResult<CallToolResult> {
     let id = arguments.job_id("job_id")?;
     let offset = arguments.count("offset", 0, usize::MAX)?.unwrap_or(0);
-    let max_bytes = arguments.count("max_bytes", 1, LARGEST_PAGE)?.unwrap_or(PAGE);
+    let max_bytes = arguments.count("max_bytes", 1, MAX_PAGE)?.unwrap_or(DEFAULT_PAGE);
     arguments.finish("job_id, offset, max_bytes")?;
     let job = access.status_with_result(id).await.map_err(|error| failed(&error))?;
     if let Some(reason) = why_gone(&job) {
         return Err(failed(&Error::ResultGone { id, reason }));
     }
     let Some(stored) = stored_result(&job) else {
-        return Ok(answer(json!({
+        return Ok(success(json!({
             "job_id": id,
             "status": job.status(),
             "terminal": false,
@@ -76,8 +77,8 @@ pub(super) async fn call(
     page(&job, &text, offset, max_bytes, follow_up)
 }
 
-/// Everything that a job ended with, as one text: its result or its error; where there is more to it than that, such as
-/// an image, the content blocks as JSON.
+/// The whole outcome as one text: the result or the error, or else the content blocks as JSON, where the outcome has more
+/// than that, such as an image.
 fn whole_text<'a>(job: &'a JobRecord, stored: &CallToolResult) -> Cow<'a, str> {
     let blocks = || serde_json::to_string(&stored.content).unwrap_or_default().into();
     match &job.state {
@@ -91,7 +92,7 @@ fn whole_text<'a>(job: &'a JobRecord, stored: &CallToolResult) -> Cow<'a, str> {
     }
 }
 
-/// The stored content blocks. A job that ended otherwise than with a result is an error to whoever asks for it.
+/// The stored content blocks, with the outcome as structured content. A job without a result gives an error.
 fn whole(job: &JobRecord, mut stored: CallToolResult) -> CallToolResult {
     let mut view = json!({"job_id": job.id, "status": job.status(), "terminal": true});
     let (field, value) = match &job.state {
@@ -106,19 +107,19 @@ fn whole(job: &JobRecord, mut stored: CallToolResult) -> CallToolResult {
     stored
 }
 
-/// A part of the text. Pages begin and end between characters, so one may be a little shorter than asked, but never
-/// empty before the end.
+/// A part of the text from `offset` on. Pages begin and end between characters, so that a page may be a little shorter than
+/// `max_bytes`, but is never empty.
 fn page(
     job: &JobRecord,
     text: &str,
     offset: usize,
     max_bytes: usize,
     follow_up: &FollowUp,
-) -> Taken<CallToolResult> {
+) -> ToolResult<CallToolResult> {
     let total = text.len();
     if offset >= total {
         return Err(in_band_error(
-            &format!("offset: the result has {total} bytes; give less"),
+            &format!("offset: must be less than {total}, the size of the result in bytes"),
             Some(job.id),
         ));
     }
@@ -131,7 +132,7 @@ fn page(
     let end = start + part.len();
     let next_offset = (end < total).then_some(end);
     let next = next_offset.and_then(|offset| follow_up.result(job.id, offset));
-    let mut page = answer(json!({
+    let mut page = success(json!({
         "job_id": job.id,
         "status": job.status(),
         "terminal": true,
@@ -141,7 +142,7 @@ fn page(
         "next_offset": next_offset,
         "next": next,
     }));
-    // Not every client shows the structured content to its model, so the blocks say as well that this is a part.
+    // Some clients do not show the structured content to their model, so the content blocks name the part too.
     let note = match &next {
         Some(next) => format!("[bytes {start} to {end} of {total}; next: {next}]"),
         None => format!("[bytes {start} to {end} of {total}]"),

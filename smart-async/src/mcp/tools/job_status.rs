@@ -1,11 +1,12 @@
-//! `job_status`: where a job stands.
+//! `job_status`: the status, progress and small result of a job.
 
 use rmcp::model::CallToolResult;
 use serde_json::json;
 
-use super::answer::{RESULT_BYTES, answer, failed, job_view, with_shown_result};
-use super::arguments::{Arguments, Taken};
-use super::{Changes, Definition};
+use super::arguments::Arguments;
+use super::job_view::{RESULT_BYTES, job_view, with_shown_result};
+use super::response::{ToolResult, failed, success};
+use super::{Definition, Effect};
 use crate::call::reply::FollowUp;
 use crate::mcp::client::access::Access;
 
@@ -20,7 +21,7 @@ pub(super) fn definition() -> Definition {
         arguments: json!({"job_id": {"type": "string"}}),
         required: &["job_id"],
         answer: json!({"job": {"type": "object"}}),
-        changes: Changes::Nothing,
+        effect: Effect::ReadOnly,
     }
 }
 
@@ -28,11 +29,11 @@ pub(super) async fn call(
     access: &Access,
     follow_up: &FollowUp,
     mut arguments: Arguments,
-) -> Taken<CallToolResult> {
+) -> ToolResult<CallToolResult> {
     let id = arguments.job_id("job_id")?;
     arguments.finish("job_id")?;
     let _reading = access.manager().reading(&[id]);
     let job = access.status(id).await.map_err(|error| failed(&error))?;
     let job = with_shown_result(access.manager(), job, RESULT_BYTES).await;
-    Ok(answer(json!({"job": job_view(access.manager(), follow_up, &job, RESULT_BYTES)})))
+    Ok(success(json!({"job": job_view(access.manager(), follow_up, &job, RESULT_BYTES)})))
 }

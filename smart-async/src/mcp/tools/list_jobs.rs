@@ -1,19 +1,19 @@
-//! `list_jobs`: the jobs of this server, newest first, in short.
+//! `list_jobs`: the jobs of this server, newest first, with a few fields each.
 
 use rmcp::model::CallToolResult;
 use serde_json::{Map, Value, json};
 
-use super::answer::{answer, failed};
-use super::arguments::{Arguments, Taken};
-use super::{Changes, Definition};
+use super::arguments::Arguments;
+use super::response::{ToolResult, failed, success};
+use super::{Definition, Effect};
 use crate::core::clock;
 use crate::core::job::{JobQuery, JobRecord};
 use crate::mcp::client::access::Access;
 
 pub(super) const NAME: &str = "list_jobs";
 
-const LIMIT: usize = 20;
-const MOST: usize = 1000;
+const DEFAULT_LIMIT: usize = 20;
+const MAX_LIMIT: usize = 1000;
 
 pub(super) fn definition() -> Definition {
     Definition {
@@ -25,21 +25,21 @@ pub(super) fn definition() -> Definition {
                 "type": "string",
                 "enum": ["pending", "running", "input_required", "completed", "failed", "cancelled"]
             },
-            "limit": {"type": "integer", "minimum": 1, "maximum": MOST, "default": LIMIT},
+            "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
             "label": {"type": "string"},
             "tag": {"type": "string", "description": "key or key=value"},
             "session": {"type": "string"}
         }),
         required: &[],
         answer: json!({"jobs": {"type": "array", "items": {"type": "object"}}, "total": {"type": "integer"}}),
-        changes: Changes::Nothing,
+        effect: Effect::ReadOnly,
     }
 }
 
-pub(super) async fn call(access: &Access, mut arguments: Arguments) -> Taken<CallToolResult> {
+pub(super) async fn call(access: &Access, mut arguments: Arguments) -> ToolResult<CallToolResult> {
     let query = JobQuery {
         statuses: arguments.statuses("status_filter")?,
-        limit: Some(arguments.count("limit", 1, MOST)?.unwrap_or(LIMIT)),
+        limit: Some(arguments.count("limit", 1, MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT)),
         label: arguments.text("label")?,
         tag: arguments.text("tag")?.map(|tag| match tag.split_once('=') {
             Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
@@ -50,24 +50,20 @@ pub(super) async fn call(access: &Access, mut arguments: Arguments) -> Taken<Cal
     };
     arguments.finish("status_filter, limit, label, tag, session")?;
     let page = access.list(query).await.map_err(|error| failed(&error))?;
-    let mut fields = Map::new();
-    fields.insert("jobs".to_owned(), page.jobs.iter().map(|job| row(job)).collect());
-    fields.insert("total".to_owned(), page.total.into());
-    Ok(answer(fields.into()))
+    let rows: Vec<_> = page.jobs.iter().map(|job| row(job)).collect();
+    Ok(success(json!({"jobs": rows, "total": page.total})))
 }
 
-/// The row of a job. It is made field by field: through a type that is serialized, a page would cost twice as much.
 fn row(job: &JobRecord) -> Value {
     let mut row = Map::new();
-    let mut say = |name: &str, value: Value| row.insert(name.to_owned(), value);
-    say("id", job.id.to_string().into());
-    say("tool", job.spec.tool.clone().into());
-    say("label", job.spec.label.clone().into());
-    say("status", job.status().as_str().into());
-    say("terminal", job.status().is_terminal().into());
+    row.insert("id".to_owned(), job.id.to_string().into());
+    row.insert("tool".to_owned(), job.spec.tool.as_str().into());
+    row.insert("label".to_owned(), job.spec.label.as_str().into());
+    row.insert("status".to_owned(), job.status().as_str().into());
+    row.insert("terminal".to_owned(), job.status().is_terminal().into());
     if let Some(percentage) = job.progress.as_ref().and_then(|progress| progress.percentage) {
-        say("percentage", percentage.into());
+        row.insert("percentage".to_owned(), percentage.into());
     }
-    say("updated_at", clock::rfc3339(job.updated_at).into());
+    row.insert("updated_at".to_owned(), clock::rfc3339(job.updated_at).into());
     Value::Object(row)
 }

@@ -1,4 +1,4 @@
-//! What the job tools are called on one server, and which of them it shows.
+//! The names of the job tools on one server, and which of them the server shows.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::call::reply::FollowUp;
 pub(in crate::mcp) struct JobToolNames {
     prefix: String,
     hidden: BTreeSet<JobTool>,
-    /// Follows from the two above.
+    /// Derived from the two fields above.
     follow_up: Arc<FollowUp>,
 }
 
@@ -38,28 +38,28 @@ impl JobToolNames {
         });
     }
 
-    /// How a caller of this server follows a job.
+    /// The calls that a caller of this server makes next.
     pub(in crate::mcp) fn follow_up(&self) -> Arc<FollowUp> {
         Arc::clone(&self.follow_up)
     }
 
-    /// The tools that are shown.
+    /// The tools that this server shows.
     pub(in crate::mcp) fn tools(&self) -> impl Iterator<Item = JobTool> {
         JobTool::ALL.into_iter().filter(|tool| !self.hidden.contains(tool))
     }
 
-    /// The tool that has this name here.
+    /// The shown tool with this name, prefix included.
     pub(in crate::mcp) fn find(&self, name: &str) -> Option<JobTool> {
         let name = name.strip_prefix(&self.prefix)?;
         self.tools().find(|tool| tool.name() == name)
     }
 
-    /// The name that the tool has here.
+    /// The tool's name with the prefix.
     pub(in crate::mcp) fn full(&self, tool: JobTool) -> String {
         format!("{}{}", self.prefix, tool.name())
     }
 
-    /// The tool as it is shown here.
+    /// The tool as this server shows it.
     pub(in crate::mcp) fn define(&self, tool: JobTool) -> Tool {
         tool.definition(&self.prefix)
     }

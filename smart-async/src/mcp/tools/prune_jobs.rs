@@ -5,9 +5,9 @@ use std::time::Duration;
 use rmcp::model::CallToolResult;
 use serde_json::json;
 
-use super::answer::{answer, failed};
-use super::arguments::{Arguments, Taken};
-use super::{Changes, Definition};
+use super::arguments::Arguments;
+use super::response::{ToolResult, failed, success};
+use super::{Definition, Effect};
 use crate::core::clock;
 use crate::core::job::{JobStatus, Prune};
 use crate::mcp::client::access::Access;
@@ -36,11 +36,11 @@ pub(super) fn definition() -> Definition {
         }),
         required: &[],
         answer: json!({"removed": {"type": "integer"}, "remaining": {"type": "integer"}}),
-        changes: Changes::Destroys,
+        effect: Effect::Destructive,
     }
 }
 
-pub(super) async fn call(access: &Access, mut arguments: Arguments) -> Taken<CallToolResult> {
+pub(super) async fn call(access: &Access, mut arguments: Arguments) -> ToolResult<CallToolResult> {
     let keep_completed = arguments.flag("keep_completed")?.unwrap_or(false);
     let keep_failed = arguments.flag("keep_failed")?.unwrap_or(true);
     let max_age = arguments.time("max_age_hours", HOUR)?.unwrap_or(HOUR * MAX_AGE_HOURS);
@@ -56,12 +56,12 @@ pub(super) async fn call(access: &Access, mut arguments: Arguments) -> Taken<Cal
         }
     }
     let prune = Prune {
-        // Nothing is to go where everything is to be kept; an empty list would mean any.
+        // An empty list of statuses means any status. Here it means that the caller keeps all of them.
         keep_newest: if statuses.is_empty() { usize::MAX } else { keep_newest },
         statuses,
         ended_before: Some(clock::ago(max_age)).filter(|_| !max_age.is_zero()),
         ..Prune::default()
     };
     let pruned = access.prune(prune).await.map_err(|error| failed(&error))?;
-    Ok(answer(json!({"removed": pruned.removed, "remaining": pruned.remaining})))
+    Ok(success(json!({"removed": pruned.removed, "remaining": pruned.remaining})))
 }

@@ -1,4 +1,4 @@
-//! `wait_job`: returns at the first change that matters, or when its time is over.
+//! `wait_job`: answers when a job ends or asks a question, or when the time is over.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,9 +7,10 @@ use rmcp::model::CallToolResult;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::answer::{answer, failed, job_view, seconds, to_answer, with_shown_result};
-use super::arguments::{Arguments, Taken};
-use super::{Changes, Definition};
+use super::arguments::Arguments;
+use super::job_view::{job_view, next_answer, seconds, with_shown_result};
+use super::response::{ToolResult, failed, success};
+use super::{Definition, Effect};
 use crate::call::reply::FollowUp;
 use crate::core::env_vars::{self, Lookup};
 use crate::core::job::JobId;
@@ -19,10 +20,10 @@ use crate::mcp::client::host_timeouts::HostTimeout;
 
 pub(super) const NAME: &str = "wait_job";
 
-/// What clients bear of which nothing is known: half a minute, less five seconds for the way.
+/// The longest wait for an unknown host: half a minute, less five seconds for the answer to travel.
 const CAP: Duration = Duration::from_secs(25);
 
-/// Results up to this many bytes come with the job that ended.
+/// The largest result that the answer shows, in bytes.
 const RESULT_BYTES: usize = 16 * 1024;
 
 pub(super) fn definition() -> Definition {
@@ -45,7 +46,7 @@ pub(super) fn definition() -> Definition {
             "stopped_by": {"type": "string", "enum": ["change", "timeout", "cap"]},
             "next": {"type": "string"}
         }),
-        changes: Changes::Nothing,
+        effect: Effect::ReadOnly,
     }
 }
 
@@ -54,7 +55,7 @@ pub(super) async fn call(
     follow_up: &FollowUp,
     host: Option<HostTimeout>,
     mut arguments: Arguments,
-) -> Taken<CallToolResult> {
+) -> ToolResult<CallToolResult> {
     let ids = arguments.job_ids("job_ids")?;
     let mode = arguments.one_of("mode", &["any", "all"])?;
     let timeout = arguments.time("timeout_seconds", Duration::from_secs(1))?;
@@ -65,11 +66,11 @@ pub(super) async fn call(
     let limit = timeout.map_or(cap, |timeout| timeout.min(cap));
     let what = WaitFor { all: mode.as_deref() == Some("all"), progress };
     let began = Instant::now();
-    // Until the answer is put together: what has ended is read more than once.
+    // Retention must not remove an ended job before the answer is complete, which reads it more than once.
     let reading = access.manager().reading(&ids);
-    let (known, unknown) = sort_out(access, &ids).await?;
+    let (known, unknown) = partition(access, &ids).await?;
     let _reading = access.manager().reading(&known);
-    // What is not there for this client is none of its business any longer.
+    // This client holds no job of another client back.
     drop(reading);
     let waited = access.wait(&known, what, limit).await.map_err(|error| failed(&error))?;
     let stopped_by = match (waited.timed_out, timeout) {
@@ -82,26 +83,26 @@ pub(super) async fn call(
         let job = with_shown_result(access.manager(), Arc::clone(job), RESULT_BYTES).await;
         jobs.push(job_view(access.manager(), follow_up, &job, RESULT_BYTES));
     }
-    let asked = waited.jobs.iter().find_map(|job| to_answer(follow_up, job));
-    let left: Vec<_> =
+    let next_question = waited.jobs.iter().find_map(|job| next_answer(follow_up, job));
+    let live: Vec<_> =
         waited.jobs.iter().filter(|job| !job.status().is_terminal()).map(|job| job.id).collect();
-    Ok(answer(json!({
+    Ok(success(json!({
         "jobs": jobs,
         "not_found": (!unknown.is_empty()).then_some(unknown),
         "waited_seconds": seconds(began.elapsed()),
         "stopped_by": stopped_by,
-        "next": asked.or_else(|| follow_up.next(&left).filter(|_| !left.is_empty())),
+        "next": next_question.or_else(|| follow_up.next(&live).filter(|_| !live.is_empty())),
     })))
 }
 
-/// The longest wait of one call: by the operator's variable, or by the time-out of the caller's host.
+/// The longest wait of one call: the operator's variable, or else the longest that the host waits for an answer.
 fn cap(host: Option<HostTimeout>, lookup: Lookup<'_>) -> Duration {
     env_vars::duration(lookup, env_vars::WAIT_SECONDS)
         .unwrap_or_else(|| host.map_or(CAP, HostTimeout::wait))
 }
 
-/// The jobs that there are, and those that there are not. One that was pruned must not hide the others' results.
-async fn sort_out(access: &Access, ids: &[JobId]) -> Taken<(Vec<JobId>, Vec<JobId>)> {
+/// The jobs that exist for this client, and the ids that do not. A pruned job must not hide the results of the others.
+async fn partition(access: &Access, ids: &[JobId]) -> ToolResult<(Vec<JobId>, Vec<JobId>)> {
     let (mut known, mut unknown) = (Vec::with_capacity(ids.len()), Vec::new());
     for id in ids {
         match access.status(*id).await {
@@ -129,13 +130,13 @@ mod tests {
     fn a_wait_ends_before_the_host_times_out() {
         assert_eq!(seconds("claude-ai", None), 55);
         assert_eq!(seconds("spring-ai-mcp-client", None), 15);
-        assert_eq!(seconds("another host", None), 25);
+        assert_eq!(seconds("unknown", None), 25);
     }
 
     #[test]
     fn the_operator_has_the_last_word_on_waits() {
         assert_eq!(seconds("claude-ai", Some("90")), 90);
-        assert_eq!(seconds("another host", Some("5")), 5);
+        assert_eq!(seconds("unknown", Some("5")), 5);
         assert_eq!(seconds("claude-ai", Some("soon")), 55);
     }
 }

@@ -36,7 +36,7 @@ async fn that_cannot_be_taken_is_told_why() {
         arguments["job_id"] = json!(id);
         client.complaint("answer_job", arguments).await
     };
-    assert_eq!(complaint(json!({})).await, "key: give one of name, nights");
+    assert_eq!(complaint(json!({})).await, "key: must be one of name, nights");
     let unknown = complaint(json!({"key": "shoe_size"})).await;
     assert_eq!(
         unknown,
@@ -48,7 +48,7 @@ async fn that_cannot_be_taken_is_told_why() {
         "the answer to `nights` does not fit: content.nights: must be a whole number"
     );
     let action = complaint(json!({"key": "name", "action": "maybe"})).await;
-    assert_eq!(action, "action: maybe is not known; allowed: accept, decline, cancel");
+    assert_eq!(action, "action: must be one of accept, decline, cancel, not maybe");
     client.ask("answer_job", json!({"job_id": id, "key": "name", "action": "cancel"})).await;
     let doubled = complaint(json!({"key": "name", "action": "cancel"})).await;
     assert_eq!(doubled, "the question `name` has been answered already");

@@ -1,5 +1,5 @@
-//! Reading requests of Streamable HTTP, so that subscriptions to tasks arrive. Only requests that say in their header that
-//! they are subscriptions are read here; every other goes through untouched, and streamed as it comes.
+//! Renames subscriptions to tasks in requests of Streamable HTTP. Only a request whose header names the method
+//! `subscriptions/listen` is read here; any other passes unread, as a stream.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,15 +14,14 @@ use tower_service::Service;
 
 use super::rename::{LISTEN, SUBSCRIPTIONS_LISTEN, renamed};
 
-/// The header by which a request says its method, from 2026-07-28.
-const METHOD: &str = "mcp-method";
+/// The header with the method of a request, from 2026-07-28 on.
+const METHOD_HEADER: &str = "mcp-method";
 
-/// The longest request that is looked at, in bytes: what the SDK takes unless told otherwise is four times this. What is
-/// longer is passed on as it stands.
+/// The longest request that is read here, in bytes: a quarter of the SDK's default limit. A longer one passes unchanged.
 const LONGEST: usize = 1024 * 1024;
 
-/// The SDK's Streamable HTTP service, or whatever stands before it, for a [`JobServer`](crate::JobServer) whose clients
-/// can subscribe to their tasks.
+/// A middleware around the SDK's Streamable HTTP service, or around a service in front of that, for a
+/// [`JobServer`](crate::JobServer) whose clients can subscribe to their tasks.
 ///
 /// ```ignore
 /// let mcp = StreamableHttpService::new(move || Ok(server.clone()), sessions, config);
@@ -32,7 +31,7 @@ const LONGEST: usize = 1024 * 1024;
 pub struct HttpTaskSubscriptions<S>(S);
 
 impl<S> HttpTaskSubscriptions<S> {
-    /// Passes requests on to `service`.
+    /// Forwards requests to `service`.
     pub const fn new(service: S) -> Self {
         Self(service)
     }
@@ -54,7 +53,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // The one that is ready goes along with the request, and a fresh one takes its place.
+        // `poll_ready` made this very instance ready, so that it serves the request, and a clone takes its place.
         let fresh = self.0.clone();
         let mut service = std::mem::replace(&mut self.0, fresh);
         if !may_name_tasks(&request) {
@@ -64,8 +63,8 @@ where
             let (mut head, body) = request.into_parts();
             let (body, was_renamed) = HttpBody::read(body).await;
             if was_renamed {
-                // The SDK holds the two against each other.
-                head.headers.insert(METHOD, HeaderValue::from_static(LISTEN));
+                // The SDK refuses a request whose header and body name different methods.
+                head.headers.insert(METHOD_HEADER, HeaderValue::from_static(LISTEN));
                 head.headers.remove(header::CONTENT_LENGTH);
             }
             service.call(Request::from_parts(head, body)).await
@@ -73,20 +72,20 @@ where
     }
 }
 
-/// Whether the request says of itself that it is a subscription. One that says two things is left to the SDK to refuse.
+/// Returns whether the request's header names `subscriptions/listen`, and no other method. The SDK refuses two headers.
 fn may_name_tasks<B>(request: &Request<B>) -> bool {
-    let mut said = request.headers().get_all(METHOD).iter();
+    let mut methods = request.headers().get_all(METHOD_HEADER).iter();
     request.method() == Method::POST
-        && said.next().is_some_and(|said| said == SUBSCRIPTIONS_LISTEN)
-        && said.next().is_none()
+        && methods.next().is_some_and(|method| method == SUBSCRIPTIONS_LISTEN)
+        && methods.next().is_none()
 }
 
-/// The body of a request that has gone through [`HttpTaskSubscriptions`].
+/// The body of a request that has passed [`HttpTaskSubscriptions`].
 pub struct HttpBody<B: Body<Data = Bytes>> {
-    /// What has been read of it, or takes its place.
+    /// The bytes that were read already, or their replacement.
     read: VecDeque<Bytes>,
     failed: Option<B::Error>,
-    /// What has not been read.
+    /// The part that was not read.
     rest: Option<Pin<Box<B>>>,
 }
 
@@ -95,7 +94,7 @@ impl<B: Body<Data = Bytes>> HttpBody<B> {
         Self { read: VecDeque::new(), failed: None, rest: Some(Box::pin(body)) }
     }
 
-    /// Reads a body as far as a subscription may reach; says whether it is one to tasks.
+    /// Reads a body up to [`LONGEST`] bytes, and returns whether it was a subscription to tasks, which is renamed.
     async fn read(body: B) -> (Self, bool) {
         let mut rest = Box::pin(body);
         let mut whole = Vec::new();
@@ -163,7 +162,7 @@ impl<B: Body<Data = Bytes>> Body for HttpBody<B> {
     }
 }
 
-// A stream whose error is not to be moved out of is still moved as a whole: nothing of it is pinned but the box.
+// No field is pinned but the content of the box, whatever `B::Error` is.
 impl<B: Body<Data = Bytes>> Unpin for HttpBody<B> {}
 
 impl<B: Body<Data = Bytes>> fmt::Debug for HttpBody<B> {

@@ -1,4 +1,4 @@
-//! Reading a stream of lines, one message each, so that subscriptions to tasks arrive.
+//! Renames subscriptions to tasks in a stream of lines, one message each.
 
 use std::io;
 use std::pin::Pin;
@@ -8,15 +8,15 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::rename::renamed;
 
-/// The longest line that is looked at, in bytes. It has room for more than ten thousand tasks; what is longer is read as it
-/// stands, so that a line without an end holds no more memory than this.
+/// The longest line that is read as a message, in bytes, with room for more than ten thousand tasks. A longer line passes
+/// unchanged, so that a line without an end holds no more memory than this.
 const LONGEST: usize = 1024 * 1024;
 
-/// How much is read at a time.
+/// The size of one read, in bytes.
 const CHUNK: usize = 8 * 1024;
 
-/// The reading half of a connection whose client can subscribe to its tasks: stdin, a socket, a pipe. To be served together
-/// with the writing half, by a [`JobServer`](crate::JobServer).
+/// The reading half of a connection whose client can subscribe to its tasks: stdin, a socket, a pipe. A
+/// [`JobServer`](crate::JobServer) serves it together with the writing half.
 ///
 /// ```no_run
 /// # use rmcp::{ServerHandler, ServiceExt};
@@ -35,11 +35,11 @@ const CHUNK: usize = 8 * 1024;
 #[derive(Debug)]
 pub struct TaskSubscriptions<R> {
     read: R,
-    /// The beginning of a line whose end has not come.
+    /// The beginning of a line whose end has not arrived.
     line: Vec<u8>,
-    /// Whether the rest of the present line is read as it stands.
+    /// Whether the rest of the current line passes unchanged.
     too_long: bool,
-    /// What may be read, from `taken` on.
+    /// The bytes for the reader, from `taken` on.
     ready: Vec<u8>,
     taken: usize,
     ended: bool,
@@ -51,7 +51,7 @@ impl<R> TaskSubscriptions<R> {
         Self { read, line: Vec::new(), too_long: false, ready: Vec::new(), taken: 0, ended: false }
     }
 
-    fn take_in(&mut self, bytes: &[u8]) {
+    fn push(&mut self, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let ends = piece.ends_with(b"\n");
             if self.too_long || self.line.len() + piece.len() > LONGEST {
@@ -100,10 +100,10 @@ impl<R: AsyncRead + Unpin> AsyncRead for TaskSubscriptions<R> {
             ready!(Pin::new(&mut this.read).poll_read(context, &mut chunk))?;
             if chunk.filled().is_empty() {
                 this.ended = true;
-                // A line that nobody ended is for the reader to judge.
+                // The SDK decides about a last line without an end.
                 this.ready.append(&mut this.line);
             } else {
-                this.take_in(chunk.filled());
+                this.push(chunk.filled());
             }
         }
     }
@@ -116,12 +116,12 @@ mod tests {
     use super::*;
     use crate::mcp::sdk_gaps::task_subscriptions::LISTEN;
 
-    const ASKED: &str =
+    const LISTEN_TO_TASKS: &str =
         r#"{"id":1,"method":"subscriptions/listen","params":{"notifications":{"taskIds":[]}}}"#;
 
-    /// What comes out where `said` comes in by pieces of these sizes.
-    async fn read(said: &[u8], pieces: &[usize]) -> Vec<u8> {
-        let mut rest = said;
+    /// The output for an input in pieces of these sizes.
+    async fn read(input: &[u8], pieces: &[usize]) -> Vec<u8> {
+        let mut rest = input;
         let mut stream = Vec::new();
         for size in pieces {
             let (piece, after) = rest.split_at((*size).min(rest.len()));
@@ -155,9 +155,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_line_is_renamed_wherever_it_is_cut() {
-        let said = format!("{{\"a\":1}}\n{ASKED}\r\n{{\"b\":2}}\n{ASKED}\nrest");
+        let input =
+            format!("{{\"a\":1}}\n{LISTEN_TO_TASKS}\r\n{{\"b\":2}}\n{LISTEN_TO_TASKS}\nrest");
         for size in [1, 2, 7, 64, 4000] {
-            let read = read(said.as_bytes(), &vec![size; said.len()]).await;
+            let read = read(input.as_bytes(), &vec![size; input.len()]).await;
             let read = String::from_utf8(read).unwrap();
             let lines: Vec<_> = read.split('\n').collect();
             assert_eq!((lines[0], lines[2], lines[4]), ("{\"a\":1}", "{\"b\":2}", "rest"));
@@ -168,10 +169,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_that_is_too_long_is_read_as_it_stands_and_the_next_is_not() {
-        let long = ASKED.replace("[]", &format!("[\"{}\"]", "x".repeat(LONGEST)));
-        let said = format!("{long}\n{ASKED}\n");
-        let read = String::from_utf8(read(said.as_bytes(), &[4096; 600]).await).unwrap();
+    async fn a_line_that_is_too_long_passes_unchanged_and_the_next_is_renamed() {
+        let long = LISTEN_TO_TASKS.replace("[]", &format!("[\"{}\"]", "x".repeat(LONGEST)));
+        let input = format!("{long}\n{LISTEN_TO_TASKS}\n");
+        let read = String::from_utf8(read(input.as_bytes(), &[4096; 600]).await).unwrap();
         let lines: Vec<_> = read.lines().collect();
         assert_eq!(lines[0], long);
         assert!(lines[1].contains(LISTEN));
@@ -181,7 +182,7 @@ mod tests {
     fn a_line_without_an_end_holds_no_more_than_a_line() {
         let mut reader = TaskSubscriptions::new(tokio::io::empty());
         for _ in 0..1000 {
-            reader.take_in(&[b'x'; CHUNK]);
+            reader.push(&[b'x'; CHUNK]);
             reader.ready.clear();
             assert!(reader.line.capacity() <= 4 * LONGEST);
         }

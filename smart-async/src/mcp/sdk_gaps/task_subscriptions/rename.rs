@@ -46,10 +46,10 @@ mod tests {
     #[test]
     fn a_subscription_to_tasks_gets_another_method_and_keeps_the_rest() {
         for tasks in [json!(["a"]), json!([]), json!("malformed")] {
-            let said = listen(&json!({"taskIds": tasks, "toolsListChanged": true}));
-            let mut expected = said.clone();
+            let request = listen(&json!({"taskIds": tasks, "toolsListChanged": true}));
+            let mut expected = request.clone();
             expected["method"] = LISTEN.into();
-            assert_eq!(read(&said), Some(expected));
+            assert_eq!(read(&request), Some(expected));
         }
         let escaped = listen(&json!({"taskIds": []})).to_string().replace('/', r"\/");
         assert!(renamed(escaped.as_bytes()).is_some());
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_left_as_it_stands() {
+    fn every_other_message_passes_unchanged() {
         let call = json!({"method": "tools/call", "params": {"notifications": {"taskIds": []}}});
         for message in [
             listen(&json!({"resourceSubscriptions": ["taskIds"]})),

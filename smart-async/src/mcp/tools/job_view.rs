@@ -1,18 +1,19 @@
-//! What the answers of job tools have in common: how a job looks, and how a complaint does.
+//! A job as the job tools and the resources show it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
-use rmcp::model::{CallToolResult, ContentBlock};
 use serde_json::{Map, Value, json};
 
 use crate::call::reply::FollowUp;
 use crate::core::clock;
-use crate::core::job::{JobId, JobRecord, JobStatus, Question, ResultLocation};
-use crate::core::jobs::{Error, why_gone};
+use crate::core::job::{JobRecord, JobStatus, Question, ResultLocation};
+use crate::core::jobs::why_gone;
 use crate::core::manager::JobManager;
-use crate::core::text::{quoted, truncated};
+use crate::core::text::truncated;
 
-/// The fields of a record that concern only its server.
+/// The fields of a record that no client sees: they concern the server alone.
 const INTERNAL: &[&str] = &[
     "kind",
     "pending_reason",
@@ -39,56 +40,12 @@ const INTERNAL: &[&str] = &[
     "result_withheld",
     "questions",
 ];
-/// The longest label, in characters.
-const LABEL: usize = 200;
 
-/// Results up to this many bytes come with a job's status.
+/// The largest result that is shown with a job's status, in bytes.
 pub(in crate::mcp) const RESULT_BYTES: usize = 2048;
 
-/// An answer; fields that are `null` are left out of it.
-pub(super) fn answer(mut fields: Value) -> CallToolResult {
-    if let Value::Object(fields) = &mut fields {
-        fields.retain(|_, value| !value.is_null());
-    }
-    // As the SDK makes one of it, but written straight into a text: through `Display` it takes twice as long.
-    let text = serde_json::to_string(&fields).unwrap_or_else(|_| fields.to_string());
-    let mut answer = CallToolResult::success(vec![ContentBlock::text(text)]);
-    answer.structured_content = Some(fields);
-    answer
-}
-
-/// An answer that a model reads as a failure of its call.
-pub(in crate::mcp) fn in_band_error(message: &str, id: Option<JobId>) -> CallToolResult {
-    CallToolResult::structured_error(match id {
-        Some(id) => json!({"error": message, "job_id": id}),
-        None => json!({"error": message}),
-    })
-}
-
-/// The complaint about a job that could not be had.
-pub(super) fn failed(error: &Error) -> CallToolResult {
-    match error {
-        Error::AlreadyEnded { id, .. } | Error::ResultGone { id, .. } => {
-            in_band_error(&error.to_string(), Some(*id))
-        }
-        error => in_band_error(&error.to_string(), None),
-    }
-}
-
-/// A label that a caller gave.
-pub(in crate::mcp) fn job_label(name: &str, label: &Value) -> Result<String, String> {
-    let Some(label) = label.as_str() else { return Err(format!("{name}: give a text")) };
-    if label.trim().is_empty() || label.chars().count() > LABEL {
-        return Err(format!("{name}: give from 1 to {LABEL} characters"));
-    }
-    if label.chars().any(char::is_control) {
-        return Err(format!("{name}: {} has control characters; leave them out", quoted(label)));
-    }
-    Ok(label.trim().to_owned())
-}
-
-/// A job as callers see it: its record without what concerns only its server, with what it ended with where that is at
-/// most `limit` bytes long, and with advice when to ask again where it is live.
+/// The job's record without the internal fields, with its outcome where that has at most `limit` bytes, and for a live job
+/// with the time after which to poll again.
 pub(in crate::mcp) fn job_view(
     manager: &JobManager,
     follow_up: &FollowUp,
@@ -103,7 +60,7 @@ pub(in crate::mcp) fn job_view(
         view.remove(*internal);
     }
     if job.status() != JobStatus::Completed {
-        // That of an error's details, which are left out without a word.
+        // Of a failed job, this is the size of the error's details, which are left out without a note.
         view.remove("result_bytes");
     }
     if job.result_location == ResultLocation::InMemory
@@ -117,14 +74,15 @@ pub(in crate::mcp) fn job_view(
         view.insert("elapsed_seconds".to_owned(), seconds(elapsed));
     }
     shorten(&mut view, limit);
-    let left_out = ["result_bytes", "error_bytes"].iter().any(|field| view.contains_key(*field));
-    if left_out && let Some(next) = follow_up.result(job.id, 0) {
+    let is_shortened =
+        ["result_bytes", "error_bytes"].iter().any(|field| view.contains_key(*field));
+    if is_shortened && let Some(next) = follow_up.result(job.id, 0) {
         view.insert("next".to_owned(), next.into());
     }
-    let questions: Map<_, _> = answerable(job).map(asked).collect();
+    let questions: Map<_, _> = answerable(job).map(question_view).collect();
     if !questions.is_empty() {
         view.insert("questions".to_owned(), questions.into());
-        if let Some(next) = to_answer(follow_up, job) {
+        if let Some(next) = next_answer(follow_up, job) {
             view.insert("next".to_owned(), next.into());
         }
     }
@@ -141,18 +99,17 @@ pub(in crate::mcp) fn job_view(
     Value::Object(view)
 }
 
-/// What the job asks, as far as it can be answered from here.
+/// The open questions whose request is on disk. Only the server that runs the job knows the others.
 fn answerable(job: &JobRecord) -> impl Iterator<Item = (&str, &Question)> {
     job.open_questions().filter(|(_, question)| question.request.is_some())
 }
 
-/// The call that answers what the job asks first, where it asks anything.
-pub(super) fn to_answer(follow_up: &FollowUp, job: &JobRecord) -> Option<String> {
+/// The call that answers the job's first question; `None` where the job asks nothing.
+pub(super) fn next_answer(follow_up: &FollowUp, job: &JobRecord) -> Option<String> {
     answerable(job).next().and_then(|(key, question)| follow_up.answer(job.id, key, question))
 }
 
-/// A question as callers see it.
-fn asked((key, question): (&str, &Question)) -> (String, Value) {
+fn question_view((key, question): (&str, &Question)) -> (String, Value) {
     let mut fields = json!({
         "message": question.message(),
         "schema": question.schema(),
@@ -165,27 +122,28 @@ fn asked((key, question): (&str, &Question)) -> (String, Value) {
     (key.to_owned(), fields)
 }
 
-/// The job with its result, where the answer may show that: at most `limit` bytes of it.
+/// The job with its result, where [`job_view`] with this `limit` shows any of it.
 ///
-/// A file is read for what is small beside a result that is not, such as metadata, but not a huge one.
+/// A result file beyond the limit is read for the small fields beside the result, such as the metadata, unless the file
+/// itself is too large.
 pub(in crate::mcp) async fn with_shown_result(
     manager: &JobManager,
     job: Arc<JobRecord>,
     limit: usize,
 ) -> Arc<JobRecord> {
-    const HUGE: u64 = 256 * 1024;
+    const LARGEST_FILE: u64 = 256 * 1024;
     match job.result_location {
         ResultLocation::InFile { bytes, file_bytes }
-            if bytes <= limit as u64 || file_bytes <= HUGE =>
+            if bytes <= limit as u64 || file_bytes <= LARGEST_FILE =>
         {
-            // A job that was pruned in this moment is shown as it was found.
+            // A job that was pruned since is shown as the caller found it.
             manager.status_with_result(job.id).await.unwrap_or(job)
         }
         _ => job,
     }
 }
 
-/// Leaves out what is longer than `limit` bytes, and says how long it is. An error keeps its beginning.
+/// Replaces a result and an error of more than `limit` bytes by their sizes, and keeps the beginning of the error.
 fn shorten(view: &mut Map<String, Value>, limit: usize) {
     if let Some(bytes) =
         view.get("result").map(|result| result_text(result).len()).filter(|bytes| *bytes > limit)
@@ -207,13 +165,13 @@ fn shorten(view: &mut Map<String, Value>, limit: usize) {
     }
 }
 
-/// A length of time as answers name it: seconds with one decimal.
-pub(super) fn seconds(time: std::time::Duration) -> Value {
+/// A length of time in seconds, with one decimal.
+pub(super) fn seconds(time: Duration) -> Value {
     json!((time.as_secs_f64() * 10.0).round() / 10.0)
 }
 
-/// A result as text: as it is where it is one, else as JSON.
-pub(super) fn result_text(result: &Value) -> std::borrow::Cow<'_, str> {
+/// A result as text: a string as it is, any other value as JSON.
+pub(super) fn result_text(result: &Value) -> Cow<'_, str> {
     match result {
         Value::String(text) => text.into(),
         other => other.to_string().into(),
