@@ -140,7 +140,7 @@ impl Args {
             Key::Restart => entry.fill(&mut self.restart, errors, KeyEntry::restart),
             Key::MaxReruns => entry.fill(&mut self.max_reruns, errors, KeyEntry::positive_number),
             Key::OnDisconnect => {
-                entry.fill(&mut self.on_disconnect, errors, KeyEntry::on_disconnect)
+                entry.fill(&mut self.on_disconnect, errors, KeyEntry::on_disconnect);
             }
             Key::OnCancel => entry.fill(&mut self.on_cancel, errors, KeyEntry::on_cancel),
             Key::Redact => entry.set(&mut self.redact, errors),
