@@ -4,7 +4,9 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use smart_async::job::{Change, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune, StateName};
+use smart_async::job::{
+    Change, ClaimQuery, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune, StateName,
+};
 use smart_async::store::{HydratedState, JobStore, MemoryStore, Pruned, StoreError, StoreFuture};
 
 use crate::Gate;
@@ -189,6 +191,17 @@ impl JobStore for FaultyStore {
 
     fn state(&self, field: StateName) -> StoreFuture<'_, Option<Arc<HydratedState>>> {
         self.0.inner.state(field)
+    }
+
+    fn states(&self) -> StoreFuture<'_, Vec<Arc<HydratedState>>> {
+        self.0.inner.states()
+    }
+
+    fn claim(&self, query: ClaimQuery) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
+        Box::pin(async move {
+            self.check()?;
+            self.0.inner.claim(query).await
+        })
     }
 
     fn owner(&self) -> OwnerId {

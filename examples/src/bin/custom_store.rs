@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rmcp::{ServerHandler, ServiceExt, tool, tool_handler, tool_router};
-use smart_async::job::{Change, JobPage, JobQuery, OwnerId, Prune, StateName};
+use smart_async::job::{Change, ClaimQuery, JobPage, JobQuery, OwnerId, Prune, StateName};
 use smart_async::store::{HydratedState, JobStore, MemoryStore, Pruned, StoreFuture};
 use smart_async::transport::stdio;
 use smart_async::{JobId, JobManager, JobRecord, WithJobs, smart_async};
@@ -63,6 +63,8 @@ impl JobStore for CountingStore {
         fn abandoned(server: String) -> StoreFuture<'_, Vec<Arc<JobRecord>>>;
         fn put_state(state: HydratedState) -> StoreFuture<'_, bool>;
         fn state(field: StateName) -> StoreFuture<'_, Option<Arc<HydratedState>>>;
+        fn states() -> StoreFuture<'_, Vec<Arc<HydratedState>>>;
+        fn claim(query: ClaimQuery) -> StoreFuture<'_, Vec<Arc<JobRecord>>>;
         fn owner() -> OwnerId;
         fn is_durable() -> bool;
         fn close() -> StoreFuture<'_, ()>;

@@ -23,8 +23,8 @@ pub use memory::MemoryStore;
 
 pub use crate::core::job::HydratedState;
 use crate::core::job::{
-    Change, IllegalTransition, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune, Refusal,
-    StateName,
+    Change, ClaimQuery, IllegalTransition, JobEvent, JobId, JobPage, JobQuery, JobRecord, OwnerId,
+    ProgressReport, Prune, Refusal, StateName,
 };
 
 /// What a store's methods return: a boxed future, so that `dyn JobStore` can be had.
@@ -70,8 +70,47 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
         self.get(id)
     }
 
+    /// The jobs of these ids, in the order asked; those that are not there are left out.
+    ///
+    /// The provided method asks for one after the other.
+    fn get_many(&self, ids: Vec<JobId>) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
+        Box::pin(async move {
+            let mut jobs = Vec::with_capacity(ids.len());
+            for id in ids {
+                jobs.extend(self.get(id).await?);
+            }
+            Ok(jobs)
+        })
+    }
+
     /// The jobs that `query` asks for, newest first.
     fn list(&self, query: JobQuery) -> StoreFuture<'_, JobPage>;
+
+    /// Gives waiting jobs that are due to this owner, at most as many as the query says: those of the highest priority, and
+    /// of these the oldest. Each is given out once, under a claim of its own ([`JobRecord::claim`]), and leaves its queue in
+    /// the same write.
+    fn claim(&self, query: ClaimQuery) -> StoreFuture<'_, Vec<Arc<JobRecord>>>;
+
+    /// Stores the progress of many jobs of this owner. Returns the ids of those that refused it: jobs that have ended, that
+    /// belong to another owner by now, or that are gone.
+    ///
+    /// The provided method stores one after the other.
+    fn record_progress(&self, reports: Vec<ProgressReport>) -> StoreFuture<'_, Vec<JobId>> {
+        Box::pin(async move {
+            let mut refused = Vec::new();
+            for ProgressReport { id, progress, at } in reports {
+                let change = Change::new(JobEvent::Progress, at)
+                    .with_progress(Some(progress))
+                    .owned_by(Some(self.owner()));
+                match self.update(id, change).await {
+                    Ok(_) => {}
+                    Err(error) if error.is_transient() => return Err(error),
+                    Err(_) => refused.push(id),
+                }
+            }
+            Ok(refused)
+        })
+    }
 
     /// Removes the ended jobs that `prune` names.
     fn prune(&self, prune: Prune) -> StoreFuture<'_, Pruned>;
@@ -93,6 +132,9 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
 
     /// The value of a state, if it has one. As long as the state has not changed, the answer is the same `Arc`.
     fn state(&self, field: StateName) -> StoreFuture<'_, Option<Arc<HydratedState>>>;
+
+    /// The present value of each state, with the completion that it comes from.
+    fn states(&self) -> StoreFuture<'_, Vec<Arc<HydratedState>>>;
 
     /// The name under which this process marks the jobs that it runs.
     fn owner(&self) -> OwnerId;

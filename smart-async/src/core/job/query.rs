@@ -1,10 +1,11 @@
-//! Which jobs to list and which to remove: conditions that every store answers alike, because it asks here.
+//! Queries over jobs: which to list, which to claim, which to remove. Every store answers them alike, because the conditions
+//! are evaluated here.
 
 use std::sync::Arc;
 
-use super::{JobId, JobRecord, JobScope, JobStatus, Timestamp};
+use super::{JobId, JobKind, JobRecord, JobScope, JobStatus, Progress, Timestamp};
 
-/// Which jobs to list. The default lists all, newest first.
+/// The jobs to list. The default lists all, newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JobQuery {
@@ -20,12 +21,36 @@ pub struct JobQuery {
     pub session: Option<String>,
     /// Only those of this client.
     pub scope: Option<JobScope>,
-    /// At most so many.
+    /// Only those that come after this place in the list. The total counts all.
+    pub after: Option<JobCursor>,
+    /// At most this many.
     pub limit: Option<usize>,
 }
 
+/// A place in a list of jobs, newest first: behind a job, whether that is still there or not. So pages neither skip nor
+/// repeat a job while others are added and removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobCursor {
+    /// When the job was made.
+    pub created_at: Timestamp,
+    /// The job.
+    pub id: JobId,
+}
+
+impl JobCursor {
+    /// The place behind this job.
+    pub fn behind(job: &JobRecord) -> Self {
+        Self { created_at: job.spec.created_at, id: job.id }
+    }
+
+    /// Returns whether the job comes after this place.
+    pub fn precedes(&self, job: &JobRecord) -> bool {
+        (job.spec.created_at, job.id) < (self.created_at, self.id)
+    }
+}
+
 impl JobQuery {
-    /// Whether a job meets every condition.
+    /// Returns whether a job meets every condition, save for its place in the list.
     pub fn matches(&self, job: &JobRecord) -> bool {
         self.server.as_ref().is_none_or(|server| *server == job.spec.server)
             && (self.statuses.is_empty() || self.statuses.contains(&job.status()))
@@ -42,11 +67,12 @@ impl JobQuery {
             })
     }
 
-    /// The page of `jobs` that this query asks for: newest first, `total` counted before the limit.
+    /// The page of `jobs` that this query asks for: newest first, with the total before place and limit.
     pub fn select(&self, jobs: impl IntoIterator<Item = Arc<JobRecord>>) -> JobPage {
         let mut jobs: Vec<_> = jobs.into_iter().filter(|job| self.matches(job)).collect();
         let total = jobs.len();
-        // The id breaks ties, so that a page is the same each time it is asked for.
+        jobs.retain(|job| self.after.is_none_or(|place| place.precedes(job)));
+        // The id breaks ties, so that every list shows jobs of the same age in the same order.
         jobs.sort_by_key(|job| std::cmp::Reverse((job.spec.created_at, job.id)));
         jobs.truncate(self.limit.unwrap_or(usize::MAX));
         JobPage { jobs, total }
@@ -59,7 +85,7 @@ impl JobQuery {
 pub struct JobPage {
     /// The jobs, newest first.
     pub jobs: Vec<Arc<JobRecord>>,
-    /// How many met the conditions, before the limit.
+    /// The number of jobs that meet the conditions, before place and limit.
     pub total: usize,
 }
 
@@ -70,7 +96,72 @@ impl JobPage {
     }
 }
 
-/// Which ended jobs to remove. A job that has not ended is never removed, whatever this says.
+/// The waiting jobs that a process asks for. A store gives each out once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClaimQuery {
+    /// Those of this server.
+    pub server: String,
+    /// Only those of these tools; empty means any.
+    pub tools: Vec<String>,
+    /// Only those of these kinds; empty means any.
+    pub kinds: Vec<JobKind>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+impl ClaimQuery {
+    /// Up to `limit` waiting jobs of this server.
+    pub fn new(server: impl Into<String>, limit: usize) -> Self {
+        Self { server: server.into(), tools: Vec::new(), kinds: Vec::new(), limit }
+    }
+
+    /// Returns whether a job may be given out at `now`.
+    pub fn matches(&self, job: &JobRecord, now: Timestamp) -> bool {
+        job.spec.server == self.server
+            && (self.tools.is_empty() || self.tools.contains(&job.spec.tool))
+            && (self.kinds.is_empty() || self.kinds.contains(&job.spec.kind))
+            && job.is_claimable()
+            && job.is_due(now)
+    }
+
+    /// Of `jobs`, those to give out at `now`: by priority, then the older before the newer.
+    pub fn select(
+        &self,
+        jobs: impl IntoIterator<Item = Arc<JobRecord>>,
+        now: Timestamp,
+    ) -> Vec<Arc<JobRecord>> {
+        let mut jobs: Vec<_> = jobs.into_iter().filter(|job| self.matches(job, now)).collect();
+        let urgency = |job: &JobRecord| match &job.dispatch {
+            Some(dispatch) => dispatch.priority,
+            None => job.spec.priority,
+        };
+        jobs.sort_by_key(|job| (std::cmp::Reverse(urgency(job)), job.spec.created_at, job.id));
+        jobs.truncate(self.limit);
+        jobs
+    }
+}
+
+/// The progress of one job, as its owner reports it to the store.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ProgressReport {
+    /// The job.
+    pub id: JobId,
+    /// Its progress.
+    pub progress: Progress,
+    /// The time of the report.
+    pub at: Timestamp,
+}
+
+impl ProgressReport {
+    /// A report of this job at this time.
+    pub const fn new(id: JobId, progress: Progress, at: Timestamp) -> Self {
+        Self { id, progress, at }
+    }
+}
+
+/// The ended jobs to remove. A job that has not ended is never removed, whatever this says.
 ///
 /// The default removes every ended job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -84,18 +175,18 @@ pub struct Prune {
     pub statuses: Vec<JobStatus>,
     /// Only those that ended before this.
     pub ended_before: Option<Timestamp>,
-    /// Of those that meet the conditions above, all but so many of the newest.
+    /// Of those that meet the conditions above, all but this many of the newest.
     pub keep_newest: usize,
-    /// Of those that meet the conditions above, all but the newest whose records and result files take so many
-    /// bytes together.
+    /// Of those that meet the conditions above, all but the newest whose records and result files take this many bytes
+    /// together.
     pub keep_bytes: Option<u64>,
-    /// None of these, whatever the conditions above say: somebody is about to read them.
+    /// None of these, whatever the conditions above say: a caller is about to read them.
     pub spare: Vec<JobId>,
 }
 
-/// What a [`Prune`] asks of a job that has ended.
+/// An ended job, as a [`Prune`] looks at it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ended<'a> {
+pub(crate) struct PruneCandidate<'a> {
     pub(crate) id: JobId,
     pub(crate) server: &'a str,
     pub(crate) scope: Option<&'a JobScope>,
@@ -104,15 +195,15 @@ pub(crate) struct Ended<'a> {
     pub(crate) size: Size<'a>,
 }
 
-/// How many bytes a record takes: known, or to be counted where it is asked for.
+/// The number of bytes that a record takes: known, or to be counted on demand.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Size<'a> {
     Known(u64),
     Of(&'a JobRecord),
 }
 
-impl<'a> Ended<'a> {
-    /// A job, if it has ended.
+impl<'a> PruneCandidate<'a> {
+    /// The job, if it has ended.
     pub(crate) fn of(job: &'a JobRecord) -> Option<Self> {
         let completed_at = job.state.completed_at()?;
         let (id, server, status) = (job.id, &job.spec.server, job.status());
@@ -131,19 +222,22 @@ impl<'a> Ended<'a> {
 impl Prune {
     /// The jobs of `jobs` that this removes.
     pub fn select<'a>(&self, jobs: impl IntoIterator<Item = &'a JobRecord>) -> Vec<JobId> {
-        self.select_ended(jobs.into_iter().filter_map(Ended::of))
+        self.select_candidates(jobs.into_iter().filter_map(PruneCandidate::of))
     }
 
-    /// As [`select`](Self::select), of jobs that have ended.
-    pub(crate) fn select_ended<'a>(&self, jobs: impl IntoIterator<Item = Ended<'a>>) -> Vec<JobId> {
+    /// As [`select`](Self::select), of candidates.
+    pub(crate) fn select_candidates<'a>(
+        &self,
+        jobs: impl IntoIterator<Item = PruneCandidate<'a>>,
+    ) -> Vec<JobId> {
         let mut ended: Vec<_> = jobs.into_iter().filter(|job| self.is_about(job)).collect();
-        let newest_first = |job: &Ended<'_>| std::cmp::Reverse((job.completed_at, job.id));
+        let newest_first = |job: &PruneCandidate<'_>| std::cmp::Reverse((job.completed_at, job.id));
         let kept = match self.keep_bytes {
             Some(limit) => {
                 ended.sort_unstable_by_key(newest_first);
                 self.keep_newest.max(fitting(&ended, limit))
             }
-            // It need not be known in which order the kept ones are, nor the others.
+            // Neither the order of the kept ones matters, nor that of the others.
             None if (1..ended.len()).contains(&self.keep_newest) => {
                 ended.select_nth_unstable_by_key(self.keep_newest, newest_first);
                 self.keep_newest
@@ -154,8 +248,8 @@ impl Prune {
         doomed.filter(|id| !self.spare.contains(id)).collect()
     }
 
-    /// Whether an ended job meets the conditions, save for how many are kept.
-    fn is_about(&self, job: &Ended<'_>) -> bool {
+    /// Returns whether an ended job meets the conditions, save for the number that is kept.
+    fn is_about(&self, job: &PruneCandidate<'_>) -> bool {
         self.server.as_ref().is_none_or(|server| *server == job.server)
             && self.scope.as_ref().is_none_or(|scope| job.scope == Some(scope))
             && (self.statuses.is_empty() || self.statuses.contains(&job.status))
@@ -163,10 +257,10 @@ impl Prune {
     }
 }
 
-/// How many of the first jobs take at most `limit` bytes together.
-fn fitting(jobs: &[Ended<'_>], limit: u64) -> usize {
+/// The number of the first jobs that take at most `limit` bytes together.
+fn fitting(jobs: &[PruneCandidate<'_>], limit: u64) -> usize {
     let mut taken = 0_u64;
-    let fits = |job: &&Ended<'_>| {
+    let fits = |job: &&PruneCandidate<'_>| {
         taken = taken.saturating_add(job.stored_bytes());
         taken <= limit
     };

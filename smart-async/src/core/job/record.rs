@@ -118,6 +118,17 @@ impl JobRecord {
             )
     }
 
+    /// Returns whether the time has come that a waiting job waits for.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        let time_has_come = match self.state {
+            JobState::Pending {
+                reason: PendingReason::RetryAt(time) | PendingReason::ScheduledAt(time),
+            } => time <= now,
+            _ => true,
+        };
+        time_has_come && self.dispatch.as_ref().is_none_or(|dispatch| dispatch.is_due(now))
+    }
+
     /// The record after `change`.
     ///
     /// # Errors

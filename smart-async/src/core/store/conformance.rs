@@ -35,6 +35,7 @@
 )]
 
 mod changes;
+mod claims;
 #[doc(hidden)]
 pub mod helpers;
 mod lists;
@@ -44,6 +45,7 @@ mod removal;
 mod states;
 
 pub use changes::*;
+pub use claims::*;
 pub use lists::*;
 pub use owners::*;
 pub use records::*;
@@ -115,6 +117,13 @@ macro_rules! __conformance_rules {
             ones_own_jobs_are_not_abandoned
             jobs_of_the_dead_are_abandoned_until_they_end
             abandoned_work_is_taken_on_once
+            a_waiting_job_is_given_out_once_under_a_claim_of_its_own
+            claims_go_by_priority_then_by_age
+            a_job_is_not_given_out_before_its_time
+            progress_of_many_jobs_is_refused_by_those_of_others_alone
+            many_jobs_come_in_the_order_asked
+            pages_neither_skip_nor_repeat_while_jobs_come_and_go
+            every_state_is_named_with_its_newest_completion
             a_state_that_never_was_put_has_no_value
             everything_in_a_state_is_kept
             a_state_that_has_not_changed_is_the_same_one

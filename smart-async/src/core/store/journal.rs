@@ -42,8 +42,8 @@ use super::table::entry::Entry;
 use super::transaction::{Prepared, Transaction};
 use super::{JobStore, Pruned, StoreError, StoreFuture};
 use crate::core::job::{
-    Change, HydratedState, JobId, JobPage, JobQuery, JobRecord, OwnerId, Payload, Prune,
-    ResultLocation, StateName,
+    Change, ClaimQuery, HydratedState, JobId, JobPage, JobQuery, JobRecord, OwnerId, Payload,
+    ProgressReport, Prune, ResultLocation, StateName,
 };
 use crate::core::observe;
 
@@ -311,6 +311,20 @@ impl JobStore for JournalStore {
         })
     }
 
+    fn get_many(&self, ids: Vec<JobId>) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
+        self.read(move |table| table.get_many(&ids))
+    }
+
+    fn claim(&self, query: ClaimQuery) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
+        let owner = self.owner();
+        self.write(move |transaction, _| transaction.claim(&query, owner))
+    }
+
+    fn record_progress(&self, reports: Vec<ProgressReport>) -> StoreFuture<'_, Vec<JobId>> {
+        let owner = self.owner();
+        self.write(move |transaction, _| Ok(transaction.record_progress(reports, owner)))
+    }
+
     fn list(&self, query: JobQuery) -> StoreFuture<'_, JobPage> {
         self.read(move |table| table.list(&query))
     }
@@ -353,6 +367,10 @@ impl JobStore for JournalStore {
 
     fn state(&self, field: StateName) -> StoreFuture<'_, Option<Arc<HydratedState>>> {
         self.read(move |table| table.states().get(&field).cloned())
+    }
+
+    fn states(&self) -> StoreFuture<'_, Vec<Arc<HydratedState>>> {
+        self.read(|table| table.states().values().cloned().collect())
     }
 
     fn owner(&self) -> OwnerId {

@@ -9,7 +9,8 @@ use super::transaction::Transaction;
 use super::{JobStore, Pruned, StoreError, StoreFuture};
 use crate::core::clock;
 use crate::core::job::{
-    Change, HydratedState, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune, StateName,
+    Change, ClaimQuery, HydratedState, JobId, JobPage, JobQuery, JobRecord, OwnerId,
+    ProgressReport, Prune, StateName,
 };
 
 /// Keeps job records in memory. They end with the process, and no other process sees them.
@@ -62,6 +63,18 @@ impl JobStore for MemoryStore {
         ready(Ok(self.table().find(id).map(|job| Arc::clone(job.record()))))
     }
 
+    fn get_many(&self, ids: Vec<JobId>) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
+        ready(Ok(self.table().get_many(&ids)))
+    }
+
+    fn claim(&self, query: ClaimQuery) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
+        ready(self.change(|transaction| transaction.claim(&query, self.owner)))
+    }
+
+    fn record_progress(&self, reports: Vec<ProgressReport>) -> StoreFuture<'_, Vec<JobId>> {
+        ready(Ok(self.change(|transaction| transaction.record_progress(reports, self.owner))))
+    }
+
     fn list(&self, query: JobQuery) -> StoreFuture<'_, JobPage> {
         ready(Ok(self.table().list(&query)))
     }
@@ -89,6 +102,10 @@ impl JobStore for MemoryStore {
 
     fn state(&self, field: StateName) -> StoreFuture<'_, Option<Arc<HydratedState>>> {
         ready(Ok(self.table().states().get(&field).cloned()))
+    }
+
+    fn states(&self) -> StoreFuture<'_, Vec<Arc<HydratedState>>> {
+        ready(Ok(self.table().states().values().cloned().collect()))
     }
 
     fn owner(&self) -> OwnerId {

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use self::entry::{Entry, Put};
 use self::index::Index;
-use crate::core::job::{HydratedState, JobId, JobPage, JobQuery, JobScope, Prune, StateName};
+use crate::core::job::{
+    HydratedState, JobId, JobPage, JobQuery, JobRecord, JobScope, Prune, StateName,
+};
 
 /// What a transaction makes of a table.
 #[derive(Debug, Default)]
@@ -99,6 +101,11 @@ impl Table {
         self.contents.jobs.get(id)
     }
 
+    /// The records of these jobs, in the order asked; those that are not there are left out.
+    pub(super) fn get_many(&self, ids: &[JobId]) -> Vec<Arc<JobRecord>> {
+        ids.iter().filter_map(|id| self.find(*id)).map(|job| Arc::clone(job.record())).collect()
+    }
+
     /// The page of jobs that `query` asks for.
     pub(super) fn list(&self, query: &JobQuery) -> JobPage {
         let limit = query.limit.unwrap_or(usize::MAX);
@@ -112,12 +119,8 @@ impl Table {
             return JobPage::new(newest.take(limit).cloned().collect(), total);
         }
         let mut page = JobPage::default();
-        for job in newest.filter(|job| query.matches(job)) {
-            page.total += 1;
-            if page.jobs.len() < limit {
-                page.jobs.push(Arc::clone(job));
-            }
-        }
+        page.total = self.index.all(query).filter(|job| query.matches(job.record())).count();
+        page.jobs = newest.filter(|job| query.matches(job)).take(limit).cloned().collect();
         page
     }
 

@@ -9,7 +9,8 @@ use super::table::entry::{Entry, Put};
 use super::table::{Changes, Table};
 use super::{Pruned, StoreError};
 use crate::core::job::{
-    Change, Ended, HydratedState, JobId, JobRecord, JobScope, OwnerId, Prune, Timestamp,
+    Change, ClaimQuery, ClaimToken, HydratedState, JobEvent, JobId, JobRecord, JobScope, OwnerId,
+    ProgressReport, Prune, PruneCandidate, Timestamp,
 };
 
 #[derive(Debug)]
@@ -94,6 +95,43 @@ impl<'a> Transaction<'a> {
         replaces
     }
 
+    /// Gives jobs that wait to `owner`, each under a claim of its own.
+    pub(super) fn claim(
+        &mut self,
+        query: &ClaimQuery,
+        owner: OwnerId,
+    ) -> Result<Vec<Arc<JobRecord>>, StoreError> {
+        let is_changed = |job: &&Entry| self.changes.jobs.contains_key(&job.id());
+        let unchanged = self.table.live(Some(&query.server)).filter(|job| !is_changed(job));
+        let waiting = unchanged.map(Entry::record).chain(self.changed()).cloned();
+        let given = query.select(waiting, self.now);
+        given
+            .into_iter()
+            .map(|job| {
+                let claim = JobEvent::Claim(owner, ClaimToken::new());
+                self.update(job.id, Change::new(claim, self.now), None)
+            })
+            .collect()
+    }
+
+    /// Stores the progress of jobs of `owner`; returns those that refused it.
+    pub(super) fn record_progress(
+        &mut self,
+        reports: Vec<ProgressReport>,
+        owner: OwnerId,
+    ) -> Vec<JobId> {
+        let mut refused = Vec::new();
+        for ProgressReport { id, progress, at } in reports {
+            let change = Change::new(JobEvent::Progress, at)
+                .with_progress(Some(progress))
+                .owned_by(Some(owner));
+            if self.update(id, change, None).is_err() {
+                refused.push(id);
+            }
+        }
+        refused
+    }
+
     pub(super) fn prune(&mut self, prune: &Prune) -> Pruned {
         let doomed = if self.keeps_all(prune) { Vec::new() } else { self.doomed(prune) };
         for id in &doomed {
@@ -119,10 +157,10 @@ impl<'a> Transaction<'a> {
     }
 
     fn doomed(&self, prune: &Prune) -> Vec<JobId> {
-        let changed = self.changed().filter_map(|job| Ended::of(job));
+        let changed = self.changed().filter_map(|job| PruneCandidate::of(job));
         let is_changed = |job: &&Entry| self.changes.jobs.contains_key(&job.id());
         let unchanged = self.table.ended(prune).filter(|job| !is_changed(job));
-        prune.select_ended(unchanged.filter_map(Entry::ended).chain(changed))
+        prune.select_candidates(unchanged.filter_map(Entry::ended).chain(changed))
     }
 
     /// How many jobs the table would have, of the server and of the client that `prune` names.
@@ -159,7 +197,7 @@ impl<'a> Transaction<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::job::{JobEvent, JobSpec};
+    use crate::core::job::JobSpec;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_timestamp(second, 0).unwrap()

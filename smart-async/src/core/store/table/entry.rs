@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::core::job::{
-    Ended, HydratedState, JobId, JobRecord, JobScope, JobStatus, Size, Timestamp,
+    HydratedState, JobId, JobRecord, JobScope, JobStatus, PruneCandidate, Size, Timestamp,
 };
 
 /// A line of a file with a record in it. A table keeps it without reading it.
@@ -126,9 +126,9 @@ impl Entry {
     }
 
     /// The facts of an ended job that a `Prune` needs.
-    pub(in crate::core::store) fn ended(&self) -> Option<Ended<'_>> {
-        let ended = Ended::of(&self.record)?;
-        Some(Ended { size: Size::Known(self.ended_bytes), ..ended })
+    pub(in crate::core::store) fn ended(&self) -> Option<PruneCandidate<'_>> {
+        let ended = PruneCandidate::of(&self.record)?;
+        Some(PruneCandidate { size: Size::Known(self.ended_bytes), ..ended })
     }
 
     /// Returns whether the result of the job lies in a file of its own.

@@ -3,9 +3,10 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap, btree_map};
+use std::ops::Bound;
 
 use super::entry::Entry;
-use crate::core::job::{JobId, JobQuery, JobStatus, Prune, Timestamp};
+use crate::core::job::{JobCursor, JobId, JobQuery, JobStatus, Prune, Timestamp};
 
 /// The id breaks ties, so that every list shows jobs of the same age in the same order.
 type Age = (Timestamp, JobId);
@@ -66,10 +67,17 @@ impl Index {
         buckets.filter(move |(status, _)| wanted(**status)).map(|(_, bucket)| bucket)
     }
 
-    /// The jobs of the server and in the statuses that `query` names, newest first; its other conditions are not applied.
+    /// The jobs of the server and in the statuses that `query` names, newest first, from its place in
+    /// the list on; its other conditions are not applied.
     pub(super) fn newest(&self, query: &JobQuery) -> impl Iterator<Item = &Entry> {
-        let wanted = named(&query.statuses);
-        self.buckets(query.server.as_deref(), wanted).filter_map(Newest::of).collect::<Merged<'_>>()
+        let buckets = self.buckets(query.server.as_deref(), named(&query.statuses));
+        buckets.filter_map(|bucket| Newest::of(bucket, query.after)).collect::<Merged<'_>>()
+    }
+
+    /// The jobs of the server and in the statuses that `query` names, in no order; its other conditions are not applied.
+    pub(super) fn all(&self, query: &JobQuery) -> impl Iterator<Item = &Entry> {
+        let buckets = self.buckets(query.server.as_deref(), named(&query.statuses));
+        buckets.flat_map(|bucket| bucket.jobs.values())
     }
 
     /// How many jobs there are of one server or of all, in some statuses or in any.
@@ -136,12 +144,17 @@ impl<'a> FromIterator<&'a Entry> for Index {
 struct Newest<'a> {
     age: &'a Age,
     job: &'a Entry,
-    before: btree_map::Iter<'a, Age, Entry>,
+    before: btree_map::Range<'a, Age, Entry>,
 }
 
 impl<'a> Newest<'a> {
-    fn of(bucket: &'a Bucket) -> Option<Self> {
-        let mut before = bucket.jobs.iter();
+    /// The newest job of the bucket that comes after a place in the list.
+    fn of(bucket: &'a Bucket, after: Option<JobCursor>) -> Option<Self> {
+        let end = match after {
+            Some(JobCursor { created_at, id }) => Bound::Excluded((created_at, id)),
+            None => Bound::Unbounded,
+        };
+        let mut before = bucket.jobs.range((Bound::Unbounded, end));
         before.next_back().map(|(age, job)| Self { age, job, before })
     }
 }
