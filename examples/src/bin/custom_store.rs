@@ -23,10 +23,8 @@ struct CountingStore {
     changes: Arc<AtomicU64>,
 }
 
-impl CountingStore {
-    fn new() -> Self {
-        Self { inner: Arc::new(MemoryStore::new()), changes: Arc::default() }
-    }
+fn counting_store() -> CountingStore {
+    CountingStore { inner: Arc::new(MemoryStore::new()), changes: Arc::default() }
 }
 
 /// Passes methods on to the inner store as they are.
@@ -89,7 +87,7 @@ impl ServerHandler for Greeter {}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let store = CountingStore::new();
+    let store = counting_store();
     let jobs = JobManager::builder().with_store(store.clone());
     Greeter.with_jobs(jobs.clone()).serve(stdio()).await?.waiting().await?;
     jobs.shutdown().await?;
@@ -98,4 +96,4 @@ async fn main() -> anyhow::Result<()> {
 }
 
 #[cfg(test)]
-smart_async::conformance_tests!(|| async { CountingStore::new() });
+smart_async::conformance_tests!(|| async { counting_store() });

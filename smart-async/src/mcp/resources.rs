@@ -10,7 +10,7 @@ use rmcp::ErrorData;
 use rmcp::model::ServerCapabilities;
 use serde_json::json;
 
-pub(super) use self::list::{ResourceCursor, append_jobs, append_templates, page};
+pub(super) use self::list::{append_jobs, append_templates, page, parse_cursor};
 pub(super) use self::read::read;
 use super::client::access::Access;
 use crate::core::job::{JobId, JobRecord};

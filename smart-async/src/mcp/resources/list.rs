@@ -7,7 +7,7 @@ use rmcp::model::{
 };
 
 use super::uri_of;
-use crate::core::job::{JobId, JobQuery, JobRecord, Timestamp};
+use crate::core::job::{JobCursor, JobQuery, JobRecord, Timestamp};
 use crate::mcp::client::access::Access;
 
 /// The number of jobs on a page.
@@ -16,30 +16,17 @@ const PAGE: usize = 50;
 /// The beginning of a cursor of this list, which no cursor of the wrapped server has.
 const PREFIX: &str = "smart-async:jobs-before:";
 
-/// The last job of a page. The next page begins after it, also where the job was pruned since.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::mcp) struct ResourceCursor {
-    created_at: Timestamp,
-    id: JobId,
+/// Reads a cursor of this list; `None` for a cursor of the wrapped server.
+pub(in crate::mcp) fn parse_cursor(text: &str) -> Option<JobCursor> {
+    let (millis, id) = text.strip_prefix(PREFIX)?.split_once(':')?;
+    let created_at = Timestamp::from_timestamp_millis(millis.parse().ok()?)?;
+    Some(JobCursor { created_at, id: id.parse().ok()? })
 }
 
-impl ResourceCursor {
-    /// `None` for a cursor of the wrapped server.
-    pub(in crate::mcp) fn parse(text: &str) -> Option<Self> {
-        let (millis, id) = text.strip_prefix(PREFIX)?.split_once(':')?;
-        let created_at = Timestamp::from_timestamp_millis(millis.parse().ok()?)?;
-        Some(Self { created_at, id: id.parse().ok()? })
-    }
-
-    fn after(job: &JobRecord) -> String {
-        format!("{PREFIX}{}:{}", job.spec.created_at.timestamp_millis(), job.id)
-    }
-
-    /// Returns whether the job belongs to the pages after this cursor.
-    fn is_before(self, job: &JobRecord) -> bool {
-        (job.spec.created_at.timestamp_millis(), job.id)
-            < (self.created_at.timestamp_millis(), self.id)
-    }
+/// The cursor of the page that begins behind this job.
+fn cursor_behind(job: &JobRecord) -> String {
+    let JobCursor { created_at, id } = JobCursor::behind(job);
+    format!("{PREFIX}{}:{id}", created_at.timestamp_millis())
 }
 
 /// Adds the first page of jobs to the last page of the wrapped server's own resources.
@@ -59,24 +46,23 @@ pub(in crate::mcp) async fn append_jobs(
 /// A page of this server's jobs that the client may list.
 pub(in crate::mcp) async fn page(
     access: &Access,
-    after: Option<ResourceCursor>,
+    after: Option<JobCursor>,
 ) -> Result<ListResourcesResult, ErrorData> {
     let query = JobQuery {
         // One job more than the page shows whether there is another page.
-        limit: after.is_none().then_some(PAGE + 1),
+        limit: Some(PAGE + 1),
+        after,
         ..JobQuery::default()
     };
     let found = access
         .list(query)
         .await
         .map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
-    let mut jobs =
-        found.jobs.iter().filter(|job| after.is_none_or(|after| after.is_before(job))).peekable();
-    let shown: Vec<_> = jobs.by_ref().take(PAGE).collect();
-    let next_cursor = jobs.peek().and(shown.last()).map(|last| ResourceCursor::after(last));
+    let shown = found.jobs.iter().take(PAGE);
     let mut list =
-        ListResourcesResult::with_all_items(shown.iter().map(|job| resource(job)).collect());
-    list.next_cursor = next_cursor;
+        ListResourcesResult::with_all_items(shown.clone().map(|job| resource(job)).collect());
+    let is_last = found.jobs.len() <= PAGE;
+    list.next_cursor = shown.last().filter(|_| !is_last).map(|last| cursor_behind(last));
     Ok(list)
 }
 
@@ -110,16 +96,15 @@ pub(in crate::mcp) fn append_templates(list: &mut ListResourceTemplatesResult) {
 mod tests {
     use super::*;
     use crate::core::clock;
-    use crate::core::job::JobSpec;
+    use crate::core::job::{JobId, JobSpec};
 
     #[test]
     fn a_cursor_reads_back_from_its_text_and_other_texts_are_none() {
         let job = JobRecord::new(JobId::new(), JobSpec::new("tool", "server", clock::now()));
-        let cursor = ResourceCursor::parse(&ResourceCursor::after(&job)).unwrap();
-        assert_eq!(cursor, ResourceCursor { created_at: job.spec.created_at, id: job.id });
-        assert!(!cursor.is_before(&job));
+        let cursor = parse_cursor(&cursor_behind(&job)).unwrap();
+        assert_eq!(cursor, JobCursor::behind(&job));
         for other in ["", "2", "smart-async:jobs-before:", "smart-async:jobs-before:1:2"] {
-            assert_eq!(ResourceCursor::parse(other), None, "{other}");
+            assert_eq!(parse_cursor(other), None, "{other}");
         }
     }
 }

@@ -27,7 +27,7 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use super::JobServer;
 use crate::call::{CallRequest, Caller};
 use crate::core::context::for_client;
-use crate::mcp::resources::{self, ResourceCursor};
+use crate::mcp::resources;
 use crate::mcp::sdk_gaps::list_defaults::or_empty;
 use crate::mcp::sdk_gaps::malformed_requests::refuse_malformed;
 use crate::mcp::sdk_gaps::task_subscriptions::LISTEN;
@@ -139,7 +139,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         self.begin().await?;
         let access = self.access(&context);
         let cursor = request.as_ref().and_then(|request| request.cursor.as_deref());
-        if let Some(after) = cursor.and_then(ResourceCursor::parse) {
+        if let Some(after) = cursor.and_then(resources::parse_cursor) {
             return Box::pin(resources::page(&access, Some(after))).await;
         }
         let mut list = or_empty(self.inner.list_resources(request, context).await)?;
