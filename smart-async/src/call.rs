@@ -37,15 +37,15 @@ use crate::core::jobs::Error;
 use crate::core::local::{Attachment, SharedRun};
 use crate::core::manager::JobManager;
 use crate::core::observe;
-use crate::core::runner::{Body, Carrier, Running};
+use crate::core::runner::{Body, BodySpawner, TypedBody};
 
 /// Spawns a body: an async one in a task, a blocking one on the blocking pool. The carrier is there while the call is open and
 /// a plain spawn would cut the body off from its caller.
 pub(crate) trait Spawn<R>:
-    FnOnce(&Arc<JobContext>, Option<Carrier>) -> Running<R> + Send + 'static
+    FnOnce(&Arc<JobContext>, Option<BodySpawner>) -> TypedBody<R> + Send + 'static
 {
 }
-impl<R, F: FnOnce(&Arc<JobContext>, Option<Carrier>) -> Running<R> + Send + 'static> Spawn<R>
+impl<R, F: FnOnce(&Arc<JobContext>, Option<BodySpawner>) -> TypedBody<R> + Send + 'static> Spawn<R>
     for F
 {
 }
@@ -54,10 +54,10 @@ impl<R, F: FnOnce(&Arc<JobContext>, Option<Carrier>) -> Running<R> + Send + 'sta
 pub(crate) fn in_task<R: Send + 'static>(
     body: impl Future<Output = R> + Send + 'static,
 ) -> impl Spawn<R> {
-    |context: &Arc<JobContext>, carrier: Option<Carrier>| {
+    |context: &Arc<JobContext>, carrier: Option<BodySpawner>| {
         let body = context.run(body).instrument(Span::current());
         match carrier {
-            Some(carrier) => Running::carried(carrier, body),
+            Some(carrier) => TypedBody::carried(carrier, body),
             None => tokio::spawn(body).into(),
         }
     }
@@ -67,7 +67,7 @@ pub(crate) fn in_task<R: Send + 'static>(
 pub(crate) fn on_blocking_pool<R: Send + 'static>(
     body: impl FnOnce() -> R + Send + 'static,
 ) -> impl Spawn<R> {
-    |context: &Arc<JobContext>, _: Option<Carrier>| {
+    |context: &Arc<JobContext>, _: Option<BodySpawner>| {
         let (context, span) = (Arc::clone(context), Span::current());
         let seen = move || span.in_scope(|| context.run_blocking(body));
         tokio::task::spawn_blocking(seen).into()

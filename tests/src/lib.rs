@@ -2,6 +2,7 @@
 //! fail on request.
 
 mod client;
+mod clock;
 pub mod crash;
 #[cfg(unix)]
 pub mod disk;
@@ -17,6 +18,7 @@ pub mod source;
 mod wire;
 
 pub use client::Client;
+pub use clock::runtime_clock;
 pub use faulty_store::FaultyStore;
 pub use fixture::Fixture;
 pub use gate::Gate;

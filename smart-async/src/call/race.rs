@@ -27,7 +27,7 @@ use crate::core::local::{Attachment, SharedRun};
 use crate::core::manager::JobManager;
 use crate::core::observe;
 use crate::core::ready_after_yield::ready_after_yield;
-use crate::core::runner::{Adopted, Body, InlineCompletion, Running, Unfinished, panic_message};
+use crate::core::runner::{Adopted, Body, BodyError, InlineCompletion, TypedBody, panic_message};
 use crate::core::store::StoreError;
 
 /// How long the answer of a call waits until its record is taken back, where the work may run again.
@@ -40,7 +40,7 @@ pub(super) struct OpenCall<R: Send + 'static> {
     context: Arc<JobContext>,
     conclude: fn(R) -> Outcome,
     /// The running body; taken when the call is answered, or when the body is handed to the manager.
-    body: Option<Running<R>>,
+    body: Option<TypedBody<R>>,
     /// The task that writes the job's record, while it does.
     adopting: Option<JoinHandle<Result<Adopted, StoreError>>>,
     /// The run as the same calls join it, where the tool coalesces calls.
@@ -51,7 +51,7 @@ pub(super) struct OpenCall<R: Send + 'static> {
 
 /// How the run of an open call ended.
 enum Ran<R> {
-    Body(Result<R, Unfinished>),
+    Body(Result<R, BodyError>),
     /// The body ran longer than its deadline, and runs on.
     DeadlineOver,
 }
@@ -76,7 +76,7 @@ impl<R: Send + 'static> OpenCall<R> {
         site: &'static CallSite,
         request: Arc<CallRequest>,
         context: Arc<JobContext>,
-        body: Running<R>,
+        body: TypedBody<R>,
         conclude: fn(R) -> Outcome,
     ) -> Self {
         let body = Some(body);
@@ -232,7 +232,7 @@ impl<R: Send + 'static> OpenCall<R> {
     }
 
     /// Answers a call whose body has ended.
-    fn answer_ended(mut self, ended: Result<R, Unfinished>) -> Reply<R> {
+    fn answer_ended(mut self, ended: Result<R, BodyError>) -> Reply<R> {
         self.body = None;
         let tool = self.site.tool;
         let elapsed = self.context.began.elapsed();
@@ -241,7 +241,7 @@ impl<R: Send + 'static> OpenCall<R> {
                 record_outcome("answered inline", elapsed);
                 Reply::Inline(result)
             }
-            Err(Unfinished::Panicked(panic)) => {
+            Err(BodyError::Panicked(panic)) => {
                 let message = format!("{tool} panicked: {}", panic_message(&*panic));
                 record_outcome("panicked", elapsed);
                 // The caller may read the message of the panic; the readers of a log may not.
@@ -253,11 +253,12 @@ impl<R: Send + 'static> OpenCall<R> {
                 Reply::Failed(CallError::new(CallErrorKind::Panic, tool, message))
             }
             // Only the end of the runtime aborts the body of an open call.
-            Err(Unfinished::Aborted) => Reply::Failed(CallError::stopping(tool)),
+            Err(BodyError::Aborted) => Reply::Failed(CallError::stopping(tool)),
         };
         let target = self.site.state.filter(|_| matches!(reply, Reply::Inline(_)));
-        let completion =
-            target.map(|target| InlineCompletion::new(target, tool, self.context.id()));
+        let completion = target.map(|target| {
+            InlineCompletion::new(target, tool, self.context.id(), self.context.now())
+        });
         self.report_answered(completion);
         reply
     }
@@ -327,7 +328,7 @@ impl<R: Send + 'static> OpenCall<R> {
 async fn within<R>(
     context: &JobContext,
     deadline: Option<Instant>,
-    body: &mut Running<R>,
+    body: &mut TypedBody<R>,
 ) -> Ran<R> {
     let past = async {
         match deadline {

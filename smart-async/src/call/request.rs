@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::caller::Caller;
 use super::receiver::Server;
@@ -24,7 +25,7 @@ use crate::core::context::questions::AnswerRoute;
 use crate::core::job::{JobRecord, JobScope, Progress};
 use crate::core::local::{Attachment, Origin, SharedRun};
 use crate::core::manager::JobManager;
-use crate::core::runner::{Adoption, Carrier, OpenCallGuard};
+use crate::core::runner::{Adoption, BodySpawner};
 use crate::core::spawn::try_spawn;
 use crate::core::sync::Mutex;
 
@@ -40,7 +41,7 @@ pub(crate) struct CallRequest {
     pub(crate) manager: Option<JobManager>,
     /// Counts the call among those for which a shutdown waits.
     #[expect(dead_code, reason = "counted while it is there")]
-    pub(crate) open: Option<OpenCallGuard>,
+    pub(crate) open: Option<TaskTrackerToken>,
     /// The caller requests a job at once.
     pub(crate) async_mode: bool,
     /// The caller can be answered with an MCP task.
@@ -69,7 +70,7 @@ pub(crate) struct CallRequest {
     /// The arguments, where the call may run again after the end of its server.
     pub(crate) arguments: Option<Arc<Map<String, Value>>>,
     /// Spawns the body, where a plain spawn would cut it off from its caller.
-    pub(crate) carrier: Option<Carrier>,
+    pub(crate) carrier: Option<BodySpawner>,
     /// The job whose work this call runs again.
     pub(crate) reruns: Option<Arc<JobRecord>>,
     /// The report, where the server reads it.

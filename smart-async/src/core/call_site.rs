@@ -162,7 +162,7 @@ impl CallSite {
     }
 
     /// Returns whether the outcome stays out of the store.
-    pub(crate) const fn keeps_results_back(&self) -> bool {
+    pub(crate) const fn withholds_results(&self) -> bool {
         self.redact || !self.store_result
     }
 

@@ -1,5 +1,7 @@
 //! The wall clock of records. Durations are measured with the runtime's monotonic clock instead.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
@@ -8,17 +10,48 @@ use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 /// the wall clock may jump.
 pub type Timestamp = DateTime<Utc>;
 
-/// The current time to the millisecond, which is the precision of records.
-pub(crate) fn now() -> Timestamp {
-    Utc::now().trunc_subsecs(3)
+/// A source of the time by the wall clock. Cheap to clone.
+///
+/// A program gives another one than the system's where it has to decide what time it is, as a test of retention does.
+#[derive(Clone)]
+pub struct WallClock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl WallClock {
+    /// A clock that reads its time from this function.
+    pub fn new(read: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// The present time, to the millisecond: the precision in which records are kept.
+    pub fn now(&self) -> Timestamp {
+        (self.0)().trunc_subsecs(3)
+    }
+
+    /// The time `elapsed` before now, or the earliest [`Timestamp`] if that is out of range.
+    pub(crate) fn ago(&self, elapsed: std::time::Duration) -> Timestamp {
+        let then = chrono::Duration::from_std(elapsed)
+            .ok()
+            .and_then(|elapsed| self.now().checked_sub_signed(elapsed));
+        then.map_or(Timestamp::MIN_UTC, |then| then.trunc_subsecs(3))
+    }
 }
 
-/// The time `elapsed` before now, or the earliest [`Timestamp`] if that is out of range.
-pub(crate) fn ago(elapsed: std::time::Duration) -> Timestamp {
-    let then = chrono::Duration::from_std(elapsed)
-        .ok()
-        .and_then(|elapsed| now().checked_sub_signed(elapsed));
-    then.map_or(Timestamp::MIN_UTC, |then| then.trunc_subsecs(3))
+/// The clock of the system.
+impl Default for WallClock {
+    fn default() -> Self {
+        Self::new(Utc::now)
+    }
+}
+
+impl fmt::Debug for WallClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WallClock").field(&self.now()).finish()
+    }
+}
+
+/// Now by the system's clock, for code that has no manager's.
+pub(crate) fn now() -> Timestamp {
+    WallClock::default().now()
 }
 
 /// The time `time` after `moment`, or [`END_OF_TIME`] if that is out of range.
@@ -60,9 +93,10 @@ mod tests {
 
     #[test]
     fn longer_ago_than_can_be_told_is_the_beginning_of_time() {
+        let clock = WallClock::default();
         for long in [Duration::MAX, Duration::from_secs(10_000_000_000 * 3600)] {
-            assert_eq!(ago(long), Timestamp::MIN_UTC);
+            assert_eq!(clock.ago(long), Timestamp::MIN_UTC);
         }
-        assert!(ago(Duration::from_secs(1)) < now());
+        assert!(clock.ago(Duration::from_secs(1)) < clock.now());
     }
 }

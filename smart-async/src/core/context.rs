@@ -21,7 +21,8 @@ use self::cancellation::Cancellation;
 use self::long_polls::warn_of_long_polls;
 use self::questions::PendingQuestions;
 use self::reporter::ProgressReporter;
-use crate::core::job::{JobId, JobScope, ProgressCell};
+use crate::core::clock;
+use crate::core::job::{JobId, JobScope, ProgressCell, Timestamp};
 
 tokio::task_local! {
     static CONTEXT: Arc<JobContext>;
@@ -31,6 +32,13 @@ tokio::task_local! {
 /// The manager that runs a body, as the body's context carries it. The context cannot name the manager, which stands above
 /// it, and must not keep it alive.
 pub(crate) trait JobHost: Any + Send + Sync {
+    /// The present time by the manager's clock; `None` where the manager is gone.
+    fn now(&self) -> Option<Timestamp>;
+
+    /// Keeps the manager alive for as long as the answer is held, so that calls which a job's body makes become jobs of the same
+    /// manager; `None` where the manager is gone.
+    fn keep_alive(&self) -> Option<Arc<dyn Any + Send + Sync>>;
+
     /// Requests that a job stops, in this process and in the record, without waiting for the end.
     fn request_stop(&self, id: JobId);
 }
@@ -103,6 +111,12 @@ impl JobContext {
     /// The manager that runs the body, where the call came with one.
     pub(crate) fn host(&self) -> Option<&Arc<dyn JobHost>> {
         self.host.as_ref()
+    }
+
+    /// The present time: by the manager's clock, or by the system's where the call came without a manager.
+    pub(crate) fn now(&self) -> Timestamp {
+        let now = self.host().and_then(|host| host.now());
+        now.unwrap_or_else(clock::now)
     }
 
     /// Runs an async body in this context.

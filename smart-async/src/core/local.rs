@@ -1,13 +1,148 @@
-//! Everything about its jobs that only this process knows: which of them run here, who attends each of them, who reads them,
-//! and the parts of their results that the store may not have.
+//! Everything about its jobs that only this process knows: which of them run here, which callers and readers they have, and
+//! the parts of their results that the store may not have. Readers ([`Jobs`](crate::jobs::Jobs)) and the runner share it.
 
-pub(crate) mod active;
+pub(in crate::core) mod active;
 mod attachments;
 mod coalesce;
-pub(crate) mod pins;
-pub(crate) mod redaction;
-pub(crate) mod run_times;
+mod events;
+mod health;
+mod pins;
+mod recovery;
+pub(in crate::core) mod redaction;
+mod run_times;
 
-pub(crate) use active::{LiveJob, LiveJobs, Origin};
-pub(crate) use attachments::{Attachment, Detach};
-pub(crate) use coalesce::SharedRun;
+use std::fmt;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+pub(crate) use self::active::{LiveJob, LiveJobs, Origin};
+pub(crate) use self::attachments::{Attachment, Detach};
+pub(crate) use self::coalesce::SharedRun;
+pub use self::events::JobChange;
+use self::events::JobEvents;
+use self::health::StoreHealth;
+use self::pins::Pins;
+pub(crate) use self::pins::ReadPin;
+pub(in crate::core) use self::recovery::{LostJobs, recovered};
+use self::redaction::WithheldOutputs;
+use self::run_times::RunTimes;
+use crate::core::clock::WallClock;
+use crate::core::job::{Change, JobId, JobRecord, JobStatus, Timestamp};
+use crate::core::store::{JobStore, StoreError};
+
+/// A store, and the knowledge of this process about its jobs.
+pub(crate) struct Local {
+    pub(in crate::core) store: Arc<dyn JobStore>,
+    clock: WallClock,
+    /// The jobs that run in this process.
+    pub(in crate::core) live: LiveJobs,
+    /// The jobs that code of this process is about to read.
+    pub(in crate::core) pins: Pins,
+    /// The parts of ends that the store may not have.
+    pub(in crate::core) withheld: WithheldOutputs,
+    pub(in crate::core) run_times: RunTimes,
+    pub(in crate::core) events: JobEvents,
+    health: StoreHealth,
+    /// Calls that are open, jobs that run, and writes in the background: everything that a shutdown waits for.
+    pub(in crate::core) in_flight: TaskTracker,
+    lost_jobs: OnceLock<Weak<dyn LostJobs>>,
+}
+
+impl Local {
+    pub(in crate::core) fn new(store: Arc<dyn JobStore>, clock: WallClock) -> Self {
+        let in_flight = TaskTracker::new();
+        Self {
+            store,
+            clock,
+            live: LiveJobs::new(in_flight.clone()),
+            pins: Pins::default(),
+            withheld: WithheldOutputs::default(),
+            run_times: RunTimes::default(),
+            events: JobEvents::default(),
+            health: StoreHealth::default(),
+            in_flight,
+            lost_jobs: OnceLock::new(),
+        }
+    }
+
+    /// The present time. Every time in a record comes from here.
+    pub(in crate::core) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The moment that lies `elapsed` before now; the beginning of time where that is longer ago.
+    pub(in crate::core) fn ago(&self, elapsed: Duration) -> Timestamp {
+        self.clock.ago(elapsed)
+    }
+
+    /// Counts something among the work that a shutdown waits for, until the token is dropped.
+    pub(in crate::core) fn in_flight(&self) -> TaskTrackerToken {
+        self.in_flight.token()
+    }
+
+    /// Keeps jobs from being pruned by this process, until the pin is dropped.
+    pub(in crate::core) fn pin(&self, ids: &[JobId]) -> ReadPin {
+        self.pins.pin(ids)
+    }
+
+    /// Lets the runner account for the jobs that dead owners left behind.
+    pub(in crate::core) fn set_lost_jobs(&self, runner: Weak<dyn LostJobs>) {
+        let _ = self.lost_jobs.set(runner);
+    }
+
+    /// The runner of this process, where it has one that accounts for the jobs of dead owners.
+    pub(in crate::core) fn lost_jobs(&self) -> Option<Arc<dyn LostJobs>> {
+        self.lost_jobs.get()?.upgrade()
+    }
+
+    /// Waits until the runner has accounted for the jobs that an earlier process of its server left behind. Without a runner
+    /// there is nothing to wait for.
+    pub(in crate::core) async fn ready(&self) {
+        if let Some(runner) = self.lost_jobs() {
+            runner.ready().await;
+        }
+    }
+
+    /// Applies a change, and takes note of whether the store works.
+    pub(in crate::core) async fn update(
+        &self,
+        id: JobId,
+        change: Change,
+    ) -> Result<Arc<JobRecord>, StoreError> {
+        self.observed(self.store.update(id, change).await)
+    }
+
+    /// Takes note of whether the store works, as the outcome of a write shows it.
+    pub(in crate::core) fn observed<T>(
+        &self,
+        write: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.health.observe(write.as_ref().err());
+        write
+    }
+
+    /// The failure of the store, while it fails.
+    pub(in crate::core) fn store_error(&self) -> Option<String> {
+        self.health.store_error()
+    }
+
+    /// Publishes that a job's record has changed, and remembers how long a job ran that completed.
+    pub(in crate::core) fn announce(&self, job: &JobRecord) {
+        tracing::debug!(job_id = %job.id, tool = %job.spec.tool, status = %job.status(), "job changed");
+        self.events.publish(job);
+        if job.status() == JobStatus::Completed
+            && let Some(ran) = job.elapsed(self.now())
+        {
+            self.run_times.remember(&job.spec.tool, ran);
+        }
+    }
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local").field("store", &self.store).finish_non_exhaustive()
+    }
+}

@@ -1,90 +1,59 @@
-//! The manager: what runs as a job, who waits for it, who stops it, and the store behind all that.
-//!
-//! A job's truth is its record in the store. The manager adds what only the process that runs it can have: the running
-//! body, its progress of this very moment, and those who wait.
+//! The manager: the one thing that a server opens. It joins the reads of jobs ([`Jobs`]) with their execution.
 
 mod builder;
 
 use std::any::Any;
 use std::fmt;
-use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::sync::{OnceCell, broadcast};
-use tokio_util::sync::CancellationToken;
+use tokio::task::JoinHandle;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use self::builder::Settings;
-pub use self::builder::{JobManagerBuilder, OpenError, Retention};
-use crate::core::clock;
-use crate::core::context::{self, JobHost};
-use crate::core::job::{JobEvent, JobId, JobRecord, JobStatus};
-pub use crate::core::jobs::{AnswerError, Cancelled, Error, State, StateError, WaitFor, Waited};
-use crate::core::local::pins::{Readers, Reading};
-use crate::core::local::redaction::KeptBack;
-use crate::core::local::run_times::History;
-use crate::core::local::{LiveJob, LiveJobs};
-use crate::core::runner::open_calls::{OpenCallGuard, OpenCalls};
-use crate::core::runner::rerun::Servers;
-pub use crate::core::runner::{Job, JobRequest, job_fn};
-use crate::core::runner::{recover, sigterm};
-use crate::core::spawn::try_spawn;
-use crate::core::store::{JobStore, StoreError};
+pub use self::builder::{JobManagerBuilder, OpenError};
+pub use crate::core::clock::WallClock;
+use crate::core::context::{self, JobContext, JobHost};
+use crate::core::job::{
+    Actor, InvalidStateName, JobId, JobOutput, JobPage, JobQuery, JobRecord, Prune, Timestamp,
+};
+use crate::core::jobs::Jobs;
+use crate::core::jobs::ReadPin;
+pub use crate::core::jobs::{
+    AnswerError, Cancelled, Error, JobChange, State, StateError, WaitFor, Waited,
+};
+use crate::core::local::{LiveJob, LiveJobs, Local, Origin};
+use crate::core::runner::{Adopted, Adoption, Body, InlineCompletion, Rerunner, Runner, Settings};
+pub use crate::core::runner::{Job, JobRequest, Retention, job_fn};
+use crate::core::store::{JobStore, Pruned, StoreError};
 
 /// Runs jobs and knows about them. Cheap to clone; all clones are the same manager.
 ///
-/// A program needs one. The folder where it keeps its records is shared with other processes.
+/// A program needs one. It shares the folder of its records with other processes.
 #[derive(Clone)]
 pub struct JobManager {
-    pub(in crate::core) inner: Arc<Inner>,
+    inner: Arc<Inner>,
 }
 
-pub(in crate::core) struct Inner {
-    /// This manager, as its jobs carry it along.
-    pub(in crate::core) host: Arc<dyn JobHost>,
-    pub(in crate::core) store: Arc<dyn JobStore>,
-    pub(in crate::core) settings: Settings,
-    /// The server whose jobs these are; set once, by the builder or by the server that is wrapped.
-    pub(in crate::core) server: OnceLock<String>,
-    /// Whether ids may leave the process: not where a restart would break the promise that they make.
-    pub(in crate::core) hands_out_ids: bool,
-    pub(in crate::core) live: LiveJobs,
-    pub(in crate::core) open_calls: OpenCalls,
-    /// Who can make calls again.
-    pub(in crate::core) servers: Servers,
-    pub(in crate::core) readers: Readers,
-    pub(in crate::core) kept_back: KeptBack,
-    pub(in crate::core) history: History,
-    pub(in crate::core) changes: broadcast::Sender<JobChange>,
-    /// What the store last failed at, while it fails.
-    pub(in crate::core) trouble: Mutex<Option<String>>,
-    pub(in crate::core) recovered: OnceCell<()>,
-    pub(in crate::core) listening: Once,
-    /// Set when no new work is taken.
-    pub(in crate::core) stopping: CancellationToken,
-    /// Set when what still runs has to stop.
-    pub(in crate::core) halted: CancellationToken,
+struct Inner {
+    local: Arc<Local>,
+    jobs: Jobs,
+    runner: Runner,
 }
 
-/// A change of a job's status, as [`JobManager::subscribe`] tells it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct JobChange {
-    /// The job.
-    pub id: JobId,
-    /// Its status from now on.
-    pub status: JobStatus,
-}
-
-/// How the manager is.
+/// Whether jobs are safe at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Health {
     /// Whether jobs outlive the process.
     pub durable: bool,
-    /// What the store fails at, while it fails.
+    /// The failure of the store, while it fails.
     pub store_error: Option<String>,
 }
 
+/// Opening a manager.
 impl JobManager {
     /// Sets up a manager: folder, server name, retention, grace times.
     pub fn builder() -> JobManagerBuilder {
@@ -94,27 +63,27 @@ impl JobManager {
     /// Opens the manager over `~/.job_mcp`, or over the folder that `JOB_MCP_HOME` names.
     ///
     /// # Errors
-    /// [`OpenError`] where the folder cannot be found or used; it says what to do.
+    /// [`OpenError`] where the folder cannot be found or used; its text says what to do.
     pub async fn open() -> Result<Self, OpenError> {
         Self::builder().open().await
     }
 
-    /// A manager that keeps its jobs in memory: for tests, and for those who want no disk.
+    /// A manager that keeps its jobs in memory: for tests, and for programs that need no disk.
     pub fn in_memory() -> Self {
         Self::builder().in_memory()
     }
 
     /// As [`open`](Self::open), but goes on in memory where the folder cannot be used.
     ///
-    /// It says so in the log and in [`health`](Self::health), and then hands out no job ids, because a restart would
-    /// break the promise that they make: calls that outlive their budget are waited for instead.
+    /// The log and [`health`](Self::health) say so. The manager then hands out no job ids, because a restart would break the
+    /// promise that they make: calls that outlive their budget are waited for instead.
     pub async fn open_or_memory() -> Self {
         Self::builder().open_or_memory().await
     }
 
-    /// The manager that annotated functions use where no [`JobServer`](crate::JobServer) brings one: the one that
-    /// [`make_global`](Self::make_global) set, else one that is opened when it is first needed (a call that ends within its
-    /// budget needs none), as by [`open_or_memory`](Self::open_or_memory).
+    /// The manager that annotated functions use without a [`JobServer`](crate::JobServer): the one that
+    /// [`make_global`](Self::make_global) set, else one that is opened at the first need (a call that ends within its budget
+    /// needs none), as by [`open_or_memory`](Self::open_or_memory).
     pub async fn global() -> Self {
         GLOBAL.get_or_init(|| Box::pin(Self::open_or_memory())).await.clone()
     }
@@ -122,7 +91,7 @@ impl JobManager {
     /// Makes this the [`global`](Self::global) manager.
     ///
     /// # Errors
-    /// Gives this manager back where there is a global one already.
+    /// Returns this manager where there is a global one already.
     pub fn make_global(self) -> Result<(), Self> {
         GLOBAL.set(self).map_err(|error| match error {
             tokio::sync::SetError::AlreadyInitializedError(manager)
@@ -130,184 +99,337 @@ impl JobManager {
         })
     }
 
-    fn new(store: Arc<dyn JobStore>, settings: Settings, hands_out_ids: bool) -> Self {
-        let server = settings.server.clone().map_or_else(OnceLock::new, OnceLock::from);
-        let inner = Arc::new_cyclic(|inner| Inner {
-            host: Arc::new(WeakManager(inner.clone())),
-            store,
-            settings,
-            server,
-            hands_out_ids,
-            live: LiveJobs::default(),
-            open_calls: OpenCalls::default(),
-            servers: Servers::default(),
-            readers: Readers::default(),
-            kept_back: KeptBack::default(),
-            history: History::default(),
-            changes: broadcast::Sender::new(1024),
-            trouble: Mutex::default(),
-            recovered: OnceCell::new(),
-            listening: Once::new(),
-            stopping: CancellationToken::new(),
-            halted: CancellationToken::new(),
+    fn new(
+        store: Arc<dyn JobStore>,
+        clock: WallClock,
+        settings: Settings,
+        cancel_answer: Duration,
+    ) -> Self {
+        let local = Arc::new(Local::new(store, clock));
+        let inner = Arc::new_cyclic(|inner: &Weak<Inner>| {
+            let host = Arc::new(WeakManager(inner.clone()));
+            Inner {
+                jobs: Jobs::of(Arc::clone(&local), cancel_answer),
+                runner: Runner::new(Arc::clone(&local), settings, host),
+                local,
+            }
         });
         Self { inner }
+    }
+}
+
+/// The jobs and their execution.
+impl JobManager {
+    /// The jobs: reads, and requests to their owners.
+    pub fn jobs(&self) -> &Jobs {
+        &self.inner.jobs
     }
 
     /// The server whose jobs these are.
     pub fn server(&self) -> &str {
-        self.inner.server.get_or_init(builder::program_name)
-    }
-
-    /// Names the server, unless it has a name; and looks after what an earlier life of it left behind.
-    pub(crate) fn serve_as(&self, server: Option<&str>) {
-        if let Some(server) = server {
-            let _ = self.inner.server.set(server.to_owned());
-        }
-        let manager = self.clone();
-        try_spawn(async move { manager.ready().await });
-    }
-
-    /// Waits until the jobs of an earlier life of this server are accounted for. Every method waits for it.
-    pub(crate) async fn ready(&self) {
-        // Boxed: every method would carry its size along, and it is done once.
-        self.inner.recovered.get_or_init(|| Box::pin(recover::recover(self))).await;
+        self.inner.runner.server()
     }
 
     /// The store.
     pub fn store(&self) -> &dyn JobStore {
-        &*self.inner.store
+        self.inner.jobs.store()
     }
 
-    /// How the manager is.
+    /// Whether jobs are safe at the moment.
     pub fn health(&self) -> Health {
-        let trouble = self.inner.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Health {
-            durable: self.inner.store.is_durable(),
-            store_error: trouble.or_else(|| self.inner.settings.fallback_reason.clone()),
-        }
+        Health { durable: self.store().is_durable(), store_error: self.inner.runner.store_error() }
     }
 
-    /// Keeps these jobs from being pruned by this process, until the guard is dropped.
-    pub(crate) fn reading(&self, ids: &[JobId]) -> Reading {
-        self.inner.readers.enter(ids)
-    }
-
-    /// Tells of every change of a job's status in this process from now on. A receiver that falls more than 1,024
-    /// changes behind loses the oldest, and is told so.
+    /// See [`Jobs::subscribe`].
     pub fn subscribe(&self) -> broadcast::Receiver<JobChange> {
-        self.inner.changes.subscribe()
+        self.inner.jobs.subscribe()
     }
 
-    /// When it makes sense to ask for a job of `tool` again, in whole seconds from 2 to 30: after a tenth of what the
-    /// tool takes usually, or of a quarter of the time that this run has taken where that is not known.
-    pub(crate) fn poll_after(&self, tool: &str, elapsed: Duration) -> u64 {
-        let advice = self.inner.history.usual(tool).map_or(elapsed / 4, |usual| usual / 10);
-        advice.as_secs().clamp(2, 30)
+    /// See [`Jobs::status`].
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or [`Error::Store`].
+    pub async fn status(&self, id: JobId) -> Result<Arc<JobRecord>, Error> {
+        self.inner.jobs.status(id).await
     }
 
-    /// How long the tool takes usually: the median of its last 20 jobs that completed.
-    pub(crate) fn usual_run(&self, tool: &str) -> Option<Duration> {
-        self.inner.history.usual(tool)
+    /// See [`Jobs::status_with_result`].
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or [`Error::Store`].
+    pub async fn status_with_result(&self, id: JobId) -> Result<Arc<JobRecord>, Error> {
+        self.inner.jobs.status_with_result(id).await
     }
 
-    pub(crate) fn hands_out_ids(&self) -> bool {
-        self.inner.hands_out_ids
+    /// See [`Jobs::result`].
+    ///
+    /// # Errors
+    /// Those of [`Jobs::result`].
+    pub async fn result(&self, id: JobId) -> Result<JobOutput, Error> {
+        self.inner.jobs.result(id).await
     }
 
+    /// See [`Jobs::list`].
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn list(&self, query: JobQuery) -> Result<JobPage, Error> {
+        self.inner.jobs.list(query).await
+    }
+
+    /// See [`Jobs::wait`].
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where one of the jobs is not there, [`Error::Store`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the wait only; the jobs run on.
+    pub async fn wait(
+        &self,
+        ids: &[JobId],
+        what: WaitFor,
+        limit: Duration,
+    ) -> Result<Waited, Error> {
+        self.inner.jobs.wait(ids, what, limit).await
+    }
+
+    /// Stops a job for a client; see [`Jobs::cancel`].
+    ///
+    /// # Errors
+    /// [`Error::AlreadyEnded`], [`Error::NotFound`], [`Error::Store`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the wait only; the job is stopped all the same once this was polled.
+    pub async fn cancel(&self, id: JobId) -> Result<Cancelled, Error> {
+        self.inner.jobs.cancel(id, Actor::Client(None)).await
+    }
+
+    /// Answers a question of a job for a client; see [`Jobs::answer`].
+    ///
+    /// # Errors
+    /// [`AnswerError`]; then the question was not answered by this call.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the wait only; the question may be answered all the same.
+    pub async fn answer(
+        &self,
+        id: JobId,
+        key: &str,
+        answer: Value,
+    ) -> Result<Arc<JobRecord>, AnswerError> {
+        self.inner.jobs.answer(id, key, answer, Actor::Client(None)).await
+    }
+
+    /// See [`Jobs::prune`].
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn prune(&self, prune: Prune) -> Result<Pruned, Error> {
+        self.inner.jobs.prune(prune).await
+    }
+
+    /// See [`Jobs::state`].
+    ///
+    /// # Errors
+    /// [`InvalidStateName`] where this can be no name of a state.
+    pub fn state<T: DeserializeOwned>(&self, field: &str) -> Result<State<T>, InvalidStateName> {
+        self.inner.jobs.state(field)
+    }
+
+    /// Runs `work` as a job. Its record is on disk, as `pending`, when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Store`] with [`StoreError::Duplicate`](crate::store::StoreError::Duplicate) where a job of this id is there
+    /// already; [`Error::Stopping`]; [`Error::NotDurable`]; [`Error::Store`] where the record cannot be written. The work is
+    /// not started then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may leave a job that is written and starts. Only a caller that chose the id knows it.
+    pub async fn submit(&self, request: JobRequest, work: impl Job) -> Result<JobId, Error> {
+        self.inner.runner.submit(request, work).await
+    }
+
+    /// Ends the manager: takes no new work from now on, gives jobs and open calls a moment to end by themselves (2
+    /// seconds, see [`drain_grace`](JobManagerBuilder::drain_grace)), and writes down the rest: as `failed`, `interrupted`,
+    /// with their last progress; or as `pending`, where the tool says that its calls may run again, once the work has stopped.
+    /// Everything is on disk when it returns.
+    ///
+    /// Ending twice is no error.
+    ///
+    /// # Errors
+    /// [`Error::NotDurable`] or [`Error::Store`] where something could not be written, or work that may run again did not
+    /// stop, within 5 seconds. Another process accounts for it once this one has ended.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the manager without new work and the jobs running.
+    pub async fn shutdown(&self) -> Result<(), Error> {
+        self.inner.runner.shutdown().await
+    }
+}
+
+/// For calls and for the protocol.
+impl JobManager {
+    /// The jobs of this process.
     pub(crate) fn live(&self) -> &LiveJobs {
-        &self.inner.live
+        &self.inner.local.live
     }
 
-    /// Counts a call among those that the server's end waits for, until the guard is dropped.
-    pub(crate) fn open_call(&self) -> OpenCallGuard {
-        self.inner.open_calls.enter()
+    /// Counts a call among those that a shutdown waits for, until the token is dropped.
+    pub(crate) fn open_call(&self) -> TaskTrackerToken {
+        self.inner.local.in_flight()
     }
 
-    /// Forgets work that was taken in, and is not kept after all.
-    pub(crate) fn let_go(&self, live: &LiveJob) {
-        live.ends_with(&JobEvent::Cancel);
-        self.inner.live.remove(live);
+    /// Waits until the jobs of an earlier process of this server are accounted for.
+    pub(crate) async fn ready(&self) {
+        self.inner.local.ready().await;
     }
 
-    /// Ends with SIGTERM, where the program does not see to that itself.
-    pub(crate) fn listen_for_the_end(&self) {
-        if self.inner.settings.end_on_sigterm {
-            self.inner.listening.call_once(|| sigterm::listen(self));
-        }
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.local.now()
     }
 
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.inner.stopping.is_cancelled()
+    pub(crate) fn as_of_now(&self, job: Arc<JobRecord>) -> Arc<JobRecord> {
+        self.inner.jobs.as_of_now(job)
     }
 
-    pub(in crate::core) fn is_halted(&self) -> bool {
-        self.inner.halted.is_cancelled()
+    pub(crate) fn reading(&self, ids: &[JobId]) -> ReadPin {
+        self.inner.jobs.pin(ids)
     }
 
-    pub(crate) async fn halted(&self) {
-        self.inner.halted.cancelled().await;
+    pub(crate) fn poll_after(&self, tool: &str, elapsed: Duration) -> u64 {
+        self.inner.jobs.poll_after(tool, elapsed)
     }
 
-    pub(crate) fn cancel_grace(&self) -> Duration {
-        self.inner.settings.cancel_grace
+    pub(crate) fn usual_run(&self, tool: &str) -> Option<Duration> {
+        self.inner.jobs.usual_run(tool)
+    }
+
+    pub(crate) fn check_answer(
+        &self,
+        job: &JobRecord,
+        key: &str,
+        answer: &Value,
+    ) -> Result<(), AnswerError> {
+        self.inner.jobs.check_answer(job, key, answer)
+    }
+
+    pub(crate) fn serve_as(&self, server: Option<&str>) {
+        self.inner.runner.serve_as(server);
+    }
+
+    /// Returns whether ids may leave the process: not where a restart would break the promise that they make.
+    pub(crate) fn hands_out_ids(&self) -> bool {
+        self.inner.runner.settings().hands_out_ids
     }
 
     pub(crate) fn retention(&self) -> Retention {
-        self.inner.settings.retention
+        self.inner.runner.settings().retention
     }
 
-    /// Remembers whether the store takes what it is given, for `health`.
-    pub(in crate::core) fn note<T>(&self, write: Result<T, StoreError>) -> Result<T, StoreError> {
-        let trouble = match &write {
-            Err(error) if error.is_transient() || matches!(error, StoreError::Closed) => {
-                Some(error.to_string())
-            }
-            _ => None,
-        };
-        *self.inner.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
-        write
+    pub(crate) fn cancel_grace(&self) -> Duration {
+        self.inner.runner.cancel_grace()
     }
 
-    /// Tells everybody that a job's record has changed.
-    pub(in crate::core) fn announce(&self, job: &JobRecord) {
-        tracing::debug!(job_id = %job.id, tool = %job.spec.tool, status = %job.status(), "job changed");
-        let _ = self.inner.changes.send(JobChange { id: job.id, status: job.status() });
-        if job.status() == JobStatus::Completed
-            && let Some(ran) = job.elapsed(clock::now())
-        {
-            self.inner.history.remember(&job.spec.tool, ran);
-        }
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.inner.runner.is_stopping()
     }
 
-    pub(crate) fn remember_run(&self, tool: &str, ran: Duration) {
-        self.inner.history.remember(tool, ran);
+    pub(crate) async fn halted(&self) {
+        self.inner.runner.halted().await;
     }
 
-    /// This manager, for the work that runs in it: calls made within it become jobs here as well.
+    pub(crate) fn listen_for_sigterm(&self) {
+        self.inner.runner.listen_for_sigterm();
+    }
+
+    pub(crate) fn add_rerunner(&self, server: &Arc<impl Rerunner + 'static>) {
+        self.inner.runner.add_rerunner(server);
+    }
+
+    pub(crate) fn request_stop(&self, id: JobId) {
+        self.inner.runner.request_stop(id, self.inner.jobs.clone());
+    }
+
+    pub(crate) fn adopt(
+        &self,
+        adoption: Adoption,
+        context: Arc<JobContext>,
+    ) -> JoinHandle<Result<Adopted, StoreError>> {
+        self.inner.runner.adopt(adoption, context)
+    }
+
+    pub(crate) async fn enqueue(
+        &self,
+        adoption: Adoption,
+        context: Arc<JobContext>,
+        start: impl FnOnce(&Arc<JobContext>) -> Body + Send + 'static,
+    ) -> Result<(Arc<LiveJob>, Arc<JobRecord>), Error> {
+        self.inner.runner.enqueue(adoption, context, start).await
+    }
+
+    pub(crate) fn register_undelivered(&self, live: &Arc<LiveJob>) {
+        self.inner.runner.register_undelivered(live);
+    }
+
+    pub(crate) fn keep(
+        &self,
+        adoption: Adoption,
+        live: Arc<LiveJob>,
+        body: Body,
+        adopting: Option<JoinHandle<Result<Adopted, StoreError>>>,
+    ) {
+        self.inner.runner.keep(adoption, live, body, adopting);
+    }
+
+    pub(crate) fn forget(&self, live: &LiveJob) {
+        self.inner.runner.forget(live);
+    }
+
+    pub(crate) fn resume(
+        &self,
+        origin: Origin,
+        context: JobContext,
+        start: impl FnOnce(&Arc<JobContext>) -> Body + Send + 'static,
+    ) {
+        self.inner.runner.resume(origin, context, start);
+    }
+
+    pub(crate) async fn hydrate_inline(&self, completion: &InlineCompletion, output: &JobOutput) {
+        self.inner.runner.hydrate_inline(completion, output).await;
+    }
+
+    /// This manager, for the work that runs in it: calls made by that work become jobs of this manager as well.
     pub(crate) fn host(&self) -> Arc<dyn JobHost> {
-        Arc::clone(&self.inner.host)
+        self.inner.runner.host()
     }
 
-    /// The manager that the work that this code runs in belongs to.
+    /// The manager of the work that this code runs in.
     pub(crate) fn of_current_work() -> Option<Self> {
         let host: Arc<dyn Any + Send + Sync> = context::current_host()?;
         host.downcast_ref::<WeakManager>()?.upgrade()
-    }
-
-    /// A reference that does not keep the manager alive.
-    pub(crate) fn downgrade(&self) -> WeakManager {
-        WeakManager(Arc::downgrade(&self.inner))
     }
 }
 
 static GLOBAL: OnceCell<JobManager> = OnceCell::const_new();
 
-/// A reference that does not keep its manager alive, for what the manager itself holds, and for tasks that
-/// run in the background for ever.
-pub(crate) struct WeakManager(std::sync::Weak<Inner>);
+/// A reference that does not keep the manager alive, for the jobs that run in it.
+struct WeakManager(Weak<Inner>);
+
+impl WeakManager {
+    fn upgrade(&self) -> Option<JobManager> {
+        self.0.upgrade().map(|inner| JobManager { inner })
+    }
+}
 
 impl JobHost for WeakManager {
+    fn now(&self) -> Option<Timestamp> {
+        self.upgrade().map(|manager| manager.now())
+    }
+
+    fn keep_alive(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        Some(self.0.upgrade()?)
+    }
+
     fn request_stop(&self, id: JobId) {
         if let Some(manager) = self.upgrade() {
             manager.request_stop(id);
@@ -315,23 +437,8 @@ impl JobHost for WeakManager {
     }
 }
 
-impl fmt::Debug for WeakManager {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WeakManager").finish_non_exhaustive()
-    }
-}
-
-impl WeakManager {
-    pub(crate) fn upgrade(&self) -> Option<JobManager> {
-        self.0.upgrade().map(|inner| JobManager { inner })
-    }
-}
-
 impl fmt::Debug for JobManager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JobManager")
-            .field("server", &self.inner.server.get())
-            .field("store", &self.inner.store)
-            .finish_non_exhaustive()
+        f.debug_struct("JobManager").field("store", &self.store()).finish_non_exhaustive()
     }
 }

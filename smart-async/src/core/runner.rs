@@ -1,25 +1,276 @@
-//! Execution of jobs: from the record that is written first to the record of the end.
+//! The execution of jobs, from the record that is written first to the record of the end.
+//!
+//! The files of this folder stand in layers: `engine` is shared by all; `record` and `sync` write what `supervise` decides;
+//! `adopt`, `rerun` and `submit` give work to `supervise`; `recover`, `retention` and `sigterm` are services beside them. Only
+//! this file names all of them.
 
 mod adopt;
 mod body;
+mod engine;
 mod hydrate;
 mod idempotency;
-pub(crate) mod open_calls;
-pub(crate) mod recover;
-pub(crate) mod rerun;
+mod record;
+mod recover;
+mod rerun;
 mod retention;
+mod settings;
 mod shutdown;
-pub(crate) mod sigterm;
+mod sigterm;
 mod submit;
 mod supervise;
-mod supervise_body;
 mod sync;
 mod typed_body;
 
-pub(crate) use adopt::{Adopted, Adoption};
-pub(crate) use body::{Body, panic_message};
-pub(crate) use hydrate::InlineCompletion;
-pub(crate) use open_calls::OpenCallGuard;
-pub(crate) use rerun::{Answer, CallsAgain, Has};
-pub use submit::{Job, JobRequest, job_fn};
-pub(crate) use typed_body::{Carrier, Running, Stop, Unfinished};
+use std::sync::{Arc, Once, Weak};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::OnceCell;
+use tokio::task::JoinHandle;
+
+pub(crate) use self::adopt::{Adopted, Adoption};
+pub(crate) use self::body::{Body, panic_message};
+use self::engine::Engine;
+pub(crate) use self::hydrate::InlineCompletion;
+use self::rerun::Rerunners;
+pub(crate) use self::rerun::{RerunSupport, Rerunner};
+pub use self::settings::Retention;
+pub(in crate::core) use self::settings::Settings;
+pub use self::submit::{Job, JobRequest, job_fn};
+pub(crate) use self::typed_body::{BodyError, BodySpawner, StopBody, TypedBody};
+use crate::core::context::{JobContext, JobHost};
+use crate::core::job::{Actor, JobEvent, JobId, JobOutput, JobRecord};
+use crate::core::jobs::{Error, Jobs};
+use crate::core::local::{LiveJob, Local, LostJobs, Origin};
+use crate::core::observe;
+use crate::core::spawn::try_spawn;
+use crate::core::store::StoreError;
+
+/// Runs the jobs of one server. Cheap to clone; all clones are the same runner.
+#[derive(Clone)]
+pub(crate) struct Runner {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Arc<Engine>,
+    rerunners: Arc<Rerunners>,
+    recovered: OnceCell<()>,
+    listening: Once,
+}
+
+impl Runner {
+    pub(in crate::core) fn new(
+        local: Arc<Local>,
+        settings: Settings,
+        host: Arc<dyn JobHost>,
+    ) -> Self {
+        let inner = Arc::new(Inner {
+            engine: Arc::new(Engine::new(Arc::clone(&local), settings, host)),
+            rerunners: Arc::default(),
+            recovered: OnceCell::new(),
+            listening: Once::new(),
+        });
+        let weak: Weak<Inner> = Arc::downgrade(&inner);
+        local.set_lost_jobs(weak);
+        Self { inner }
+    }
+
+    fn engine(&self) -> &Arc<Engine> {
+        &self.inner.engine
+    }
+
+    /// The server whose jobs these are.
+    pub(crate) fn server(&self) -> &str {
+        self.engine().server()
+    }
+
+    /// Names the server, unless it has a name, and recovers the jobs that an earlier process of it left behind.
+    pub(crate) fn serve_as(&self, server: Option<&str>) {
+        if let Some(server) = server {
+            let _ = self.engine().server.set(server.to_owned());
+        }
+        let runner = self.clone();
+        try_spawn(async move { runner.inner.ready().await });
+    }
+
+    pub(in crate::core) fn settings(&self) -> &Settings {
+        &self.engine().settings
+    }
+
+    /// The failure of the store, or the reason why jobs are kept in memory only.
+    pub(crate) fn store_error(&self) -> Option<String> {
+        self.engine().store_error()
+    }
+
+    /// The manager, as the jobs carry it along.
+    pub(crate) fn host(&self) -> Arc<dyn JobHost> {
+        Arc::clone(&self.engine().host)
+    }
+
+    /// See [`JobManager::submit`](crate::JobManager::submit).
+    pub(crate) async fn submit(&self, request: JobRequest, work: impl Job) -> Result<JobId, Error> {
+        submit::submit(self.engine(), request, work).await
+    }
+
+    /// Writes the record of a body that runs already, in a task that goes on where the caller stops waiting.
+    pub(crate) fn adopt(
+        &self,
+        adoption: Adoption,
+        context: Arc<JobContext>,
+    ) -> JoinHandle<Result<Adopted, StoreError>> {
+        adopt::adopt(self.engine(), adoption, context)
+    }
+
+    /// Writes the record of a job that has not begun, and launches it. `start` is called once, when it is its turn.
+    pub(crate) async fn enqueue(
+        &self,
+        adoption: Adoption,
+        context: Arc<JobContext>,
+        start: impl FnOnce(&Arc<JobContext>) -> Body + Send + 'static,
+    ) -> Result<(Arc<LiveJob>, Arc<JobRecord>), Error> {
+        adopt::enqueue(self.engine(), adoption, context, start).await
+    }
+
+    /// Registers a run whose caller has left, so that the same call finds it from now on.
+    pub(crate) fn register_undelivered(&self, live: &Arc<LiveJob>) {
+        let jobs = &self.engine().local.live;
+        if !jobs.holds(live) {
+            jobs.insert(live);
+            jobs.remember_undelivered(live);
+        }
+    }
+
+    /// Keeps work whose caller has left. Where its record cannot be written, the work goes on, its result waits in memory for
+    /// the caller's return, and the write is tried again and again.
+    pub(crate) fn keep(
+        &self,
+        adoption: Adoption,
+        live: Arc<LiveJob>,
+        body: Body,
+        adopting: Option<JoinHandle<Result<Adopted, StoreError>>>,
+    ) {
+        adopt::keep(self.engine(), adoption, live, body, adopting);
+    }
+
+    /// Forgets a run that was registered and is not kept after all.
+    pub(crate) fn forget(&self, live: &LiveJob) {
+        live.ends_with(&JobEvent::Cancel);
+        self.engine().local.live.remove(live);
+    }
+
+    /// Supervises the work of a job that this process has claimed. `start` is called once, when it is its turn.
+    pub(crate) fn resume(
+        &self,
+        origin: Origin,
+        context: JobContext,
+        start: impl FnOnce(&Arc<JobContext>) -> Body + Send + 'static,
+    ) {
+        rerun::resume(self.engine(), origin, context, start);
+    }
+
+    /// Takes note of a server that can make calls again, and lets it make those that wait.
+    pub(crate) fn add_rerunner(&self, server: &Arc<impl Rerunner + 'static>) {
+        let server: Weak<dyn Rerunner> = Arc::downgrade(server) as _;
+        self.inner.rerunners.add(server);
+        let inner = Arc::clone(&self.inner);
+        try_spawn(async move {
+            inner.ready().await;
+            rerun::run_waiting(&inner.engine, &inner.rerunners);
+        });
+    }
+
+    /// Requests that a job stops, in this process at once and then in its record, without waiting for its end.
+    pub(crate) fn request_stop(&self, id: JobId, jobs: Jobs) {
+        if let Some(live) = self.engine().local.live.get(id) {
+            live.request_cancel();
+        }
+        // In the record as well, so that the work does not run again if this process ends first.
+        try_spawn(async move {
+            let _ = jobs.cancel(id, Actor::Client(None)).await;
+        });
+    }
+
+    /// Puts the result of a call that ended inline into its state.
+    pub(crate) async fn hydrate_inline(&self, completion: &InlineCompletion, output: &JobOutput) {
+        hydrate::put_inline(self.engine(), completion, output).await;
+    }
+
+    /// Ends by SIGTERM, where the program does not handle the signal itself.
+    pub(crate) fn listen_for_sigterm(&self) {
+        if !self.settings().end_on_sigterm {
+            return;
+        }
+        self.inner.listening.call_once(|| {
+            let weak = Arc::downgrade(self.engine());
+            let shutdown = Box::new(move || {
+                let engine = weak.upgrade()?;
+                let shutdown: BoxFuture<'static, ()> = Box::pin(async move {
+                    if let Err(error) = shutdown::shutdown(&engine).await {
+                        observe::error!(%error, "failed to write everything down before the end");
+                    }
+                });
+                Some(shutdown)
+            });
+            sigterm::listen(shutdown, shutdown::longest_shutdown(self.engine()));
+        });
+    }
+
+    /// See [`JobManager::shutdown`](crate::JobManager::shutdown).
+    pub(crate) async fn shutdown(&self) -> Result<(), Error> {
+        shutdown::shutdown(self.engine()).await
+    }
+
+    /// Returns whether no new work is taken.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.engine().is_stopping()
+    }
+
+    /// Waits until everything that still runs has to stop.
+    pub(crate) async fn halted(&self) {
+        self.engine().halted.cancelled().await;
+    }
+
+    /// For how long a body may go on after it was told to stop.
+    pub(crate) fn cancel_grace(&self) -> Duration {
+        self.settings().cancel_grace
+    }
+}
+
+impl Inner {
+    /// Waits until the jobs of an earlier process of this server are accounted for.
+    async fn ready(&self) {
+        // Boxed, because every read would carry the size along of what is done once.
+        self.recovered.get_or_init(|| Box::pin(self.first_recovery())).await;
+    }
+
+    /// Accounts for what an earlier process left behind, and starts the sweep. A store that fails now is no reason not to serve:
+    /// what was left behind stays as it is until the next start.
+    async fn first_recovery(&self) {
+        self.recover_lost().await;
+        recover::remember_runs(&self.engine).await;
+        retention::start(&self.engine);
+    }
+
+    async fn recover_lost(&self) -> Vec<JobId> {
+        let recovered = recover::recover(&self.engine).await;
+        if recovered.is_work_waiting {
+            rerun::run_waiting(&self.engine, &self.rerunners);
+        }
+        recovered.changed
+    }
+}
+
+impl LostJobs for Inner {
+    fn server(&self) -> &str {
+        self.engine.server()
+    }
+
+    fn ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.ready())
+    }
+
+    fn recover(&self) -> BoxFuture<'_, Vec<JobId>> {
+        Box::pin(self.recover_lost())
+    }
+}

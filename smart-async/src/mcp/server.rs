@@ -63,8 +63,12 @@ impl<S: ServerHandler> JobServer<S> {
         let sdk_name = Implementation::from_build_env().name;
         manager.serve_as(Some(&*name).filter(|name| **name != *sdk_name));
         let (inner, annotated_tools) = (Arc::new(inner), AnnotatedTools::default());
-        let rerunner = Arc::new(ToolRerunner::new(Arc::clone(&inner), annotated_tools.clone()));
-        manager.can_call_again(&rerunner);
+        let rerunner = Arc::new(ToolRerunner::new(
+            Arc::clone(&inner),
+            manager.clone(),
+            annotated_tools.clone(),
+        ));
+        manager.add_rerunner(&rerunner);
         Self {
             inner,
             manager,
@@ -144,7 +148,7 @@ impl<S: ServerHandler> JobServer<S> {
     async fn begin(&self) -> Result<(), ErrorData> {
         observe::set_up();
         self.manager.ready().await;
-        self.manager.listen_for_the_end();
+        self.manager.listen_for_sigterm();
         let clash = self.clash.get_or_init(async || {
             self.names.tools().find(|tool| self.inner.get_tool(&self.names.full(*tool)).is_some())
         });

@@ -102,7 +102,7 @@ fn task(manager: &JobManager, job: &JobRecord) -> Task {
     task.status_message = message(job);
     task.ttl_ms = time_to_live(manager, job);
     if !job.status().is_terminal() {
-        let elapsed = job.elapsed(clock::now()).unwrap_or_default();
+        let elapsed = job.elapsed(manager.now()).unwrap_or_default();
         task.poll_interval_ms = Some(manager.poll_after(&job.spec.tool, elapsed) * 1000);
     }
     task

@@ -110,7 +110,7 @@ fn the_arrows_on_the_page_are_those_of_the_code() {
 #[test]
 fn rooms_name_each_other_one_way_only() {
     let found = cycles(&Page::read().arrows);
-    at_most(4, "rooms in a cycle", found.into_iter().flatten());
+    at_most(0, "rooms in a cycle", found.into_iter().flatten());
 }
 
 #[test]

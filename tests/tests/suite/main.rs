@@ -15,6 +15,7 @@ mod http_scopes;
 mod http_subscriptions;
 mod hydration;
 mod index;
+mod jobs;
 mod language;
 mod manager;
 mod model;

@@ -72,7 +72,7 @@ impl<R: Send + 'static> OpenCall<R> {
         let (context, body) = (Arc::clone(&self.context), Body::new(body, self.conclude));
         self.request.with_manager(async move |manager| {
             if let Some(live) = live {
-                manager.let_go(&live);
+                manager.forget(&live);
             }
             body.wind_down(&context, manager.cancel_grace()).await;
         });

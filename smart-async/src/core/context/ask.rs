@@ -69,7 +69,7 @@ pub(crate) async fn ask(key: &str, request: Value, limit: Duration) -> Result<Va
         return Err(AskError::Key);
     }
     let context = current().ok_or(AskError::OutsideOfWork)?;
-    let asked_at = clock::now();
+    let asked_at = context.now();
     let question = Question::new(request, asked_at, clock::after(asked_at, limit));
     context.questions.ask(key, question.clone()).map_err(|_| AskError::NoRecipient)?;
     let _waiting = AnswerWait { context: &context, key };

@@ -1,7 +1,7 @@
 //! The pending questions of one run of a body: what the body asks, and how each question ends.
 //!
 //! While a call is open, its questions are here alone. Once the run is a job, its record decides which answer is the first:
-//! the job's sync task writes to the record what that lacks ([`next_unsynced`](PendingQuestions::next_unsynced),
+//! the job's supervisor writes to the record what that lacks ([`next_unsynced`](PendingQuestions::next_unsynced),
 //! [`mark_synced`](PendingQuestions::mark_synced)) and brings here what other processes wrote to it
 //! ([`apply_recorded`](PendingQuestions::apply_recorded)).
 
@@ -11,11 +11,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Waker;
 use std::time::Duration;
 
-use futures_util::task::AtomicWaker;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -31,10 +28,6 @@ pub(crate) struct PendingQuestions {
     inner: Mutex<Option<Box<QuestionTable>>>,
     /// Wakes every task that waits for a change.
     changed: Notify,
-    /// Set by a change that the record may lack.
-    has_changed: AtomicBool,
-    /// Wakes the supervisor of the job.
-    supervisor: AtomicWaker,
 }
 
 /// The questions by key, and how they are answered.
@@ -92,6 +85,10 @@ impl QuestionTable {
         open.map(|(key, pending)| (key, &pending.question))
     }
 
+    fn next_unsynced(&self) -> Option<JobEvent> {
+        self.questions.iter().find_map(|(key, pending)| pending.next_unsynced(key))
+    }
+
     /// Stops or starts the clock that measures how long the body has waited for answers.
     fn update_clock(&mut self) {
         match (self.is_any_open(), self.waits_since) {
@@ -114,7 +111,7 @@ impl PendingQuestions {
         look(self.inner().as_deref().unwrap_or(&EMPTY))
     }
 
-    /// Changes the questions, and wakes the supervisor and every task that waits for a change.
+    /// Changes the questions, and wakes every task that waits for a change.
     fn change<T>(&self, change: impl FnOnce(&mut QuestionTable) -> T) -> T {
         let answer = {
             let mut inner = self.inner();
@@ -124,8 +121,6 @@ impl PendingQuestions {
             answer
         };
         self.changed.notify_waiters();
-        self.has_changed.store(true, Ordering::Release);
-        self.supervisor.wake();
         answer
     }
 
@@ -340,11 +335,9 @@ impl PendingQuestions {
         });
     }
 
-    /// The next change that the record lacks: a question to ask, to answer or to give up.
-    pub(crate) fn next_unsynced(&self) -> Option<JobEvent> {
-        self.look(|inner| {
-            inner.questions.iter().find_map(|(key, pending)| pending.next_unsynced(key))
-        })
+    /// Waits for a change that the record lacks: a question to ask, to answer or to give up.
+    pub(crate) async fn next_unsynced(&self) -> JobEvent {
+        self.until(QuestionTable::next_unsynced).await
     }
 
     /// Takes note of a change that the store took, or refused for good. After a refusal, `refused_for` is the question as the
@@ -358,25 +351,5 @@ impl PendingQuestions {
             Some(recorded) if !recorded.is_open() => pending.overrule(recorded),
             _ => pending.mark_synced(event),
         });
-    }
-
-    /// Returns whether something has changed since the last call that the record may lack.
-    pub(crate) fn has_changed(&self) -> bool {
-        self.has_changed.swap(false, Ordering::AcqRel)
-    }
-
-    /// Wakes this supervisor from now on at each change.
-    pub(crate) fn watch(&self, supervisor: &Waker) {
-        self.supervisor.register(supervisor);
-    }
-
-    /// Wakes the supervisor no more.
-    pub(crate) fn unwatch(&self) {
-        self.supervisor.take();
-    }
-
-    /// Wakes the supervisor for a reason that has nothing to do with questions.
-    pub(crate) fn wake_supervisor(&self) {
-        self.supervisor.wake();
     }
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use crate::core::text;
 
@@ -100,6 +101,8 @@ pub(crate) struct ProgressCell {
     reported: AtomicBool,
     /// Set by each report; cleared by the supervisor when it takes the progress to the store.
     dirty: AtomicBool,
+    /// Wakes the supervisor at the first report after the last one that it took.
+    reports: Notify,
     message: Mutex<String>,
 }
 
@@ -110,6 +113,7 @@ impl ProgressCell {
             total: AtomicU64::new(f64::NAN.to_bits()),
             reported: AtomicBool::new(false),
             dirty: AtomicBool::new(false),
+            reports: Notify::const_new(),
             message: Mutex::new(String::new()),
         }
     }
@@ -129,7 +133,9 @@ impl ProgressCell {
             kept.push_str(text::truncated(message, MESSAGE_BYTES));
         }
         self.reported.store(true, Ordering::Release);
-        self.dirty.store(true, Ordering::Release);
+        if !self.dirty.swap(true, Ordering::AcqRel) {
+            self.reports.notify_one();
+        }
     }
 
     /// The last report, if there was one.
@@ -146,13 +152,15 @@ impl ProgressCell {
     }
 
     /// The last report, if there was one since the last call.
-    pub(crate) fn take_news(&self) -> Option<Progress> {
+    pub(crate) fn take_unsynced(&self) -> Option<Progress> {
         self.dirty.swap(false, Ordering::AcqRel).then(|| self.read()).flatten()
     }
 
-    /// Returns whether there was a report since the last call of `take_news`.
-    pub(crate) fn has_news(&self) -> bool {
-        self.dirty.load(Ordering::Acquire)
+    /// Waits until there is a report that was not taken.
+    pub(crate) async fn unsynced(&self) {
+        while !self.dirty.load(Ordering::Acquire) {
+            self.reports.notified().await;
+        }
     }
 
     /// Marks the report that was taken last as not stored.
@@ -233,14 +241,14 @@ mod tests {
     }
 
     #[test]
-    fn news_is_taken_once_and_can_be_put_back() {
+    fn a_report_is_taken_once_and_can_be_put_back() {
         let cell = ProgressCell::new();
         cell.report(1.0, Some(2.0), Some("half"));
-        let news = cell.take_news();
-        assert_eq!(news, Some(Progress::new(1.0, Some(2.0), Some("half".into()))));
-        assert_eq!(cell.take_news(), None);
+        let taken = cell.take_unsynced();
+        assert_eq!(taken, Some(Progress::new(1.0, Some(2.0), Some("half".into()))));
+        assert_eq!(cell.take_unsynced(), None);
         cell.put_back();
-        assert_eq!(cell.take_news(), news);
+        assert_eq!(cell.take_unsynced(), taken);
     }
 
     #[test]

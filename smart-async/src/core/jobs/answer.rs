@@ -1,23 +1,18 @@
-//! The questions of jobs: how they get into the record, and how answers get to the work that asks.
+//! Answers to the questions of jobs.
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Error;
-use crate::core::job::{
-    Actor, Change, JobEvent, JobId, JobRecord, JobStatus, Question, QuestionStatus,
-};
-use crate::core::local::LiveJob;
-use crate::core::manager::JobManager;
+use super::{Error, Jobs};
+use crate::core::job::{Actor, Change, JobEvent, JobId, JobRecord, JobStatus, QuestionStatus};
 use crate::core::store::StoreError;
-use crate::core::{clock, observe};
 
 /// Why an answer was not taken.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum AnswerError {
-    /// The job could not be had.
+    /// The job could not be read.
     #[error(transparent)]
     Job(#[from] Error),
     /// The job waits for no answer.
@@ -38,7 +33,7 @@ pub enum AnswerError {
         /// The keys of what it asks.
         open: String,
     },
-    /// Somebody was faster.
+    /// Another answer was first.
     #[error("the question `{key}` has been answered already")]
     Answered {
         /// The question.
@@ -76,27 +71,29 @@ impl From<StoreError> for AnswerError {
     }
 }
 
-impl JobManager {
-    /// Answers the question that a job has asked under `key`, wherever it runs. `answer` is what a client of MCP would answer
-    /// the request with: for an elicitation `{"action": "accept", "content": {…}}`, or `decline` or `cancel` alone.
+impl Jobs {
+    /// Answers the question that a job has asked under `key`, in whichever process the job runs. `answer` is what a client of
+    /// MCP would answer the request with: for an elicitation `{"action": "accept", "content": {…}}`, or `decline` or `cancel`
+    /// alone. The record says that `actor` answered.
     ///
-    /// Returns the job as it is then. The answer is on disk, and reaches the work at once where that runs in this process,
-    /// within 250 ms where another one runs it. The first answer counts.
+    /// Returns the job after that. The answer is on disk. It reaches the body at once where that runs in this process, and
+    /// within 250 ms where another process runs it. The first answer counts.
     ///
     /// # Errors
-    /// [`AnswerError`]; nothing was answered then.
+    /// [`AnswerError`]; then the question was not answered by this call.
     ///
     /// # Cancel safety
-    /// Dropping the future stops the waiting only; the question may be answered all the same.
+    /// Dropping the future ends the wait only; the question may be answered all the same.
     pub async fn answer(
         &self,
         id: JobId,
         key: &str,
         answer: Value,
+        actor: Actor,
     ) -> Result<Arc<JobRecord>, AnswerError> {
         let job = self.status(id).await?;
         self.check_answer(&job, key, &answer)?;
-        self.give_checked_answer(id, key, answer).await
+        self.give_checked_answer(id, key, answer, actor).await
     }
 
     /// As [`answer`](Self::answer), with an answer that [`check_answer`](Self::check_answer) has found to fit.
@@ -105,27 +102,31 @@ impl JobManager {
         id: JobId,
         key: &str,
         answer: Value,
+        actor: Actor,
     ) -> Result<Arc<JobRecord>, AnswerError> {
-        let (manager, key) = (self.clone(), key.to_owned());
-        // In a task of its own, which brings the answer to the body also where the caller stops waiting.
-        let answered = tokio::spawn(async move { manager.give_answer(id, &key, answer).await });
+        let (jobs, key) = (self.clone(), key.to_owned());
+        // In a task of its own, which brings the answer to the body also where the caller stops waiting: the store of a tool
+        // with `redact` does not have it.
+        let answered =
+            tokio::spawn(async move { jobs.write_answer(id, &key, answer, actor).await });
         answered.await.unwrap_or(Err(AnswerError::Job(Error::Stopping)))
     }
 
-    async fn give_answer(
+    async fn write_answer(
         &self,
         id: JobId,
         key: &str,
         answer: Value,
+        actor: Actor,
     ) -> Result<Arc<JobRecord>, AnswerError> {
-        let live = self.live().get(id);
-        let change = Change::new(JobEvent::Answer(key.to_owned(), answer.clone()), clock::now())
-            .by(Actor::Client(None));
+        let live = self.local.live.get(id);
+        let event = JobEvent::Answer(key.to_owned(), answer.clone());
+        let change = Change::new(event, self.local.now()).by(actor);
         let site = live.as_ref().and_then(|live| live.site());
-        let stored = self.inner.kept_back.keep(site, id, &change);
-        let job = match self.note(self.store().update(id, stored).await) {
+        let stored = self.local.withheld.redact(site, id, &change);
+        let job = match self.local.update(id, stored).await {
             Ok(job) => job,
-            // Somebody else was faster: what it says now is the reason.
+            // Another answer was first: the record has the reason.
             Err(StoreError::Illegal { source, .. }) => {
                 let job = self.status(id).await?;
                 self.check_answer(&job, key, &answer)?;
@@ -137,11 +138,11 @@ impl JobManager {
             live.context.questions.mark_synced(&change.event, None);
             live.touch();
         }
-        self.announce(&job);
+        self.local.announce(&job);
         Ok(self.as_of_now(job))
     }
 
-    /// Whether this answer would be taken.
+    /// Checks whether the job would take this answer.
     pub(crate) fn check_answer(
         &self,
         job: &JobRecord,
@@ -157,11 +158,11 @@ impl JobManager {
                 AnswerError::Unknown { id, key, open: open.join(", ") }
             });
         };
-        // The work knows sooner than the record. Where it runs elsewhere, it stopped waiting when its time was over.
+        // A body of this process knows sooner than the record. A body of another process stopped waiting when the time was over.
         let late = question.is_open()
             && job.status() == JobStatus::InputRequired
-            && question.expires_at <= clock::now();
-        let status = match (question.status, self.live().get(id)) {
+            && question.expires_at <= self.local.now();
+        let status = match (question.status, self.local.live.get(id)) {
             // Work that is being stopped waits for nothing.
             (QuestionStatus::Open, _) if job.cancel_requested => QuestionStatus::GivenUp,
             (QuestionStatus::Open, Some(live)) => {
@@ -181,53 +182,4 @@ impl JobManager {
             }
         }
     }
-
-    /// Takes what the work has asked, or asks no more, to the record. `false` where that failed and has to be tried again.
-    pub(in crate::core) async fn tell_questions(&self, live: &LiveJob) -> bool {
-        let questions = &live.context.questions;
-        while let Some(event) = questions.next_unsynced() {
-            let (JobEvent::Ask(key, _) | JobEvent::Answer(key, _) | JobEvent::GiveUp(key)) = &event
-            else {
-                return true;
-            };
-            let change =
-                Change::new(event.clone(), clock::now()).owned_by(Some(self.store().owner()));
-            let stored = self.inner.kept_back.keep(live.site(), live.id(), &change);
-            match self.note(self.store().update(live.id(), stored).await) {
-                Ok(job) => {
-                    questions.mark_synced(&event, None);
-                    self.announce(&job);
-                    live.touch();
-                }
-                // It has ended, or an answer was faster.
-                Err(StoreError::Illegal { .. } | StoreError::NotOwner(_)) => {
-                    let Ok(job) = self.store().get(live.id()).await else { return false };
-                    let recorded = job.as_ref().and_then(|job| job.questions.get(key));
-                    questions.mark_synced(&event, recorded);
-                }
-                Err(StoreError::NotFound(_)) => return false,
-                Err(error) => {
-                    observe::warn!(job_id = %live.id(), %error, "failed to store a job's question");
-                    return false;
-                }
-            }
-        }
-        true
-    }
-}
-
-/// The record with the questions whose text the store does not have, where the work that asks them runs here.
-pub(in crate::core) fn with_questions_of(live: &LiveJob, job: Arc<JobRecord>) -> Arc<JobRecord> {
-    let lacks = |question: &Question| question.is_open() && question.request.is_none();
-    if !job.questions.values().any(lacks) {
-        return job;
-    }
-    let known = live.context.questions.all();
-    let mut whole = (*job).clone();
-    for (key, question) in whole.questions.iter_mut().filter(|(_, question)| lacks(question)) {
-        if let Some(known) = known.get(key) {
-            question.request.clone_from(&known.request);
-        }
-    }
-    Arc::new(whole)
 }

@@ -1,64 +1,62 @@
-//! Stopping a job, and saying so only once it has stopped.
+//! The request to stop a job, and the wait until its work has stopped.
 
 use std::sync::Arc;
 
 use tokio::time::timeout;
 
-use super::{Error, WaitFor};
+use super::{Error, Jobs, WaitFor};
 use crate::core::job::{Actor, Change, JobEvent, JobId, JobRecord};
-use crate::core::local::LiveJob;
-use crate::core::manager::JobManager;
-use crate::core::spawn::try_spawn;
+use crate::core::observe;
 use crate::core::store::StoreError;
-use crate::core::{clock, observe};
 
-/// How [`JobManager::cancel`] went.
+/// The outcome of [`Jobs::cancel`].
 #[derive(Debug, Clone)]
 #[must_use = "the work may still run"]
 #[non_exhaustive]
 pub enum Cancelled {
-    /// The work has really stopped.
+    /// The work has stopped.
     Stopped(Arc<JobRecord>),
-    /// The work was told to stop and does not. It goes on until it ends by itself, and is shown as it is.
+    /// The body was told to stop and did not yet. It goes on until it ends by itself, and its job is shown as it is.
     StillRunning(Arc<JobRecord>),
 }
 
-impl JobManager {
-    /// Stops a job: tells its body, aborts it after the grace where it does not listen, and waits until it has really
-    /// stopped, for 10 seconds at most (see [`cancel_answer`](crate::core::manager::JobManagerBuilder::cancel_answer)).
+impl Jobs {
+    /// Stops a job. Its owner tells the body to stop, and aborts it after the grace where it does not listen. Waits until the
+    /// work has stopped, for 10 seconds at most (see
+    /// [`cancel_answer`](crate::manager::JobManagerBuilder::cancel_answer)). The record says that `actor` requested it.
     ///
     /// # Errors
     /// [`Error::AlreadyEnded`], [`Error::NotFound`], [`Error::Store`].
     ///
     /// # Cancel safety
-    /// Dropping the future stops the waiting only; the job is stopped all the same once this was polled.
-    pub async fn cancel(&self, id: JobId) -> Result<Cancelled, Error> {
-        self.ready().await;
-        let _reading = self.reading(&[id]);
-        let patience = self.inner.settings.cancel_answer;
-        if let Some(live) = self.live().get(id) {
-            // First of all the work is stopped: the store may take its time.
-            self.request_cancel(&live);
+    /// Dropping the future ends the wait only; the job is stopped all the same once this was polled.
+    pub async fn cancel(&self, id: JobId, actor: Actor) -> Result<Cancelled, Error> {
+        self.local.ready().await;
+        let _pin = self.pin(&[id]);
+        let patience = self.cancel_answer;
+        if let Some(live) = self.local.live.get(id) {
+            // The body is told first: the store may take its time.
+            live.request_cancel();
             let _ = timeout(patience, async {
                 // A refusal says that the job has ended already.
-                if let Err(error) = self.write_wish(id).await
+                if let Err(error) = self.record_request(id, actor).await
                     && error.is_transient()
                 {
-                    observe::warn!(job_id = %id, %error, "failed to store the wish to cancel a job");
+                    observe::warn!(job_id = %id, %error, "failed to store the request to cancel a job");
                 }
                 live.ending().await;
                 self.wait_until_ended(id).await
             })
             .await;
         } else {
-            match self.write_wish(id).await {
+            match self.record_request(id, actor).await {
                 Ok(()) => {}
                 Err(StoreError::Illegal { source, .. }) => {
                     return Err(Error::AlreadyEnded { id, status: source.status });
                 }
                 Err(error) => return Err(error.into()),
             }
-            // Another process runs it, and sees the wish in the record.
+            // The owner, another process, sees the request in the record.
             let _ = timeout(patience, self.wait_until_ended(id)).await;
         }
         let job = self.status(id).await?;
@@ -69,30 +67,12 @@ impl JobManager {
         })
     }
 
-    /// Has a job of this process stopped, without waiting for that.
-    pub(crate) fn request_cancel(&self, live: &LiveJob) {
-        live.request_cancel();
-        live.touch();
-    }
-
-    /// Requests that a job stops, in this process at once and then in its record, without waiting for its end.
-    pub(crate) fn request_stop(&self, id: JobId) {
-        if let Some(live) = self.live().get(id) {
-            self.request_cancel(&live);
-        }
-        // In the record as well, so that the work does not run again if this process ends first.
-        let manager = self.clone();
-        try_spawn(async move {
-            let _ = manager.cancel(id).await;
-        });
-    }
-
-    async fn write_wish(&self, id: JobId) -> Result<(), StoreError> {
-        let wish = Change::new(JobEvent::RequestCancel, clock::now()).by(Actor::Client(None));
-        let job = self.store().update(id, wish).await?;
-        // One that waits to run again is run by nobody, and so has stopped.
+    async fn record_request(&self, id: JobId, actor: Actor) -> Result<(), StoreError> {
+        let request = Change::new(JobEvent::RequestCancel, self.local.now()).by(actor);
+        let job = self.local.store.update(id, request).await?;
+        // A job that waits to run again has no owner, and so ends by the request itself.
         if job.status().is_terminal() {
-            self.announce(&job);
+            self.local.announce(&job);
         }
         Ok(())
     }
@@ -103,7 +83,7 @@ impl JobManager {
             if waited.jobs.iter().all(|job| job.status().is_terminal()) {
                 return Ok(());
             }
-            // A job that waits for an answer is reported at once; only its end is of interest here.
+            // `wait` returns at once for a job that asks a question; only its end is of interest here.
             self.next_change(&[id]).await;
         }
     }

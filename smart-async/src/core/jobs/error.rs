@@ -1,9 +1,9 @@
-//! What a manager answers where it cannot do what it was asked.
+//! The errors of reads, requests and submissions.
 
 use crate::core::job::{JobFailure, JobId, JobStatus};
 use crate::core::store::StoreError;
 
-/// Why the manager could not do what it was asked.
+/// Why a request could not be met.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -15,7 +15,7 @@ pub enum Error {
     AlreadyEnded {
         /// The job.
         id: JobId,
-        /// How it ended.
+        /// The status that it ended with.
         status: JobStatus,
     },
     /// The job has not ended, so that there is no result.
@@ -23,7 +23,7 @@ pub enum Error {
     NotEnded {
         /// The job.
         id: JobId,
-        /// Where it stands.
+        /// Its status.
         status: JobStatus,
     },
     /// The job ended without a result.
@@ -31,7 +31,7 @@ pub enum Error {
     Failed {
         /// The job.
         id: JobId,
-        /// Why.
+        /// The reason.
         failure: Box<JobFailure>,
     },
     /// The job was cancelled.
@@ -42,7 +42,7 @@ pub enum Error {
     ResultGone {
         /// The job.
         id: JobId,
-        /// Why.
+        /// The reason.
         reason: &'static str,
     },
     /// The manager has been shut down, or is about to be.

@@ -1,15 +1,16 @@
-//! A state as the running server reads it: the value that a job completed with last, as a type of the server's own.
+//! A state as a program reads it: the value that a job completed with last, as a type of the program's own.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use super::Jobs;
 use crate::core::job::{InvalidStateName, JobId, StateName};
-use crate::core::manager::JobManager;
 use crate::core::store::{HydratedState, StoreError};
+use crate::core::sync::{Mutex, MutexGuard};
 
-impl JobManager {
+impl Jobs {
     /// The state of this name, which tools with `state = "…"` fill when their jobs complete, as a `T`.
     ///
     /// States belong to the folder: all servers that share it share them.
@@ -39,38 +40,38 @@ impl JobManager {
     /// [`InvalidStateName`] where this can be no name of a state.
     pub fn state<T: DeserializeOwned>(&self, field: &str) -> Result<State<T>, InvalidStateName> {
         let field = StateName::new(field)?;
-        let slot = Slot { manager: self.clone(), field, parsed: Mutex::default() };
+        let slot = Slot { jobs: self.clone(), field, parsed: Mutex::default() };
         Ok(State { slot: Arc::new(slot) })
     }
 }
 
-/// A state, read as a `T`; see [`JobManager::state`]. Cheap to clone; all clones share what they have read.
+/// A state, read as a `T`; see [`Jobs::state`]. Cheap to clone; all clones share what they have read.
 pub struct State<T> {
     slot: Arc<Slot<T>>,
 }
 
 struct Slot<T> {
-    manager: JobManager,
+    jobs: Jobs,
     field: StateName,
-    /// What was read last, beside what it was read from.
+    /// The last value, and the stored state that it was parsed from.
     parsed: Mutex<Option<(Arc<HydratedState>, Arc<T>)>>,
 }
 
 impl<T: DeserializeOwned> State<T> {
-    /// The value that was put last, by this process, by another one over the same folder, or before a restart; `None`
+    /// The newest value, put by this process, by another one over the same folder, or before a restart; `None`
     /// where none ever was.
     ///
-    /// It costs a look at the file's metadata; the value is read and parsed anew only where it has changed.
+    /// The value is parsed anew only where it has changed.
     ///
     /// # Errors
     /// [`StateError::Store`] where it cannot be read, [`StateError::Mismatch`] where it is no `T`.
     ///
     /// # Cancel safety
-    /// Nothing is lost where the future is dropped.
+    /// Dropping the future loses nothing.
     pub async fn get(&self) -> Result<Option<Arc<T>>, StateError> {
-        let Slot { manager, field, .. } = &*self.slot;
-        manager.ready().await;
-        let stored = manager.store().state(field.clone()).await;
+        let Slot { jobs, field, .. } = &*self.slot;
+        jobs.local.ready().await;
+        let stored = jobs.store().state(field.clone()).await;
         let stored = stored.map_err(|source| StateError::Store { field: field.clone(), source })?;
         let Some(stored) = stored else { return Ok(None) };
         if let Some((_, value)) =
@@ -96,7 +97,7 @@ impl<T> State<T> {
     }
 
     fn parsed(&self) -> MutexGuard<'_, Option<(Arc<HydratedState>, Arc<T>)>> {
-        self.slot.parsed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slot.parsed.lock()
     }
 }
 
@@ -122,7 +123,7 @@ pub enum StateError {
     Store {
         /// The state.
         field: StateName,
-        /// What failed.
+        /// The failure.
         source: StoreError,
     },
     /// The value does not fit the type that it was asked for as.
@@ -135,7 +136,7 @@ pub enum StateError {
         field: StateName,
         /// The job whose result it is.
         job_id: JobId,
-        /// What does not fit.
+        /// The mismatch.
         source: Arc<serde_json::Error>,
     },
 }

@@ -1,42 +1,42 @@
-//! The records of jobs, as those who ask for them get them: where one stands at this moment, its result, lists; and prunes.
+//! One job: its record at this moment, and its result.
 
 use std::sync::Arc;
 
-use super::{Error, answer};
+use super::{Error, Jobs};
 use crate::core::job::{
-    JobId, JobOutput, JobPage, JobQuery, JobRecord, JobState, JobStatus, Prune, ResultLocation,
+    JobId, JobOutput, JobRecord, JobState, JobStatus, Question, ResultLocation,
 };
-use crate::core::manager::JobManager;
-use crate::core::runner::recover;
-use crate::core::store::{Pruned, StoreError};
+use crate::core::local::LiveJob;
 
-impl JobManager {
-    /// Where a job stands, with its progress of this moment. A large result may be left out of it: then
-    /// [`JobRecord::result_location`] says so, and [`status_with_result`](Self::status_with_result) has it.
+impl Jobs {
+    /// The record of a job, with its progress of this moment where it runs in this process. A large result may be left out:
+    /// then [`JobRecord::result_location`] says so, and [`status_with_result`](Self::status_with_result) has it.
     ///
     /// # Errors
     /// [`Error::NotFound`], or [`Error::Store`].
     pub async fn status(&self, id: JobId) -> Result<Arc<JobRecord>, Error> {
-        self.ready().await;
-        let mut job = self.inner.store.get(id).await?.ok_or(Error::NotFound(id))?;
-        if self.may_be_abandoned(&job) && recover::account_for_abandoned(self).await.contains(&id) {
-            job = self.inner.store.get(id).await?.ok_or(Error::NotFound(id))?;
+        self.local.ready().await;
+        let mut jobs = [self.local.store.get(id).await?.ok_or(Error::NotFound(id))?];
+        if self.recover_lost(&jobs).await.contains(&id) {
+            jobs = [self.local.store.get(id).await?.ok_or(Error::NotFound(id))?];
         }
+        self.show_lost(&mut jobs).await?;
+        let [job] = jobs;
         Ok(self.as_of_now(job))
     }
 
-    /// As [`status`](Self::status), with what the job ended with, however large that is. Where
-    /// [`JobRecord::result_location`] says of this one that it is elsewhere, it cannot be had here.
+    /// As [`status`](Self::status), with the result, however large that is. Where [`JobRecord::result_location`] of this
+    /// record says that the result is elsewhere, it cannot be had here.
     ///
     /// # Errors
     /// [`Error::NotFound`], or [`Error::Store`].
     pub async fn status_with_result(&self, id: JobId) -> Result<Arc<JobRecord>, Error> {
-        let _reading = self.reading(&[id]);
+        let _pin = self.pin(&[id]);
         let job = self.status(id).await?;
         if !job.result_location.is_in_file() {
             return Ok(job);
         }
-        let job = self.inner.store.get_with_result(id).await?.ok_or(Error::NotFound(id))?;
+        let job = self.local.store.get_with_result(id).await?.ok_or(Error::NotFound(id))?;
         Ok(self.as_of_now(job))
     }
 
@@ -62,69 +62,14 @@ impl JobManager {
         }
     }
 
-    /// The jobs that `query` asks for, newest first: of every server over the same folder, unless it names one.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn list(&self, query: JobQuery) -> Result<JobPage, Error> {
-        self.ready().await;
-        let mut page = self.inner.store.list(query.clone()).await?;
-        if page.jobs.iter().any(|job| self.may_be_abandoned(job))
-            && !recover::account_for_abandoned(self).await.is_empty()
-        {
-            page = self.inner.store.list(query).await?;
-        }
-        for job in &mut page.jobs {
-            *job = self.as_of_now(Arc::clone(job));
-        }
-        Ok(page)
-    }
-
-    /// Removes ended jobs: of every server over the same folder, unless `prune` names one. Never touches a live job, nor
-    /// one that somebody in this process waits for or reads just now.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn prune(&self, prune: Prune) -> Result<Pruned, Error> {
-        self.ready().await;
-        Ok(self.prune_unread(prune).await?)
-    }
-
-    /// Prunes, but spares those that somebody in this process is about to read.
-    pub(in crate::core) async fn prune_unread(
-        &self,
-        mut prune: Prune,
-    ) -> Result<Pruned, StoreError> {
-        prune.spare.extend(self.inner.readers.jobs());
-        let pruned = self.inner.store.prune(prune).await?;
-        self.forget_the_gone().await;
-        Ok(pruned)
-    }
-
-    /// Forgets what was kept back of jobs that are gone, whoever removed them.
-    async fn forget_the_gone(&self) {
-        for id in self.inner.kept_back.jobs() {
-            if matches!(self.inner.store.get(id).await, Ok(None)) {
-                self.inner.kept_back.forget(id);
-            }
-        }
-    }
-
-    /// Whether a job of this server seems to run elsewhere. Whoever comes across one whose owner is dead accounts for it.
-    fn may_be_abandoned(&self, job: &JobRecord) -> bool {
-        !job.status().is_terminal()
-            && job.spec.server == self.server()
-            && job.owner != Some(self.inner.store.owner())
-    }
-
-    /// The record with the progress that the body has made by now, if it runs here, or with what was kept back of its
-    /// end, if it ran here. The record itself is not touched.
+    /// The record, completed with what only this process knows: the progress of a body that runs here, the text of its
+    /// questions, and the withheld parts of an end.
     pub(crate) fn as_of_now(&self, job: Arc<JobRecord>) -> Arc<JobRecord> {
         if job.status().is_terminal() {
-            return self.inner.kept_back.put_back(job);
+            return self.local.withheld.complete(job);
         }
-        let Some(live) = self.inner.live.get(job.id) else { return job };
-        let job = answer::with_questions_of(&live, job);
+        let Some(live) = self.local.live.get(job.id) else { return job };
+        let job = with_questions_of(&live, job);
         match live.context.progress.read() {
             Some(progress) => Arc::new(JobRecord { progress: Some(progress), ..(*job).clone() }),
             None => job,
@@ -132,7 +77,23 @@ impl JobManager {
     }
 }
 
-/// Why the result of a job that completed cannot be had, where it cannot.
+/// The record with the text of the questions that the store may not have.
+fn with_questions_of(live: &LiveJob, job: Arc<JobRecord>) -> Arc<JobRecord> {
+    let lacks = |question: &Question| question.is_open() && question.request.is_none();
+    if !job.questions.values().any(lacks) {
+        return job;
+    }
+    let known = live.context.questions.all();
+    let mut whole = (*job).clone();
+    for (key, question) in whole.questions.iter_mut().filter(|(_, question)| lacks(question)) {
+        if let Some(known) = known.get(key) {
+            question.request.clone_from(&known.request);
+        }
+    }
+    Arc::new(whole)
+}
+
+/// The reason why the result of a completed job cannot be had, where it cannot.
 pub(crate) fn why_gone(job: &JobRecord) -> Option<&'static str> {
     match job.result_location {
         _ if job.status() != JobStatus::Completed => None,

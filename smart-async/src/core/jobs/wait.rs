@@ -1,4 +1,5 @@
-//! Waiting for jobs: woken by changes where the job runs in this process, looking again where another one runs it.
+//! The wait for jobs. A change of a job of this process wakes the waiter; at a job of another process the waiter looks again and
+//! again.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,20 +8,19 @@ use std::time::Duration;
 use futures_util::future::select_all;
 use tokio::time::{Instant, sleep};
 
-use super::Error;
+use super::{Error, Jobs};
 use crate::core::job::{JobId, JobRecord, Progress};
-use crate::core::manager::JobManager;
 
-/// How often a job that another process runs is looked at, and progress where somebody waits for that.
+/// How often a waiter looks at a job of another process, and at progress where it waits for that.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// What to wait for.
+/// The condition that a wait ends by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct WaitFor {
     /// Return when all of the jobs have ended, not when the first of them has.
     pub all: bool,
-    /// Return also when one of them got on.
+    /// Return also when one of the jobs made progress.
     pub progress: bool,
 }
 
@@ -35,7 +35,7 @@ impl WaitFor {
         Self { all: true, progress: false }
     }
 
-    /// Return also when one of them got on.
+    /// Return also when one of the jobs made progress.
     #[must_use]
     pub const fn or_progress(mut self) -> Self {
         self.progress = true;
@@ -43,17 +43,17 @@ impl WaitFor {
     }
 }
 
-/// What [`JobManager::wait`] found.
+/// The outcome of [`Jobs::wait`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Waited {
     /// The jobs, in the order asked, as they were at the end of the wait.
     pub jobs: Vec<Arc<JobRecord>>,
-    /// Whether the time was over before what was waited for happened.
+    /// Whether the time was over before the condition was met.
     pub timed_out: bool,
 }
 
-impl JobManager {
+impl Jobs {
     /// Waits until the jobs have ended as `what` says, one of them asks a question, or `limit` passes.
     ///
     /// Returns at once where that is so already. Large results are left out of the records, as by
@@ -70,8 +70,8 @@ impl JobManager {
         what: WaitFor,
         limit: Duration,
     ) -> Result<Waited, Error> {
-        // What ends while somebody waits for it must not be pruned before it is read.
-        let _reading = self.reading(ids);
+        // A job that ends during the wait must not be pruned before the waiter has read it.
+        let _pin = self.pin(ids);
         let over = Instant::now().checked_add(limit);
         let mut first_progress: Option<Vec<Option<Progress>>> = None;
         loop {
@@ -113,8 +113,8 @@ impl JobManager {
         self.changes_of(ids, false).await;
     }
 
-    /// As [`next_change`](Self::next_change), and returns after a moment in any case: progress announces itself to nobody.
-    /// What happens from this call on is not missed.
+    /// As [`next_change`](Self::next_change), and returns after a moment in any case, because progress wakes no waiter.
+    /// A change from this call on is not missed.
     pub(in crate::core) fn next_change_or_look(
         &self,
         ids: &[JobId],
@@ -131,7 +131,7 @@ impl JobManager {
             Vec::with_capacity(ids.len() + 1);
         let mut look = progress || ids.is_empty();
         for id in ids {
-            match self.live().next_change(*id) {
+            match self.local.live.next_change(*id) {
                 Some(change) => changes.push(Box::pin(change)),
                 None => look = true,
             }
@@ -147,7 +147,7 @@ impl JobManager {
 
 fn is_over(jobs: &[Arc<JobRecord>], all: bool) -> bool {
     let mut ended = jobs.iter().map(|job| job.status().is_terminal());
-    // What a tool keeps off the disk is asked in its own process only.
+    // Only the process that runs a tool with `redact` has the text of its questions.
     let asked =
         jobs.iter().any(|job| job.open_questions().any(|(_, asked)| asked.request.is_some()));
     asked

@@ -1,5 +1,5 @@
-//! Following jobs: who follows is told of each change of a status at once, and of progress once a second at most, wherever
-//! the job runs. An ended job is told of once more and is followed no longer; where nothing is followed nothing wakes.
+//! Watching jobs: the watcher returns each change of a status at once, and progress once a second at most, in whichever process
+//! the job runs. It returns an ended job once more and then drops it; without jobs it never wakes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,39 +7,38 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Error;
+use super::{Error, Jobs};
 use crate::core::job::{JobId, JobRecord, JobStatus, Progress};
-use crate::core::manager::JobManager;
 
-/// How often the progress of one job is told of at most.
+/// How often the watcher returns the progress of one job at most.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
-/// The jobs that somebody follows.
+/// Jobs that a subscriber watches.
 #[derive(Debug)]
-pub(crate) struct Following {
-    manager: JobManager,
-    jobs: HashMap<JobId, Told>,
+pub(crate) struct JobWatcher {
+    source: Jobs,
+    jobs: HashMap<JobId, Reported>,
 }
 
-/// What was told of a job last. `None` where something has to be told, whatever it is.
+/// The last report on a job. Without an appearance, the next look is reported in any case.
 #[derive(Debug)]
-struct Told {
-    standing: Option<Standing>,
+struct Reported {
+    appearance: Option<Appearance>,
     at: Instant,
 }
 
-/// What those who follow a job see of it.
+/// The parts of a job whose change is worth a report.
 #[derive(Debug, Clone, PartialEq)]
-struct Standing {
+struct Appearance {
     status: JobStatus,
     attempt: u32,
     cancel_requested: bool,
     progress: Option<Progress>,
-    /// What the job asks.
+    /// The keys of its open questions.
     questions: Vec<String>,
 }
 
-impl Standing {
+impl Appearance {
     fn of(job: &JobRecord) -> Self {
         Self {
             status: job.status(),
@@ -56,27 +55,27 @@ impl Standing {
     }
 }
 
-impl Following {
-    pub(crate) fn new(manager: JobManager) -> Self {
-        Self { manager, jobs: HashMap::new() }
+impl JobWatcher {
+    pub(crate) fn new(source: Jobs) -> Self {
+        Self { source, jobs: HashMap::new() }
     }
 
-    /// Follows the job from where it stands in this record. One that is followed already stays as it is.
+    /// Watches the job from this record on. A job that is watched already stays as it is.
     pub(crate) fn add(&mut self, job: &JobRecord) {
         if job.status().is_terminal() {
             return;
         }
-        let standing = Some(Standing::of(job));
-        self.jobs.entry(job.id).or_insert_with(|| Told { standing, at: Instant::now() });
+        let appearance = Some(Appearance::of(job));
+        self.jobs.entry(job.id).or_insert_with(|| Reported { appearance, at: Instant::now() });
     }
 
-    /// As [`add`](Self::add), for those who may have looked at the job before it was followed: where it has ended or asks
-    /// something, which may never change again, that is told at once.
-    pub(crate) fn add_and_tell(&mut self, job: &JobRecord) {
+    /// As [`add`](Self::add), for a subscriber that may have read the job before it was watched: a job that has ended or asks
+    /// something, which may never change again, is reported at once.
+    pub(crate) fn add_and_report(&mut self, job: &JobRecord) {
         match job.status() {
             JobStatus::Pending | JobStatus::Running => self.add(job),
             _ => {
-                self.jobs.insert(job.id, Told { standing: None, at: Instant::now() });
+                self.jobs.insert(job.id, Reported { appearance: None, at: Instant::now() });
             }
         }
     }
@@ -85,15 +84,15 @@ impl Following {
         self.jobs.remove(&id);
     }
 
-    /// Whether there is a job of which anything may be told yet.
+    /// Returns whether no job is left to report on.
     pub(crate) fn is_empty(&self) -> bool {
         self.jobs.is_empty()
     }
 
-    /// Waits until there is news of at least one job, and returns those jobs. Never returns where nothing is followed.
+    /// Waits until at least one job has changed, and returns the jobs that have. Never returns where no job is watched.
     ///
     /// # Cancel safety
-    /// What was not returned is told by the next call.
+    /// A report that was not returned is returned by the next call.
     pub(crate) async fn next(&mut self) -> Vec<Arc<JobRecord>> {
         if self.jobs.is_empty() {
             return std::future::pending().await;
@@ -101,20 +100,20 @@ impl Following {
         loop {
             let ids: Vec<_> = self.jobs.keys().copied().collect();
             // Before the records are read, so that no change falls between the two.
-            let changed = self.manager.next_change_or_look(&ids);
+            let changed = self.source.next_change_or_look(&ids);
             let mut seen = Vec::with_capacity(ids.len());
             for id in ids {
-                match self.manager.status(id).await {
+                match self.source.status(id).await {
                     Err(Error::NotFound(_)) => seen.push((id, None)),
                     Ok(job) => seen.push((id, Some(job))),
                     Err(error) => {
-                        tracing::debug!(job_id = %id, %error, "failed to look at a job that is followed");
+                        tracing::debug!(job_id = %id, %error, "failed to look at a job that is watched");
                     }
                 }
             }
-            let news = self.take_in(seen);
-            if !news.is_empty() {
-                return news;
+            let changed_jobs = self.remember(seen);
+            if !changed_jobs.is_empty() {
+                return changed_jobs;
             }
             if self.jobs.is_empty() {
                 return std::future::pending().await;
@@ -123,31 +122,31 @@ impl Following {
         }
     }
 
-    /// Remembers what is told from here on, without a pause in which it could be lost.
-    fn take_in(&mut self, seen: Vec<(JobId, Option<Arc<JobRecord>>)>) -> Vec<Arc<JobRecord>> {
-        let mut news = Vec::new();
+    /// Remembers what is reported, without a suspension point at which a report could be lost.
+    fn remember(&mut self, seen: Vec<(JobId, Option<Arc<JobRecord>>)>) -> Vec<Arc<JobRecord>> {
+        let mut changed_jobs = Vec::new();
         for (id, job) in seen {
             let Some(job) = job else {
                 self.jobs.remove(&id);
                 continue;
             };
-            let Some(told) = self.jobs.get_mut(&id) else { continue };
-            let standing = Standing::of(&job);
-            let is_news = match &told.standing {
-                Some(before) if *before == standing => false,
-                Some(before) if before.differs_in_progress_alone(&standing) => {
-                    told.at.elapsed() >= PROGRESS_EVERY
+            let Some(reported) = self.jobs.get_mut(&id) else { continue };
+            let appearance = Appearance::of(&job);
+            let is_news = match &reported.appearance {
+                Some(before) if *before == appearance => false,
+                Some(before) if before.differs_in_progress_alone(&appearance) => {
+                    reported.at.elapsed() >= PROGRESS_EVERY
                 }
                 _ => true,
             };
             if is_news {
-                *told = Told { standing: Some(standing), at: Instant::now() };
+                *reported = Reported { appearance: Some(appearance), at: Instant::now() };
                 if job.status().is_terminal() {
                     self.jobs.remove(&id);
                 }
-                news.push(job);
+                changed_jobs.push(job);
             }
         }
-        news
+        changed_jobs
     }
 }

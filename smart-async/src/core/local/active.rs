@@ -1,13 +1,15 @@
-//! The jobs that this process runs: what only it knows of them.
+//! The jobs that run in this process.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tokio::runtime::{self, Handle};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, SetOnce};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::Span;
 use tracing::field::Empty;
 
@@ -16,6 +18,7 @@ use crate::core::call_key::CallKey;
 use crate::core::call_site::CallSite;
 use crate::core::context::JobContext;
 use crate::core::job::{JobEvent, JobId};
+use crate::core::sync::{Mutex, MutexGuard};
 
 /// The call that a job comes from.
 #[derive(Debug, Clone, Copy)]
@@ -25,22 +28,20 @@ pub(crate) struct Origin {
     pub(crate) key: Option<CallKey>,
 }
 
-/// Work that is a job of this process, or is about to become one. There may be many of them, so it is kept small.
+/// A run that is a job of this process, or may become one.
 #[derive(Debug)]
 pub(crate) struct LiveJob {
     pub(crate) context: Arc<JobContext>,
-    /// Wakes those who wait for the next change of the record, and for the end.
+    /// Wakes the tasks that wait for the next change of the record.
     changed: Notify,
     /// How often the record has changed.
     changes: AtomicU32,
-    /// Set when somebody wants the job stopped.
-    cancel_requested: AtomicBool,
-    /// The runtime that its body is watched over on, while it is.
-    watched_on: Mutex<Option<runtime::Id>>,
-    /// Set while its news are exchanged with the record.
-    exchanging: AtomicBool,
-    /// How it ended, from that moment on: the record may say so later, while the store fails.
-    ending: Mutex<Option<Arc<JobEvent>>>,
+    /// Tells the supervisor that a stop was requested.
+    stop_requested: CancellationToken,
+    /// Tells the supervisor that the job is another process's by now, or was ended by one.
+    taken_over: CancellationToken,
+    /// How the job ended, from that moment on. The record may say so later, while the store fails.
+    ending: SetOnce<Arc<JobEvent>>,
     origin: Option<Origin>,
     pub(super) attachments: Attachments,
 }
@@ -51,10 +52,9 @@ impl LiveJob {
             context,
             changed: Notify::new(),
             changes: AtomicU32::new(0),
-            cancel_requested: AtomicBool::new(false),
-            watched_on: Mutex::default(),
-            exchanging: AtomicBool::new(false),
-            ending: Mutex::default(),
+            stop_requested: CancellationToken::new(),
+            taken_over: CancellationToken::new(),
+            ending: SetOnce::new(),
             origin,
             attachments: Attachments::default(),
         })
@@ -74,12 +74,12 @@ impl LiveJob {
         self.origin.map(|origin| origin.site)
     }
 
-    /// Whether the store may know nothing of what the work says.
+    /// Returns whether the store may not have the texts of the work.
     pub(in crate::core) fn redacts(&self) -> bool {
         self.site().is_some_and(|site| site.redact)
     }
 
-    /// When the work has run for as long as it may, where it began as a call.
+    /// When the run is over this limit, which counts from the beginning of its call.
     pub(in crate::core) fn deadline(&self, limit: Option<Duration>) -> Option<Instant> {
         limit.and_then(|limit| self.context.began.checked_add(limit))
     }
@@ -93,33 +93,33 @@ impl LiveJob {
         self.site().is_some_and(|site| site.coalesce)
     }
 
-    /// Has the job stopped.
+    /// Requests the stop of the job in this process; the record does not say so by that.
     pub(in crate::core) fn request_cancel(&self) {
-        self.cancel_requested.store(true, Ordering::Release);
-        self.context.questions.wake_supervisor();
+        self.stop_requested.cancel();
+        self.touch();
     }
 
-    /// Whether somebody wants the job stopped.
+    /// Returns whether a stop of the job was requested.
     pub(in crate::core) fn is_to_be_cancelled(&self) -> bool {
-        self.cancel_requested.load(Ordering::Acquire)
+        self.stop_requested.is_cancelled()
     }
 
-    fn watched_on(&self) -> MutexGuard<'_, Option<runtime::Id>> {
-        self.watched_on.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until a stop of the job is requested.
+    pub(in crate::core) async fn stop_requested(&self) {
+        self.stop_requested.cancelled().await;
     }
 
-    /// Whether its body is watched over just now.
-    pub(in crate::core) fn is_watched(&self) -> bool {
-        self.watched_on().is_some()
+    /// Tells the supervisor that another process has the job by now, or has ended it.
+    pub(in crate::core) fn set_taken_over(&self) {
+        self.taken_over.cancel();
     }
 
-    /// Says that its news are being exchanged, until the guard is dropped; `None` where they are already.
-    pub(in crate::core) fn exchanges(self: &Arc<Self>) -> Option<Exchanging> {
-        let free = !self.exchanging.swap(true, Ordering::AcqRel);
-        free.then(|| Exchanging(Arc::clone(self)))
+    /// Waits until another process has the job, or has ended it.
+    pub(in crate::core) async fn taken_over(&self) {
+        self.taken_over.cancelled().await;
     }
 
-    /// Wakes those who wait for a change.
+    /// Wakes the tasks that wait for a change.
     pub(in crate::core) fn touch(&self) {
         self.changes.fetch_add(1, Ordering::AcqRel);
         self.changed.notify_waiters();
@@ -139,131 +139,59 @@ impl LiveJob {
         }
     }
 
+    /// Publishes how the job ends. The first end counts.
     pub(in crate::core) fn ends_with(&self, event: &JobEvent) {
-        *self.how_it_ended() = Some(Arc::new(event.clone()));
-        self.changed.notify_waiters();
+        let _ = self.ending.set(Arc::new(event.clone()));
     }
 
     pub(in crate::core) fn has_ended(&self) -> bool {
-        self.how_it_ended().is_some()
+        self.ending.get().is_some()
     }
 
-    fn how_it_ended(&self) -> MutexGuard<'_, Option<Arc<JobEvent>>> {
-        self.ending.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until the job ends, and says how.
+    /// Waits until the job ends, and returns how.
     pub(crate) async fn ending(&self) -> Arc<JobEvent> {
-        loop {
-            // Waits from here on: an end that comes after the look is not missed.
-            let ended = self.changed.notified();
-            if let Some(event) = self.how_it_ended().clone() {
-                return event;
-            }
-            ended.await;
-        }
+        Arc::clone(self.ending.wait().await)
     }
 }
 
-/// A job whose body is watched over, until this is dropped.
-#[derive(Debug)]
-pub(in crate::core) struct Watched(Arc<LiveJob>);
-
-impl Watched {
-    pub(in crate::core) const fn job(&self) -> &Arc<LiveJob> {
-        &self.0
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        *self.0.watched_on() = None;
-        self.0.context.questions.unwatch();
-    }
-}
-
-/// A job whose news are exchanged with the record, until this is dropped.
-#[derive(Debug)]
-pub(in crate::core) struct Exchanging(Arc<LiveJob>);
-
-impl Exchanging {
-    pub(in crate::core) const fn job(&self) -> &Arc<LiveJob> {
-        &self.0
-    }
-}
-
-impl Drop for Exchanging {
-    fn drop(&mut self) {
-        self.0.exchanging.store(false, Ordering::Release);
-    }
-}
-
-/// The live jobs by id; and by what was called, those that the same call gets: the ones whose ticket never reached a
-/// caller, and the ones that calls share, these from the beginning of the call on.
+/// The live jobs by id; and by call those that the same call finds: jobs whose ticket reached no caller, and runs that calls
+/// share, these from the beginning of the call on. Clones are the same register.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct LiveJobs {
-    jobs: Arc<Mutex<Jobs>>,
+    jobs: Arc<Mutex<Registered>>,
+    /// Counts the registered jobs among the work that a shutdown waits for.
+    in_flight: TaskTracker,
 }
 
 #[derive(Debug, Default)]
-struct Jobs {
-    by_id: HashMap<JobId, Arc<LiveJob>>,
+struct Registered {
+    by_id: HashMap<JobId, (Arc<LiveJob>, TaskTrackerToken)>,
     by_call: HashMap<CallKey, Arc<LiveJob>>,
-    /// The runtimes on which somebody looks from time to time for what is new of those that are watched over there.
-    ticking: HashSet<runtime::Id>,
 }
 
 impl LiveJobs {
-    fn jobs(&self) -> MutexGuard<'_, Jobs> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn new(in_flight: TaskTracker) -> Self {
+        Self { jobs: Arc::default(), in_flight }
     }
 
-    /// Says that the body of a job is watched over from now on, on the runtime that this is called on.
-    pub(in crate::core) fn watch(&self, job: Arc<LiveJob>) -> Watched {
-        // Under the lock: whoever finds nobody watched over stops looking, and does not miss this one.
-        let _jobs = self.jobs();
-        *job.watched_on() = Handle::try_current().ok().map(|runtime| runtime.id());
-        Watched(job)
+    fn jobs(&self) -> MutexGuard<'_, Registered> {
+        self.jobs.lock()
     }
 
-    /// The jobs whose bodies are watched over on this runtime. Where there is none, nobody looks there any more.
-    pub(in crate::core) fn watched(&self, runtime: runtime::Id) -> Vec<Arc<LiveJob>> {
-        let mut jobs = self.jobs();
-        let is_there = |job: &&Arc<LiveJob>| *job.watched_on() == Some(runtime);
-        let watched: Vec<_> = jobs.by_id.values().filter(is_there).map(Arc::clone).collect();
-        if watched.is_empty() {
-            jobs.ticking.remove(&runtime);
-        }
-        watched
-    }
-
-    /// Whether somebody has to begin to look on this runtime, who is from now on said to do so.
-    pub(in crate::core) fn begins_to_tick(&self, runtime: runtime::Id) -> bool {
-        self.jobs().ticking.insert(runtime)
-    }
-
-    /// Whoever looked on this runtime is gone. Those who watch over a body see to it that another one looks.
-    pub(in crate::core) fn ticks_no_more(&self, runtime: runtime::Id) {
-        self.jobs().ticking.remove(&runtime);
-        self.wake_supervisors();
-    }
-
-    /// Wakes those who watch over a body: something has changed for all of them.
-    pub(in crate::core) fn wake_supervisors(&self) {
-        let jobs: Vec<_> = self.jobs().by_id.values().map(Arc::clone).collect();
-        for job in jobs {
-            job.context.questions.wake_supervisor();
-        }
+    /// All jobs of this process.
+    pub(in crate::core) fn all(&self) -> Vec<Arc<LiveJob>> {
+        self.jobs().by_id.values().map(|(job, _)| Arc::clone(job)).collect()
     }
 
     pub(in crate::core) fn insert(&self, job: &Arc<LiveJob>) {
-        self.jobs().by_id.insert(job.id(), Arc::clone(job));
+        let entry = (Arc::clone(job), self.in_flight.token());
+        self.jobs().by_id.insert(job.id(), entry);
     }
 
     pub(in crate::core) fn remove(&self, job: &LiveJob) {
         let mut jobs = self.jobs();
         // Where it was removed from the store already, another one may have its id by now.
-        if jobs.by_id.get(&job.id()).is_some_and(|known| std::ptr::eq(&**known, job)) {
+        if jobs.by_id.get(&job.id()).is_some_and(|(known, _)| std::ptr::eq(&**known, job)) {
             jobs.by_id.remove(&job.id());
         }
         drop(jobs);
@@ -272,16 +200,16 @@ impl LiveJobs {
     }
 
     pub(crate) fn get(&self, id: JobId) -> Option<Arc<LiveJob>> {
-        self.jobs().by_id.get(&id).cloned()
+        self.jobs().by_id.get(&id).map(|(job, _)| Arc::clone(job))
     }
 
-    /// Waits for the next change of a live job, from this call on and not only from the first poll on. That the job is let
-    /// go of is one: it is told of after the job was removed, so whoever finds it here is told.
+    /// Waits for the next change of a live job, from this call on and not only from the first poll on. The removal of the job
+    /// counts as a change, and `remove` publishes it after it took the job out, so a waiter that found the job is always woken.
     pub(in crate::core) fn next_change(
         &self,
         id: JobId,
     ) -> Option<impl Future<Output = ()> + Send + use<>> {
-        self.jobs().by_id.get(&id).map(|job| Arc::clone(job).next_change())
+        self.get(id).map(LiveJob::next_change)
     }
 
     pub(in crate::core) fn is_empty(&self) -> bool {

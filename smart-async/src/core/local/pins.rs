@@ -1,43 +1,43 @@
-//! Who is about to read which jobs: a prune of this process leaves those alone.
+//! The jobs that code of this process is about to read: a prune of this process spares them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::core::job::JobId;
+use crate::core::sync::{Mutex, MutexGuard};
 
-/// How many read, or wait for, each job. Clones are the same register.
+/// How many readers each job has. Clones are the same register.
 #[derive(Debug, Clone, Default)]
-pub(in crate::core) struct Readers(Arc<Mutex<HashMap<JobId, usize>>>);
+pub(in crate::core) struct Pins(Arc<Mutex<HashMap<JobId, usize>>>);
 
-/// Somebody who is about to read jobs, until this is dropped.
+/// Keeps jobs from being pruned by this process, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Reading {
-    readers: Readers,
+pub(crate) struct ReadPin {
+    pins: Pins,
     jobs: Vec<JobId>,
 }
 
-impl Readers {
+impl Pins {
     fn counts(&self) -> MutexGuard<'_, HashMap<JobId, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
-    pub(in crate::core) fn enter(&self, jobs: &[JobId]) -> Reading {
+    pub(in crate::core) fn pin(&self, jobs: &[JobId]) -> ReadPin {
         let mut counts = self.counts();
         for id in jobs {
             *counts.entry(*id).or_default() += 1;
         }
-        Reading { readers: self.clone(), jobs: jobs.to_vec() }
+        ReadPin { pins: self.clone(), jobs: jobs.to_vec() }
     }
 
-    /// The jobs that somebody is about to read.
-    pub(in crate::core) fn jobs(&self) -> Vec<JobId> {
+    pub(in crate::core) fn pinned(&self) -> Vec<JobId> {
         self.counts().keys().copied().collect()
     }
 }
 
-impl Drop for Reading {
+impl Drop for ReadPin {
     fn drop(&mut self) {
-        let mut counts = self.readers.counts();
+        let mut counts = self.pins.counts();
         for id in &self.jobs {
             if let Some(count) = counts.get_mut(id) {
                 *count -= 1;
@@ -54,13 +54,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_is_read_until_its_last_reader_has_gone() {
-        let (readers, id) = (Readers::default(), JobId::new());
-        // The same reader may name a job twice.
-        let (one, two) = (readers.enter(&[id, id]), readers.enter(&[id]));
+    fn a_job_is_pinned_until_its_last_reader_has_gone() {
+        let (pins, id) = (Pins::default(), JobId::new());
+        // One reader may name a job twice.
+        let (one, two) = (pins.pin(&[id, id]), pins.pin(&[id]));
         drop(one);
-        assert_eq!(readers.jobs(), [id]);
+        assert_eq!(pins.pinned(), [id]);
         drop(two);
-        assert!(readers.jobs().is_empty());
+        assert!(pins.pinned().is_empty());
     }
 }

@@ -1,8 +1,9 @@
-//! What never reaches the store, because a tool says `store_result = false` or `redact`: the change that goes there lacks
-//! it, and this process keeps the whole in memory for those who ask here, until the job is pruned or the process ends.
+//! Redaction: the parts of a job's results and texts that never reach the store, because its tool says `store_result = false`
+//! or `redact`. The change that goes to the store lacks them, and this process keeps the whole end in memory for its own
+//! readers, until the job is pruned or the process ends.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -10,56 +11,57 @@ use crate::core::call_site::CallSite;
 use crate::core::job::{
     Change, FailureKind, JobEvent, JobId, JobRecord, JobState, Progress, Question, ResultLocation,
 };
+use crate::core::sync::{Mutex, MutexGuard};
 
-/// What stands in the store in place of an error's text.
+/// Replaces the text of an error in the store.
 const NO_TEXT: &str = "the error's text is not kept on disk (redact)";
 
-/// The ends of which the store knows a part only.
+/// The ends of which the store has a part only.
 #[derive(Debug, Default)]
-pub(in crate::core) struct KeptBack(Mutex<HashMap<JobId, End>>);
+pub(in crate::core) struct WithheldOutputs(Mutex<HashMap<JobId, WithheldEnd>>);
 
 #[derive(Debug)]
-enum End {
-    /// As it was told to the supervisor; the store may have taken it or not.
-    Told(Box<Change>),
-    /// The record as the store has it, and what that lacks: made when somebody first asks.
-    Whole(Arc<JobRecord>),
+enum WithheldEnd {
+    /// The end as the supervisor gave it to the store, which may have refused it.
+    Change(Box<Change>),
+    /// The record as the store has it, completed with the withheld parts; made for the first reader.
+    Record(Arc<JobRecord>),
 }
 
-impl KeptBack {
-    fn ends(&self) -> MutexGuard<'_, HashMap<JobId, End>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl WithheldOutputs {
+    fn ends(&self) -> MutexGuard<'_, HashMap<JobId, WithheldEnd>> {
+        self.0.lock()
     }
 
-    /// The change as the store may know it. Of an end, the whole is kept here, before the store is told.
-    pub(in crate::core) fn keep(
+    /// The change as the store may have it. The whole of an end is kept here, before the store sees its part.
+    pub(in crate::core) fn redact(
         &self,
         site: Option<&CallSite>,
         id: JobId,
         change: &Change,
     ) -> Change {
-        let stored = site.map_or_else(|| change.clone(), |site| for_the_store(site, change));
-        if stored != *change && ends_a_job(&change.event) {
-            self.ends().insert(id, End::Told(Box::new(change.clone())));
+        let stored = site.map_or_else(|| change.clone(), |site| redacted(site, change));
+        if stored != *change && change.event.ends_job() {
+            self.ends().insert(id, WithheldEnd::Change(Box::new(change.clone())));
         }
         stored
     }
 
-    /// The record with what the store lacks of it, where that is known here. One that ended by another hand, or that
-    /// the store has whole, is returned as it is.
-    pub(in crate::core) fn put_back(&self, job: Arc<JobRecord>) -> Arc<JobRecord> {
+    /// The record with the parts that the store lacks, where this process has them. A record that the store has whole, or that
+    /// another process ended, is returned as it is.
+    pub(in crate::core) fn complete(&self, job: Arc<JobRecord>) -> Arc<JobRecord> {
         let mut ends = self.ends();
         let Some(end) = ends.get_mut(&job.id) else { return job };
         let whole = match end {
-            End::Whole(whole) => return Arc::clone(whole),
-            // The store may have taken another end in place of the one that was told of.
-            End::Told(change) if change.at != job.updated_at => return job,
-            End::Told(change) => match whole(&job, change) {
+            WithheldEnd::Record(whole) => return Arc::clone(whole),
+            // The store may have taken an end of another process in place of this one.
+            WithheldEnd::Change(change) if change.at != job.updated_at => return job,
+            WithheldEnd::Change(change) => match completed(&job, change) {
                 Some(whole) => Arc::new(whole),
                 None => return job,
             },
         };
-        *end = End::Whole(Arc::clone(&whole));
+        *end = WithheldEnd::Record(Arc::clone(&whole));
         whole
     }
 
@@ -72,21 +74,17 @@ impl KeptBack {
     }
 }
 
-const fn ends_a_job(event: &JobEvent) -> bool {
-    matches!(event, JobEvent::Complete(_) | JobEvent::Fail(_) | JobEvent::Cancel)
-}
-
-fn for_the_store(site: &CallSite, change: &Change) -> Change {
+fn redacted(site: &CallSite, change: &Change) -> Change {
     let mut stored = change.clone();
-    stored.progress = stored.progress.map(|progress| progress_for_the_store(site, progress));
-    if !site.keeps_results_back() {
+    stored.progress = stored.progress.map(|progress| redacted_progress(site, progress));
+    if !site.withholds_results() {
         return stored;
     }
     let payload = stored.take_payload();
     match &mut stored.event {
         JobEvent::Complete(_) => stored.result_location = ResultLocation::InMemory,
         JobEvent::Fail(failure) => {
-            // What we say ourselves is nobody's secret.
+            // The library's own texts hold no secrets.
             let ours = matches!(failure.kind, FailureKind::Deadline | FailureKind::Interrupted);
             let silenced = site.redact && !ours;
             if silenced {
@@ -106,8 +104,8 @@ fn for_the_store(site: &CallSite, change: &Change) -> Change {
     stored
 }
 
-/// Questions as the store may know them: that there are some, and what became of them.
-pub(in crate::core) fn questions_for_the_store(
+/// Questions as the store may have them: their keys, and how they ended.
+pub(in crate::core) fn redacted_questions(
     site: &CallSite,
     mut questions: BTreeMap<String, Question>,
 ) -> BTreeMap<String, Question> {
@@ -118,16 +116,16 @@ pub(in crate::core) fn questions_for_the_store(
     questions
 }
 
-/// Progress as the store may know it: the figures stay.
-pub(in crate::core) fn progress_for_the_store(site: &CallSite, mut progress: Progress) -> Progress {
+/// Progress as the store may have it: the figures stay.
+pub(in crate::core) fn redacted_progress(site: &CallSite, mut progress: Progress) -> Progress {
     if site.redact {
         progress.message = None;
     }
     progress
 }
 
-/// The stored record with what it lacks; `None` where it is not of this end.
-fn whole(job: &JobRecord, change: &Change) -> Option<JobRecord> {
+/// The stored record completed with the withheld parts of this change; `None` where the record does not come of it.
+fn completed(job: &JobRecord, change: &Change) -> Option<JobRecord> {
     let mut whole = job.clone();
     match (&mut whole.state, &change.event) {
         (JobState::Completed { output, .. }, JobEvent::Complete(told)) => output.clone_from(told),
@@ -174,54 +172,54 @@ mod tests {
     #[test]
     fn the_store_gets_no_more_than_the_tool_allows() {
         for change in ends() {
-            assert_eq!(for_the_store(&OPEN, &change), change);
-            let job = running().apply(for_the_store(&REDACTED, &change)).unwrap();
+            assert_eq!(redacted(&OPEN, &change), change);
+            let job = running().apply(redacted(&REDACTED, &change)).unwrap();
             assert!(!job.to_json().to_string().contains("hush"), "{}", job.to_json());
             assert_eq!(job.progress.unwrap().percentage, Some(50.0), "the figures stay");
         }
         let [complete, fail, _] = ends();
-        let job = running().apply(for_the_store(&WITHHELD, &complete)).unwrap().to_json();
+        let job = running().apply(redacted(&WITHHELD, &complete)).unwrap().to_json();
         assert_eq!((job.get("result"), &job["result_withheld"]), (None, &json!(true)));
-        let job = running().apply(for_the_store(&WITHHELD, &fail)).unwrap().to_json();
+        let job = running().apply(redacted(&WITHHELD, &fail)).unwrap().to_json();
         assert_eq!((&job["error"], job.get("error_details")), (&json!("hush"), None));
         assert_eq!(job["progress"]["message"], "hush", "only `redact` is about words");
     }
 
     #[test]
-    fn what_the_store_lacks_is_put_back() {
+    fn readers_of_this_process_get_the_whole_end() {
         for change in ends() {
-            let kept_back = KeptBack::default();
+            let withheld = WithheldOutputs::default();
             let job = running();
-            let stored = kept_back.keep(Some(&REDACTED), job.id, &change);
+            let stored = withheld.redact(Some(&REDACTED), job.id, &change);
             let stored = Arc::new(job.apply(stored).unwrap());
             for _ in 0..2 {
-                let whole = kept_back.put_back(Arc::clone(&stored));
+                let whole = withheld.complete(Arc::clone(&stored));
                 assert!(*whole == job.apply(change.clone()).unwrap(), "{}", change.event.name());
             }
-            kept_back.forget(job.id);
-            assert!(kept_back.put_back(Arc::clone(&stored)) == stored);
+            withheld.forget(job.id);
+            assert!(withheld.complete(Arc::clone(&stored)) == stored);
         }
     }
 
     #[test]
-    fn an_end_by_another_hand_is_not_mixed_up_with_ours() {
-        let kept_back = KeptBack::default();
+    fn an_end_by_another_process_is_not_mixed_up_with_ours() {
+        let withheld = WithheldOutputs::default();
         let job = running();
         let [_, ours, _] = ends();
-        kept_back.keep(Some(&REDACTED), job.id, &ours);
+        withheld.redact(Some(&REDACTED), job.id, &ours);
         let later = Timestamp::UNIX_EPOCH + chrono::Duration::seconds(1);
         let theirs = JobFailure::new(FailureKind::Interrupted, "its server is gone");
         let theirs = Arc::new(job.apply(Change::new(JobEvent::Fail(theirs), later)).unwrap());
-        assert!(kept_back.put_back(Arc::clone(&theirs)) == theirs);
+        assert!(withheld.complete(Arc::clone(&theirs)) == theirs);
     }
 
     #[test]
-    fn nothing_is_kept_here_where_the_store_may_know_everything() {
-        let kept_back = KeptBack::default();
+    fn nothing_is_withheld_where_the_store_may_have_everything() {
+        let withheld = WithheldOutputs::default();
         for change in ends() {
-            assert_eq!(kept_back.keep(Some(&OPEN), JobId::new(), &change), change);
-            assert_eq!(kept_back.keep(None, JobId::new(), &change), change);
+            assert_eq!(withheld.redact(Some(&OPEN), JobId::new(), &change), change);
+            assert_eq!(withheld.redact(None, JobId::new(), &change), change);
         }
-        assert!(kept_back.jobs().is_empty());
+        assert!(withheld.jobs().is_empty());
     }
 }

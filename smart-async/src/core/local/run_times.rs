@@ -1,18 +1,19 @@
-//! How long the jobs of each tool took, so that callers can be told when to ask again.
+//! How long the jobs of each tool ran, by which an answer tells its caller when to ask again.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How many runs of a tool are remembered.
+use crate::core::sync::Mutex;
+
+/// How many runs of each tool are remembered.
 const RUNS: usize = 20;
 
 #[derive(Debug, Default)]
-pub(in crate::core) struct History(Mutex<HashMap<String, VecDeque<Duration>>>);
+pub(in crate::core) struct RunTimes(Mutex<HashMap<String, VecDeque<Duration>>>);
 
-impl History {
+impl RunTimes {
     pub(in crate::core) fn remember(&self, tool: &str, ran: Duration) {
-        let mut tools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tools = self.0.lock();
         let runs = tools.entry(tool.to_owned()).or_default();
         if runs.len() == RUNS {
             runs.pop_front();
@@ -20,9 +21,9 @@ impl History {
         runs.push_back(ran);
     }
 
-    /// The median of the runs remembered.
+    /// The median of the remembered runs of a tool.
     pub(in crate::core) fn usual(&self, tool: &str) -> Option<Duration> {
-        let tools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tools = self.0.lock();
         let mut runs: Vec<_> = tools.get(tool)?.iter().copied().collect();
         let middle = runs.len() / 2;
         runs.sort_unstable();
@@ -36,12 +37,12 @@ mod tests {
 
     #[test]
     fn the_usual_run_is_the_median_of_the_last_twenty() {
-        let history = History::default();
-        assert_eq!(history.usual("simulate"), None);
+        let times = RunTimes::default();
+        assert_eq!(times.usual("simulate"), None);
         for seconds in 1..=100 {
-            history.remember("simulate", Duration::from_secs(seconds));
+            times.remember("simulate", Duration::from_secs(seconds));
         }
-        assert_eq!(history.usual("simulate"), Some(Duration::from_secs(91)));
-        assert_eq!(history.usual("other"), None);
+        assert_eq!(times.usual("simulate"), Some(Duration::from_secs(91)));
+        assert_eq!(times.usual("other"), None);
     }
 }

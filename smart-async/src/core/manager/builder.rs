@@ -1,93 +1,35 @@
-//! How a manager is set up.
+//! The set-up of a manager.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::JobManager;
+use super::{JobManager, WallClock};
 use crate::core::env_vars;
+use crate::core::jobs::CANCEL_ANSWER;
 use crate::core::observe;
+use crate::core::runner::{Retention, Settings};
 use crate::core::store::{JobStore, JournalStore, MemoryStore, StoreError};
-
-/// For how long, and how many, ended jobs are kept. Live jobs are never removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Retention {
-    /// Ended jobs are removed when they ended longer ago than this. 24 hours unless set.
-    pub max_age: Duration,
-    /// Of the ended jobs, so many of the newest are kept. 1,000 unless set.
-    pub max_jobs: usize,
-    /// Of the ended jobs, the newest are kept whose records and results take so many bytes together. 256 MiB unless set.
-    pub max_bytes: u64,
-    /// Jobs that ended less long ago than this are left alone: somebody in another process may be about to read them. A
-    /// minute unless set.
-    pub min_age: Duration,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self::new(Duration::from_secs(24 * 60 * 60), 1000)
-    }
-}
-
-impl Retention {
-    /// Keeps ended jobs for so long, and so many of them.
-    pub const fn new(max_age: Duration, max_jobs: usize) -> Self {
-        Self { max_age, max_jobs, max_bytes: 256 * 1024 * 1024, min_age: Duration::from_secs(60) }
-    }
-
-    /// Keeps so many bytes of them.
-    #[must_use]
-    pub const fn max_bytes(mut self, bytes: u64) -> Self {
-        self.max_bytes = bytes;
-        self
-    }
-
-    /// Leaves those alone that ended less long ago than this.
-    #[must_use]
-    pub const fn min_age(mut self, age: Duration) -> Self {
-        self.min_age = age;
-        self
-    }
-}
-
-#[derive(Debug, Clone)]
-pub(in crate::core) struct Settings {
-    pub(in crate::core) server: Option<String>,
-    pub(in crate::core) retention: Retention,
-    pub(in crate::core) cancel_grace: Duration,
-    pub(in crate::core) cancel_answer: Duration,
-    pub(in crate::core) drain_grace: Duration,
-    pub(in crate::core) end_on_sigterm: bool,
-    /// Why jobs are kept in memory in place of the folder, where they are.
-    pub(in crate::core) fallback_reason: Option<String>,
-}
 
 /// Sets up a [`JobManager`].
 #[derive(Debug, Clone)]
 pub struct JobManagerBuilder {
     folder: Option<PathBuf>,
+    clock: WallClock,
+    cancel_answer: Duration,
     settings: Settings,
 }
 
 impl Default for JobManagerBuilder {
     fn default() -> Self {
-        let settings = Settings {
-            server: None,
-            retention: Retention::default(),
-            cancel_grace: Duration::from_secs(5),
-            cancel_answer: Duration::from_secs(10),
-            drain_grace: Duration::from_secs(2),
-            end_on_sigterm: true,
-            fallback_reason: None,
-        };
-        Self { folder: None, settings }
+        let (clock, settings) = (WallClock::default(), Settings::default());
+        Self { folder: None, clock, cancel_answer: CANCEL_ANSWER, settings }
     }
 }
 
 impl JobManagerBuilder {
-    /// The folder that jobs are kept in. Unless set: what `JOB_MCP_HOME` names, else `~/.job_mcp`.
+    /// The folder that jobs are kept in. Unless set: the one that `JOB_MCP_HOME` names, else `~/.job_mcp`.
     #[must_use]
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
@@ -120,7 +62,7 @@ impl JobManagerBuilder {
     /// unless set.
     #[must_use]
     pub const fn cancel_answer(mut self, patience: Duration) -> Self {
-        self.settings.cancel_answer = patience;
+        self.cancel_answer = patience;
         self
     }
 
@@ -139,13 +81,20 @@ impl JobManagerBuilder {
         self
     }
 
+    /// The clock by which records are dated, and ended jobs grow old. The system's unless set.
+    #[must_use]
+    pub fn clock(mut self, clock: WallClock) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// Opens the manager over its folder.
     ///
     /// # Errors
     /// [`OpenError`] where the folder cannot be found or used.
     pub async fn open(self) -> Result<JobManager, OpenError> {
-        let folder = match self.folder {
-            Some(folder) => folder,
+        let folder = match &self.folder {
+            Some(folder) => folder.clone(),
             None => default_folder()?,
         };
         // The program may change its working folder later.
@@ -153,9 +102,9 @@ impl JobManagerBuilder {
         let store = JournalStore::open(&folder)
             .await
             .map_err(|source| OpenError::Folder { folder, source })?;
-        let named = self.settings.server.is_some();
-        let manager = JobManager::new(Arc::new(store), self.settings, true);
-        if named {
+        let has_name = self.settings.server.is_some();
+        let manager = self.over(store);
+        if has_name {
             manager.ready().await;
         }
         Ok(manager)
@@ -163,7 +112,7 @@ impl JobManagerBuilder {
 
     /// Opens the manager over its folder, or in memory where that fails; see [`JobManager::open_or_memory`].
     pub async fn open_or_memory(self) -> JobManager {
-        let mut settings = self.settings.clone();
+        let mut in_memory = self.clone();
         match self.open().await {
             Ok(manager) => manager,
             Err(error) => {
@@ -171,20 +120,25 @@ impl JobManagerBuilder {
                     %error,
                     "jobs are kept in memory only: no job ids are handed out, calls are waited for"
                 );
-                settings.fallback_reason = Some(error.to_string());
-                JobManager::new(Arc::new(MemoryStore::new()), settings, false)
+                in_memory.settings.fallback_reason = Some(error.to_string());
+                in_memory.settings.hands_out_ids = false;
+                in_memory.over(MemoryStore::new())
             }
         }
     }
 
     /// A manager that keeps its jobs in memory, and whose ids are good for as long as the process lives.
     pub fn in_memory(self) -> JobManager {
-        self.with_store(MemoryStore::new())
+        self.over(MemoryStore::new())
     }
 
-    /// A manager over a store of your own.
+    /// A manager over a store of the program's own.
     pub fn with_store(self, store: impl JobStore) -> JobManager {
-        JobManager::new(Arc::new(store), self.settings, true)
+        self.over(store)
+    }
+
+    fn over(self, store: impl JobStore) -> JobManager {
+        JobManager::new(Arc::new(store), self.clock, self.settings, self.cancel_answer)
     }
 }
 
@@ -192,7 +146,7 @@ impl JobManagerBuilder {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// Nobody said where the jobs should be kept, and there is no home folder to keep them in.
+    /// No folder was named, and there is no home folder.
     #[error("failed to find the home folder for ~/.job_mcp; name a folder with JOB_MCP_HOME")]
     NoHome,
     /// The folder cannot be used.
@@ -204,7 +158,7 @@ pub enum OpenError {
     Folder {
         /// The folder.
         folder: PathBuf,
-        /// What failed.
+        /// The failure.
         source: StoreError,
     },
 }
@@ -216,14 +170,4 @@ fn default_folder() -> Result<PathBuf, OpenError> {
     let home =
         env::home_dir().filter(|home| !home.as_os_str().is_empty()).ok_or(OpenError::NoHome)?;
     Ok(home.join(".job_mcp"))
-}
-
-/// What a server is called that nobody named.
-pub(in crate::core) fn program_name() -> String {
-    let program = env::current_exe().ok();
-    let name = program
-        .as_deref()
-        .and_then(Path::file_stem)
-        .map(|name| name.to_string_lossy().into_owned());
-    name.unwrap_or_else(|| "unnamed".to_owned())
 }

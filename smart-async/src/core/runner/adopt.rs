@@ -1,7 +1,8 @@
-//! How work becomes a job: a call that outlived its budget is adopted, work that is to run as a job is enqueued, and
-//! work whose caller has left is kept. The record comes first in each: an id that is not on disk is never handed out.
+//! The ways in which work becomes a job: a call that outlived its budget is adopted, work that is to run as a job is enqueued, and
+//! work whose caller has left is kept. The record is written first in each, so an id that is not on disk never leaves the
+//! process.
 //!
-//! Writing runs in tasks of its own, so that whoever stops waiting leaves no record behind that nobody looks after.
+//! Each write runs in a task of its own, so that a caller that stops waiting leaves no record behind without a supervisor.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,49 +10,49 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio::task::JoinHandle;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::OpenCallGuard;
 use super::body::Body;
-use super::supervise::interrupted;
+use super::engine::Engine;
+use super::supervise::{launch, supervise};
 use crate::core::backoff::Backoff;
 use crate::core::context::JobContext;
 use crate::core::job::{
     Change, JobEvent, JobId, JobKind, JobRecord, JobScope, JobSpec, JobState, OwnerId, StateTarget,
 };
 use crate::core::jobs::Error;
-use crate::core::local::redaction::{progress_for_the_store, questions_for_the_store};
+use crate::core::local::redaction::{redacted_progress, redacted_questions};
 use crate::core::local::{LiveJob, Origin, SharedRun};
-use crate::core::manager::JobManager;
+use crate::core::observe;
 use crate::core::spawn::try_spawn;
 use crate::core::store::StoreError;
-use crate::core::{clock, observe};
 
-/// What the record of a job begins with, beside what the work itself says.
+/// The request that makes a job, beside the context of its run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Adoption {
-    pub(in crate::core) tool: String,
-    pub(in crate::core) label: Option<String>,
-    pub(in crate::core) tags: BTreeMap<String, String>,
-    pub(in crate::core) session: Option<String>,
-    /// Whose it is.
-    pub(in crate::core) scope: Option<JobScope>,
+    pub(super) tool: String,
+    pub(super) label: Option<String>,
+    pub(super) tags: BTreeMap<String, String>,
+    pub(super) session: Option<String>,
+    /// The client that the job belongs to.
+    pub(super) scope: Option<JobScope>,
     /// The call that the job comes from, where it comes from one.
-    pub(in crate::core) origin: Option<Origin>,
-    pub(in crate::core) deadline: Option<Duration>,
+    pub(super) origin: Option<Origin>,
+    pub(super) deadline: Option<Duration>,
     /// The kind of work.
-    pub(in crate::core) kind: JobKind,
+    pub(super) kind: JobKind,
     /// How often the work may run again after the end of its server, where it may.
-    pub(in crate::core) max_reruns: Option<u32>,
+    pub(super) max_reruns: Option<u32>,
     /// The arguments of the call, where another run may need them.
-    pub(in crate::core) arguments: Option<Arc<Map<String, Value>>>,
+    pub(super) arguments: Option<Arc<Map<String, Value>>>,
     /// The state that the result goes into.
-    pub(in crate::core) state_target: Option<StateTarget>,
+    pub(super) state_target: Option<StateTarget>,
     /// The run, where the same calls share it.
-    pub(in crate::core) shared: Option<Arc<SharedRun>>,
+    pub(super) shared: Option<Arc<SharedRun>>,
 }
 
 impl Adoption {
-    /// What the record of a call begins with.
+    /// The request that a call makes.
     pub(crate) fn of_call(
         origin: Origin,
         label: Option<String>,
@@ -79,7 +80,7 @@ impl Adoption {
         Self { shared, ..self }
     }
 
-    /// The work: as others have found it already, where they could.
+    /// The run, as other calls have found it already where they share it.
     fn live(&self, context: Arc<JobContext>) -> Arc<LiveJob> {
         match &self.shared {
             Some(shared) => Arc::clone(shared.job()),
@@ -87,8 +88,8 @@ impl Adoption {
         }
     }
 
-    fn record(&self, manager: &JobManager, id: JobId) -> JobRecord {
-        let mut spec = JobSpec::new(&*self.tool, manager.server(), clock::now());
+    fn record(&self, engine: &Engine, id: JobId) -> JobRecord {
+        let mut spec = JobSpec::new(&*self.tool, engine.server(), engine.local.now());
         spec.kind = self.kind;
         if let Some(label) = &self.label {
             spec.label.clone_from(label);
@@ -101,34 +102,34 @@ impl Adoption {
         spec.arguments = self.arguments.as_deref().cloned();
         spec.state_target.clone_from(&self.state_target);
         let mut record = JobRecord::new(id, spec);
-        record.owner = Some(manager.store().owner());
+        record.owner = Some(engine.local.store.owner());
         record
     }
 
-    /// The record of work that runs already: it is `running` since the work began.
-    fn running_record(&self, manager: &JobManager, context: &JobContext) -> JobRecord {
-        let mut record = self.record(manager, context.id());
+    /// The record of a body that runs already: `running` since the body began.
+    fn running_record(&self, engine: &Engine, context: &JobContext) -> JobRecord {
+        let mut record = self.record(engine, context.id());
         record.progress = context.progress.read().map(|progress| match self.origin {
-            Some(origin) => progress_for_the_store(origin.site, progress),
+            Some(origin) => redacted_progress(origin.site, progress),
             None => progress,
         });
-        // Work that is new can always start.
+        // A new job can always start.
         if let Ok(state) =
-            JobState::STARTING.apply(JobEvent::Start, clock::ago(context.began.elapsed()))
+            JobState::STARTING.apply(JobEvent::Start, engine.local.ago(context.began.elapsed()))
         {
             record.state = state;
         }
         let questions = context.questions.all();
         record.with_questions(match self.origin {
-            Some(origin) => questions_for_the_store(origin.site, questions),
+            Some(origin) => redacted_questions(origin.site, questions),
             None => questions,
         })
     }
 }
 
-/// A job whose record is on disk, and whose body is not watched over yet. Dropped, it takes its record back.
+/// A job whose record is on disk, and whose body is not supervised yet. Dropped, it takes its record back.
 pub(crate) struct Adopted {
-    manager: JobManager,
+    engine: Arc<Engine>,
     /// The job; taken once its body is supervised.
     live: Option<Arc<LiveJob>>,
     /// The record as the store has it.
@@ -141,222 +142,198 @@ impl Adopted {
     pub(crate) fn supervise(mut self, body: Body) -> (Option<Arc<LiveJob>>, Arc<JobRecord>) {
         let live = self.live.take();
         if let Some(live) = &live {
-            self.manager.live().insert(live);
-            self.manager.supervise(Arc::clone(live), body, self.deadline, None);
+            self.engine.local.live.insert(live);
+            supervise(&self.engine, Arc::clone(live), body, self.deadline, None);
         }
         (live, Arc::clone(&self.record))
     }
-}
 
-impl Adopted {
     /// Takes its record back, and returns when that is done.
     ///
     /// # Cancel safety
-    /// Dropping the future stops the waiting only.
+    /// Dropping the future ends the wait only.
     pub(crate) async fn take_back(mut self) {
         if let Some(live) = self.live.take() {
-            let withdrawal = self.manager.clone().withdraw(live.id(), self.manager.open_call());
-            let _ = tokio::spawn(withdrawal).await;
+            let in_flight = self.engine.local.in_flight();
+            let _ = tokio::spawn(withdraw(Arc::clone(&self.engine), live.id(), in_flight)).await;
         }
     }
 }
 
-/// The work ended, or was stopped, before anybody heard of the job: no record is left behind.
+/// The body ended, or was stopped, before any caller learned of the job: no record is left behind.
 impl Drop for Adopted {
     fn drop(&mut self) {
         if let Some(live) = self.live.take() {
-            try_spawn(self.manager.clone().withdraw(live.id(), self.manager.open_call()));
+            let in_flight = self.engine.local.in_flight();
+            try_spawn(withdraw(Arc::clone(&self.engine), live.id(), in_flight));
         }
     }
 }
 
-impl JobManager {
-    /// Writes the record of work that runs already. The task goes on where nobody waits for it.
-    pub(crate) fn adopt(
-        &self,
-        adoption: Adoption,
-        context: Arc<JobContext>,
-    ) -> JoinHandle<Result<Adopted, StoreError>> {
-        let (manager, open) = (self.clone(), self.open_call());
-        tokio::spawn(async move {
-            let _open = open;
-            manager.ready().await;
-            let record = manager.record_running(&adoption, &context).await?;
-            let live = Some(adoption.live(context));
-            Ok(Adopted { manager, live, record, deadline: adoption.deadline })
-        })
-    }
+/// Writes the record of a body that runs already, in a task that goes on where the caller stops waiting.
+pub(super) fn adopt(
+    engine: &Arc<Engine>,
+    adoption: Adoption,
+    context: Arc<JobContext>,
+) -> JoinHandle<Result<Adopted, StoreError>> {
+    let (engine, in_flight) = (Arc::clone(engine), engine.local.in_flight());
+    tokio::spawn(async move {
+        let _in_flight = in_flight;
+        engine.local.ready().await;
+        let record = record_running(&engine, &adoption, &context).await?;
+        let live = Some(adoption.live(context));
+        Ok(Adopted { engine, live, record, deadline: adoption.deadline })
+    })
+}
 
-    /// Work that may run again keeps its process's name alive for as long as it runs: by that name others know that it
-    /// does. A body that holds a thread of its own runs on after everything else has been dropped.
-    pub(in crate::core) fn hold_name(&self, context: &JobContext) {
-        context.keep_alive(Arc::clone(&self.inner.store));
+async fn record_running(
+    engine: &Engine,
+    adoption: &Adoption,
+    context: &JobContext,
+) -> Result<Arc<JobRecord>, StoreError> {
+    if adoption.max_reruns.is_some() {
+        engine.keep_owner_alive(context);
     }
-
-    async fn record_running(
-        &self,
-        adoption: &Adoption,
-        context: &JobContext,
-    ) -> Result<Arc<JobRecord>, StoreError> {
-        if adoption.max_reruns.is_some() {
-            self.hold_name(context);
+    let (local, id) = (&engine.local, context.id());
+    let inserted = local.store.insert(adoption.running_record(engine, context)).await;
+    let record = match local.observed(inserted) {
+        Ok(record) => {
+            local.announce(&record);
+            record
         }
-        let id = context.id();
-        let record =
-            match self.note(self.store().insert(adoption.running_record(self, context)).await) {
-                Ok(record) => {
-                    self.announce(&record);
-                    record
-                }
-                // An earlier attempt reached the disk after all: no other job has this id.
-                Err(StoreError::Duplicate(_)) => {
-                    self.store().get(id).await?.ok_or(StoreError::NotFound(id))?
-                }
-                Err(error) => return Err(error),
-            };
-        context.questions.apply_recorded(&record.questions);
-        Ok(record)
-    }
+        // An earlier attempt reached the disk after all: no other job has this id.
+        Err(StoreError::Duplicate(_)) => {
+            local.store.get(id).await?.ok_or(StoreError::NotFound(id))?
+        }
+        Err(error) => return Err(error),
+    };
+    context.questions.apply_recorded(&record.questions);
+    Ok(record)
+}
 
-    /// Takes back the record of a job that nobody heard of, however long that takes. The manager's end waits for it as for
-    /// an open call.
-    async fn withdraw(self, id: JobId, _open: OpenCallGuard) {
-        let mut backoff = Backoff::default();
-        while let Err(error) = self.note(self.store().withdraw(id).await) {
-            observe::error!(job_id = %id, %error, "the record of a call that ended inline could not be taken back");
-            if self.pause(&mut backoff).await.is_err() {
-                // It is accounted for when this process is gone.
-                return;
+/// Takes back the record of a job that no caller learned of, however long that takes. A shutdown waits for it.
+async fn withdraw(engine: Arc<Engine>, id: JobId, _in_flight: TaskTrackerToken) {
+    let mut backoff = Backoff::default();
+    while let Err(error) = engine.local.observed(engine.local.store.withdraw(id).await) {
+        observe::error!(job_id = %id, %error, "the record of a call that ended inline could not be taken back");
+        if engine.pause(&mut backoff).await.is_err() {
+            // Recovery accounts for it when this process is gone.
+            return;
+        }
+    }
+}
+
+/// Takes back the record of an attempt in doubt, where it stands once the store has recovered, unless another attempt has taken
+/// its place since.
+async fn withdraw_attempt(engine: Arc<Engine>, attempt: JobRecord, in_flight: TaskTrackerToken) {
+    // A store that has not recovered refuses this change as transient. After that it refuses it for good, whichever job stands.
+    let refused =
+        Change::new(JobEvent::Progress, attempt.updated_at).owned_by(Some(OwnerId::new()));
+    let mut backoff = Backoff::default();
+    while let Err(error) = engine.local.store.update(attempt.id, refused.clone()).await
+        && error.is_transient()
+        && engine.pause(&mut backoff).await.is_ok()
+    {}
+    let stands = engine.local.store.get(attempt.id).await;
+    if stands.is_ok_and(|job| job.is_some_and(|job| *job == attempt)) {
+        withdraw(engine, attempt.id, in_flight).await;
+    }
+}
+
+/// Writes the record of a job that has not begun, and launches it. `start` is called once, when it is its turn.
+pub(super) async fn enqueue(
+    engine: &Arc<Engine>,
+    adoption: Adoption,
+    context: Arc<JobContext>,
+    start: impl FnOnce(&Arc<JobContext>) -> Body + Send + 'static,
+) -> Result<(Arc<LiveJob>, Arc<JobRecord>), Error> {
+    let engine = Arc::clone(engine);
+    let written = tokio::spawn(async move {
+        engine.local.ready().await;
+        let record = create(&engine, &adoption, &context).await?;
+        let live = adoption.live(context);
+        engine.local.live.insert(&live);
+        engine.local.announce(&record);
+        launch(&engine, Arc::clone(&live), start, adoption.deadline);
+        Ok((live, record))
+    });
+    written.await.unwrap_or(Err(Error::Stopping))
+}
+
+/// Writes the record of a job that has not begun.
+async fn create(
+    engine: &Arc<Engine>,
+    adoption: &Adoption,
+    context: &JobContext,
+) -> Result<Arc<JobRecord>, Error> {
+    if engine.is_stopping() {
+        return Err(Error::Stopping);
+    }
+    if !engine.settings.hands_out_ids {
+        let reason = engine.store_error();
+        return Err(Error::NotDurable(
+            reason.unwrap_or_else(|| "the job folder cannot be used".to_owned()),
+        ));
+    }
+    if adoption.max_reruns.is_some() {
+        engine.keep_owner_alive(context);
+    }
+    let (local, id) = (&engine.local, context.id());
+    if local.store.get(id).await?.is_some() {
+        return Err(StoreError::Duplicate(id).into());
+    }
+    let attempt = adoption.record(engine, id);
+    match local.observed(local.store.insert(attempt.clone()).await) {
+        Ok(record) => Ok(record),
+        Err(error) => {
+            // The caller learns that there is no job, so the record must not stand.
+            if error.is_in_doubt() {
+                let in_flight = local.in_flight();
+                tokio::spawn(withdraw_attempt(Arc::clone(engine), attempt, in_flight));
             }
+            Err(error.into())
         }
     }
+}
 
-    /// Takes back the record of an attempt that is in doubt, where it stands once the store has recovered, unless another
-    /// attempt has taken its place since.
-    async fn withdraw_attempt(self, attempt: JobRecord, open: OpenCallGuard) {
-        // A store that has not recovered refuses this change as transient; then it refuses it for good, whichever job stands.
-        let refused =
-            Change::new(JobEvent::Progress, attempt.updated_at).owned_by(Some(OwnerId::new()));
-        let mut backoff = Backoff::default();
-        while let Err(error) = self.store().update(attempt.id, refused.clone()).await
-            && error.is_transient()
-            && self.pause(&mut backoff).await.is_ok()
-        {}
-        let stands = self.store().get(attempt.id).await;
-        if stands.is_ok_and(|job| job.is_some_and(|job| *job == attempt)) {
-            self.withdraw(attempt.id, open).await;
+/// Keeps work whose caller has left. Where its record cannot be written, the work goes on, its result waits in memory for the
+/// caller's return, and the write is tried again and again.
+pub(super) fn keep(
+    engine: &Arc<Engine>,
+    adoption: Adoption,
+    live: Arc<LiveJob>,
+    body: Body,
+    adopting: Option<JoinHandle<Result<Adopted, StoreError>>>,
+) {
+    let deadline = adoption.deadline;
+    let recorded = {
+        let (engine, live) = (Arc::clone(engine), Arc::clone(&live));
+        tokio::spawn(async move { record_at_last(&engine, &adoption, &live, adopting).await })
+    };
+    supervise(engine, live, body, deadline, Some(recorded));
+}
+
+/// Writes the record of kept work, however long that takes. Returns whether it was written before the runner ended.
+async fn record_at_last(
+    engine: &Engine,
+    adoption: &Adoption,
+    live: &LiveJob,
+    adopting: Option<JoinHandle<Result<Adopted, StoreError>>>,
+) -> bool {
+    engine.local.ready().await;
+    // The call may have been writing the record when its caller left.
+    if let Some(adopting) = adopting
+        && let Ok(Ok(mut adopted)) = adopting.await
+    {
+        adopted.live = None;
+        return true;
+    }
+    let mut backoff = Backoff::default();
+    while let Err(error) = record_running(engine, adoption, &live.context).await {
+        observe::error!(tool = adoption.tool, %error, "work whose caller has left could not be stored");
+        if engine.pause(&mut backoff).await.is_err() {
+            return record_running(engine, adoption, &live.context).await.is_ok();
         }
     }
-
-    /// Writes the record of work that has not begun, and starts it in the background. `start` is called once, when it
-    /// is its turn.
-    pub(crate) async fn enqueue(
-        &self,
-        adoption: Adoption,
-        context: Arc<JobContext>,
-        start: impl FnOnce(&Arc<JobContext>) -> Body + Send + 'static,
-    ) -> Result<(Arc<LiveJob>, Arc<JobRecord>), Error> {
-        let manager = self.clone();
-        let written = tokio::spawn(async move {
-            manager.ready().await;
-            if manager.is_stopping() {
-                return Err(Error::Stopping);
-            }
-            if !manager.hands_out_ids() {
-                let reason = manager.health().store_error;
-                return Err(Error::NotDurable(
-                    reason.unwrap_or_else(|| "the job folder cannot be used".to_owned()),
-                ));
-            }
-            if adoption.max_reruns.is_some() {
-                manager.hold_name(&context);
-            }
-            let id = context.id();
-            if manager.store().get(id).await?.is_some() {
-                return Err(StoreError::Duplicate(id).into());
-            }
-            let attempt = adoption.record(&manager, id);
-            let record = match manager.note(manager.store().insert(attempt.clone()).await) {
-                Ok(record) => record,
-                Err(error) => {
-                    // The caller is told that there is no job, so the record must not stand.
-                    if error.is_in_doubt() {
-                        let open = manager.open_call();
-                        tokio::spawn(manager.withdraw_attempt(attempt, open));
-                    }
-                    return Err(error.into());
-                }
-            };
-            let live = adoption.live(context);
-            manager.live().insert(&live);
-            manager.announce(&record);
-            manager.launch(Arc::clone(&live), start, adoption.deadline);
-            Ok((live, record))
-        });
-        written.await.unwrap_or(Err(Error::Stopping))
-    }
-
-    /// Registers a run whose caller has left, so that the same call finds it from now on.
-    pub(crate) fn register_undelivered(&self, live: &Arc<LiveJob>) {
-        if !self.live().holds(live) {
-            self.live().insert(live);
-            self.live().remember_undelivered(live);
-        }
-    }
-
-    /// Keeps work whose caller has left. Where its record cannot be written, the work goes on, its result waits in
-    /// memory for the caller's return, and the record is tried again and again.
-    pub(crate) fn keep(
-        &self,
-        adoption: Adoption,
-        live: Arc<LiveJob>,
-        body: Body,
-        adopting: Option<JoinHandle<Result<Adopted, StoreError>>>,
-    ) {
-        let deadline = adoption.deadline;
-        let recorded = {
-            let (manager, live) = (self.clone(), Arc::clone(&live));
-            tokio::spawn(async move { manager.record_at_last(&adoption, &live, adopting).await })
-        };
-        self.supervise(live, body, deadline, Some(recorded));
-    }
-
-    /// Writes the record of kept work, however long that takes; not where the manager ends first.
-    async fn record_at_last(
-        &self,
-        adoption: &Adoption,
-        live: &LiveJob,
-        adopting: Option<JoinHandle<Result<Adopted, StoreError>>>,
-    ) -> bool {
-        self.ready().await;
-        // The record may have been under way when the caller left.
-        if let Some(adopting) = adopting
-            && let Ok(Ok(mut adopted)) = adopting.await
-        {
-            adopted.live = None;
-            return true;
-        }
-        let mut backoff = Backoff::default();
-        while let Err(error) = self.record_running(adoption, &live.context).await {
-            observe::error!(tool = adoption.tool, %error, "work whose caller has left could not be stored");
-            if self.pause(&mut backoff).await.is_err() {
-                return self.record_running(adoption, &live.context).await.is_ok();
-            }
-        }
-        true
-    }
-
-    /// Pauses before another attempt; an error where the manager ends, so that only a last attempt makes sense.
-    pub(in crate::core) async fn pause(&self, backoff: &mut Backoff) -> Result<(), Error> {
-        tokio::select! {
-            biased;
-            () = self.halted() => Err(Error::Stopping),
-            () = tokio::time::sleep(backoff.next()) => Ok(()),
-        }
-    }
-
-    /// The end of a job that is still running when the manager ends.
-    pub(in crate::core) fn interruption() -> JobEvent {
-        JobEvent::Interrupt(interrupted())
-    }
+    true
 }

@@ -1,4 +1,4 @@
-//! A running body, whatever it returns: its end, and the ways to bring that about.
+//! A running body, whatever type it returns: how it ends, and how it is stopped.
 
 use std::any::Any;
 use std::fmt;
@@ -7,60 +7,60 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::typed_body::{Running, Unfinished};
+use super::typed_body::{BodyError, TypedBody};
 use crate::core::context::JobContext;
 use crate::core::job::{FailureKind, JobFailure, Outcome, check_depth};
 
 /// A body that runs in a task of its own. As a future, it waits for the end; dropped, the body runs on.
 pub(crate) struct Body(Box<dyn Run>);
 
-trait Run: Future<Output = Ended> + Send + Unpin {
+trait Run: Future<Output = BodyEnd> + Send + Unpin {
     fn abort(&self);
 }
 
-/// A body, and what its result means to a job.
-struct Concluded<R> {
-    body: Running<R>,
+/// A body, and the function that makes an outcome of its result.
+struct Concluding<R> {
+    body: TypedBody<R>,
     conclude: fn(R) -> Outcome,
 }
 
 /// How a body ended.
 #[derive(Debug)]
-pub(crate) enum Ended {
-    /// By itself.
-    Concluded(Outcome),
-    /// It was dropped where it stood.
+pub(crate) enum BodyEnd {
+    /// It returned, or panicked.
+    Returned(Outcome),
+    /// It was aborted.
     Aborted,
 }
 
-impl<R: Send> Run for Concluded<R> {
+impl<R: Send> Run for Concluding<R> {
     fn abort(&self) {
         self.body.abort();
     }
 }
 
-impl<R> Future for Concluded<R> {
-    type Output = Ended;
+impl<R> Future for Concluding<R> {
+    type Output = BodyEnd;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ended> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<BodyEnd> {
         let conclude = self.conclude;
         Poll::Ready(match ready!(Pin::new(&mut self.body).poll(context)) {
-            Ok(result) => Ended::Concluded(
+            Ok(result) => BodyEnd::Returned(
                 catch_unwind(AssertUnwindSafe(|| check_depth(conclude(result))))
                     .unwrap_or_else(|panic| Err(panicked("turning its result into JSON", &*panic))),
             ),
-            Err(Unfinished::Panicked(panic)) => {
-                Ended::Concluded(Err(panicked("the work", &*panic)))
+            Err(BodyError::Panicked(panic)) => {
+                BodyEnd::Returned(Err(panicked("the work", &*panic)))
             }
-            Err(Unfinished::Aborted) => Ended::Aborted,
+            Err(BodyError::Aborted) => BodyEnd::Aborted,
         })
     }
 }
 
 impl Body {
-    /// `conclude` says what the body's result means to a job; it runs when the body has ended, and may panic.
-    pub(crate) fn new<R: Send + 'static>(body: Running<R>, conclude: fn(R) -> Outcome) -> Self {
-        Self(Box::new(Concluded { body, conclude }))
+    /// `conclude` makes the job's outcome of the body's result, once the body has ended; it may panic.
+    pub(crate) fn new<R: Send + 'static>(body: TypedBody<R>, conclude: fn(R) -> Outcome) -> Self {
+        Self(Box::new(Concluding { body, conclude }))
     }
 
     pub(in crate::core) fn abort(&self) {
@@ -78,9 +78,9 @@ impl Body {
 }
 
 impl Future for Body {
-    type Output = Ended;
+    type Output = BodyEnd;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ended> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<BodyEnd> {
         Pin::new(&mut *self.0).poll(context)
     }
 }
@@ -95,7 +95,7 @@ fn panicked(what: &str, panic: &(dyn Any + Send)) -> JobFailure {
     JobFailure::new(FailureKind::Panic, format!("{what} panicked: {}", panic_message(panic)))
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()

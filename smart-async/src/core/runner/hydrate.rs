@@ -5,15 +5,13 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::engine::Engine;
 use crate::core::backoff::Backoff;
-use crate::core::call_site;
-use crate::core::clock;
 use crate::core::job::{
-    Change, HydratedState, JobEvent, JobId, JobOutput, JobRecord, JobSpec, StateName, StateTarget,
-    Timestamp,
+    Change, HydratedState, JobEvent, JobId, JobOutput, StateName, StateTarget, Timestamp,
 };
-use crate::core::manager::JobManager;
-use crate::core::observe;
+use crate::core::local::LiveJob;
+use crate::core::{call_site, observe};
 
 /// A call that ended within its budget, and whose result goes into a state.
 #[derive(Debug)]
@@ -25,84 +23,93 @@ pub(crate) struct InlineCompletion {
 }
 
 impl InlineCompletion {
-    /// The call ends now. Its id is that of the job which it would have become.
-    pub(crate) fn new(target: call_site::StaticStateTarget, tool: &'static str, id: JobId) -> Self {
-        Self { target, tool, id, at: clock::now() }
+    /// The call ends at this moment. Its id is that of the job which it would have become.
+    pub(crate) const fn new(
+        target: call_site::StaticStateTarget,
+        tool: &'static str,
+        id: JobId,
+        at: Timestamp,
+    ) -> Self {
+        Self { target, tool, id, at }
     }
 }
 
-impl JobManager {
-    /// The state that this change fills, where it completes a job whose tool names one.
-    pub(in crate::core) async fn state_of(
-        &self,
-        id: JobId,
-        change: &Change,
-    ) -> Option<Arc<HydratedState>> {
-        let JobEvent::Complete(output) = &change.event else { return None };
-        let job = self.store().get(id).await.ok().flatten()?;
-        let target = job.spec.state_target.as_ref()?;
-        hydrated(&job, target, change.at, output).map(Arc::new)
-    }
+/// The state that this change fills, where it completes a job whose tool names one.
+pub(super) fn state_of(
+    engine: &Engine,
+    live: &LiveJob,
+    change: &Change,
+) -> Option<Arc<HydratedState>> {
+    let JobEvent::Complete(output) = &change.event else { return None };
+    let target = StateTarget::from(live.site()?.state?);
+    let tool = &live.context.tool;
+    hydrated(engine, live.id(), tool, &target, change.at, output).map(Arc::new)
+}
 
-    /// Puts the state of a call that became no job. Returns after the first attempt; where that fails, attempts go on in the
-    /// background. A crash meanwhile loses the state: there is no record to begin again from.
-    pub(crate) async fn hydrate_inline(&self, completion: &InlineCompletion, output: &JobOutput) {
-        let InlineCompletion { target, tool, id, at } = completion;
-        let job = JobRecord::new(*id, JobSpec::new(*tool, self.server(), *at));
-        if let Some(state) = hydrated(&job, &StateTarget::from(*target), *at, output) {
-            self.put_state(state).await;
-        }
+/// Puts the state of a call that became no job. Returns after the first attempt; where that fails, attempts go on in the
+/// background. A crash before one succeeds loses the state: there is no record to begin again from.
+pub(super) async fn put_inline(
+    engine: &Arc<Engine>,
+    completion: &InlineCompletion,
+    output: &JobOutput,
+) {
+    let InlineCompletion { target, tool, id, at } = completion;
+    let target = StateTarget::from(*target);
+    if let Some(state) = hydrated(engine, *id, tool, &target, *at, output) {
+        put(engine, state).await;
     }
+}
 
-    /// Makes attempts at putting a state, and returns after the first one. The manager's end waits for the others as
-    /// for an open call.
-    async fn put_state(&self, state: HydratedState) {
-        let (attempted, first) = oneshot::channel::<()>();
-        let (manager, open) = (self.clone(), self.open_call());
-        tokio::spawn(async move {
-            let _open = open;
-            manager.put_state_at_last(state, attempted).await;
-        });
-        // Never sent: it is dropped with the first attempt.
-        let _ = first.await;
-    }
+/// Attempts to put a state, and returns after the first attempt. A shutdown waits for the others.
+async fn put(engine: &Arc<Engine>, state: HydratedState) {
+    let (attempted, first) = oneshot::channel::<()>();
+    let (engine, in_flight) = (Arc::clone(engine), engine.local.in_flight());
+    tokio::spawn(async move {
+        let _in_flight = in_flight;
+        put_at_last(&engine, state, attempted).await;
+    });
+    // Nothing is ever sent: the sender is dropped with the first attempt.
+    let _ = first.await;
+}
 
-    async fn put_state_at_last(&self, state: HydratedState, attempted: oneshot::Sender<()>) {
-        let mut attempted = Some(attempted);
-        let mut backoff = Backoff::default();
-        let mut last = false;
-        loop {
-            let HydratedState { job_id, field, .. } = &state;
-            match self.note(self.store().put_state(state.clone()).await) {
-                Ok(is_put) => {
-                    tracing::debug!(%job_id, %field, is_put, "state hydrated");
-                    return;
-                }
-                Err(error) if error.is_transient() && !last => {
-                    observe::error!(%job_id, %field, %error, "a state could not be stored; trying again");
-                    drop(attempted.take());
-                    last = self.pause(&mut backoff).await.is_err();
-                }
-                Err(error) => {
-                    observe::error!(
-                        %job_id, %field, %error,
-                        "a state could not be stored"
-                    );
-                    return;
-                }
+async fn put_at_last(engine: &Engine, state: HydratedState, attempted: oneshot::Sender<()>) {
+    let local = &engine.local;
+    let mut attempted = Some(attempted);
+    let mut backoff = Backoff::default();
+    let mut is_last = false;
+    loop {
+        let HydratedState { job_id, field, .. } = &state;
+        let put = local.store.put_state(state.clone()).await;
+        match local.observed(put) {
+            Ok(is_put) => {
+                tracing::debug!(%job_id, %field, is_put, "state hydrated");
+                return;
+            }
+            Err(error) if error.is_transient() && !is_last => {
+                observe::error!(%job_id, %field, %error, "a state could not be stored; trying again");
+                drop(attempted.take());
+                is_last = engine.pause(&mut backoff).await.is_err();
+            }
+            Err(error) => {
+                observe::error!(
+                    %job_id, %field, %error,
+                    "a state could not be stored"
+                );
+                return;
             }
         }
     }
 }
 
-/// The state that comes of a completion. Where there is none, that is logged, and the state stays as it was.
+/// The state that a completion makes. Where it makes none, this logs the reason, and the state stays as it was.
 fn hydrated(
-    job: &JobRecord,
+    engine: &Engine,
+    job_id: JobId,
+    tool: &str,
     target: &StateTarget,
     completed_at: Timestamp,
     output: &JobOutput,
 ) -> Option<HydratedState> {
-    let (job_id, tool) = (job.id, &*job.spec.tool);
     let field = match StateName::new(&*target.field) {
         Ok(field) => field,
         Err(error) => {
@@ -117,5 +124,5 @@ fn hydrated(
         );
         return None;
     };
-    Some(HydratedState::new(field, job_id, &*job.spec.server, tool, completed_at, value.clone()))
+    Some(HydratedState::new(field, job_id, engine.server(), tool, completed_at, value.clone()))
 }

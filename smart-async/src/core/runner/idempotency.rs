@@ -4,19 +4,17 @@
 use std::sync::Arc;
 
 use crate::core::job::{Change, JobEvent, JobId, JobRecord, Timestamp};
-use crate::core::manager::JobManager;
+use crate::core::local::Local;
 
-impl JobManager {
-    /// The job, where `change`, which this process made as its owner, stands.
-    pub(in crate::core) async fn already_made(
-        &self,
-        id: JobId,
-        change: &Change,
-    ) -> Option<Arc<JobRecord>> {
-        let job = self.store().get(id).await.ok().flatten()?;
-        let is_ours = job.owner == Some(self.store().owner());
-        (is_ours && made_at(&job, &change.event) == Some(change.at)).then_some(job)
-    }
+/// The job, where `change`, which this process made as its owner, stands.
+pub(super) async fn already_applied(
+    local: &Local,
+    id: JobId,
+    change: &Change,
+) -> Option<Arc<JobRecord>> {
+    let job = local.store.get(id).await.ok().flatten()?;
+    let is_ours = job.owner == Some(local.store.owner());
+    (is_ours && made_at(&job, &change.event) == Some(change.at)).then_some(job)
 }
 
 /// When the job began, for a start, or ended, for an end. Other processes may have changed a job since it began.

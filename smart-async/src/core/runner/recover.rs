@@ -1,84 +1,76 @@
-//! What an earlier life of this server left behind: its jobs that had not ended are accounted for.
+//! Recovery: the runner accounts for the jobs of its server that an earlier process left behind. It leaves the jobs of other
+//! servers alone.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::retention;
-use crate::core::clock;
-use crate::core::job::{
-    Actor, Change, FailureKind, JobEvent, JobFailure, JobId, JobQuery, JobStatus,
-};
-use crate::core::manager::JobManager;
+use super::engine::Engine;
+use crate::core::job::{JobId, JobQuery, JobStatus};
+use crate::core::local::recovered;
 use crate::core::observe;
 use crate::core::store::StoreError;
 
-/// Looks after what was left behind, once in the life of a manager. Another server's jobs are left alone.
-///
-/// A store that fails now is no reason not to serve: what was left behind stays as it is until the next start.
-pub(in crate::core) async fn recover(manager: &JobManager) {
-    account_for_abandoned(manager).await;
-    remember_runs(manager).await;
-    retention::start(manager);
+/// The outcome of a recovery.
+#[derive(Default)]
+pub(super) struct Recovered {
+    /// The jobs whose records have changed.
+    pub(super) changed: Vec<JobId>,
+    /// Whether jobs wait to run again.
+    pub(super) is_work_waiting: bool,
 }
 
-/// Accounts for the jobs of this server whose owner lives no more: each has failed, or waits to run again where it may.
-/// Says which of them changed. Each is accounted for once, whoever else does the same at the same time: the store refuses
-/// a change that was meant for a run that somebody has accounted for already.
-pub(in crate::core) async fn account_for_abandoned(manager: &JobManager) -> Vec<JobId> {
-    let abandoned = match manager.store().abandoned(manager.server().to_owned()).await {
+/// Accounts for the jobs of this server whose owner has died: each has failed, is cancelled, or waits to run again. Of several
+/// processes that do the same at once, the store lets one change each job.
+pub(super) async fn recover(engine: &Arc<Engine>) -> Recovered {
+    let local = &engine.local;
+    let mut outcome = Recovered::default();
+    let abandoned = match local.store.abandoned(engine.server().to_owned()).await {
         Ok(abandoned) => abandoned,
         Err(error) => {
-            observe::error!(%error, "failed to look for abandoned jobs");
-            return Vec::new();
+            observe::error!(%error, "failed to look for jobs whose server has died");
+            return outcome;
         }
     };
-    let mut changed = Vec::new();
-    let mut waiting = false;
     for job in abandoned {
         if job.waits_for_server() {
-            waiting = true;
+            outcome.is_work_waiting = true;
             continue;
         }
-        let reason = "the server that ran this job ended before the work did";
-        let failure = JobFailure::new(FailureKind::Interrupted, reason);
-        let change = Change::new(JobEvent::Interrupt(failure), clock::now())
-            .by(Actor::System)
-            .owned_by(job.owner);
-        match manager.store().update(job.id, change).await {
+        match local.store.update(job.id, recovered(&job, local.now())).await {
             Ok(job) => {
-                manager.announce(&job);
+                local.announce(&job);
                 observe::warn!(job_id = %job.id, tool = %job.spec.tool, status = %job.status(), "job was interrupted by the end of its server");
-                waiting |= job.waits_for_server();
-                changed.push(job.id);
+                outcome.is_work_waiting |= job.waits_for_server();
+                outcome.changed.push(job.id);
             }
-            // Somebody else was faster.
+            // Another process was faster.
             Err(StoreError::Illegal { .. } | StoreError::NotOwner(_) | StoreError::NotFound(_)) => {
-                changed.push(job.id);
+                outcome.changed.push(job.id);
             }
             Err(error) => {
-                observe::error!(job_id = %job.id, %error, "failed to account for an abandoned job");
+                observe::error!(job_id = %job.id, %error, "failed to account for a job whose server has died");
             }
         }
     }
-    if waiting {
-        manager.run_again();
-    }
-    changed
+    outcome
 }
 
-/// How many of the newest completed jobs are asked how long their tool takes: what ran before says little of today.
+/// How many of the newest completed jobs say how long their tool takes: older runs say little of today.
 const NEWEST_RUNS: usize = 1000;
 
-/// Learns from the jobs on disk how long each tool takes.
-async fn remember_runs(manager: &JobManager) {
-    let server = Some(manager.server().to_owned());
+/// Learns from the completed jobs how long each tool takes.
+pub(super) async fn remember_runs(engine: &Engine) {
+    let local = &engine.local;
     let query = JobQuery {
-        server,
+        server: Some(engine.server().to_owned()),
         statuses: vec![JobStatus::Completed],
         limit: Some(NEWEST_RUNS),
         ..JobQuery::default()
     };
-    let Ok(page) = manager.store().list(query).await else { return };
+    let Ok(page) = local.store.list(query).await else { return };
     for job in page.jobs.iter().rev() {
-        manager.remember_run(&job.spec.tool, job.elapsed(clock::now()).unwrap_or(Duration::ZERO));
+        local
+            .run_times
+            .remember(&job.spec.tool, job.elapsed(local.now()).unwrap_or(Duration::ZERO));
     }
 }

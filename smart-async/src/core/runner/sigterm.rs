@@ -1,17 +1,23 @@
-//! SIGTERM: the manager is shut down, and then the process ends as the signal says.
+//! SIGTERM: the runner is shut down, and then the process ends by the signal.
 
-use crate::core::manager::JobManager;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
 use crate::core::observe;
 
-/// Listens for as long as the process lives.
+/// Starts a shutdown; `None` where the runner is gone.
+pub(super) type StartShutdown = Box<dyn FnOnce() -> Option<BoxFuture<'static, ()>> + Send>;
+
+/// Listens for as long as the process lives. A shutdown takes `longest` at most.
 ///
-/// Whoever listens to SIGTERM in a process takes away its usual effect, so the effect is brought about at the end: the
-/// parent sees a process that was ended by the signal, as it wanted. A thread of its own listens, because the process has
-/// to end also where every thread of the runtime is held by a body, or the runtime is gone.
+/// A handler for SIGTERM takes away the signal's usual effect. So the listener brings that effect about at the end, and the
+/// parent sees a process that was ended by the signal, as it requested. The listener is a thread of its own, because the process
+/// has to end also where bodies hold every thread of the runtime, or the runtime is gone.
 #[cfg(unix)]
-pub(in crate::core) fn listen(manager: &JobManager) {
+pub(super) fn listen(shutdown: StartShutdown, longest: Duration) {
     use std::sync::mpsc;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use signal_hook::consts::SIGTERM;
     use signal_hook::iterator::Signals;
@@ -30,29 +36,26 @@ pub(in crate::core) fn listen(manager: &JobManager) {
             return observe::warn!(%error, "failed to listen for SIGTERM; it ends the server at once");
         }
     };
-    let weak = manager.downgrade();
-    let patience = manager.longest_shutdown() + MARGIN;
+    let patience = longest + MARGIN;
     let listen = move || {
         if signals.forever().next().is_none() {
             return;
         }
-        if let Some(manager) = weak.upgrade() {
+        if let Some(shutdown) = shutdown() {
             let (done, ended) = mpsc::channel();
             let began = Instant::now();
             runtime.spawn(async move {
-                if let Err(error) = manager.shutdown().await {
-                    observe::error!(%error, "failed to write everything down before the end");
-                }
+                shutdown.await;
                 let _ = done.send(());
             });
-            // Whoever asks twice does not want to wait; and where the runtime is gone, nobody answers.
+            // A second signal ends the wait; and where the runtime is gone, no answer comes.
             while began.elapsed() < patience
                 && matches!(ended.recv_timeout(LOOK), Err(mpsc::RecvTimeoutError::Timeout))
                 && signals.pending().next().is_none()
             {}
         }
         if let Err(error) = emulate_default_handler(SIGTERM) {
-            observe::error!(%error, "failed to end as SIGTERM says");
+            observe::error!(%error, "failed to end the process by SIGTERM");
         }
     };
     if let Err(error) =
@@ -62,6 +65,6 @@ pub(in crate::core) fn listen(manager: &JobManager) {
     }
 }
 
-/// There is no SIGTERM here.
+/// This system has no SIGTERM.
 #[cfg(not(unix))]
-pub(in crate::core) fn listen(_: &JobManager) {}
+pub(super) fn listen(_: StartShutdown, _: Duration) {}

@@ -1,29 +1,29 @@
-//! Work that is no tool: whatever a program wants to run as a job.
+//! Work that is no tool, and that a program submits as a job.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::adopt::Adoption;
+use super::adopt::{Adoption, enqueue};
 use super::body::Body;
+use super::engine::Engine;
 use crate::ClientIdentity;
 use crate::core::context::{self, CurrentJob, JobContext};
 use crate::core::job::{JobId, JobKind, Outcome};
 use crate::core::jobs::Error;
-use crate::core::manager::JobManager;
 use crate::core::observe;
 
 /// Work that can be run as a job.
 ///
 /// [`job_fn`] makes one of a closure.
 pub trait Job: Send + Sync + 'static {
-    /// Does the work. `job` tells its id, takes its progress, and says when it should stop;
-    /// [`progress()`](crate::progress) and its like work as well.
+    /// Does the work. `job` has its id, takes its progress, and is cancelled when it should stop;
+    /// [`progress()`](crate::progress) and the other functions of the crate work as well.
     fn execute(&self, job: CurrentJob) -> impl Future<Output = Outcome> + Send;
 
-    /// Helps the work to stop, when somebody wants that: closes a connection, tells a device. [`execute`](Self::execute)
-    /// is told by itself, and is dropped where it stands when the manager's grace is over.
+    /// Helps the work to stop after a request: closes a connection, stops a device. The runner tells
+    /// [`execute`](Self::execute) by itself, and aborts it when the manager's grace is over.
     fn cancel(&self) -> impl Future<Output = ()> + Send {
         async {}
     }
@@ -50,7 +50,7 @@ where
     }
 }
 
-/// What is asked for when work is submitted as a job.
+/// A request to run work as a job.
 #[derive(Clone)]
 #[must_use = "a request does nothing until it is submitted"]
 pub struct JobRequest {
@@ -59,7 +59,7 @@ pub struct JobRequest {
 }
 
 impl JobRequest {
-    /// A request to run a piece of work of this kind. The kind stands where a tool's name would.
+    /// A request to run work of this kind. The kind takes the place of a tool's name.
     pub fn new(kind: impl Into<String>) -> Self {
         Self {
             id: JobId::new(),
@@ -67,7 +67,7 @@ impl JobRequest {
         }
     }
 
-    /// What people call the job; the kind unless set.
+    /// The name that people read; the kind unless set.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.adoption.label = Some(label.into());
         self
@@ -85,8 +85,8 @@ impl JobRequest {
         self
     }
 
-    /// For whom the work is: over HTTP this client, and no other, finds the job. Unless set, a job that is submitted from
-    /// within the work of another belongs to whom that one does, and any other to nobody.
+    /// The client that the job belongs to: over HTTP this client, and no other, finds it. Unless set, a job that is submitted
+    /// by the work of another job belongs to the client of that one, and any other job to no client.
     pub fn client(mut self, client: ClientIdentity) -> Self {
         self.adoption.scope = Some(client.into());
         self
@@ -122,34 +122,28 @@ impl fmt::Debug for JobRequest {
     }
 }
 
-impl JobManager {
-    /// Runs `work` as a job. It is on disk, as `pending`, when this returns.
-    ///
-    /// # Errors
-    /// [`Error::Store`] with [`StoreError::Duplicate`](crate::core::store::StoreError::Duplicate) where a job of this id is
-    /// there already; [`Error::Stopping`]; [`Error::NotDurable`]; [`Error::Store`] where it cannot be written. The work
-    /// is not started then.
-    ///
-    /// # Cancel safety
-    /// Dropping the future may leave a job that is written and starts, and whose id nobody knows but who chose it.
-    pub async fn submit(&self, request: JobRequest, work: impl Job) -> Result<JobId, Error> {
-        observe::set_up();
-        let JobRequest { id, mut adoption } = request;
-        adoption.scope = adoption.scope.or_else(context::current_scope);
-        let context = JobContext::new(adoption.tool.clone(), Some(self.host()))
-            .with_id(id)
-            .with_scope(adoption.scope.clone());
-        let start = |context: &Arc<JobContext>| {
-            let current = CurrentJob::new(Arc::clone(context));
-            Body::new(tokio::spawn(context.run(run(work, current))).into(), std::convert::identity)
-        };
-        self.enqueue(adoption, Arc::new(context), start).await?;
-        Ok(id)
-    }
+/// Runs `work` as a job; see [`JobManager::submit`](crate::JobManager::submit).
+pub(super) async fn submit(
+    engine: &Arc<Engine>,
+    request: JobRequest,
+    work: impl Job,
+) -> Result<JobId, Error> {
+    observe::set_up();
+    let JobRequest { id, mut adoption } = request;
+    adoption.scope = adoption.scope.or_else(context::current_scope);
+    let context = JobContext::new(adoption.tool.clone(), Some(Arc::clone(&engine.host)))
+        .with_id(id)
+        .with_scope(adoption.scope.clone());
+    let start = |context: &Arc<JobContext>| {
+        let current = CurrentJob::new(Arc::clone(context));
+        Body::new(tokio::spawn(context.run(run(work, current))).into(), std::convert::identity)
+    };
+    enqueue(engine, adoption, Arc::new(context), start).await?;
+    Ok(id)
 }
 
 async fn run(work: impl Job, current: CurrentJob) -> Outcome {
-    // Boxed, here and below: the work is not moved, and what is there for a moment takes no room for as long as it runs.
+    // Boxed, here and below, so that the work is not moved.
     let mut execution = Box::pin(work.execute(current.clone()));
     let mut told = Box::pin(current.cancelled());
     tokio::select! {

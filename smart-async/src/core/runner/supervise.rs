@@ -1,243 +1,236 @@
-//! One task for each job of this process, from its start to its end: the one place where a job is started and stopped, and
-//! where it is written down how it ended. What is new of it meanwhile is taken to the store by `news`.
-//!
-//! A job may run for hours beside thousands of others, so its task is small for as long as it only watches over a body (see
-//! `watch`). What comes before that and after it has a box of its own.
+//! The supervisor of a job: one task from the start of the job to its end, which starts the body, stops it, and writes how it
+//! ended.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
-use tracing::{Instrument, Span};
+use tokio::time::{Instant, sleep_until};
+use tracing::Instrument;
 
-use super::body::{Body, Ended};
-use super::supervise_body::{Seen, Stop, Watch};
-use crate::core::backoff::Backoff;
+use super::body::{Body, BodyEnd};
+use super::engine::{Engine, interruption};
+use super::{record, sync};
 use crate::core::context::JobContext;
-use crate::core::job::{Change, FailureKind, JobEvent, JobFailure, JobRecord};
+use crate::core::job::{FailureKind, JobEvent, JobFailure};
 use crate::core::local::LiveJob;
-use crate::core::manager::JobManager;
-use crate::core::store::StoreError;
-use crate::core::{clock, observe};
+use crate::core::observe;
 
-/// A job of this process, as its task sees it through.
-struct Supervision {
-    manager: JobManager,
-    stage: Stage,
-    /// Whether its record was written, where that began with the work.
+/// Starts a job that is `pending`, and supervises it.
+pub(super) fn launch(
+    engine: &Arc<Engine>,
+    live: Arc<LiveJob>,
+    start: impl FnOnce(&Arc<JobContext>) -> Body + Send + 'static,
+    limit: Option<Duration>,
+) {
+    let (engine, span) = (Arc::clone(engine), live.span());
+    let supervisor = async move {
+        let _manager = engine.host.keep_alive();
+        if !begin(&engine, &live).await {
+            return;
+        }
+        let body = start(&live.context);
+        // The limit is on the run, not on the wait before it.
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        see_through(&engine, live, body, deadline, None).await;
+    };
+    tokio::spawn(supervisor.instrument(span));
+}
+
+/// Supervises a job whose body runs already. Where its record is still being written, `recorded` returns whether it was.
+pub(super) fn supervise(
+    engine: &Arc<Engine>,
+    live: Arc<LiveJob>,
+    body: Body,
+    limit: Option<Duration>,
     recorded: Option<JoinHandle<bool>>,
+) {
+    let (engine, span, deadline) = (Arc::clone(engine), live.span(), live.deadline(limit));
+    let supervisor = async move {
+        let _manager = engine.host.keep_alive();
+        see_through(&engine, live, body, deadline, recorded).await;
+    };
+    tokio::spawn(supervisor.instrument(span));
 }
 
-enum Stage {
-    /// The work is about to begin; where it does not, that is the end.
-    Begins(Pin<Box<dyn Future<Output = Option<Watch>> + Send>>),
-    Runs(Watch),
-    /// It is written down how it ended.
-    Ends(Pin<Box<dyn Future<Output = ()> + Send>>),
-    Over,
-}
-
-impl Future for Supervision {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let Self { manager, stage, recorded } = &mut *self;
-        loop {
-            let next = match stage {
-                Stage::Begins(begins) => {
-                    ready!(begins.as_mut().poll(context)).map_or(Stage::Over, Stage::Runs)
-                }
-                Stage::Runs(watch) => {
-                    let ended = ready!(watch.poll(manager, context));
-                    let Stage::Runs(watch) = std::mem::replace(stage, Stage::Over) else {
-                        continue;
-                    };
-                    let (manager, recorded) = (manager.clone(), recorded.take());
-                    Stage::Ends(Box::pin(async move {
-                        manager.end(watch, ended, recorded).await;
-                    }))
-                }
-                Stage::Ends(ends) => {
-                    ready!(ends.as_mut().poll(context));
-                    Stage::Over
-                }
-                Stage::Over => return Poll::Ready(()),
-            };
-            *stage = next;
-        }
-    }
-}
-
-impl JobManager {
-    /// Starts a job that is `pending`, and sees it through.
-    pub(in crate::core) fn launch(
-        &self,
-        live: Arc<LiveJob>,
-        start: impl FnOnce(&Arc<JobContext>) -> Body + Send + 'static,
-        deadline: Option<Duration>,
-    ) {
-        let (manager, span) = (self.clone(), live.span());
-        let begins = async move {
-            manager.begin(&live).await?;
-            // The limit is on the run, not on what came before it.
-            let deadline = deadline.and_then(|deadline| Instant::now().checked_add(deadline));
-            let body = start(&live.context);
-            Some(Watch::new(manager.live().watch(live), body, deadline))
-        };
-        self.see_through(Stage::Begins(Box::pin(begins)), None, span);
-    }
-
-    /// Sees a running job through. Where its record is being written only now, `recorded` says whether it was.
-    pub(in crate::core) fn supervise(
-        &self,
-        live: Arc<LiveJob>,
-        body: Body,
-        deadline: Option<Duration>,
-        recorded: Option<JoinHandle<bool>>,
-    ) {
-        let (span, deadline) = (live.span(), live.deadline(deadline));
-        let watch = Watch::new(self.live().watch(live), body, deadline);
-        self.see_through(Stage::Runs(watch), recorded, span);
-    }
-
-    fn see_through(&self, stage: Stage, recorded: Option<JoinHandle<bool>>, span: Span) {
-        let supervision = Supervision { manager: self.clone(), stage, recorded };
-        tokio::spawn(supervision.instrument(span));
-    }
-
-    /// Writes down that a job begins. Where it does not, it has ended by then.
-    async fn begin(&self, live: &LiveJob) -> Option<()> {
-        let refused = || {
-            if live.is_to_be_cancelled() {
-                Some(JobEvent::Cancel)
-            } else {
-                self.is_stopping().then(Self::interruption)
-            }
-        };
-        let mut refusal = refused();
-        if refusal.is_none() {
-            let Some(job) = self.record(live, JobEvent::Start).await else {
-                // It ended by another hand before it began.
-                live.ends_with(&JobEvent::Cancel);
-                self.live().remove(live);
-                return None;
-            };
-            if job.cancel_requested {
-                live.request_cancel();
-            }
-            // Writing may have taken its time.
-            refusal = refused();
-        }
-        match refusal {
-            Some(event) => {
-                self.conclude(live, event).await;
-                None
-            }
-            None => Some(()),
-        }
-    }
-
-    /// Sees to the end of a job whose body is watched over no more.
-    async fn end(&self, watch: Watch, ended: Option<Ended>, recorded: Option<JoinHandle<bool>>) {
-        let (live, stop, seen) = watch.end(ended);
-        let event = match (stop, seen) {
-            (stop, Seen::Halted(body)) => self.halt(&live, body, stop).await,
-            // Whoever asked for the stop decided how it ends, whatever the body made of its last moments.
-            (Some(stop), Seen::Ended(_)) => stop.ending(),
-            (None, Seen::Ended(Ended::Concluded(Ok(output)))) => JobEvent::Complete(output),
-            (None, Seen::Ended(Ended::Concluded(Err(failure)))) => JobEvent::Fail(failure),
-            // Only the end of the runtime aborts a body that nobody told to stop.
-            (None, Seen::Ended(Ended::Aborted)) => Self::interruption(),
-        };
-        let Some(recorded) = recorded else { return self.conclude(&live, event).await };
-        live.ends_with(&event);
-        if recorded.await.unwrap_or(false) {
-            self.record(&live, event).await;
-        }
-        self.live().remove(&live);
-    }
-
-    /// Writes down how a live job ended, and lets go of it.
-    async fn conclude(&self, live: &LiveJob, event: JobEvent) {
-        live.ends_with(&event);
-        // The store may take its time.
-        self.live().forget_delivered(live);
-        self.record(live, event).await;
-        self.live().remove(live);
-    }
-
-    /// Stops a body because the manager ends, and says how its job ends. The body's end is not waited for: the process is
-    /// about to end as well. But a job is `cancelled` only once its work has stopped, and work that may run again must not
-    /// run twice at the same time: until it has stopped, nobody is told, and if it never does, the end of the process tells.
-    async fn halt(&self, live: &LiveJob, body: Body, stop: Option<Stop>) -> JobEvent {
-        live.context.cancellation.cancel();
-        body.abort();
-        if stop == Some(Stop::Deadline) {
-            return Stop::Deadline.ending();
-        }
+/// Writes that a job begins. Returns whether it does; if not, it has ended by then.
+async fn begin(engine: &Arc<Engine>, live: &LiveJob) -> bool {
+    let refusal = || {
         if live.is_to_be_cancelled() {
-            body.await;
-            return JobEvent::Cancel;
+            Some(JobEvent::Cancel)
+        } else {
+            engine.is_stopping().then(interruption)
         }
-        if live.site().is_some_and(|site| site.max_reruns > 0)
-            && let Ended::Concluded(Ok(output)) = body.await
-        {
-            return JobEvent::Complete(output);
+    };
+    let mut refused = refusal();
+    if refused.is_none() {
+        let Some(job) = record::write(engine, live, JobEvent::Start).await else {
+            // Another process ended it before it began.
+            live.ends_with(&JobEvent::Cancel);
+            engine.local.live.remove(live);
+            return false;
+        };
+        if job.cancel_requested {
+            live.request_cancel();
         }
-        Self::interruption()
+        // The write may have taken its time.
+        refused = refusal();
     }
+    let Some(event) = refused else { return true };
+    end(engine, live, event, None).await;
+    false
+}
 
-    /// Writes down what happened to a live job, and tries until it is written; `None` where it cannot be any more.
-    async fn record(&self, live: &LiveJob, event: JobEvent) -> Option<Arc<JobRecord>> {
-        // Where another process has taken the job on, what happens here is none of its business.
-        let mut change = Change::new(event, clock::now())
-            .with_progress(live.context.progress.read())
-            .owned_by(Some(self.store().owner()));
-        if matches!(change.event, JobEvent::Start) {
-            change.progress = None;
-        }
-        change.state = self.state_of(live.id(), &change).await;
-        let kept_back = &self.inner.kept_back;
-        let stored = kept_back.keep(live.site(), live.id(), &change);
-        let mut backoff = Backoff::default();
-        let (mut last, mut in_doubt) = (false, false);
-        loop {
-            let answer = match self.note(self.store().update(live.id(), stored.clone()).await) {
-                Err(error @ StoreError::Illegal { .. }) if in_doubt => {
-                    self.already_made(live.id(), &stored).await.ok_or(error)
-                }
-                answer => answer,
-            };
-            match answer {
-                Ok(job) => {
-                    let elapsed_seconds = live.context.began.elapsed().as_secs_f64();
-                    Span::current()
-                        .record("outcome", job.status().as_str())
-                        .record("elapsed_seconds", elapsed_seconds);
-                    self.announce(&job);
-                    live.touch();
-                    return Some(job);
-                }
-                Err(error) if error.is_transient() && !last => {
-                    observe::error!(job_id = %live.id(), %error, "a job's change could not be stored; trying again");
-                    in_doubt |= error.is_in_doubt();
-                    last = self.pause(&mut backoff).await.is_err();
-                }
-                Err(error) => {
-                    // It has ended by another hand, and ends no second time; or the store is gone for good.
-                    observe::warn!(job_id = %live.id(), event = change.event.name(), %error, "a job's change was lost");
-                    kept_back.forget(live.id());
-                    return None;
-                }
-            }
+/// Watches the body until it has ended or has to be left alone, and writes how the job ended.
+async fn see_through(
+    engine: &Arc<Engine>,
+    live: Arc<LiveJob>,
+    mut body: Body,
+    deadline: Option<Instant>,
+    recorded: Option<JoinHandle<bool>>,
+) {
+    let (seen, stop) = watch(engine, &live, &mut body, deadline).await;
+    let event = match (seen, stop) {
+        (Seen::TakenOver, _) => return abandon(engine, &live, body).await,
+        (Seen::Halted, stop) => halt(&live, body, stop).await,
+        // The reason of the stop decides how the job ends, whatever the body returns in its last moments.
+        (Seen::Ended(_), Some(stop)) => stop.ending(),
+        (Seen::Ended(BodyEnd::Returned(Ok(output))), None) => JobEvent::Complete(output),
+        (Seen::Ended(BodyEnd::Returned(Err(failure))), None) => JobEvent::Fail(failure),
+        // Only the end of the runtime aborts a body that was not told to stop.
+        (Seen::Ended(BodyEnd::Aborted), None) => interruption(),
+    };
+    end(engine, &live, event, recorded).await;
+}
+
+/// Why a supervisor watches a body no longer.
+enum Seen {
+    Ended(BodyEnd),
+    /// The runner ends, and the body may still run.
+    Halted,
+    /// Another process has the job, or has ended it. The body may still run.
+    TakenOver,
+}
+
+/// Why a body was told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StopReason {
+    Cancelled,
+    Deadline,
+}
+
+impl StopReason {
+    /// How the job ends.
+    fn ending(self) -> JobEvent {
+        match self {
+            Self::Cancelled => JobEvent::Cancel,
+            Self::Deadline => JobEvent::Fail(JobFailure::new(
+                FailureKind::Deadline,
+                "the work ran longer than its deadline and was stopped",
+            )),
         }
     }
 }
 
-/// The failure of a job whose process ends before its work does.
-pub(in crate::core) fn interrupted() -> JobFailure {
-    JobFailure::new(FailureKind::Interrupted, "the server stopped before the work ended")
+/// Watches a body: tells it to stop when a stop is requested or its deadline is over, aborts it after the grace, and writes to
+/// the record what it reports and asks. Returns also why it was told to stop, where it was.
+async fn watch(
+    engine: &Engine,
+    live: &LiveJob,
+    body: &mut Body,
+    deadline: Option<Instant>,
+) -> (Seen, Option<StopReason>) {
+    let mut syncing = std::pin::pin!(async {
+        tokio::select! {
+            () = sync::write_to_record(&engine.local, live) => {}
+            () = engine.remote.keep_running() => {}
+        }
+    });
+    let mut stop = None;
+    let mut abort_at = None;
+    loop {
+        let reason = tokio::select! {
+            // The end of the body is looked at first: when it is there, nothing else counts.
+            biased;
+            ended = &mut *body => return (Seen::Ended(ended), stop),
+            () = engine.halted.cancelled() => return (Seen::Halted, stop),
+            () = &mut syncing => return (Seen::TakenOver, stop),
+            () = live.stop_requested(), if stop.is_none() => StopReason::Cancelled,
+            () = past(live, deadline), if stop.is_none() => StopReason::Deadline,
+            () = sleep_until_some(abort_at) => {
+                abort_at = None;
+                body.abort();
+                continue;
+            }
+        };
+        stop = Some(reason);
+        abort_at = Instant::now().checked_add(engine.settings.cancel_grace);
+        live.context.cancellation.cancel();
+    }
+}
+
+async fn past(live: &LiveJob, deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => live.context.questions.past(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until_some(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Writes how a live job ended, and removes it from the jobs of this process. Where its record is still being written,
+/// `recorded` returns whether it was.
+async fn end(
+    engine: &Arc<Engine>,
+    live: &LiveJob,
+    event: JobEvent,
+    recorded: Option<JoinHandle<bool>>,
+) {
+    live.ends_with(&event);
+    // The same call gets this end for as long as no caller has the ticket, however long the store takes.
+    engine.local.live.forget_delivered(live);
+    let is_recorded = match recorded {
+        Some(recorded) => recorded.await.unwrap_or(false),
+        None => true,
+    };
+    if is_recorded {
+        record::write(engine, live, event).await;
+    }
+    engine.local.live.remove(live);
+}
+
+/// Stops a body because the runner ends, and returns how its job ends. The body's end is not waited for, because the process is
+/// about to end as well. But a job is `cancelled` only once its work has stopped, and work that may run again must not run
+/// twice at once: such a job is left as it is until its body has stopped, and if the body never does, the end of the process
+/// decides.
+async fn halt(live: &LiveJob, body: Body, stop: Option<StopReason>) -> JobEvent {
+    live.context.cancellation.cancel();
+    body.abort();
+    if stop == Some(StopReason::Deadline) {
+        return StopReason::Deadline.ending();
+    }
+    if live.is_to_be_cancelled() {
+        body.await;
+        return JobEvent::Cancel;
+    }
+    if live.site().is_some_and(|site| site.max_reruns > 0)
+        && let BodyEnd::Returned(Ok(output)) = body.await
+    {
+        return JobEvent::Complete(output);
+    }
+    interruption()
+}
+
+/// Stops a body whose job another process has or has ended. This process writes nothing more of the job.
+async fn abandon(engine: &Engine, live: &LiveJob, body: Body) {
+    observe::warn!(job_id = %live.id(), "another process has the job or has ended it; stopping the work");
+    live.ends_with(&interruption());
+    body.wind_down(&live.context, engine.settings.cancel_grace).await;
+    engine.local.withheld.forget(live.id());
+    engine.local.live.remove(live);
 }

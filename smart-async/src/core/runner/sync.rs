@@ -1,254 +1,210 @@
-//! The news of live jobs: what their work says goes to the store, and what others wish of them comes from there. One task looks
-//! after all of them that run on the same runtime, as long as there are some: a timer for each would cost memory, and wake as
-//! many tasks. A runtime that stands still holds up its own jobs alone.
+//! The synchronization of live jobs with their records. The supervisor of a job writes the progress and the questions of its
+//! body (*progress flush*); one task of the process reads what other processes wrote to the records of all live jobs.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use tokio::runtime::{self, Handle};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::core::job::{Change, JobEvent, JobRecord};
-use crate::core::local::LiveJob;
-use crate::core::local::redaction::progress_for_the_store;
-use crate::core::manager::{JobManager, WeakManager};
+use crate::core::local::redaction::redacted_progress;
+use crate::core::local::{LiveJob, Local};
+use crate::core::observe;
 use crate::core::store::StoreError;
-use crate::core::{clock, observe};
+use crate::core::sync::{Mutex, MutexGuard};
 
-/// How often a job's progress goes to the store, so that others see it as of that long ago at most, and how often its
-/// record is looked at for another process's wish to stop it.
-const TICK: Duration = Duration::from_millis(250);
+/// How often the progress of a job goes to its record at most, and how often its record is read for requests of other
+/// processes.
+const INTERVAL: Duration = Duration::from_millis(250);
 
-/// How many records are looked at together, and how long one is waited for: a store that hangs must not keep others' wishes.
-const LOOKS: usize = 64;
-const LONGEST_LOOK: Duration = Duration::from_secs(5);
+/// How many records are read at once, and for how long one read may take: a store that hangs must not keep back the requests
+/// to other jobs.
+const READS: usize = 64;
+const LONGEST_READ: Duration = Duration::from_secs(5);
 
-/// Whoever looks for what is new on a runtime, which may end before the manager does.
-struct Ticking {
-    manager: WeakManager,
-    runtime: runtime::Id,
-    is_needed: bool,
-}
-
-impl Drop for Ticking {
-    fn drop(&mut self) {
-        if self.is_needed
-            && let Some(manager) = self.manager.upgrade()
-        {
-            manager.live().ticks_no_more(self.runtime);
-        }
+/// Writes to the record what the body reports and asks, for as long as the job is this process's. Returns when another process
+/// has taken the job over, or has ended it.
+pub(super) async fn write_to_record(local: &Local, live: &LiveJob) {
+    tokio::select! {
+        () = write_progress(local, live) => {}
+        () = write_questions(local, live) => {}
+        () = live.taken_over() => {}
     }
 }
 
-impl Ticking {
-    async fn run(mut self) {
-        let mut ticks = interval_at(Instant::now() + TICK, TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut look: Option<JoinHandle<()>> = None;
-        loop {
-            ticks.tick().await;
-            let Some(manager) = self.manager.upgrade() else { break };
-            let jobs = manager.live().watched(self.runtime);
-            if jobs.is_empty() {
-                break;
-            }
-            let (new, quiet): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| has_news(job));
-            for job in new {
-                manager.exchange(&job);
-            }
-            // In a task of its own: a store that hangs must not keep the news.
-            if look.as_ref().is_none_or(JoinHandle::is_finished) {
-                look = Some(tokio::spawn(async move { manager.look_at(quiet).await }));
-            }
-        }
-        self.is_needed = false;
-    }
-}
-
-fn has_news(job: &LiveJob) -> bool {
-    job.context.progress.has_news() || job.context.questions.next_unsynced().is_some()
-}
-
-impl JobManager {
-    /// Sees to it that somebody looks from time to time for what is new of the jobs that are watched over on this runtime.
-    pub(in crate::core) fn keep_ticking(&self) {
-        let runtime = Handle::current().id();
-        if self.live().begins_to_tick(runtime) {
-            let ticking = Ticking { manager: self.downgrade(), runtime, is_needed: true };
-            tokio::spawn(ticking.run());
-        }
-    }
-
-    /// Takes what is new of a job to its record, in a task of its own: a store that hangs must not keep the job from being
-    /// stopped. Where that is under way already, what came since is taken there the next time.
-    pub(in crate::core) fn exchange(&self, job: &Arc<LiveJob>) {
-        if let Some(exchanging) = job.exchanges() {
-            let manager = self.clone();
-            tokio::spawn(async move { manager.exchange_news(exchanging.job()).await });
-        }
-    }
-
-    /// Takes the body's progress to the store, and what others wish of the job from there.
-    async fn exchange_news(&self, live: &LiveJob) {
-        // What could not be told is told at the next tick.
-        self.tell_questions(live).await;
-        let stored = if let Some(progress) = live.context.progress.take_news() {
-            let progress = match live.site() {
-                Some(site) => progress_for_the_store(site, progress),
-                None => progress,
-            };
-            let change = Change::new(JobEvent::Progress, clock::now())
-                .with_progress(Some(progress))
-                .owned_by(Some(self.store().owner()));
-            self.note(self.store().update(live.id(), change).await).map(Some)
-        } else {
-            self.store().get(live.id()).await
+async fn write_progress(local: &Local, live: &LiveJob) {
+    let cell = &live.context.progress;
+    loop {
+        cell.unsynced().await;
+        // Reports of the meantime go to the record together.
+        sleep(INTERVAL).await;
+        let Some(progress) = cell.take_unsynced() else { continue };
+        let progress = match live.site() {
+            Some(site) => redacted_progress(site, progress),
+            None => progress,
         };
-        match stored {
-            Ok(Some(job)) => learn(live, &job),
-            // It has ended meanwhile.
-            Ok(None) | Err(StoreError::Illegal { .. } | StoreError::NotOwner(_)) => {}
-            // Its record is still to be written, or is gone.
-            Err(StoreError::NotFound(_)) => live.context.progress.put_back(),
+        let change = own_change(local, JobEvent::Progress).with_progress(Some(progress));
+        match local.update(live.id(), change).await {
+            Ok(record) => read_from_record(local, live, &record),
+            Err(error) if is_taken_over(&error) => return,
             Err(error) => {
-                live.context.progress.put_back();
-                observe::warn!(job_id = %live.id(), %error, "failed to store a job's progress");
+                cell.put_back();
+                // The record is still to be written, or is gone.
+                if !matches!(error, StoreError::NotFound(_)) {
+                    observe::warn!(job_id = %live.id(), %error, "failed to store a job's progress");
+                }
             }
         }
     }
+}
 
-    /// Looks at the records of jobs that have nothing to say, for what others wish of them.
-    async fn look_at(&self, jobs: Vec<Arc<LiveJob>>) {
-        let look = async |job: Arc<LiveJob>| {
-            if !job.is_watched() {
-                return;
-            }
-            match timeout(LONGEST_LOOK, self.store().get(job.id())).await {
-                Ok(Ok(Some(record))) => learn(&job, &record),
-                Ok(Ok(None)) => {}
-                Ok(Err(error)) => {
-                    observe::warn!(job_id = %job.id(), %error, "failed to look at a job's record");
-                }
-                Err(_) => {
-                    observe::warn!(job_id = %job.id(), "the store does not show a job's record");
-                }
-            }
+async fn write_questions(local: &Local, live: &LiveJob) {
+    let questions = &live.context.questions;
+    loop {
+        let event = questions.next_unsynced().await;
+        let (JobEvent::Ask(key, _) | JobEvent::Answer(key, _) | JobEvent::GiveUp(key)) = &event
+        else {
+            continue;
         };
-        stream::iter(jobs).for_each_concurrent(LOOKS, look).await;
+        let change = own_change(local, event.clone());
+        let stored = local.withheld.redact(live.site(), live.id(), &change);
+        match local.update(live.id(), stored).await {
+            Ok(job) => {
+                questions.mark_synced(&event, None);
+                local.announce(&job);
+                live.touch();
+            }
+            Err(error) if is_taken_over(&error) => return,
+            // An answer of another process was first.
+            Err(StoreError::Illegal { .. }) => match local.store.get(live.id()).await {
+                Ok(job) => {
+                    let recorded = job.as_ref().and_then(|job| job.questions.get(key));
+                    questions.mark_synced(&event, recorded);
+                }
+                Err(_) => sleep(INTERVAL).await,
+            },
+            Err(error) => {
+                // The record is still to be written, or is gone.
+                if !matches!(error, StoreError::NotFound(_)) {
+                    observe::warn!(job_id = %live.id(), %error, "failed to store a job's question");
+                }
+                sleep(INTERVAL).await;
+            }
+        }
     }
 }
 
-/// Takes in what others wish of a job, as its record says it.
-fn learn(live: &LiveJob, job: &JobRecord) {
-    if job.cancel_requested {
+fn own_change(local: &Local, event: JobEvent) -> Change {
+    Change::new(event, local.now()).owned_by(Some(local.store.owner()))
+}
+
+/// Returns whether a refusal says that the job is another process's by now, or has been ended by one.
+fn is_taken_over(refusal: &StoreError) -> bool {
+    match refusal {
+        StoreError::NotOwner(_) => true,
+        StoreError::Illegal { source, .. } => source.status.is_terminal(),
+        _ => false,
+    }
+}
+
+/// Takes over what other processes wrote to the record of a live job: a request to stop it, answers, or that the job is
+/// theirs.
+fn read_from_record(local: &Local, live: &LiveJob, record: &JobRecord) {
+    if record.status().is_terminal() || record.owner != Some(local.store.owner()) {
+        return live.set_taken_over();
+    }
+    if record.cancel_requested && !live.is_to_be_cancelled() {
         live.request_cancel();
     }
     if !live.redacts() {
-        live.context.questions.apply_recorded(&job.questions);
+        live.context.questions.apply_recorded(&record.questions);
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::future::pending;
+/// The task that reads the records of live jobs. It runs while there are any, on the runtime of one of them.
+pub(super) struct RemoteSync {
+    local: Arc<Local>,
+    is_running: Mutex<bool>,
+    /// Wakes the supervisors when the task is gone with its runtime while jobs of other runtimes still need it.
+    lost: Notify,
+}
 
-    use tokio::runtime::{Builder, Runtime};
-
-    use super::*;
-    use crate::core::job::JobId;
-    use crate::{JobRequest, job_fn};
-
-    fn runtime() -> Runtime {
-        Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+impl RemoteSync {
+    pub(super) fn new(local: Arc<Local>) -> Self {
+        Self { local, is_running: Mutex::default(), lost: Notify::new() }
     }
 
-    /// Submits work that reports a step whenever it is asked for one, and never ends.
-    fn stepping(manager: &JobManager, runtime: &Runtime) -> (JobId, Arc<tokio::sync::Notify>) {
-        let step = Arc::<tokio::sync::Notify>::default();
-        let asked = Arc::clone(&step);
-        let work = job_fn(move |job| {
-            let asked = Arc::clone(&asked);
-            async move {
-                for step in 1.. {
-                    asked.notified().await;
-                    job.progress().report(step, (), "");
-                }
-                pending().await
+    fn is_running(&self) -> MutexGuard<'_, bool> {
+        self.is_running.lock()
+    }
+
+    /// Sees to it that the task runs, for as long as a job needs it. Never returns.
+    pub(super) async fn keep_running(self: &Arc<Self>) {
+        loop {
+            let mut lost = std::pin::pin!(self.lost.notified());
+            lost.as_mut().enable();
+            if !std::mem::replace(&mut *self.is_running(), true) {
+                let task = RunningTask { sync: Arc::clone(self), is_done: false };
+                tokio::spawn(async move { task.run().await });
             }
-        });
-        let id = runtime.block_on(manager.submit(JobRequest::new("step"), work)).unwrap();
-        (id, step)
+            lost.await;
+        }
     }
 
-    async fn stored(manager: &JobManager, id: JobId, steps: f64) {
-        let reached = async {
-            loop {
-                let job = manager.store().get(id).await.unwrap().unwrap();
-                if job.progress.as_ref().is_some_and(|progress| progress.current == steps) {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
+    /// Ends the task where no job is left. Returns whether it does.
+    fn ends(&self) -> bool {
+        let mut is_running = self.is_running();
+        *is_running = !self.local.live.is_empty();
+        !*is_running
+    }
+}
+
+/// The running task. Dropped before its end, it lets a supervisor on another runtime start it again.
+struct RunningTask {
+    sync: Arc<RemoteSync>,
+    is_done: bool,
+}
+
+impl RunningTask {
+    async fn run(mut self) {
+        let mut ticks = interval(INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first tick comes at once, and a job that has just begun has a new record.
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            self.is_done = self.sync.ends();
+            if self.is_done {
+                return;
             }
-        };
-        timeout(Duration::from_secs(10), reached).await.unwrap();
+            let local = &*self.sync.local;
+            let read = |live: Arc<LiveJob>| async move { read(local, &live).await };
+            stream::iter(local.live.all()).for_each_concurrent(READS, read).await;
+        }
     }
+}
 
-    #[test]
-    fn news_reach_the_store_also_when_the_runtime_is_gone_that_looked_for_them() {
-        let manager = JobManager::in_memory();
-        let (first, second) = (runtime(), runtime());
-        let (early, step) = stepping(&manager, &first);
-        step.notify_one();
-        first.block_on(stored(&manager, early, 1.0));
-        let (late, step) = stepping(&manager, &second);
-        step.notify_one();
-        second.block_on(stored(&manager, late, 1.0));
-        drop(first);
-        step.notify_one();
-        second.block_on(stored(&manager, late, 2.0));
+impl Drop for RunningTask {
+    fn drop(&mut self) {
+        if !self.is_done {
+            *self.sync.is_running() = false;
+            self.sync.lost.notify_waiters();
+        }
     }
+}
 
-    #[test]
-    fn a_runtime_that_stands_still_holds_up_its_own_jobs_alone() {
-        let manager = JobManager::in_memory();
-        let still = Builder::new_current_thread().enable_all().build().unwrap();
-        let (early, step) = stepping(&manager, &still);
-        step.notify_one();
-        still.block_on(stored(&manager, early, 1.0));
-        // From here on nobody drives it.
-        let driven = runtime();
-        let (late, step) = stepping(&manager, &driven);
-        step.notify_one();
-        driven.block_on(stored(&manager, late, 1.0));
-        driven.block_on(async {
-            let wish = Change::new(JobEvent::RequestCancel, clock::now());
-            manager.store().update(late, wish).await.unwrap();
-            let stopped = async {
-                while manager.live().get(late).is_some() {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-            };
-            timeout(Duration::from_secs(10), stopped).await.unwrap();
-        });
-        drop(still);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nobody_looks_where_nothing_runs() {
-        let manager = JobManager::in_memory();
-        for _ in 0..2 {
-            let work = job_fn(async |_| pending().await);
-            let id = manager.submit(JobRequest::new("wait"), work).await.unwrap();
-            while !manager.live().get(id).is_some_and(|job| job.is_watched()) {
-                tokio::task::yield_now().await;
-            }
-            let _ = manager.cancel(id).await.unwrap();
-            tokio::time::sleep(2 * TICK).await;
-            let runtime = Handle::current().id();
-            assert!(manager.live().begins_to_tick(runtime), "the one who looked has left");
-            manager.live().ticks_no_more(runtime);
+async fn read(local: &Local, live: &LiveJob) {
+    match timeout(LONGEST_READ, local.store.get(live.id())).await {
+        // A supervisor that is about to write the job's end, or did, is not told of it.
+        Ok(Ok(Some(record))) if !live.has_ended() => read_from_record(local, live, &record),
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => {
+            observe::warn!(job_id = %live.id(), %error, "failed to read a job's record");
+        }
+        Err(_) => {
+            observe::warn!(job_id = %live.id(), "the store does not return a job's record");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A spawned body, however it was spawned: to be waited for, and to be stopped.
+//! A spawned body, in whichever way it was spawned: it can be awaited and aborted.
 
 use std::any::Any;
 use std::fmt;
@@ -12,42 +12,42 @@ use futures_util::FutureExt;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// Spawns work as a part of the request that is being served, and returns what stops it.
-pub(crate) type Carrier = fn(Pin<Box<dyn Future<Output = ()> + Send>>) -> Stop;
+/// Spawns work as a part of the request that is being served, and returns the function that aborts it.
+pub(crate) type BodySpawner = fn(Pin<Box<dyn Future<Output = ()> + Send>>) -> StopBody;
 
-/// Drops the work where it stands, if it still runs.
-pub(crate) type Stop = Arc<dyn Fn() + Send + Sync>;
+/// Aborts the work, if it still runs.
+pub(crate) type StopBody = Arc<dyn Fn() + Send + Sync>;
 
 /// A body that runs in a task of its own. Dropped, it runs on.
-pub(crate) enum Running<R> {
+pub(crate) enum TypedBody<R> {
     Spawned(JoinHandle<R>),
-    Carried(oneshot::Receiver<thread::Result<R>>, Stop),
+    Carried(oneshot::Receiver<thread::Result<R>>, StopBody),
 }
 
 /// Why a body has no result.
-pub(crate) enum Unfinished {
+pub(crate) enum BodyError {
     Panicked(Box<dyn Any + Send>),
-    /// It was dropped where it stood.
+    /// It was aborted.
     Aborted,
 }
 
-impl<R: Send + 'static> Running<R> {
-    /// Spawns a body by way of a carrier.
+impl<R: Send + 'static> TypedBody<R> {
+    /// Spawns a body by a spawner of the request.
     pub(crate) fn carried(
-        carrier: Carrier,
+        spawner: BodySpawner,
         body: impl Future<Output = R> + Send + 'static,
     ) -> Self {
         let (result, receiver) = oneshot::channel();
-        let stop = carrier(Box::pin(async move {
-            // Nobody may be there to take it any more.
+        let stop = spawner(Box::pin(async move {
+            // The receiver may have been dropped.
             let _ = result.send(AssertUnwindSafe(body).catch_unwind().await);
         }));
         Self::Carried(receiver, stop)
     }
 }
 
-impl<R> Running<R> {
-    /// Whether there is a result to be had at once.
+impl<R> TypedBody<R> {
+    /// Returns whether the result is there.
     pub(crate) fn is_finished(&self) -> bool {
         match self {
             Self::Spawned(body) => body.is_finished(),
@@ -55,7 +55,7 @@ impl<R> Running<R> {
         }
     }
 
-    /// Stops the body where it stands.
+    /// Aborts the body.
     pub(crate) fn abort(&self) {
         match self {
             Self::Spawned(body) => body.abort(),
@@ -64,33 +64,33 @@ impl<R> Running<R> {
     }
 }
 
-impl<R> From<JoinHandle<R>> for Running<R> {
+impl<R> From<JoinHandle<R>> for TypedBody<R> {
     fn from(body: JoinHandle<R>) -> Self {
         Self::Spawned(body)
     }
 }
 
 /// Waits for the end.
-impl<R> Future for Running<R> {
-    type Output = Result<R, Unfinished>;
+impl<R> Future for TypedBody<R> {
+    type Output = Result<R, BodyError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(match self.get_mut() {
             Self::Spawned(body) => ready!(Pin::new(body).poll(context)).map_err(|error| {
-                error.try_into_panic().map_or(Unfinished::Aborted, Unfinished::Panicked)
+                error.try_into_panic().map_or(BodyError::Aborted, BodyError::Panicked)
             }),
             Self::Carried(result, _) => match ready!(Pin::new(result).poll(context)) {
-                Ok(result) => result.map_err(Unfinished::Panicked),
-                // It was dropped with what would have sent the result: it does not run any more.
-                Err(_) => Err(Unfinished::Aborted),
+                Ok(result) => result.map_err(BodyError::Panicked),
+                // The spawned future was dropped together with the sender: the body does not run any more.
+                Err(_) => Err(BodyError::Aborted),
             },
         })
     }
 }
 
-impl<R> fmt::Debug for Running<R> {
+impl<R> fmt::Debug for TypedBody<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").finish_non_exhaustive()
+        f.debug_struct("TypedBody").finish_non_exhaustive()
     }
 }
 
@@ -98,28 +98,28 @@ impl<R> fmt::Debug for Running<R> {
 mod tests {
     use super::*;
 
-    fn carrier(work: Pin<Box<dyn Future<Output = ()> + Send>>) -> Stop {
+    fn spawner(work: Pin<Box<dyn Future<Output = ()> + Send>>) -> StopBody {
         let task = tokio::spawn(work);
         Arc::new(move || task.abort())
     }
 
     #[tokio::test]
     async fn a_carried_body_ends_as_a_spawned_one_does() {
-        let ended = Running::carried(carrier, async { 7 }).await;
+        let ended = TypedBody::carried(spawner, async { 7 }).await;
         assert!(matches!(ended, Ok(7)));
-        let ended = Running::carried(carrier, async { panic!("the saw is broken") }).await;
-        let Err::<(), _>(Unfinished::Panicked(panic)) = ended else { panic!("no panic") };
+        let ended = TypedBody::carried(spawner, async { panic!("the saw is broken") }).await;
+        let Err::<(), _>(BodyError::Panicked(panic)) = ended else { panic!("no panic") };
         assert_eq!(panic.downcast_ref::<&str>(), Some(&"the saw is broken"));
-        let running = Running::carried(carrier, std::future::pending::<()>());
+        let running = TypedBody::carried(spawner, std::future::pending::<()>());
         assert!(!running.is_finished());
         running.abort();
-        assert!(matches!(running.await, Err(Unfinished::Aborted)));
+        assert!(matches!(running.await, Err(BodyError::Aborted)));
     }
 
     #[tokio::test]
-    async fn a_carried_body_runs_on_when_nobody_waits_for_it() {
+    async fn a_carried_body_runs_on_when_its_handle_is_dropped() {
         let (sender, receiver) = oneshot::channel();
-        drop(Running::carried(carrier, async move { sender.send(7) }));
+        drop(TypedBody::carried(spawner, async move { sender.send(7) }));
         assert_eq!(receiver.await, Ok(7));
     }
 }

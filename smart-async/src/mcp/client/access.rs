@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::scope::{Lists, Scope};
-use crate::core::job::{JobId, JobPage, JobQuery, JobRecord, Prune};
+use crate::core::job::{Actor, JobId, JobPage, JobQuery, JobRecord, Prune};
 use crate::core::jobs::{AnswerError, Cancelled, Error, WaitFor, Waited};
 use crate::core::manager::JobManager;
 use crate::core::store::Pruned;
@@ -69,13 +69,13 @@ impl Access {
         self.manager.wait(ids, what, limit).await
     }
 
-    /// As [`JobManager::cancel`].
+    /// As [`Jobs::cancel`](crate::jobs::Jobs::cancel).
     pub(in crate::mcp) async fn cancel(&self, id: JobId) -> Result<Cancelled, Error> {
         self.require(id).await?;
-        self.manager.cancel(id).await
+        self.manager.jobs().cancel(id, self.actor()).await
     }
 
-    /// As [`JobManager::answer`].
+    /// As [`Jobs::answer`](crate::jobs::Jobs::answer).
     pub(in crate::mcp) async fn answer(
         &self,
         id: JobId,
@@ -83,7 +83,22 @@ impl Access {
         answer: Value,
     ) -> Result<Arc<JobRecord>, AnswerError> {
         self.require(id).await?;
-        self.manager.answer(id, key, answer).await
+        self.manager.jobs().answer(id, key, answer, self.actor()).await
+    }
+
+    /// Answers a question with an answer that was found to fit the job, which this client sees.
+    pub(in crate::mcp) async fn give_checked_answer(
+        &self,
+        id: JobId,
+        key: &str,
+        answer: Value,
+    ) -> Result<Arc<JobRecord>, AnswerError> {
+        self.manager.jobs().give_checked_answer(id, key, answer, self.actor()).await
+    }
+
+    /// This client, as the records of the jobs that it changes name it.
+    fn actor(&self) -> Actor {
+        Actor::Client(self.scope.mark())
     }
 
     /// As [`JobManager::list`], of this server's jobs.

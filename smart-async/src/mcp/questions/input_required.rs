@@ -105,7 +105,7 @@ pub(in crate::mcp) async fn answer_all(
         }
     }
     for (key, answer) in taken {
-        let given = access.manager().give_checked_answer(job.id, key, answer.clone()).await;
+        let given = access.give_checked_answer(job.id, key, answer.clone()).await;
         refuse_failure(given)?;
     }
     Ok(())

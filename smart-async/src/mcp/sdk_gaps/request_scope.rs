@@ -19,7 +19,7 @@ use rmcp::model::CallToolResult;
 use rmcp::service::RequestContext;
 use rmcp::task_manager::{TaskManager, TaskOptions};
 
-use crate::core::runner::{Carrier, Stop};
+use crate::core::runner::{BodySpawner, StopBody};
 use crate::mcp::client::capabilities::Client;
 use crate::mcp::client::session::came_over_http;
 
@@ -27,11 +27,11 @@ use crate::mcp::client::session::came_over_http;
 pub(in crate::mcp) fn spawner(
     client: &Client,
     context: &RequestContext<RoleServer>,
-) -> Option<Carrier> {
+) -> Option<BodySpawner> {
     (came_over_http(context) && client.takes_requests()).then_some(spawn_in_request_scope)
 }
 
-fn spawn_in_request_scope(work: Pin<Box<dyn Future<Output = ()> + Send>>) -> Stop {
+fn spawn_in_request_scope(work: Pin<Box<dyn Future<Output = ()> + Send>>) -> StopBody {
     let spawner = TaskManager::new();
     spawner.spawn(TaskOptions::new().with_ttl_ms(None), |_| {
         Box::pin(async move {

@@ -34,7 +34,7 @@ pub(in crate::mcp) async fn notify(access: Access, sink: SubscriptionSink) -> In
     for uri in jobs_in(sink.accepted()) {
         if let Ok((job, part)) = find(&access, &uri).await {
             // The SDK acknowledged the URI before this task read the job, which may have changed since.
-            resources.add_and_tell(uri, part, &job);
+            resources.add_and_report(uri, part, &job);
         }
     }
     loop {

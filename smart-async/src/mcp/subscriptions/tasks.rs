@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::listen::jobs_in;
 use super::watched_resources::WatchedResources;
 use crate::core::job::JobRecord;
-use crate::core::jobs::Following;
+use crate::core::jobs::JobWatcher;
 use crate::mcp::client::access::Access;
 use crate::mcp::client::capabilities::Client;
 use crate::mcp::{resources, tasks};
@@ -55,7 +55,7 @@ pub(in crate::mcp) async fn listen_to_tasks(
     let mut stream = TaskStream {
         access,
         context: &context,
-        tasks: Following::new(access.manager().clone()),
+        tasks: JobWatcher::new(access.manager().jobs().clone()),
         resources: WatchedResources::new(access.manager().clone()),
     };
     stream.accept(filter(request)?).await?;
@@ -78,7 +78,7 @@ fn filter(request: CustomRequest) -> Result<TaskFilter, ErrorData> {
 struct TaskStream<'a> {
     access: &'a Access,
     context: &'a RequestContext<RoleServer>,
-    tasks: Following,
+    tasks: JobWatcher,
     resources: WatchedResources,
 }
 
@@ -90,7 +90,7 @@ impl TaskStream<'_> {
             let Some(job) = tasks::find(self.access, &id).await? else { continue };
             if !task_ids.contains(&id) {
                 // The client may have read the task before it subscribed, and waits for what has changed since.
-                self.tasks.add_and_tell(&job);
+                self.tasks.add_and_report(&job);
                 task_ids.push(id);
             }
         }
@@ -99,7 +99,7 @@ impl TaskStream<'_> {
             if let Ok((job, part)) = resources::find(self.access, &uri).await
                 && !uris.contains(&uri)
             {
-                self.resources.add_and_tell(uri.clone(), part, &job);
+                self.resources.add_and_report(uri.clone(), part, &job);
                 uris.push(uri);
             }
         }
@@ -148,7 +148,7 @@ impl TaskStream<'_> {
             Err(error) => {
                 // The store may be readable the next time, and no other notification tells of an end.
                 if error.code == ErrorCode::INTERNAL_ERROR {
-                    self.tasks.add_and_tell(job);
+                    self.tasks.add_and_report(job);
                 }
                 Ok(())
             }

@@ -3,19 +3,19 @@
 use std::collections::HashMap;
 
 use crate::core::job::{JobId, JobRecord};
-use crate::core::jobs::Following;
+use crate::core::jobs::JobWatcher;
 use crate::core::manager::JobManager;
 use crate::mcp::resources::ResourcePart;
 
 #[derive(Debug)]
 pub(super) struct WatchedResources {
-    jobs: Following,
+    jobs: JobWatcher,
     uris: HashMap<JobId, Vec<(String, ResourcePart)>>,
 }
 
 impl WatchedResources {
     pub(super) fn new(manager: JobManager) -> Self {
-        Self { jobs: Following::new(manager), uris: HashMap::new() }
+        Self { jobs: JobWatcher::new(manager.jobs().clone()), uris: HashMap::new() }
     }
 
     /// Watches a resource from the state in `job` on. The resource of an ended job does not change any more.
@@ -28,8 +28,8 @@ impl WatchedResources {
 
     /// As [`add`](Self::add), for a subscriber that may have read the resource before: a change that may be the last one
     /// (the job has ended, or asks something) is returned at once.
-    pub(super) fn add_and_tell(&mut self, uri: String, part: ResourcePart, job: &JobRecord) {
-        self.jobs.add_and_tell(job);
+    pub(super) fn add_and_report(&mut self, uri: String, part: ResourcePart, job: &JobRecord) {
+        self.jobs.add_and_report(job);
         self.insert(uri, part, job.id);
     }
 

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use rmcp::model::{CallToolRequestParams, CallToolResponse, NumberOrString};
 use rmcp::service::{Peer, RequestContext, serve_directly};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -16,20 +17,21 @@ use crate::call::key::CallDigest;
 use crate::call::report::{CallEnd, CallReport};
 use crate::core::job::JobRecord;
 use crate::core::manager::JobManager;
-use crate::core::runner::{Answer, CallsAgain, Has};
+use crate::core::runner::{RerunSupport, Rerunner};
 use crate::mcp::client::scope::Scope;
 use crate::mcp::outcome::error_text;
 
 /// Calls the tools of a wrapped server again.
 pub(in crate::mcp) struct ToolRerunner<S> {
     inner: Arc<S>,
+    manager: JobManager,
     tools: AnnotatedTools,
     closed_peer: OnceCell<Peer<RoleServer>>,
 }
 
 impl<S: ServerHandler> ToolRerunner<S> {
-    pub(in crate::mcp) fn new(inner: Arc<S>, tools: AnnotatedTools) -> Self {
-        Self { inner, tools, closed_peer: OnceCell::new() }
+    pub(in crate::mcp) fn new(inner: Arc<S>, manager: JobManager, tools: AnnotatedTools) -> Self {
+        Self { inner, manager, tools, closed_peer: OnceCell::new() }
     }
 
     /// The context of a request that no client made: each request to its peer fails at once.
@@ -45,19 +47,19 @@ impl<S: ServerHandler> ToolRerunner<S> {
     }
 }
 
-impl<S: ServerHandler> CallsAgain for ToolRerunner<S> {
-    fn has(&self, tool: String) -> Answer<'_, Has> {
+impl<S: ServerHandler> Rerunner for ToolRerunner<S> {
+    fn supports(&self, tool: String) -> BoxFuture<'_, RerunSupport> {
         Box::pin(async move {
             let context = self.context(format!("look up {tool}")).await;
             match self.tools.look_up(&*self.inner, &tool, &context).await {
-                Some(annotated) if annotated.rerun => Has::Tool,
-                Some(_) => Has::Other,
-                None => Has::Nothing,
+                Some(annotated) if annotated.rerun => RerunSupport::Rerunnable,
+                Some(_) => RerunSupport::NotRerunnable,
+                None => RerunSupport::NoTool,
             }
         })
     }
 
-    fn call(&self, manager: JobManager, job: Arc<JobRecord>) -> Answer<'_, Result<(), String>> {
+    fn rerun(&self, job: Arc<JobRecord>) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(async move {
             let Some(arguments) = job.spec.arguments.clone() else {
                 return Err("its arguments are gone".to_owned());
@@ -77,7 +79,7 @@ impl<S: ServerHandler> CallsAgain for ToolRerunner<S> {
                 reruns: Some(Arc::clone(&job)),
                 server: Some(Arc::<S>::clone(&self.inner)),
                 report: Some(CallReport::default()),
-                ..CallRequest::unknown(Some(manager))
+                ..CallRequest::unknown(Some(self.manager.clone()))
             });
             let answer = Arc::clone(&call).serve(self.inner.call_tool(request, context)).await;
             // The tool answers with a ticket, once its work has been taken on.

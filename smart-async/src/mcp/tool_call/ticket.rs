@@ -9,7 +9,6 @@ use rmcp::{ErrorData, ServerHandler};
 use super::Requester;
 use crate::call::Caller;
 use crate::call::reply::JobTicket;
-use crate::core::clock;
 use crate::core::job::JobRecord;
 use crate::core::local::{Attachment, Detach};
 use crate::mcp::questions::{can_be_asked_all, input_required};
@@ -55,7 +54,7 @@ impl<S: ServerHandler> JobServer<S> {
             return answer;
         }
         let (tool, follow_up) = (&*job.spec.tool, self.names.follow_up());
-        let elapsed = job.elapsed(clock::now()).unwrap_or_default();
+        let elapsed = job.elapsed(self.manager.now()).unwrap_or_default();
         let poll_after = self.manager.poll_after(tool, elapsed);
         let ticket = match job.open_questions().next() {
             Some(asked) => JobTicket::asking(job.id, happened, tool, asked, &follow_up, poll_after),

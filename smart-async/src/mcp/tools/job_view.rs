@@ -69,7 +69,7 @@ pub(in crate::mcp) fn job_view(
         view.insert("result_note".to_owned(), reason.into());
     }
     view.entry("cancel_requested").or_insert(Value::Bool(false));
-    let elapsed = job.elapsed(clock::now());
+    let elapsed = job.elapsed(manager.now());
     if let Some(elapsed) = elapsed {
         view.insert("elapsed_seconds".to_owned(), seconds(elapsed));
     }

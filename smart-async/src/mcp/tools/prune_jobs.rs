@@ -8,7 +8,6 @@ use serde_json::json;
 use super::arguments::Arguments;
 use super::response::{ToolResult, failed, success};
 use super::{Definition, Effect};
-use crate::core::clock;
 use crate::core::job::{JobStatus, Prune};
 use crate::mcp::client::access::Access;
 
@@ -59,7 +58,7 @@ pub(super) async fn call(access: &Access, mut arguments: Arguments) -> ToolResul
         // An empty list of statuses means any status. Here it means that the caller keeps all of them.
         keep_newest: if statuses.is_empty() { usize::MAX } else { keep_newest },
         statuses,
-        ended_before: Some(clock::ago(max_age)).filter(|_| !max_age.is_zero()),
+        ended_before: Some(access.manager().jobs().ago(max_age)).filter(|_| !max_age.is_zero()),
         ..Prune::default()
     };
     let pruned = access.prune(prune).await.map_err(|error| failed(&error))?;

@@ -1,3 +1,4 @@
+use futures_util::FutureExt;
 use serde_json::json;
 
 use super::*;
@@ -10,7 +11,7 @@ fn question() -> Question {
 /// Writes down all that the record lacks, and returns the names of the changes.
 fn sync(questions: &PendingQuestions) -> Vec<&'static str> {
     std::iter::from_fn(|| {
-        let event = questions.next_unsynced()?;
+        let event = questions.next_unsynced().now_or_never()?;
         questions.mark_synced(&event, None);
         Some(event.name())
     })
@@ -53,11 +54,11 @@ async fn an_answer_that_is_recorded_before_the_end_of_its_time_counts() {
     questions.ask("name", question()).unwrap();
     assert_eq!(sync(&questions), ["ask"]);
     questions.close("name");
-    assert_eq!(questions.next_unsynced(), Some(JobEvent::GiveUp("name".into())));
+    assert_eq!(questions.next_unsynced().now_or_never(), Some(JobEvent::GiveUp("name".into())));
     let answered = ("name".to_owned(), question().answered(json!("Ann")));
     questions.apply_recorded(&BTreeMap::from([answered]));
     assert_eq!(questions.outcome("name").await, Some(json!("Ann")));
-    assert_eq!(questions.next_unsynced(), None);
+    assert_eq!(questions.next_unsynced().now_or_never(), None);
 }
 
 #[tokio::test]
@@ -70,14 +71,14 @@ async fn the_record_decides_whether_the_answer_of_the_caller_is_the_first() {
     for key in ["mine", "theirs"] {
         questions.answer(key, json!("proposed"));
     }
-    let event = questions.next_unsynced().unwrap();
+    let event = questions.next_unsynced().now_or_never().unwrap();
     assert_eq!(event, JobEvent::Answer("mine".into(), json!("proposed")));
     questions.mark_synced(&event, None);
     assert_eq!(questions.outcome("mine").await, Some(json!("proposed")));
-    let event = questions.next_unsynced().unwrap();
+    let event = questions.next_unsynced().now_or_never().unwrap();
     questions.mark_synced(&event, Some(&question().answered(json!("first"))));
     assert_eq!(questions.outcome("theirs").await, Some(json!("first")));
-    assert_eq!(questions.next_unsynced(), None);
+    assert_eq!(questions.next_unsynced().now_or_never(), None);
 }
 
 #[tokio::test]
@@ -92,7 +93,7 @@ async fn a_change_that_the_record_refuses_is_offered_once() {
     }
     // Another process owns the job by now, and has both questions open.
     let refused = std::iter::from_fn(|| {
-        let event = questions.next_unsynced()?;
+        let event = questions.next_unsynced().now_or_never()?;
         questions.mark_synced(&event, Some(&question()));
         Some(event.name())
     });

@@ -1,0 +1,103 @@
+//! What all parts of the runner share: the store and the knowledge of this process, the settings, and the signals of the end.
+
+use std::env;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use tokio_util::sync::CancellationToken;
+
+use super::settings::Settings;
+use super::sync::RemoteSync;
+use crate::core::backoff::Backoff;
+use crate::core::context::{JobContext, JobHost};
+use crate::core::job::{Change, FailureKind, JobEvent, JobFailure};
+use crate::core::local::Local;
+
+pub(in crate::core) struct Engine {
+    pub(in crate::core) local: Arc<Local>,
+    pub(in crate::core) settings: Settings,
+    /// The manager, as the jobs carry it along.
+    pub(in crate::core) host: Arc<dyn JobHost>,
+    /// The name of the server whose jobs these are; set once, by the builder or by the server that is wrapped.
+    pub(super) server: OnceLock<String>,
+    pub(super) remote: Arc<RemoteSync>,
+    /// Cancelled when no new work is taken.
+    pub(super) stopping: CancellationToken,
+    /// Cancelled when everything that still runs has to stop.
+    pub(super) halted: CancellationToken,
+    /// Cancelled when the engine is gone, for the services in the background.
+    pub(super) gone: CancellationToken,
+}
+
+/// The runner ends, so that only a last attempt makes sense.
+pub(super) struct Halted;
+
+impl Engine {
+    pub(super) fn new(local: Arc<Local>, settings: Settings, host: Arc<dyn JobHost>) -> Self {
+        Self {
+            remote: Arc::new(RemoteSync::new(Arc::clone(&local))),
+            server: settings.server.clone().map_or_else(OnceLock::new, OnceLock::from),
+            local,
+            settings,
+            host,
+            stopping: CancellationToken::new(),
+            halted: CancellationToken::new(),
+            gone: CancellationToken::new(),
+        }
+    }
+
+    pub(super) fn server(&self) -> &str {
+        self.server.get_or_init(program_name)
+    }
+
+    /// The failure of the store, or the reason why jobs are kept in memory only.
+    pub(super) fn store_error(&self) -> Option<String> {
+        self.local.store_error().or_else(|| self.settings.fallback_reason.clone())
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    /// Pauses before another attempt; an error where the runner ends first.
+    pub(super) async fn pause(&self, backoff: &mut Backoff) -> Result<(), Halted> {
+        tokio::select! {
+            biased;
+            () = self.halted.cancelled() => Err(Halted),
+            () = tokio::time::sleep(backoff.next()) => Ok(()),
+        }
+    }
+
+    /// A change that the owner of a job makes. A store refuses it where another process has taken the job over.
+    pub(super) fn own_change(&self, event: JobEvent) -> Change {
+        Change::new(event, self.local.now()).owned_by(Some(self.local.store.owner()))
+    }
+
+    /// Keeps the name of this process alive for as long as the body runs, by which other processes know that it does. A body
+    /// that holds a thread of its own runs on after everything else has been dropped.
+    pub(super) fn keep_owner_alive(&self, context: &JobContext) {
+        context.keep_alive(Arc::clone(&self.local.store));
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.gone.cancel();
+    }
+}
+
+/// The end of a job that still runs when its process ends.
+pub(super) fn interruption() -> JobEvent {
+    let reason = "the server stopped before the work ended";
+    JobEvent::Interrupt(JobFailure::new(FailureKind::Interrupted, reason))
+}
+
+/// The name of a server for which the program sets none.
+fn program_name() -> String {
+    let program = env::current_exe().ok();
+    let name = program
+        .as_deref()
+        .and_then(Path::file_stem)
+        .map(|name| name.to_string_lossy().into_owned());
+    name.unwrap_or_else(|| "unnamed".to_owned())
+}
