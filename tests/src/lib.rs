@@ -7,6 +7,7 @@ pub mod crash;
 #[cfg(unix)]
 pub mod disk;
 mod faulty_store;
+mod figures;
 mod fixture;
 mod gate;
 mod gated_tools;
@@ -20,6 +21,7 @@ mod wire;
 pub use client::Client;
 pub use clock::runtime_clock;
 pub use faulty_store::FaultyStore;
+pub use figures::figure;
 pub use fixture::Fixture;
 pub use gate::Gate;
 pub use gated_tools::GatedTools;

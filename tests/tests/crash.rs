@@ -1,7 +1,7 @@
 //! Processes that use one folder are killed at random moments, again and again, and after each time it holds: what was
 //! acknowledged is there, a job has one end, nothing that was removed is back, and `jobs.json` is whole.
 //!
-//! `SMART_ASYNC_CRASH_ROUNDS` says how often each test kills (10), `SMART_ASYNC_CRASH_SEED` the seed of all choices.
+//! `SMART_ASYNC_CRASH_ROUNDS` says how often each test kills (10; 200 in a long run), `SMART_ASYNC_CRASH_SEED` the seed of all choices.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -177,7 +177,7 @@ struct Harness {
 impl Drop for Harness {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("the rng: SMART_ASYNC_CRASH_SEED={}", self.seed);
+            eprintln!("the seed: SMART_ASYNC_CRASH_SEED={}", self.seed);
         }
     }
 }
@@ -535,7 +535,7 @@ fn check_found(job: &JobRecord, told: &Story, before: Option<&Story>) {
 }
 
 fn rounds() -> usize {
-    std::env::var("SMART_ASYNC_CRASH_ROUNDS").map_or(10, |rounds| rounds.parse().unwrap())
+    smart_async_tests::figure("SMART_ASYNC_CRASH_ROUNDS", 10, 200) as usize
 }
 
 /// Kills one of so many workers a round, and has another take its place.

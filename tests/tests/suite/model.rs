@@ -1,7 +1,7 @@
 //! Any sequence of operations has the same answers from the file store as from the memory store, whichever of two
 //! processes does it, also after a restart, a torn line, or a crash at the end that leaves the journal alone.
 //!
-//! `SMART_ASYNC_MODEL_CASES` says how many sequences are tried.
+//! `SMART_ASYNC_MODEL_CASES` says how many sequences are tried (60; 2,000 in a long run).
 
 use std::fmt;
 use std::fs::{self, File};
@@ -373,7 +373,7 @@ async fn agree(steps: Vec<(usize, Operation)>) -> TestCaseResult {
 }
 
 fn cases() -> u32 {
-    std::env::var("SMART_ASYNC_MODEL_CASES").map_or(60, |cases| cases.parse().unwrap())
+    u32::try_from(smart_async_tests::figure("SMART_ASYNC_MODEL_CASES", 60, 2_000)).unwrap()
 }
 
 proptest! {
