@@ -118,10 +118,9 @@ impl Table {
             let total = self.index.count(query.server.as_deref(), &query.statuses);
             return JobPage::new(newest.take(limit).cloned().collect(), total);
         }
-        let mut page = JobPage::default();
-        page.total = self.index.all(query).filter(|job| query.matches(job.record())).count();
-        page.jobs = newest.filter(|job| query.matches(job)).take(limit).cloned().collect();
-        page
+        let all = self.index.all(query).filter(|job| query.matches(job.record()));
+        let page = newest.filter(|job| query.matches(job)).take(limit);
+        JobPage::new(page.cloned().collect(), all.count())
     }
 
     /// Makes the changes of a transaction.

@@ -58,11 +58,11 @@ pub(in crate::mcp) async fn page(
         .list(query)
         .await
         .map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
-    let shown = found.jobs.iter().take(PAGE);
+    let mut shown = found.jobs.iter().take(PAGE);
     let mut list =
         ListResourcesResult::with_all_items(shown.clone().map(|job| resource(job)).collect());
     let is_last = found.jobs.len() <= PAGE;
-    list.next_cursor = shown.last().filter(|_| !is_last).map(|last| cursor_behind(last));
+    list.next_cursor = shown.next_back().filter(|_| !is_last).map(|last| cursor_behind(last));
     Ok(list)
 }
 
