@@ -205,6 +205,7 @@ mod tests {
     fn every_rule_is_run() {
         let rooms = [
             include_str!("conformance/changes.rs"),
+            include_str!("conformance/claims.rs"),
             include_str!("conformance/lists.rs"),
             include_str!("conformance/owners.rs"),
             include_str!("conformance/records.rs"),
