@@ -66,8 +66,12 @@ const fn severity(level: LoggingLevel) -> u8 {
 #[tool_handler(router = self.tools)]
 impl ServerHandler for Fixtures {
     fn get_info(&self) -> ServerConfig {
-        let can =
-            ServerCapabilities::builder().enable_tools().enable_prompts().enable_logging().build();
+        let can = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_prompts()
+            .enable_completions()
+            .enable_logging()
+            .build();
         let mut info = ServerConfig::new(can);
         info.server_info.name = "conformance".to_owned();
         info
