@@ -1,6 +1,6 @@
 //! Golden expansions: one for each shape of function and for each key.
 //!
-//! What is refused is in `refusal_tests`.
+//! The refusals are in `refusal_tests`.
 
 use proc_macro2::TokenStream;
 

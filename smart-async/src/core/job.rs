@@ -1,4 +1,4 @@
-//! What a job is: its id, its states and the one function that moves it between them, its progress,
+//! The parts of a job: its id, its states and the one function that moves it between them, its progress,
 //! its outcome, and the record that a store keeps of it.
 //!
 //! Nothing here waits, reads a clock or touches a disk: the caller passes the event and its time.

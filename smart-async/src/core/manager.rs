@@ -34,10 +34,10 @@ use crate::core::store::{JobStore, Pruned, StoreError};
 /// A program needs one. It shares the folder of its records with other processes.
 #[derive(Clone)]
 pub struct JobManager {
-    inner: Arc<Inner>,
+    inner: Arc<Manager>,
 }
 
-struct Inner {
+struct Manager {
     local: Arc<Local>,
     jobs: Jobs,
     runner: Runner,
@@ -106,9 +106,9 @@ impl JobManager {
         cancel_answer: Duration,
     ) -> Self {
         let local = Arc::new(Local::new(store, clock));
-        let inner = Arc::new_cyclic(|inner: &Weak<Inner>| {
+        let inner = Arc::new_cyclic(|inner: &Weak<Manager>| {
             let host = Arc::new(WeakManager(inner.clone()));
-            Inner {
+            Manager {
                 jobs: Jobs::of(Arc::clone(&local), cancel_answer),
                 runner: Runner::new(Arc::clone(&local), settings, host),
                 local,
@@ -413,7 +413,7 @@ impl JobManager {
 static GLOBAL: OnceCell<JobManager> = OnceCell::const_new();
 
 /// A reference that does not keep the manager alive, for the jobs that run in it.
-struct WeakManager(Weak<Inner>);
+struct WeakManager(Weak<Manager>);
 
 impl WeakManager {
     fn upgrade(&self) -> Option<JobManager> {

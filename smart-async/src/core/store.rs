@@ -27,12 +27,12 @@ use crate::core::job::{
     ProgressReport, Prune, Refusal, StateName,
 };
 
-/// What a store's methods return: a boxed future, so that `dyn JobStore` can be had.
+/// The return type of a store's methods: a boxed future, so that `dyn JobStore` can be had.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// A keeper of job records.
 ///
-/// The rules, for whoever writes one:
+/// The rules of every store:
 ///
 /// - When a method that changes something returns `Ok`, the change survives whatever the store promises to survive.
 ///   When it returns an error, nothing has changed; where a store cannot be sure of that (its disk failed twice), its
@@ -139,7 +139,7 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// The name under which this process marks the jobs that it runs.
     fn owner(&self) -> OwnerId;
 
-    /// Whether what this store keeps outlives the process.
+    /// Returns whether the jobs of this store outlive the process.
     fn is_durable(&self) -> bool;
 
     /// Brings everything to rest and gives up the name: jobs of this owner that have not ended count as abandoned
@@ -147,7 +147,7 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     fn close(&self) -> StoreFuture<'_, ()>;
 }
 
-/// What [`JobStore::prune`] did.
+/// The outcome of [`JobStore::prune`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Pruned {
@@ -179,7 +179,7 @@ pub enum StoreError {
     Illegal {
         /// The job.
         id: JobId,
-        /// What was refused.
+        /// The refused transition.
         source: IllegalTransition,
     },
     /// Another process owns the job by now, or it is under another claim: the change was meant for an earlier run.
@@ -188,11 +188,11 @@ pub enum StoreError {
     /// The operating system refused a step; it may succeed another time.
     #[error("failed to {action} {}: {source}", path.display())]
     Io {
-        /// What was tried, as a verb.
+        /// The step that failed, as a verb.
         action: &'static str,
         /// On what.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: Arc<std::io::Error>,
     },
     /// The store does not know what of a failed write is on disk, and refuses changes until it has recovered, by itself.

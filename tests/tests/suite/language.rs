@@ -8,12 +8,6 @@ use smart_async_tests::source::{Crate, Module};
 
 use super::rules::at_most;
 
-// Limits that stand until the code keeps the rule; they may only shrink.
-const TYPES: usize = 12;
-const VAGUE: usize = 71;
-const BEGINNINGS: usize = 83;
-const BOOLEANS: usize = 45;
-
 const SOURCES: [&str; 2] = ["smart-async/src", "smart-async-macros/src"];
 
 fn text(src: &str, module: &Module) -> String {
@@ -49,7 +43,7 @@ fn no_type_name_is_defined_twice() {
         let twice = definers.into_iter().filter(|(_, count)| *count > 1);
         found.extend(twice.map(|(name, _)| name));
     }
-    at_most(TYPES, "types that are defined twice", found);
+    at_most(0, "types that are defined twice", found);
 }
 
 #[test]
@@ -60,7 +54,7 @@ fn words_that_hide_the_actor_are_absent() {
         let words = WORDS.iter().filter(|word| text.contains(**word));
         words.map(|word| (*word).to_owned()).collect()
     });
-    at_most(VAGUE, "words that hide the actor", found);
+    at_most(0, "words that hide the actor", found);
 }
 
 #[test]
@@ -84,7 +78,7 @@ fn no_sentence_of_a_comment_begins_with_a_word_that_hides_its_actor() {
         }
         found.into_iter().collect()
     });
-    at_most(BEGINNINGS, "sentences that hide their actor", found);
+    at_most(0, "sentences that hide their actor", found);
 }
 
 fn ends_a_sentence(text: &str) -> bool {
@@ -98,7 +92,7 @@ fn files_are_short() {
         lines if lines > LIMIT => vec![String::new()],
         _ => Vec::new(),
     });
-    at_most(1, "files longer than 600 lines", found);
+    at_most(0, "files longer than 600 lines", found);
 }
 
 #[test]
@@ -110,7 +104,7 @@ fn functions_that_return_a_bool_say_when_it_is_true() {
         });
         returns.filter_map(|(at, _)| undocumented(&lines[..=at])).collect()
     });
-    at_most(BOOLEANS, "functions that return a bool and do not say when it is true", found);
+    at_most(0, "functions that return a bool and do not say when it is true", found);
 }
 
 /// The name of the function whose signature ends with these lines, if its documentation does not say "Returns whether".

@@ -28,7 +28,7 @@ pub enum AnswerError {
     Unknown {
         /// The job.
         id: JobId,
-        /// What was answered.
+        /// The key that was answered.
         key: String,
         /// The keys of what it asks.
         open: String,
@@ -60,7 +60,7 @@ pub enum AnswerError {
     Unfit {
         /// The question.
         key: String,
-        /// What is wrong, and what is allowed.
+        /// The field that does not fit, and the values that do.
         reason: String,
     },
 }

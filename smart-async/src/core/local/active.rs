@@ -24,7 +24,7 @@ use crate::core::sync::{Mutex, MutexGuard};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin {
     pub(crate) site: &'static CallSite,
-    /// What the same call would have in common with it.
+    /// The key that the same call would have, made again.
     pub(crate) key: Option<CallKey>,
 }
 

@@ -1,4 +1,4 @@
-//! What all parts of the runner share: the store and the knowledge of this process, the settings, and the signals of the end.
+//! The state that all parts of the runner share: the store and the knowledge of this process, the settings, and the signals of the end.
 
 use std::env;
 use std::path::Path;

@@ -26,7 +26,7 @@ pub(super) fn listen(shutdown: StartShutdown, longest: Duration) {
 
     /// How often the listener looks for a second signal while it waits.
     const LOOK: Duration = Duration::from_millis(20);
-    /// What may be added to the time that a shutdown takes at most.
+    /// The margin that is added to the time that a shutdown takes at most.
     const MARGIN: Duration = Duration::from_secs(1);
 
     let Ok(runtime) = Handle::try_current() else { return };

@@ -1,7 +1,7 @@
 //! The rules that every store keeps, as tests that any store can run (feature `conformance`).
 //!
-//! Each rule is a function whose name says the rule. It gets a store that is empty and that nobody else uses, and
-//! panics where the store breaks the rule. What only some stores promise (to survive a crash, to be shared by several
+//! Each rule is a function whose name says the rule. It gets an empty store that no other test uses, and
+//! panics where the store breaks the rule. The promises of some stores only (to survive a crash, to be shared by several
 //! processes) is not here.
 //!
 //! For a store of your own, one test a rule:
@@ -131,7 +131,7 @@ macro_rules! __conformance_rules {
             an_end_fills_its_state_with_the_same_write
             an_end_that_is_refused_fills_no_state
             an_end_fills_no_state_that_has_a_later_value
-            the_later_completion_stands_whoever_comes_first
+            the_later_completion_stands_in_either_order
             of_completions_of_one_moment_the_greater_id_stands
             a_completion_from_the_future_gives_way
             of_two_completions_at_once_the_later_one_stands

@@ -25,7 +25,7 @@ pub enum Operation<'a> {
     Cut(&'a File, u64),
     /// A file's bytes and its length are made durable.
     Sync(&'a File),
-    /// What a folder names is made durable.
+    /// The names in a folder are made durable.
     SyncFolder(&'a Path),
     /// A file gets another name, and takes the place of the file that had it.
     Rename(&'a Path, &'a Path),

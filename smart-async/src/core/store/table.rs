@@ -12,7 +12,7 @@ use crate::core::job::{
     HydratedState, JobId, JobPage, JobQuery, JobRecord, JobScope, Prune, StateName,
 };
 
-/// What a transaction makes of a table.
+/// The changes that a transaction makes to a table.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     /// The new record of each job, or nothing where the job is removed.
@@ -38,9 +38,9 @@ pub(super) type States = BTreeMap<StateName, Arc<HydratedState>>;
 ///
 /// Ids are random, so that their first byte spreads them evenly; a change after a clone copies one part.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Jobs(BTreeMap<u8, Arc<BTreeMap<JobId, Entry>>>);
+pub(super) struct JobTree(BTreeMap<u8, Arc<BTreeMap<JobId, Entry>>>);
 
-impl Jobs {
+impl JobTree {
     fn get(&self, id: JobId) -> Option<&Entry> {
         self.0.get(&id.first_byte())?.get(&id)
     }
@@ -64,7 +64,7 @@ impl Jobs {
     }
 }
 
-impl FromIterator<Entry> for Jobs {
+impl FromIterator<Entry> for JobTree {
     fn from_iter<I: IntoIterator<Item = Entry>>(jobs: I) -> Self {
         let mut parts = BTreeMap::<u8, Vec<_>>::new();
         for job in jobs {
@@ -78,7 +78,7 @@ impl FromIterator<Entry> for Jobs {
 /// Everything that a table holds. A clone is cheap, and stays as it is while the table changes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Contents {
-    pub(super) jobs: Jobs,
+    pub(super) jobs: JobTree,
     pub(super) states: States,
 }
 

@@ -84,7 +84,7 @@ impl<'a> Transaction<'a> {
         Ok(self.put(next))
     }
 
-    /// Makes a completion the value of its state, where it replaces the present value; returns whether it does.
+    /// Makes a completion the value of its state, where it replaces the present value. Returns whether it does.
     pub(super) fn put_state(&mut self, state: Arc<HydratedState>) -> bool {
         let present = self.changes.states.get(&state.field);
         let present = present.or_else(|| self.table.states().get(&state.field));

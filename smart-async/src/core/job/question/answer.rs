@@ -179,7 +179,7 @@ mod tests {
 
     use super::*;
 
-    /// What is said of this value where a question asks for that.
+    /// The refusal of this value by a question with that schema.
     fn said(property: &Value, value: Value) -> String {
         let schema = json!({"type": "object", "properties": {"x": property}, "required": ["x"]});
         let answer = json!({"action": "accept", "content": {"x": value}});

@@ -179,16 +179,16 @@ pub async fn two_changes_at_once_are_applied_one_after_the_other(store: &dyn Job
     for _ in 0..20 {
         let id = running(store, 0).await;
         let told = Change::new(JobEvent::Progress, at(1)).with_progress(progress(1));
-        let wish = Change::new(JobEvent::RequestCancel, at(1));
+        let request = Change::new(JobEvent::RequestCancel, at(1));
         let (told, asked, waiting) = join!(
             store.update(id, told),
-            store.update(id, wish),
+            store.update(id, request),
             store.update(id, Change::new(ask("name"), at(1)))
         );
         assert!(told.is_ok() && asked.is_ok() && waiting.is_ok());
         let now = found(store, id).await;
         assert!(now.progress == progress(1), "the progress was undone");
-        assert!(now.cancel_requested, "the wish to cancel was undone");
+        assert!(now.cancel_requested, "the request to cancel was undone");
         assert_eq!(now.status(), JobStatus::InputRequired, "the question was undone");
     }
 }

@@ -1,4 +1,4 @@
-//! What the rules share with the tests of single stores: jobs to try them on, and questions to ask a store.
+//! Helpers that the rules share with the tests of single stores: jobs to try them on, and questions to ask a store.
 
 use std::sync::Arc;
 

@@ -8,18 +8,18 @@ use crate::core::job::{
 };
 use crate::core::store::{JobStore, StoreError};
 
-/// The jobs of this process are not abandoned, and those that nobody owns are.
+/// The jobs of this process are not abandoned, and those without an owner are.
 pub async fn ones_own_jobs_are_not_abandoned(store: &dyn JobStore) {
     inserted(store, 0).await;
     running(store, 1).await;
-    let mut nobodys = job(store, 2);
-    nobodys.owner = None;
-    store.insert(nobodys.clone()).await.unwrap();
-    assert_eq!(abandoned(store, "reactor").await, [nobodys.id]);
+    let mut unowned = job(store, 2);
+    unowned.owner = None;
+    store.insert(unowned.clone()).await.unwrap();
+    assert_eq!(abandoned(store, "reactor").await, [unowned.id]);
     assert!(abandoned(store, "elsewhere").await.is_empty());
 }
 
-/// The jobs of an owner that lives no more are abandoned, in whatever state they are, until somebody ends them.
+/// The jobs of an owner that lives no more are abandoned, in whatever state they are, until a process ends them.
 pub async fn jobs_of_the_dead_are_abandoned_until_they_end(store: &dyn JobStore) {
     let dead = OwnerId::new();
     let mut left = Vec::new();
@@ -76,7 +76,7 @@ async fn abandoned(store: &dyn JobStore, server: &str) -> Vec<JobId> {
     abandoned
 }
 
-/// What many callers write at the same time is all there.
+/// All jobs that many callers write at the same time are there.
 pub async fn many_writers_lose_nothing(store: &dyn JobStore) {
     let mut written = join_all((0..50).map(|second| completed(store, second))).await;
     let mut listed = ids(&all(store).await);

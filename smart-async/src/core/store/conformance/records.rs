@@ -73,7 +73,7 @@ pub async fn everything_in_a_record_is_kept(store: &dyn JobStore) {
     }
 }
 
-/// What a job ends with comes back the same, however large it is, also where a job is inserted that has ended. A record
+/// The outcome of a job comes back the same, however large it is, also where a job is inserted that has ended. A record
 /// that lacks it says so.
 pub async fn a_large_result_comes_back_whole(store: &dyn JobStore) {
     for end in large("ä", 2) {

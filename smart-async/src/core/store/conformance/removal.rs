@@ -74,7 +74,7 @@ pub async fn pruning_counts_a_large_result(store: &dyn JobStore) {
     assert_eq!(store.prune(keep(bytes - 1)).await.unwrap().removed, 1);
 }
 
-/// What pruning is told to spare stays, and counts among the newest that it leaves.
+/// A job that pruning is told to spare stays, and counts among the newest that it leaves.
 pub async fn pruning_spares_what_it_is_told_to(store: &dyn JobStore) {
     let mut jobs = Vec::new();
     for second in [1, 3, 5] {

@@ -83,7 +83,7 @@ pub async fn a_completion_is_put_once(store: &dyn JobStore) {
 }
 
 /// A completion never takes the place of one that came after it, however late it is put.
-pub async fn the_later_completion_stands_whoever_comes_first(store: &dyn JobStore) {
+pub async fn the_later_completion_stands_in_either_order(store: &dyn JobStore) {
     for (second, is_put) in [(5, true), (3, false), (7, true), (6, false), (5, false), (8, true)] {
         let put = store.put_state(latest("latest", JobId::new(), second, second)).await;
         assert_eq!(put.unwrap(), is_put, "second {second}");
@@ -91,7 +91,7 @@ pub async fn the_later_completion_stands_whoever_comes_first(store: &dyn JobStor
     assert_eq!(value(store).await, Some(json!(8)));
 }
 
-/// Of completions of the same moment that of the greater id stands, whoever comes first.
+/// Of completions of the same moment that of the greater id stands, in either order.
 pub async fn of_completions_of_one_moment_the_greater_id_stands(store: &dyn JobStore) {
     let (one, two) = (JobId::new(), JobId::new());
     let (less, greater) = (one.min(two), one.max(two));

@@ -275,25 +275,25 @@ pub(super) fn open_lock(path: &Path) -> io::Result<File> {
     private().create(true).truncate(false).write(true).open(path)
 }
 
-/// Tells a file from another one of the same name, for as long as it is held open.
-#[cfg(unix)]
-pub(super) type Identity = (u64, u64);
+/// Tells a file from another one of the same name, for as long as it is held open: by its device and number, or by the
+/// time of its creation on a system that offers nothing better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity(
+    #[cfg(unix)] (u64, u64),
+    #[cfg(not(unix))] Option<std::time::SystemTime>,
+);
 
 /// The identity of the file with this metadata.
-#[cfg(unix)]
 pub(super) fn identity(metadata: &fs::Metadata) -> Identity {
-    use std::os::unix::fs::MetadataExt;
-    (metadata.dev(), metadata.ino())
-}
-
-/// Tells a file from another one of the same name: this system offers the time of creation alone.
-#[cfg(not(unix))]
-pub(super) type Identity = Option<std::time::SystemTime>;
-
-/// The identity of the file with this metadata.
-#[cfg(not(unix))]
-pub(super) fn identity(metadata: &fs::Metadata) -> Identity {
-    metadata.created().ok()
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        Identity((metadata.dev(), metadata.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        Identity(metadata.created().ok())
+    }
 }
 
 /// The bytes of a file from a position up to its end. Mostly these are few, and then this takes two system calls.

@@ -213,7 +213,7 @@ impl Journal {
         self.unread.iter().any(|line| line.windows(text.len()).any(|part| part == text))
     }
 
-    /// Begins reading at the position of a view of `length` bytes; returns whether that is a position in this journal.
+    /// Begins reading at the position of a view of `length` bytes. Returns whether that is a position in this journal.
     pub(super) fn start_from(&mut self, view: Position, length: u64) -> bool {
         let fits = view.journal == self.id
             && view.position >= self.position
@@ -258,7 +258,7 @@ impl Journal {
         Ok(Some(replayed))
     }
 
-    /// Like [`read_on`](Self::read_on), under the folder's lock, so that no writer can cut off what was read. What was read
+    /// Like [`read_on`](Self::read_on), under the folder's lock, so that no writer can cut off what was read. The part that was read
     /// without the lock must still stand there; a writer whose disk failed may have cut it off and appended other lines of the
     /// same length.
     pub(super) fn confirm(&mut self) -> Result<Option<Replayed>, StoreError> {

@@ -104,7 +104,7 @@ fn hold(disk: &Disk, folder: &Path, own: OwnerId) -> io::Result<File> {
     Ok(file)
 }
 
-/// Takes an owner that cannot be asked for alive, since a job that was failed cannot be brought back.
+/// Returns whether an owner that cannot be asked counts as alive. It does: a job that was failed cannot be brought back.
 fn assume_alive(path: &Path, error: &io::Error) -> bool {
     observe::warn!(%error, path = %path.display(), "failed to ask whether an owner lives; taking it for alive");
     true

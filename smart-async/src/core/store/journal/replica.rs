@@ -1,4 +1,4 @@
-//! What this process knows of the folder: the table, and how far the journal was read into it.
+//! The knowledge of this process about the folder: the table, and how far the journal was read into it.
 //!
 //! Two locks guard it. The lock of the table is short: async callers take it, and no thread reads a file or parses under
 //! it. The lock of the source is for blocking threads (the writer thread, and those that catch up); it is held across reads
@@ -29,7 +29,7 @@ struct Shared {
     known: Mutex<Known>,
 }
 
-/// What async callers look at.
+/// The part that async callers look at.
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) table: Table,
@@ -308,7 +308,7 @@ fn values_of(states: &BTreeMap<String, JobId>, files: &States) -> Option<States>
     states.iter().map(value).collect()
 }
 
-/// Takes in the states whose files show a later completion than the journal does; returns whether there are any.
+/// Takes in the states whose files show a later completion than the journal does. Returns whether there are any.
 fn take_in_files(table: &mut Table, files: States) -> bool {
     let now = clock::now();
     let mut news = files;

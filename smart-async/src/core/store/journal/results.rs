@@ -219,7 +219,7 @@ fn remove(disk: &Disk, path: &Path) {
     }
 }
 
-/// What a file in the folder is, by its name.
+/// The kind of a file in the folder, by its name.
 #[derive(Debug, PartialEq, Eq)]
 enum Name {
     Result(JobId),

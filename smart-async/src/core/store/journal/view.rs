@@ -112,13 +112,13 @@ pub(super) fn start(
 ) -> Result<(), StoreError> {
     signal.pending().state = Some(Instant::now());
     let jobs = view.paths.jobs.clone();
-    let thread = Thread { view, signal: Arc::clone(signal), cost: Duration::ZERO, pace };
+    let thread = ViewThread { view, signal: Arc::clone(signal), cost: Duration::ZERO, pace };
     let spawned =
         thread::Builder::new().name("smart-async-view".to_owned()).spawn(move || thread.run());
     spawned.map(drop).map_err(|error| StoreError::io("start the writer of", jobs, error))
 }
 
-struct Thread {
+struct ViewThread {
     view: ViewWriter,
     signal: Arc<ViewSignal>,
     /// How long the last rewrite took.
@@ -127,14 +127,14 @@ struct Thread {
 }
 
 /// However the thread ends, a closing store waits for it no longer.
-impl Drop for Thread {
+impl Drop for ViewThread {
     fn drop(&mut self) {
         self.signal.pending().closed = true;
         self.signal.changed.notify_all();
     }
 }
 
-impl Thread {
+impl ViewThread {
     fn run(mut self) {
         let mut attempts = 0;
         while self.wait() {
@@ -154,7 +154,7 @@ impl Thread {
         }
     }
 
-    /// Waits until the view is to be rewritten; returns whether it ever is again.
+    /// Waits until the view is to be rewritten. Returns whether it ever is again.
     fn wait(&self) -> bool {
         let mut pending = self.signal.pending();
         loop {

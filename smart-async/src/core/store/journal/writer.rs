@@ -29,14 +29,14 @@ pub(super) type ChangeRequest =
     Box<dyn FnOnce(&mut Transaction<'_>, &mut BatchEffects) -> Acknowledge + Send>;
 pub(super) type Acknowledge = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
-/// What callers hand in.
+/// A request that a caller hands in.
 pub(super) enum Request {
     Change(ChangeRequest),
     /// The view thread asks for everything that it shows. All of that is on disk.
     Snapshot(mpsc::Sender<Result<Snapshot, StoreError>>),
 }
 
-/// What a batch does beside changing the table.
+/// The effects of a batch beside the changes of the table.
 #[derive(Debug, Default)]
 pub(super) struct BatchEffects {
     /// Results on disk whose jobs' ends are part of the batch.
