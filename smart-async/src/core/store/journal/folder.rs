@@ -233,10 +233,10 @@ impl Paths {
 
 /// Waits for the lock of a file, but not for ever.
 ///
-/// The lock is held for as long as a batch and its sync take. The first attempts follow one another, each after a yield. The
-/// pause between the later ones is short, so that the disk does not idle; and it is the same for all processes, so that none
-/// overtakes those that came before it. Another program may keep the disk busy for seconds, and several such syncs are no
-/// reason to fail.
+/// A blocking lock of the system has no time limit, so this tries again and again. The lock is held for as long as a batch
+/// and its sync take. The first attempts follow one another, each after a yield; the pause between the later ones is short,
+/// so that the disk does not idle. Another program may keep the disk busy for seconds, and several such syncs are no reason
+/// to fail. The order among waiting processes comes from the turn lock, see `lock.rs`.
 pub(super) fn wait_for_lock(file: File, path: &Path) -> Result<File, StoreError> {
     const PATIENCE: Duration = Duration::from_secs(20);
     const SOON: Duration = Duration::from_micros(50);
