@@ -108,6 +108,7 @@ pub struct JobSpec {
     /// The hard limit on each run, from its start; the clock stands still while a question is open.
     pub deadline: Option<Duration>,
     /// How often the job is tried again after a transient failure; never, where there is none.
+    /// Stored only, so far: no server retries a job by it.
     pub retry: Option<RetryPolicy>,
     /// How often the work may run again after the end of the server that ran it; never, where there is none.
     pub max_reruns: Option<u32>,
