@@ -1,15 +1,12 @@
-//! The journal store over a disk that a test watches and can make fail (feature `conformance`), so that tests can cut the
-//! file system at every write, sync and rename.
+//! A disk that a test watches and can make fail (feature `conformance`), so that tests can cut the file system at every
+//! write, sync and rename.
 //!
-//! A [`JournalStore`] announces every change to the disk to a [`Watcher`] before it makes it. The watcher may record it, hold
+//! A store that was opened with [`JournalStore::open_watched`](super::JournalStore::open_watched) announces every change to the disk to a [`Watcher`] before it makes it. The watcher may record it, hold
 //! it up, or make it fail. Locks and reads are not announced.
 
 use std::fmt;
 use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use super::{JournalStore, StoreError};
+use std::path::Path;
 
 /// A change to the disk that is about to be made.
 #[derive(Debug, Clone, Copy)]
@@ -50,34 +47,4 @@ pub enum Verdict {
 pub trait Watcher: fmt::Debug + Send + Sync + 'static {
     /// Decides the fate of an operation, before the store makes it.
     fn announce(&self, operation: Operation<'_>) -> Verdict;
-}
-
-impl JournalStore {
-    /// As [`open`](Self::open), over a disk that is watched from the first operation on.
-    ///
-    /// So that the order of the operations is the same each time, `jobs.json` is rewritten only when
-    /// [`rewrite_view`](Self::rewrite_view) asks for it, and at the end. The journal is shortened already where it is
-    /// longer than `short` bytes; that comes after the answers of the batch before it, while `meta/journal.lock` is still held.
-    /// After a failed sync the store tries to recover within milliseconds.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open); also [`StoreError::Io`] where the watcher lets an operation fail.
-    pub async fn open_watched(
-        home: impl Into<PathBuf>,
-        watcher: Arc<dyn Watcher>,
-        short: u64,
-    ) -> Result<Self, StoreError> {
-        Self::open_over_watched_disk(home.into(), watcher, short).await
-    }
-
-    /// Rewrites `jobs.json` and the files of the states now; returns whether it could, as no other process was rewriting them.
-    ///
-    /// # Cancel safety
-    /// Dropping the future stops the waiting only.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`] where the disk fails; the file that was there is whole.
-    pub async fn rewrite_view(&self) -> Result<bool, StoreError> {
-        self.rewrite_view_now().await
-    }
 }

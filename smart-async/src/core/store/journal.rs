@@ -20,12 +20,12 @@ mod results;
 mod states;
 mod view;
 mod view_format;
+#[cfg(feature = "conformance")]
+mod watched;
 mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-#[cfg(feature = "conformance")]
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -118,29 +118,6 @@ impl JournalStore {
     /// The folder.
     pub fn home(&self) -> &Path {
         &self.home
-    }
-
-    /// See [`open_watched`](Self::open_watched).
-    #[cfg(feature = "conformance")]
-    pub(super) async fn open_over_watched_disk(
-        home: PathBuf,
-        watcher: Arc<dyn super::faults::Watcher>,
-        short: u64,
-    ) -> Result<Self, StoreError> {
-        let open = move || {
-            let mut paths = Paths::prepare(&home, Disk::watched(watcher))?;
-            (paths.short_journal, paths.recovery_pause) = (short, Duration::from_millis(1));
-            Self::open_blocking(home, paths, Pace::WhenAsked)
-        };
-        spawn_blocking(open).await.unwrap_or(Err(StoreError::Closed))
-    }
-
-    /// See [`rewrite_view`](Self::rewrite_view).
-    #[cfg(feature = "conformance")]
-    pub(super) async fn rewrite_view_now(&self) -> Result<bool, StoreError> {
-        let (paths, writer) = (self.paths.clone(), self.writer.clone());
-        let rewrite = move || ViewWriter::new(paths, writer).write();
-        spawn_blocking(rewrite).await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Makes `change` in the next batch, and waits until that is on disk.
