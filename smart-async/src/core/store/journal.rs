@@ -11,6 +11,7 @@
 mod disk;
 mod folder;
 mod format;
+mod leftovers;
 mod lock;
 mod log;
 mod owners;

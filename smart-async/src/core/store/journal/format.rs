@@ -22,8 +22,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::leftovers::Leftovers;
 use super::states::StateDocument;
-use super::view_format::Leftovers;
 use crate::core::job::{JobId, JobRecord};
 use crate::core::store::table::entry::{Put, RecordLine};
 use crate::core::store::table::{Changes, Contents};

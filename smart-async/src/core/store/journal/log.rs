@@ -13,8 +13,9 @@ use uuid::Uuid;
 use super::disk::Disk;
 use super::folder::{Identity, Paths, identity, read_from};
 use super::format::{self, Header};
+use super::leftovers::Leftovers;
 use super::replay::{Replayed, replay};
-use super::view_format::{Leftovers, Position};
+use super::view_format::Position;
 use crate::core::store::StoreError;
 use crate::core::store::table::Contents;
 

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::format::{self, Line};
+use super::leftovers::Leftovers;
 use super::states;
-use super::view_format::Leftovers;
 use crate::core::job::{JobId, JobRecord};
 use crate::core::observe;
 use crate::core::store::table::entry::{Entry, Put};

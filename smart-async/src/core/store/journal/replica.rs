@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::folder::Paths;
+use super::leftovers::Leftovers;
 use super::lock::FolderLock;
 use super::log::{Found, Journal, Mark};
 use super::replay::Replayed;
 use super::states;
-use super::view_format::{self, Leftovers, ParsedView, View};
+use super::view_format::{self, ParsedView, View};
 use crate::core::clock;
 use crate::core::job::JobId;
 use crate::core::observe;

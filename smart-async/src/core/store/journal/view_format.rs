@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::format;
+use super::leftovers::Leftovers;
 use crate::core::job::{JobId, JobRecord};
 use crate::core::observe;
 use crate::core::store::table::entry::Entry;
@@ -18,22 +19,6 @@ use crate::core::store::table::{Contents, States, Table};
 
 /// The version written. 1: the first. 2: beside a journal of version 2, with `states`.
 pub(super) const VERSION: u64 = 2;
-
-/// The parts of the files that this version does not understand. Each rewrite carries them along.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Leftovers {
-    /// Fields of the document.
-    pub(super) fields: Map<String, Value>,
-    /// Entries of `jobs` that are no job records.
-    pub(super) entries: Vec<Value>,
-}
-
-impl Leftovers {
-    pub(super) fn extend(&mut self, more: Self) {
-        self.fields.extend(more.fields);
-        self.entries.extend(more.entries);
-    }
-}
 
 /// The journal that a view shows, and up to where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
