@@ -21,6 +21,7 @@ mod results;
 mod states;
 mod view;
 mod view_format;
+mod view_signal;
 #[cfg(feature = "conformance")]
 mod watched;
 mod writer;
@@ -36,7 +37,8 @@ use self::folder::Paths;
 use self::owners::Owners;
 use self::replica::Replica;
 use self::results::{LARGE, Results};
-use self::view::{Pace, ViewSignal, ViewWriter};
+use self::view::ViewWriter;
+use self::view_signal::{Pace, ViewSignal};
 use self::writer::{BatchEffects, Request, Writer};
 use super::table::Table;
 use super::table::entry::Entry;

@@ -3,97 +3,23 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::folder::Paths;
 use super::replica::Snapshot;
+use super::view_signal::{Pace, ViewSignal};
 use super::writer::Writer;
 use super::{states, view_format};
 use crate::core::observe;
 use crate::core::store::StoreError;
 use crate::core::store::table::States;
 
-/// The view shows a change of state after this, or after twenty times what a rewrite takes where that is longer.
-const STATE: Duration = Duration::from_secs(1);
-/// The same for mere progress.
-const PROGRESS: Duration = Duration::from_secs(5);
-/// After a rewrite the thread rests this many times as long as that took, so that it takes a twentieth of the time.
-const REST: u32 = 19;
 /// The pause before another attempt, where a rewrite failed or another process is rewriting the view.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How often the last rewrite is tried when the store is closed.
 const LAST_ATTEMPTS: u32 = 20;
-
-/// When the view thread rewrites the view without being asked.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) enum Pace {
-    /// In time for people who read it.
-    #[default]
-    ByItself,
-    /// At the end alone: a test asks for the other rewrites.
-    #[cfg(feature = "conformance")]
-    WhenAsked,
-}
-
-/// How far the view is behind. The writer thread and the store report it, and the view thread waits for it.
-#[derive(Debug, Default)]
-pub(super) struct ViewSignal {
-    pending: Mutex<Pending>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Pending {
-    /// Since when the view lacks a change of state.
-    state: Option<Instant>,
-    /// Since when the view lacks mere progress.
-    progress: Option<Instant>,
-    closing: bool,
-    closed: bool,
-}
-
-impl Pending {
-    /// When the view is to be rewritten.
-    fn due(&self, cost: Duration) -> Option<Instant> {
-        let within = |since: Option<Instant>, limit: Duration| {
-            since.map(|since| since + limit.max(cost * REST))
-        };
-        [within(self.state, STATE), within(self.progress, PROGRESS)].into_iter().flatten().min()
-    }
-}
-
-impl ViewSignal {
-    fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reports that the journal has more than the view shows.
-    pub(super) fn behind(&self, merely_progress: bool) {
-        let mut pending = self.pending();
-        let since = if merely_progress { &mut pending.progress } else { &mut pending.state };
-        if since.is_some() {
-            // The view thread knows by when it has to write. Waking it at each change would take a core from the callers.
-            return;
-        }
-        *since = Some(Instant::now());
-        drop(pending);
-        self.changed.notify_all();
-    }
-
-    /// Has the view thread rewrite the view once more, where it is behind, and end.
-    pub(super) fn close(&self) {
-        self.pending().closing = true;
-        self.changed.notify_all();
-    }
-
-    /// Blocks until the view thread has ended.
-    pub(super) fn wait_until_closed(&self) {
-        let pending = self.pending();
-        drop(self.changed.wait_while(pending, |pending| !pending.closed));
-    }
-}
 
 /// The parts of the view thread that a test may run by itself.
 #[derive(Debug)]
@@ -110,7 +36,7 @@ pub(super) fn start(
     signal: &Arc<ViewSignal>,
     pace: Pace,
 ) -> Result<(), StoreError> {
-    signal.pending().state = Some(Instant::now());
+    signal.behind(false);
     let jobs = view.paths.jobs.clone();
     let thread = ViewThread { view, signal: Arc::clone(signal), cost: Duration::ZERO, pace };
     let spawned =
@@ -129,15 +55,14 @@ struct ViewThread {
 /// However the thread ends, a closing store waits for it no longer.
 impl Drop for ViewThread {
     fn drop(&mut self) {
-        self.signal.pending().closed = true;
-        self.signal.changed.notify_all();
+        self.signal.set_closed();
     }
 }
 
 impl ViewThread {
     fn run(mut self) {
         let mut attempts = 0;
-        while self.wait() {
+        while self.signal.wait_until_due(self.cost, self.pace) {
             let began = Instant::now();
             let written = self.view.write();
             self.cost = began.elapsed();
@@ -154,42 +79,11 @@ impl ViewThread {
         }
     }
 
-    /// Waits until the view is to be rewritten. Returns whether it ever is again.
-    fn wait(&self) -> bool {
-        let mut pending = self.signal.pending();
-        loop {
-            let due = match self.pace {
-                #[cfg(feature = "conformance")]
-                Pace::WhenAsked if !pending.closing => None,
-                _ => pending.due(self.cost),
-            };
-            let left = due.map(|due| due.saturating_duration_since(Instant::now()));
-            match left {
-                None if pending.closing => return false,
-                None => {
-                    pending =
-                        self.signal.changed.wait(pending).unwrap_or_else(PoisonError::into_inner);
-                }
-                Some(left) if left.is_zero() || pending.closing => {
-                    (pending.state, pending.progress) = (None, None);
-                    return true;
-                }
-                Some(left) => {
-                    let waited = self.signal.changed.wait_timeout(pending, left);
-                    pending = waited.unwrap_or_else(PoisonError::into_inner).0;
-                }
-            }
-        }
-    }
-
     /// Has the view written another time, but not without end when the store is closed.
     fn retry(&self, attempts: &mut u32) {
         thread::sleep(PAUSE);
-        let mut pending = self.signal.pending();
         *attempts += 1;
-        if !pending.closing || *attempts < LAST_ATTEMPTS {
-            pending.state.get_or_insert_with(Instant::now);
-        }
+        self.signal.still_behind(*attempts < LAST_ATTEMPTS);
     }
 }
 

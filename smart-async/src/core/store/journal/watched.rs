@@ -9,7 +9,8 @@ use tokio::task::spawn_blocking;
 use super::JournalStore;
 use super::disk::Disk;
 use super::folder::Paths;
-use super::view::{Pace, ViewWriter};
+use super::view::ViewWriter;
+use super::view_signal::Pace;
 use crate::core::store::StoreError;
 use crate::core::store::faults::Watcher;
 

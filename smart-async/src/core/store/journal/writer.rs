@@ -15,7 +15,7 @@ use super::log::AppendError;
 use super::owners::Owners;
 use super::replica::{CaughtUp, Replica, Snapshot, Source};
 use super::results::{NewResult, Results, doomed};
-use super::view::ViewSignal;
+use super::view_signal::ViewSignal;
 use crate::core::clock;
 use crate::core::job::JobRecord;
 use crate::core::observe;
