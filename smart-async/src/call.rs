@@ -32,11 +32,11 @@ use self::request::Share;
 use crate::core::call_site::CallSite;
 use crate::core::context::JobContext;
 use crate::core::context::questions::AnswerRoute;
+use crate::core::debug_log;
 use crate::core::job::{JobId, JobRecord, JobStatus, Outcome};
 use crate::core::jobs::Error;
 use crate::core::local::{Attachment, SharedRun};
 use crate::core::manager::JobManager;
-use crate::core::observe;
 use crate::core::runner::{Body, BodySpawner, TypedBody};
 
 /// Spawns a body: an async one in a task, a blocking one on the blocking pool. The carrier is there while the call is open and
@@ -85,7 +85,7 @@ pub(crate) fn run<R: Send + 'static>(
     spawn: impl Spawn<R>,
     conclude: fn(R) -> Outcome,
 ) -> impl Future<Output = Reply<R>> + Send {
-    observe::set_up();
+    debug_log::set_up();
     race(site, spawn, conclude).instrument(span(site))
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod call_key;
 pub(crate) mod call_site;
 pub(crate) mod clock;
 pub(crate) mod context;
+pub(crate) mod debug_log;
 pub(crate) mod env_vars;
 mod ids;
 pub mod job;

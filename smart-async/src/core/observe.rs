@@ -1,22 +1,15 @@
-//! Events on stderr in a program that has set no `tracing` subscriber.
+//! Warnings and errors on stderr in a program that has set no `tracing` subscriber.
 //!
-//! - Warnings and errors reach stderr without set-up: the library writes all of them with `observe::warn!` and `observe::error!`.
-//!   Where the thread has no subscriber, these macros install one for the one event only. They never become the global
-//!   subscriber, so a program may set its own at any time; from then on, that one receives the events.
-//! - `SMART_ASYNC_DEBUG=true` shows the spans and events of calls, of jobs and of bodies as well. Bodies run in tasks and threads
-//!   of their own, so this needs the global subscriber. [`set_up`] installs it at the first request, call or submitted job,
-//!   after a program has usually set its own, and keeps one that is set already.
+//! The library writes all of them with `observe::warn!` and `observe::error!`, so that they reach stderr without set-up. Where
+//! the thread has no subscriber, these macros install one for the one event only. They never become the global subscriber,
+//! so a program may set its own at any time; from then on, that one receives the events.
 
-use std::sync::{LazyLock, Once};
+use std::sync::LazyLock;
 
-use tracing::dispatcher::{get_default, set_global_default, with_default};
+use tracing::dispatcher::{get_default, with_default};
 use tracing::subscriber::NoSubscriber;
-use tracing::{Dispatch, Level, Metadata};
-use tracing_subscriber::filter::dynamic_filter_fn;
-use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing::{Dispatch, Level};
 use tracing_subscriber::registry::LookupSpan;
-
-use crate::core::env_vars;
 
 /// [`tracing::warn!`] that reaches stderr where the program has set no subscriber.
 macro_rules! warn_operator {
@@ -40,21 +33,10 @@ pub(crate) fn emit(event: impl FnOnce()) {
     }
 }
 
-/// Installs the subscriber of `SMART_ASYNC_DEBUG`, where the variable is on and the program has set no global subscriber.
-///
-/// Only the first call in a process has an effect. A program that sets a global subscriber later is told by `tracing` that
-/// there is one already.
-pub(crate) fn set_up() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        if env_vars::switch(&env_vars::process, env_vars::DEBUG) {
-            let filter = dynamic_filter_fn(is_shown).with_max_level_hint(Level::DEBUG);
-            let _ = set_global_default(Dispatch::new(on_stderr(Level::DEBUG).with(filter)));
-        }
-    });
-}
-
-fn on_stderr(level: Level) -> impl tracing::Subscriber + for<'a> LookupSpan<'a> + Send + Sync {
+/// A subscriber that writes to stderr what is of this level or a graver one.
+pub(crate) fn on_stderr(
+    level: Level,
+) -> impl tracing::Subscriber + for<'a> LookupSpan<'a> + Send + Sync {
     tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
@@ -62,21 +44,6 @@ fn on_stderr(level: Level) -> impl tracing::Subscriber + for<'a> LookupSpan<'a> 
         // A subscriber that complains of a closed stderr would panic, since it complains there.
         .log_internal_errors(false)
         .finish()
-}
-
-/// Returns whether a span or event is the library's, or was made within one of its spans, as those of a body are.
-///
-/// The SDK's own are not: they hold whole messages, with the arguments and results that `redact` keeps out of logs.
-fn is_shown<S>(metadata: &Metadata<'_>, context: &Context<'_, S>) -> bool
-where
-    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
-{
-    let is_own =
-        |metadata: &Metadata<'_>| metadata.target().split("::").next() == Some("smart_async");
-    is_own(metadata)
-        || context
-            .lookup_current()
-            .is_some_and(|span| span.scope().any(|span| is_own(span.metadata())))
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use super::tool_call::{AnnotatedTools, ToolRerunner, with_job_arguments};
 use super::tools::{JobTool, JobToolNames};
 use crate::call::receiver::Server;
 use crate::core::manager::JobManager;
-use crate::core::observe;
+use crate::core::{debug_log, observe};
 
 /// Gives every MCP server `with_jobs`.
 pub trait WithJobs: ServerHandler {
@@ -146,7 +146,7 @@ impl<S: ServerHandler> JobServer<S> {
 
     /// Prepares the manager, and refuses the request where a tool of the wrapped server has the name of a job tool.
     async fn begin(&self) -> Result<(), ErrorData> {
-        observe::set_up();
+        debug_log::set_up();
         self.manager.ready().await;
         self.manager.listen_for_sigterm();
         let clash = self.clash.get_or_init(async || {

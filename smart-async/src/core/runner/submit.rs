@@ -10,9 +10,9 @@ use super::body::Body;
 use super::engine::Engine;
 use crate::ClientIdentity;
 use crate::core::context::{self, CurrentJob, JobContext};
+use crate::core::debug_log;
 use crate::core::job::{JobId, JobKind, Outcome};
 use crate::core::jobs::Error;
-use crate::core::observe;
 
 /// Work that can be run as a job.
 ///
@@ -128,7 +128,7 @@ pub(super) async fn submit(
     request: JobRequest,
     work: impl Job,
 ) -> Result<JobId, Error> {
-    observe::set_up();
+    debug_log::set_up();
     let JobRequest { id, mut adoption } = request;
     adoption.scope = adoption.scope.or_else(context::current_scope);
     let context = JobContext::new(adoption.tool.clone(), Some(Arc::clone(&engine.host)))
