@@ -1,36 +1,38 @@
 //! A warning for bodies that compute without an await, and so keep a worker thread from all other tasks.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::CONTEXT;
 use crate::core::observe;
 
 /// The longest poll of a body that is no reason for a warning.
 const LONG_POLL: Duration = Duration::from_secs(1);
 
-/// Runs `body`, and warns once per process where a poll takes long. The box is made before the future, which would hold the
-/// body twice otherwise: once as an argument, and once pinned.
-pub(super) fn warn_of_long_polls<F: Future>(body: F) -> impl Future<Output = F::Output> + use<F> {
+/// Runs a body of `tool`, and warns once per process where a poll takes long. The box is made before the future, which would
+/// hold the body twice otherwise: once as an argument, and once pinned.
+pub(super) fn warn_of_long_polls<F: Future>(
+    tool: Cow<'static, str>,
+    body: F,
+) -> impl Future<Output = F::Output> + use<F> {
     let mut body = Box::pin(body);
     poll_fn(move |context| {
         let began = Instant::now();
         let polled = body.as_mut().poll(context);
         let took = began.elapsed();
         if took > LONG_POLL {
-            warn(took);
+            warn(&tool, took);
         }
         polled
     })
 }
 
-fn warn(took: Duration) {
+fn warn(tool: &str, took: Duration) {
     static WARNED: AtomicBool = AtomicBool::new(false);
     if WARNED.swap(true, Ordering::Relaxed) {
         return;
     }
-    let tool = CONTEXT.try_with(|context| context.tool.to_string()).unwrap_or_else(|_| "?".into());
     observe::warn!(
         %tool, seconds = took.as_secs_f64(),
         "the body held its thread without an await; annotate it with `blocking`, or use spawn_blocking in it"
