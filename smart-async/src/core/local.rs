@@ -3,6 +3,7 @@
 
 pub(in crate::core) mod active;
 mod attachments;
+mod callers;
 mod coalesce;
 mod events;
 mod health;
@@ -19,7 +20,8 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 pub(crate) use self::active::{LiveJob, LiveJobs, Origin};
-pub(crate) use self::attachments::{Attachment, Detach};
+pub(crate) use self::attachments::Attachment;
+pub(crate) use self::callers::Detach;
 pub(crate) use self::coalesce::SharedRun;
 pub use self::events::JobChange;
 use self::events::JobEvents;

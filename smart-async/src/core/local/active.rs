@@ -13,7 +13,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::Span;
 use tracing::field::Empty;
 
-use super::attachments::{Attachment, Attachments};
+use super::callers::Callers;
 use crate::core::call_key::CallKey;
 use crate::core::call_site::CallSite;
 use crate::core::context::JobContext;
@@ -43,7 +43,7 @@ pub(crate) struct LiveJob {
     /// How the job ended, from that moment on. The record may say so later, while the store fails.
     ending: SetOnce<Arc<JobEvent>>,
     origin: Option<Origin>,
-    pub(super) attachments: Attachments,
+    pub(super) callers: Callers,
 }
 
 impl LiveJob {
@@ -56,7 +56,7 @@ impl LiveJob {
             taken_over: CancellationToken::new(),
             ending: SetOnce::new(),
             origin,
-            attachments: Attachments::default(),
+            callers: Callers::default(),
         })
     }
 
@@ -107,6 +107,11 @@ impl LiveJob {
     /// Waits until a stop of the job is requested.
     pub(in crate::core) async fn stop_requested(&self) {
         self.stop_requested.cancelled().await;
+    }
+
+    /// Counts one more caller. Returns whether that is possible: work that is being stopped takes no callers.
+    pub(super) fn take_caller(&self) -> bool {
+        !self.is_to_be_cancelled() && self.callers.attach()
     }
 
     /// Tells the supervisor that another process has the job by now, or has ended it.
@@ -216,12 +221,6 @@ impl LiveJobs {
         self.jobs().by_id.is_empty()
     }
 
-    /// Counts one more caller that waits for the answer of this run; `None` where the work is being stopped.
-    pub(crate) fn attach(&self, job: &Arc<LiveJob>) -> Option<Attachment> {
-        let attached = !job.is_to_be_cancelled() && job.attachments.attach();
-        attached.then(|| Attachment::new(self.clone(), Arc::clone(job)))
-    }
-
     /// Lets the same call find a job whose ticket reached no caller. A job that has been removed is not found any more.
     pub(in crate::core) fn remember_undelivered(&self, job: &Arc<LiveJob>) {
         let Some(key) = job.key() else { return };
@@ -234,7 +233,7 @@ impl LiveJobs {
     /// Lets the same call find a run that an earlier process began, unless it finds another one. A caller of that process has
     /// the ticket, so no departure stops the work.
     pub(in crate::core) fn share_again(&self, job: &Arc<LiveJob>) {
-        job.attachments.set_delivered();
+        job.callers.set_delivered();
         let Some(key) = job.key() else { return };
         self.jobs().by_call.entry(key).or_insert_with(|| Arc::clone(job));
     }
@@ -249,7 +248,7 @@ impl LiveJobs {
     /// The work has ended, while its record does not say so yet. Where a caller has the ticket, the same call starts a new run
     /// from now on; else it gets this end.
     pub(in crate::core) fn forget_delivered(&self, job: &LiveJob) {
-        if job.attachments.was_delivered() {
+        if job.callers.was_delivered() {
             self.forget(job);
         }
     }
@@ -268,20 +267,18 @@ impl LiveJobs {
         self.jobs().by_call.get(&key).cloned()
     }
 
-    /// Attaches a caller to the run that the same call finds; where there is none that takes callers, lets the same call find
-    /// `job` from now on, to which its own caller is attached.
-    pub(super) fn find_or_share(&self, job: &Arc<LiveJob>) -> Result<(), Attachment> {
-        if let Some(key) = job.key() {
-            let mut jobs = self.jobs();
-            if let Some(known) = jobs.by_call.get(&key)
-                && let Some(attachment) = self.attach(known)
-            {
-                return Err(attachment);
-            }
-            jobs.by_call.insert(key, Arc::clone(job));
+    /// The run that the same call finds, which counts its caller from now on; where there is none that takes callers, lets the
+    /// same call find `job` from now on.
+    pub(super) fn find_or_share(&self, job: &Arc<LiveJob>) -> Option<Arc<LiveJob>> {
+        let key = job.key()?;
+        let mut jobs = self.jobs();
+        if let Some(known) = jobs.by_call.get(&key)
+            && known.take_caller()
+        {
+            return Some(Arc::clone(known));
         }
-        job.attachments.attach();
-        Ok(())
+        jobs.by_call.insert(key, Arc::clone(job));
+        None
     }
 
     /// Returns whether this run is a job of this process, or is kept as one.

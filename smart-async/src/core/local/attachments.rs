@@ -1,78 +1,11 @@
-//! The callers that wait for the answer of a run, and the one rule about their departure: the last caller's departure decides
-//! whether the work goes on, unless a caller has an answer or a ticket already.
+//! A caller that waits for the answer of a run, from its arrival to its answer or departure.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::active::{LiveJob, LiveJobs};
+use super::callers::Detach;
 use crate::core::call_site::OnDisconnect;
-use crate::core::sync::{Mutex, MutexGuard};
-
-/// The callers of one run.
-#[derive(Debug, Default)]
-pub(super) struct Attachments(Mutex<Counts>);
-
-#[derive(Debug, Default)]
-struct Counts {
-    waiting: u32,
-    /// Whether a caller has an answer or a ticket.
-    delivered: bool,
-    /// Whether the work is being stopped because its last caller left. No caller can join it any more.
-    closed: bool,
-}
-
-impl Attachments {
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock()
-    }
-
-    pub(super) fn set_delivered(&self) {
-        self.counts().delivered = true;
-    }
-
-    pub(super) fn was_delivered(&self) -> bool {
-        self.counts().delivered
-    }
-
-    /// Counts one more caller. Returns whether that is possible: a run that is being stopped takes no callers.
-    pub(super) fn attach(&self) -> bool {
-        let mut counts = self.counts();
-        if !counts.closed {
-            counts.waiting += 1;
-        }
-        !counts.closed
-    }
-
-    /// Counts one caller less, which left without an answer.
-    fn leave(&self, keep: bool) -> Detach {
-        let mut counts = self.counts();
-        counts.waiting = counts.waiting.saturating_sub(1);
-        if counts.waiting > 0 || counts.delivered {
-            return Detach::Nothing;
-        }
-        counts.closed = !keep;
-        if keep { Detach::Keep } else { Detach::Stop }
-    }
-
-    /// Counts one caller less, about whose answer it is known whether it is one or a ticket.
-    fn release(&self, delivered: bool) {
-        let mut counts = self.counts();
-        counts.waiting = counts.waiting.saturating_sub(1);
-        counts.delivered |= delivered;
-    }
-}
-
-/// The effect of a caller's departure on the work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "the work may have to be stopped"]
-pub(crate) enum Detach {
-    /// Nothing: other callers wait for the answer, or a caller has one.
-    Nothing,
-    /// The work goes on, and the same call finds it.
-    Keep,
-    /// The work has to be stopped, and the same call finds it no more.
-    Stop,
-}
 
 /// One caller that waits for the answer of a run. Dropped, it is a caller whose connection was lost.
 #[must_use = "dropped, it counts as a caller that was disconnected"]
@@ -82,7 +15,15 @@ pub(crate) struct Attachment {
     is_settled: bool,
 }
 
+impl LiveJobs {
+    /// Counts one more caller that waits for the answer of this run; `None` where the work is being stopped.
+    pub(crate) fn attach(&self, job: &Arc<LiveJob>) -> Option<Attachment> {
+        job.take_caller().then(|| Attachment::new(self.clone(), Arc::clone(job)))
+    }
+}
+
 impl Attachment {
+    /// A caller that the run counts already.
     pub(super) const fn new(jobs: LiveJobs, job: Arc<LiveJob>) -> Self {
         Self { jobs, job, is_settled: false }
     }
@@ -95,7 +36,7 @@ impl Attachment {
     /// The caller has the answer, or the ticket of the job.
     pub(crate) fn deliver(mut self) {
         self.is_settled = true;
-        self.job.attachments.release(true);
+        self.job.callers.release(true);
         self.jobs.forget_undelivered(&self.job);
     }
 
@@ -103,14 +44,14 @@ impl Attachment {
     /// delivered: the departure of another one must not stop the work before this one comes back.
     pub(crate) fn asked(mut self) {
         self.is_settled = true;
-        self.job.attachments.release(self.job.coalesces());
+        self.job.callers.release(self.job.coalesces());
         self.jobs.forget_undelivered(&self.job);
     }
 
     /// The caller got an error that is none of the work's, and may try again. Its departure decides nothing.
     pub(crate) fn release(mut self) {
         self.is_settled = true;
-        self.job.attachments.release(false);
+        self.job.callers.release(false);
     }
 
     /// The caller left without an answer. Where it was the last one, `keep` decides; the caller of this method has to stop
@@ -121,7 +62,7 @@ impl Attachment {
     }
 
     fn detach(&self, keep: bool) -> Detach {
-        let detach = self.job.attachments.leave(keep);
+        let detach = self.job.callers.leave(keep);
         match detach {
             Detach::Nothing => {}
             Detach::Keep => self.jobs.remember_undelivered(&self.job),

@@ -25,7 +25,11 @@ impl LiveJobs {
         context: &Arc<JobContext>,
     ) -> Result<(Arc<SharedRun>, Attachment), Attachment> {
         let job = LiveJob::new(Arc::clone(context), Some(origin));
-        self.find_or_share(&job)?;
+        // The call that starts the run is counted before another one can find it.
+        job.take_caller();
+        if let Some(shared) = self.find_or_share(&job) {
+            return Err(Attachment::new(self.clone(), shared));
+        }
         let attachment = Attachment::new(self.clone(), Arc::clone(&job));
         Ok((Arc::new(SharedRun { jobs: self.clone(), job }), attachment))
     }
