@@ -1,6 +1,7 @@
 //! The manager: the one thing that a server opens. It joins the reads of jobs ([`Jobs`]) with their execution.
 
 mod builder;
+mod open;
 
 use std::any::Any;
 use std::fmt;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::{OnceCell, broadcast};
+use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -53,52 +54,7 @@ pub struct Health {
     pub store_error: Option<String>,
 }
 
-/// Opening a manager.
 impl JobManager {
-    /// Sets up a manager: folder, server name, retention, grace times.
-    pub fn builder() -> JobManagerBuilder {
-        JobManagerBuilder::default()
-    }
-
-    /// Opens the manager over `~/.job_mcp`, or over the folder that `JOB_MCP_HOME` names.
-    ///
-    /// # Errors
-    /// [`OpenError`] where the folder cannot be found or used; its text says what to do.
-    pub async fn open() -> Result<Self, OpenError> {
-        Self::builder().open().await
-    }
-
-    /// A manager that keeps its jobs in memory: for tests, and for programs that need no disk.
-    pub fn in_memory() -> Self {
-        Self::builder().in_memory()
-    }
-
-    /// As [`open`](Self::open), but goes on in memory where the folder cannot be used.
-    ///
-    /// The log and [`health`](Self::health) say so. The manager then hands out no job ids, because a restart would break the
-    /// promise that they make: calls that outlive their budget are waited for instead.
-    pub async fn open_or_memory() -> Self {
-        Self::builder().open_or_memory().await
-    }
-
-    /// The manager that annotated functions use without a [`JobServer`](crate::JobServer): the one that
-    /// [`make_global`](Self::make_global) set, else one that is opened at the first need (a call that ends within its budget
-    /// needs none), as by [`open_or_memory`](Self::open_or_memory).
-    pub async fn global() -> Self {
-        GLOBAL.get_or_init(|| Box::pin(Self::open_or_memory())).await.clone()
-    }
-
-    /// Makes this the [`global`](Self::global) manager.
-    ///
-    /// # Errors
-    /// Returns this manager where there is a global one already.
-    pub fn make_global(self) -> Result<(), Self> {
-        GLOBAL.set(self).map_err(|error| match error {
-            tokio::sync::SetError::AlreadyInitializedError(manager)
-            | tokio::sync::SetError::InitializingError(manager) => manager,
-        })
-    }
-
     fn new(
         store: Arc<dyn JobStore>,
         clock: WallClock,
@@ -409,8 +365,6 @@ impl JobManager {
         host.downcast_ref::<WeakManager>()?.upgrade()
     }
 }
-
-static GLOBAL: OnceCell<JobManager> = OnceCell::const_new();
 
 /// A reference that does not keep the manager alive, for the jobs that run in it.
 struct WeakManager(Weak<Manager>);
