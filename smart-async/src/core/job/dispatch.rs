@@ -15,11 +15,7 @@ pub struct Dispatch {
     #[serde(default)]
     pub priority: Priority,
     /// The earliest time at which the job may be claimed.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "super::document::time::option"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "super::json::time::option")]
     pub not_before: Option<Timestamp>,
 }
 

@@ -10,11 +10,20 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::json::{present, time};
 use super::{
     Actor, ClaimToken, Dispatch, FailureKind, JobFailure, JobId, JobKind, JobOutput, JobRecord,
-    JobScope, JobSpec, JobState, JobStatus, MalformedRecord, OwnerId, PendingReason, Priority,
-    Progress, Question, ResultLocation, RetryPolicy, StateTarget, Timestamp,
+    JobScope, JobSpec, JobState, JobStatus, OwnerId, PendingReason, Priority, Progress, Question,
+    ResultLocation, RetryPolicy, StateTarget, Timestamp,
 };
+
+/// A JSON object that is no job record.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("not a job record: {reason}")]
+pub struct MalformedRecord {
+    /// The field that is missing or wrong.
+    pub reason: String,
+}
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct JobDocument<'a> {
@@ -128,13 +137,6 @@ const fn first() -> u32 {
 
 const fn first_version() -> u64 {
     1
-}
-
-/// Tells a `null` that was written from a field that is absent.
-pub(super) fn present<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
 }
 
 impl<'a> From<&'a JobRecord> for JobDocument<'a> {
@@ -366,55 +368,5 @@ impl TryFrom<JobDocument<'_>> for JobRecord {
             dispatch: document.dispatch,
             unknown_fields: document.unknown_fields,
         })
-    }
-}
-
-/// Times as RFC 3339 in UTC with milliseconds, the form that every reader takes; read with any offset and precision.
-pub(super) mod time {
-    use std::borrow::Cow;
-
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use super::Timestamp;
-    use crate::core::clock;
-
-    pub(in crate::core::job) fn serialize<S: Serializer>(
-        time: &Timestamp,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&clock::rfc3339(*time))
-    }
-
-    pub(in crate::core::job) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Timestamp, D::Error> {
-        let text = Cow::<str>::deserialize(deserializer)?;
-        clock::parse_rfc3339(&text).map_err(D::Error::custom)
-    }
-
-    pub(in crate::core::job) mod option {
-        use serde::{Deserialize, Deserializer, Serializer};
-
-        use super::Timestamp;
-
-        pub(in crate::core::job) fn serialize<S: Serializer>(
-            time: &Option<Timestamp>,
-            serializer: S,
-        ) -> Result<S::Ok, S::Error> {
-            match time {
-                Some(time) => super::serialize(time, serializer),
-                None => serializer.serialize_none(),
-            }
-        }
-
-        pub(in crate::core::job) fn deserialize<'de, D: Deserializer<'de>>(
-            deserializer: D,
-        ) -> Result<Option<Timestamp>, D::Error> {
-            #[derive(Deserialize)]
-            #[serde(transparent)]
-            struct Time(#[serde(deserialize_with = "super::deserialize")] Timestamp);
-            Ok(Option::<Time>::deserialize(deserializer)?.map(|Time(time)| time))
-        }
     }
 }

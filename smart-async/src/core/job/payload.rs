@@ -1,40 +1,12 @@
-//! The outcome of a job apart from its record: where it is kept if not in the record, and how it is taken out of a record
-//! or an event and put back.
+//! The outcome of a job apart from its record: how it is taken out of a record or an event, and put back.
 
 use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::document::present;
-use super::{Change, JobEvent, JobFailure, JobOutput, JobRecord, JobState};
-
-/// The place of a job's outcome: its result, its tool's whole answer, its metadata, the details of its error. Kind, code
-/// and text of an error are always in the record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum ResultLocation {
-    /// In this record.
-    #[default]
-    InRecord,
-    /// In a file beside the record, which [`JobStore::get_with_result`](crate::core::store::JobStore::get_with_result) reads.
-    InFile {
-        /// The length of the result as text, or of the details of the error, in bytes.
-        bytes: u64,
-        /// The length of the file in bytes.
-        file_bytes: u64,
-    },
-    /// In the memory of the process that ran the job, for as long as that lives, and nowhere else: its tool says
-    /// `store_result = false` or `redact`.
-    InMemory,
-}
-
-impl ResultLocation {
-    /// Returns whether the outcome is in a file beside the record.
-    pub const fn is_in_file(&self) -> bool {
-        matches!(self, Self::InFile { .. })
-    }
-}
+use super::json::present;
+use super::{Change, JobEvent, JobFailure, JobOutput, JobRecord, JobState, ResultLocation};
 
 /// The outcome of a job on its way to or from another place than its record.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -1,14 +1,13 @@
-//! The questions that running work asks, and their outcome.
+//! A question that running work asks, and its outcome.
 
 mod answer;
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{JobEvent, JobStatus, Timestamp};
+use super::Timestamp;
 
 /// A question that running work has asked, under a key of its own.
 ///
@@ -21,14 +20,14 @@ pub struct Question {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "super::document::present"
+        deserialize_with = "super::json::present"
     )]
     pub request: Option<Value>,
     /// When it was asked.
-    #[serde(with = "super::document::time")]
+    #[serde(with = "super::json::time")]
     pub asked_at: Timestamp,
     /// The time until which the work waits for an answer.
-    #[serde(with = "super::document::time")]
+    #[serde(with = "super::json::time")]
     pub expires_at: Timestamp,
     /// The run of the work that asked it last.
     #[serde(default = "first", skip_serializing_if = "is_first")]
@@ -39,7 +38,7 @@ pub struct Question {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "super::document::present"
+        deserialize_with = "super::json::present"
     )]
     pub answer: Option<Value>,
     /// Fields of a later version, kept as they were read.
@@ -131,7 +130,8 @@ impl Question {
     }
 
     /// The same, without its request where it is closed: then only the outcome matters.
-    fn without_closed_request(self) -> Self {
+    #[must_use]
+    pub(super) fn without_closed_request(self) -> Self {
         let request = self.request.filter(|_| self.status == QuestionStatus::Open);
         Self { request, ..self }
     }
@@ -141,61 +141,5 @@ impl Question {
 impl fmt::Debug for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Question").field("status", &self.status).finish_non_exhaustive()
-    }
-}
-
-/// The questions of a job after an event; `None` where the event cannot happen to them.
-pub(super) fn after(
-    questions: &BTreeMap<String, Question>,
-    event: &JobEvent,
-    attempt: u32,
-) -> Option<BTreeMap<String, Question>> {
-    let mut next = questions.clone();
-    match event {
-        JobEvent::Ask(key, question) => {
-            if questions.get(key).is_some_and(|known| !known.is_open()) {
-                return None;
-            }
-            next.insert(
-                key.clone(),
-                Question { attempt, ..(**question).clone() }.without_closed_request(),
-            );
-        }
-        JobEvent::Answer(key, answer) => {
-            let open = next.get_mut(key).filter(|question| question.is_open())?;
-            *open = open.clone().answered(answer.clone()).without_closed_request();
-        }
-        JobEvent::GiveUp(key) => {
-            let open = next.get_mut(key).filter(|question| question.is_open())?;
-            *open = Question { status: QuestionStatus::GivenUp, ..open.clone() }
-                .without_closed_request();
-        }
-        _ => {}
-    }
-    Some(next)
-}
-
-/// The same questions, without the requests of closed ones.
-pub(super) fn without_closed_requests(
-    questions: BTreeMap<String, Question>,
-) -> BTreeMap<String, Question> {
-    questions.into_iter().map(|(key, question)| (key, question.without_closed_request())).collect()
-}
-
-/// Returns whether this run of the work waits for an answer. It may not have come yet to a question of an earlier run.
-pub(super) fn awaited(questions: &BTreeMap<String, Question>, attempt: u32) -> bool {
-    questions.values().any(|question| question.is_open() && question.attempt == attempt)
-}
-
-impl super::JobRecord {
-    /// The questions that the job waits for, by key: those that may be answered now. There are none unless the job
-    /// is [`InputRequired`](JobStatus::InputRequired) and no stop was requested.
-    pub fn open_questions(&self) -> impl Iterator<Item = (&str, &Question)> {
-        let attempt = self.attempt;
-        self.questions
-            .iter()
-            .filter(move |(_, question)| question.is_open() && question.attempt == attempt)
-            .filter(|_| self.status() == JobStatus::InputRequired && !self.cancel_requested)
-            .map(|(key, question)| (key.as_str(), question))
     }
 }

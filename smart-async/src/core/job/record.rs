@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::document::JobDocument;
 use super::{
     Actor, Change, ClaimToken, Dispatch, IllegalTransition, JobEvent, JobId, JobSpec, JobState,
     JobStatus, OwnerId, PendingReason, Progress, Question, Refusal, ResultLocation, Timestamp,
-    question,
+    questions,
 };
 
 /// A server that ends this many times before the work begins is given up on.
@@ -183,14 +182,14 @@ impl JobRecord {
             }
             JobEvent::Ask(..) | JobEvent::Answer(..) | JobEvent::GiveUp(_) => {
                 next.questions =
-                    question::after(&self.questions, &event, self.attempt).ok_or(illegal)?;
+                    questions::after(&self.questions, &event, self.attempt).ok_or(illegal)?;
             }
             _ => {}
         }
         next.state = next.state.apply(event, at)?;
         (next.updated_at, next.updated_by) = (at, actor);
         next.version = self.version.saturating_add(1);
-        let awaits = question::awaited(&next.questions, next.attempt);
+        let awaits = questions::awaited(&next.questions, next.attempt);
         next.state = match (&self.state, next.state) {
             // One of several questions was answered.
             (JobState::InputRequired { .. }, JobState::Running { started_at }) if awaits => {
@@ -261,12 +260,23 @@ impl JobRecord {
     /// The same record, with questions that the work asked before it became a job.
     pub(crate) fn with_questions(mut self, questions: BTreeMap<String, Question>) -> Self {
         if let JobState::Running { started_at } = self.state
-            && question::awaited(&questions, self.attempt)
+            && questions::awaited(&questions, self.attempt)
         {
             self.state = JobState::InputRequired { started_at };
         }
-        self.questions = question::without_closed_requests(questions);
+        self.questions = questions::without_closed_requests(questions);
         self
+    }
+
+    /// The questions that the job waits for, by key: those that may be answered now. There are none unless the job
+    /// is [`InputRequired`](JobStatus::InputRequired) and no stop was requested.
+    pub fn open_questions(&self) -> impl Iterator<Item = (&str, &Question)> {
+        let attempt = self.attempt;
+        self.questions
+            .iter()
+            .filter(move |(_, question)| question.is_open() && question.attempt == attempt)
+            .filter(|_| self.status() == JobStatus::InputRequired && !self.cancel_requested)
+            .map(|(key, question)| (key.as_str(), question))
     }
 
     /// For how long the work ran, or has run by `now`, by the wall clock.
@@ -287,66 +297,6 @@ impl fmt::Debug for JobRecord {
             .field("server", &self.spec.server)
             .field("status", &self.status())
             .finish_non_exhaustive()
-    }
-}
-
-/// A JSON object that is no job record.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("not a job record: {reason}")]
-pub struct MalformedRecord {
-    /// The field that is missing or wrong.
-    pub reason: String,
-}
-
-impl JobRecord {
-    /// The record as one flat JSON object, as `jobs.json` holds it.
-    pub fn to_json(&self) -> Value {
-        serde_json::to_value(JobDocument::from(self)).unwrap_or_default()
-    }
-
-    /// The number of bytes that the record takes as JSON, together with the file that its result is in.
-    pub fn stored_bytes(&self) -> u64 {
-        self.stored_with(serde_json::to_vec(&JobDocument::from(self)).map_or(0, |text| text.len()))
-    }
-
-    /// As [`stored_bytes`](Self::stored_bytes), where the length of the record's text is known.
-    pub(crate) const fn stored_with(&self, text_bytes: usize) -> u64 {
-        let file_bytes = match self.result_location {
-            ResultLocation::InFile { file_bytes, .. } => file_bytes,
-            ResultLocation::InRecord | ResultLocation::InMemory => 0,
-        };
-        (text_bytes as u64).saturating_add(file_bytes)
-    }
-
-    /// The record from its JSON object.
-    ///
-    /// # Errors
-    /// [`MalformedRecord`], which names the field that is missing or wrong.
-    pub fn from_json(value: Value) -> Result<Self, MalformedRecord> {
-        let document: JobDocument<'_> = serde_json::from_value(value)
-            .map_err(|error| MalformedRecord { reason: error.to_string() })?;
-        document.try_into()
-    }
-
-    /// The record from its JSON text.
-    ///
-    /// # Errors
-    /// [`MalformedRecord`], as [`from_json`](Self::from_json).
-    pub(crate) fn from_text(text: &str) -> Result<Self, MalformedRecord> {
-        match serde_json::from_str::<JobDocument<'_>>(text) {
-            Ok(document) => document.try_into(),
-            // Of a field that is there twice the last one counts, as everywhere in JSON.
-            Err(error) => match serde_json::from_str(text) {
-                Ok(value) => Self::from_json(value),
-                Err(_) => Err(MalformedRecord { reason: error.to_string() }),
-            },
-        }
-    }
-}
-
-impl serde::Serialize for JobRecord {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        JobDocument::from(self).serialize(serializer)
     }
 }
 
