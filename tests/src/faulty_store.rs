@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use smart_async::job::{
-    Change, ClaimQuery, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune, StateName,
+    Change, ClaimQuery, JobId, JobPage, JobQuery, JobRecord, OwnerId, Prune, StateName, Timestamp,
 };
-use smart_async::store::{HydratedState, JobStore, MemoryStore, Pruned, StoreError, StoreFuture};
+use smart_async::store::{
+    HydratedState, JobStore, MemoryStore, NewsStream, Pruned, StoreError, StoreFuture,
+};
 
 use crate::Gate;
 
@@ -103,7 +105,7 @@ impl FaultyStore {
 
     /// The number of jobs in the store.
     pub async fn count(&self) -> usize {
-        self.list(JobQuery::default()).await.map_or(0, |page| page.total)
+        self.list(JobQuery::default()).await.map_or(0, |page| page.jobs.len())
     }
 
     fn check(&self) -> Result<(), StoreError> {
@@ -116,13 +118,22 @@ impl FaultyStore {
         }
         self.0.failures.fetch_add(1, Ordering::SeqCst);
         let source = Arc::new(io::Error::from(io::ErrorKind::StorageFull));
-        Err(StoreError::Io { action: "write", path: "/disk".into(), source })
+        Err(StoreError::Unavailable {
+            action: "write",
+            place: "/disk".into(),
+            source,
+            in_doubt: false,
+        })
     }
 
     /// Reports a write that was made as one that is in doubt.
     fn doubt_if(&self, in_doubt: bool) -> Result<(), StoreError> {
-        self.fail_if(in_doubt)
-            .map_err(|error| StoreError::Stopped { reason: Arc::new(error), in_doubt: true })
+        self.fail_if(in_doubt).map_err(|mut error| {
+            if let StoreError::Unavailable { in_doubt, .. } = &mut error {
+                *in_doubt = true;
+            }
+            error
+        })
     }
 }
 
@@ -172,7 +183,7 @@ impl JobStore for FaultyStore {
         self.0.inner.withdraw(id)
     }
 
-    fn abandoned(&self, server: String) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
+    fn abandoned(&self, server: Option<String>) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
         self.0.inner.abandoned(server)
     }
 
@@ -200,8 +211,23 @@ impl JobStore for FaultyStore {
     fn claim(&self, query: ClaimQuery) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
         Box::pin(async move {
             self.check()?;
-            self.0.inner.claim(query).await
+            let in_doubt = self.doubtful().take_if(|name| *name == "claim").is_some();
+            let claimed = self.0.inner.claim(query).await?;
+            self.doubt_if(in_doubt)?;
+            Ok(claimed)
         })
+    }
+
+    fn news(&self) -> Option<NewsStream> {
+        self.0.inner.news()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.inner.now()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.0.inner.trouble()
     }
 
     fn owner(&self) -> OwnerId {

@@ -47,7 +47,7 @@ impl<S: ServerHandler + Clone> Fixture<S> {
 
     /// The number of jobs in the store.
     pub async fn total(&self) -> usize {
-        self.jobs.list(JobQuery::default()).await.expect("the store should answer").total
+        self.jobs.list(JobQuery::default()).await.expect("the store should answer").jobs.len()
     }
 
     /// The job as `wait_job` shows it when it has ended, or after 20 seconds.

@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
-use smart_async::job::{JobId, JobQuery, JobRecord, ResultLocation};
+use smart_async::job::{JobId, JobQuery, JobRecord, Prune, ResultLocation};
 use smart_async::store::{JobStore, JournalStore};
 use smart_async_tests::SeededRng;
 use smart_async_tests::crash::Line;
@@ -434,12 +434,16 @@ impl Harness {
             }
         }
         if !alive {
+            // A server that starts sweeps.
+            let mut sweep = Prune::default();
+            sweep.keep_newest = usize::MAX;
+            store.prune(sweep).await.unwrap();
             check_the_results(folder, &in_files);
         }
         let mut abandoned = HashSet::new();
         let servers: HashSet<_> = jobs.iter().map(|job| job.spec.server.clone()).collect();
         for server in servers {
-            let left = store.abandoned(server).await.unwrap();
+            let left = store.abandoned(Some(server)).await.unwrap();
             abandoned.extend(left.iter().map(|job| job.id));
         }
         self.listen_to_everything();

@@ -7,12 +7,11 @@
 //! The last line tests the rules that every store keeps (dev-dependency `smart-async` with the feature `conformance`).
 
 use std::io::Write;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, atomic::AtomicU64, atomic::Ordering};
 
 use rmcp::{ServerHandler, ServiceExt, tool, tool_handler, tool_router};
 use smart_async::job::{Change, ClaimQuery, JobPage, JobQuery, OwnerId, Prune, StateName};
-use smart_async::store::{HydratedState, JobStore, MemoryStore, Pruned, StoreFuture};
+use smart_async::store::{HydratedState, JobStore, MemoryStore, NewsStream, Pruned, StoreFuture};
 use smart_async::transport::stdio;
 use smart_async::{JobId, JobManager, JobRecord, WithJobs, smart_async};
 
@@ -58,11 +57,12 @@ impl JobStore for CountingStore {
         fn list(query: JobQuery) -> StoreFuture<'_, JobPage>;
         fn prune(prune: Prune) -> StoreFuture<'_, Pruned>;
         fn withdraw(id: JobId) -> StoreFuture<'_, ()>;
-        fn abandoned(server: String) -> StoreFuture<'_, Vec<Arc<JobRecord>>>;
+        fn abandoned(server: Option<String>) -> StoreFuture<'_, Vec<Arc<JobRecord>>>;
         fn put_state(state: HydratedState) -> StoreFuture<'_, bool>;
         fn state(field: StateName) -> StoreFuture<'_, Option<Arc<HydratedState>>>;
         fn states() -> StoreFuture<'_, Vec<Arc<HydratedState>>>;
         fn claim(query: ClaimQuery) -> StoreFuture<'_, Vec<Arc<JobRecord>>>;
+        fn news() -> Option<NewsStream>;
         fn owner() -> OwnerId;
         fn is_durable() -> bool;
         fn close() -> StoreFuture<'_, ()>;

@@ -2,6 +2,7 @@
 
 mod answer;
 mod cancel;
+mod change_signal;
 mod error;
 mod list;
 mod lost;
@@ -25,7 +26,6 @@ pub use self::state::{State, StateError};
 pub(crate) use self::status::why_gone;
 pub use self::wait::{WaitFor, Waited};
 pub(crate) use self::watch::JobWatcher;
-use crate::core::clock::WallClock;
 use crate::core::job::{JobId, Timestamp};
 pub use crate::core::local::JobChange;
 use crate::core::local::Local;
@@ -61,7 +61,7 @@ impl Jobs {
 
     /// The jobs of a store.
     pub fn over(store: impl JobStore) -> Self {
-        Self::of(Arc::new(Local::new(Arc::new(store), WallClock::default())), CANCEL_ANSWER)
+        Self::of(Arc::new(Local::new(Arc::new(store))), CANCEL_ANSWER)
     }
 
     pub(in crate::core) const fn of(local: Arc<Local>, cancel_answer: Duration) -> Self {

@@ -31,14 +31,13 @@ pub(crate) use self::pins::ReadPin;
 pub(in crate::core) use self::recovery::{LostJobs, recovered};
 use self::redaction::WithheldOutputs;
 use self::run_times::RunTimes;
-use crate::core::clock::WallClock;
+use crate::core::clock;
 use crate::core::job::{Change, JobId, JobRecord, JobStatus, Timestamp};
 use crate::core::store::{JobStore, StoreError};
 
 /// A store, and the knowledge of this process about its jobs.
 pub(crate) struct Local {
     pub(in crate::core) store: Arc<dyn JobStore>,
-    clock: WallClock,
     /// The jobs that run in this process.
     pub(in crate::core) live: LiveJobs,
     /// The jobs that code of this process is about to read.
@@ -54,11 +53,10 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    pub(in crate::core) fn new(store: Arc<dyn JobStore>, clock: WallClock) -> Self {
+    pub(in crate::core) fn new(store: Arc<dyn JobStore>) -> Self {
         let in_flight = TaskTracker::new();
         Self {
             store,
-            clock,
             live: LiveJobs::new(in_flight.clone()),
             pins: Pins::default(),
             withheld: WithheldOutputs::default(),
@@ -72,12 +70,12 @@ impl Local {
 
     /// The present time. Every time in a record comes from here.
     pub(in crate::core) fn now(&self) -> Timestamp {
-        self.clock.now()
+        self.store.now()
     }
 
     /// The moment that lies `elapsed` before now; the beginning of time where that is longer ago.
     pub(in crate::core) fn ago(&self, elapsed: Duration) -> Timestamp {
-        self.clock.ago(elapsed)
+        clock::before(self.now(), elapsed)
     }
 
     /// Counts something among the work that a shutdown waits for, until the token is dropped.
@@ -123,12 +121,22 @@ impl Local {
         write: Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.health.observe(write.as_ref().err());
+        if matches!(write, Err(StoreError::OwnerLost)) {
+            self.owner_lost();
+        }
         write
+    }
+
+    /// This process counts as dead to the store: the supervisors of its jobs stop the work and write nothing more.
+    fn owner_lost(&self) {
+        for live in self.live.all() {
+            live.set_taken_over();
+        }
     }
 
     /// The failure of the store, while it fails.
     pub(in crate::core) fn store_error(&self) -> Option<String> {
-        self.health.store_error()
+        self.store.trouble().or_else(|| self.health.store_error())
     }
 
     /// Publishes that a job's record has changed, and remembers how long a job ran that completed.

@@ -55,13 +55,8 @@ pub struct Health {
 }
 
 impl JobManager {
-    fn new(
-        store: Arc<dyn JobStore>,
-        clock: WallClock,
-        settings: Settings,
-        cancel_answer: Duration,
-    ) -> Self {
-        let local = Arc::new(Local::new(store, clock));
+    fn new(store: Arc<dyn JobStore>, settings: Settings, cancel_answer: Duration) -> Self {
+        let local = Arc::new(Local::new(store));
         let inner = Arc::new_cyclic(|inner: &Weak<Manager>| {
             let host = Arc::new(WeakManager(inner.clone()));
             Manager {

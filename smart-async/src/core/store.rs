@@ -1,30 +1,36 @@
 //! Where job records are kept: the trait that every store fulfils, its errors, and the two stores that come with
 //! the crate.
 //!
-//! A store keeps records and guards their transitions. It runs nothing, and decides nothing about time: what
-//! happened, and when, comes from the manager.
+//! A store keeps records and guards their transitions. It runs nothing. Its clock is the one by which records are dated, so that
+//! the processes which share a store agree on the time.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod error;
 #[cfg(feature = "conformance")]
 pub mod faults;
 mod journal;
 mod memory;
+mod news;
 mod table;
 mod transaction;
+mod usual_run;
 
 use std::fmt;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
+pub use error::StoreError;
 pub use journal::JournalStore;
 pub use memory::MemoryStore;
+pub use news::{News, NewsStream};
+pub use usual_run::UsualRun;
 
+use crate::core::clock;
 pub use crate::core::job::HydratedState;
 use crate::core::job::{
-    Change, ClaimQuery, IllegalTransition, JobEvent, JobId, JobPage, JobQuery, JobRecord, OwnerId,
-    ProgressReport, Prune, Refusal, StateName,
+    Change, ClaimQuery, JobEvent, JobId, JobPage, JobQuery, JobRecord, OwnerId, ProgressReport,
+    Prune, StateName, Timestamp,
 };
 
 /// The return type of a store's methods: a boxed future, so that `dyn JobStore` can be had.
@@ -83,7 +89,8 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
         })
     }
 
-    /// The jobs that `query` asks for, newest first.
+    /// The jobs that `query` asks for, newest first. They are counted only where the query asks for that
+    /// ([`JobQuery::with_total`]).
     fn list(&self, query: JobQuery) -> StoreFuture<'_, JobPage>;
 
     /// Gives waiting jobs that are due to this owner, at most as many as the query says: those of the highest priority, and
@@ -119,8 +126,27 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// this job ended after all. Removing what is not there is no error.
     fn withdraw(&self, id: JobId) -> StoreFuture<'_, ()>;
 
-    /// The jobs of `server` that have not ended and have no owner that lives.
-    fn abandoned(&self, server: String) -> StoreFuture<'_, Vec<Arc<JobRecord>>>;
+    /// The jobs of `server`, or of all servers, that have not ended and have no owner that lives.
+    fn abandoned(&self, server: Option<String>) -> StoreFuture<'_, Vec<Arc<JobRecord>>>;
+
+    /// How long the tools of `server` usually take, by their newest completed runs.
+    ///
+    /// The provided method reads the newest 1,000 completed jobs.
+    fn usual_runs(&self, server: String) -> StoreFuture<'_, Vec<UsualRun>> {
+        Box::pin(async move {
+            let page = self.list(UsualRun::query(server)).await?;
+            Ok(UsualRun::of(page.jobs.iter().map(|job| &**job)))
+        })
+    }
+
+    /// The news of this store from now on: each change that a process makes to it, this one or another. `None` where the store
+    /// has none; readers look at it from time to time then.
+    ///
+    /// A store may do work for as long as such a stream is there, as to look for the changes of other processes. The provided
+    /// method has no news.
+    fn news(&self) -> Option<NewsStream> {
+        None
+    }
 
     /// Makes a completion the value of its state, where [`HydratedState::replaces`] says that it replaces the present value
     /// by the store's time; returns whether it does. To put the same completion again changes nothing.
@@ -136,8 +162,25 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// The present value of each state, with the completion that it comes from.
     fn states(&self) -> StoreFuture<'_, Vec<Arc<HydratedState>>>;
 
-    /// The name under which this process marks the jobs that it runs.
+    /// The present time, by which records are dated. The provided method reads the system's clock.
+    fn now(&self) -> Timestamp {
+        clock::now()
+    }
+
+    /// The name under which this process marks the jobs that it runs. A store takes the name where other processes can see it
+    /// with the first job that this process inserts or claims, so a process that only reads has none.
     fn owner(&self) -> OwnerId;
+
+    /// The size of the largest result that the store keeps, in bytes of JSON. The runner lets a job fail whose result is larger.
+    /// `None`, as by the provided method, where the store has no limit.
+    fn max_result_bytes(&self) -> Option<u64> {
+        None
+    }
+
+    /// Why the store takes no changes at the moment, where it knows that by itself. The provided method knows of nothing.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 
     /// Returns whether the jobs of this store outlive the process.
     fn is_durable(&self) -> bool;
@@ -161,110 +204,5 @@ impl Pruned {
     /// Says what was done.
     pub const fn new(removed: usize, remaining: usize) -> Self {
         Self { removed, remaining }
-    }
-}
-
-/// Why a store could not do what it was asked.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// A job of this id is there already.
-    #[error("there is a job {0} already")]
-    Duplicate(JobId),
-    /// There is no such job; it never was, or it was pruned.
-    #[error("there is no job {0}")]
-    NotFound(JobId),
-    /// The job's state does not allow the change.
-    #[error("job {id}: {source}")]
-    Illegal {
-        /// The job.
-        id: JobId,
-        /// The refused transition.
-        source: IllegalTransition,
-    },
-    /// Another process owns the job by now, or it is under another claim: the change was meant for an earlier run.
-    #[error("job {0} belongs to another owner by now")]
-    NotOwner(JobId),
-    /// The operating system refused a step; it may succeed another time.
-    #[error("failed to {action} {}: {source}", path.display())]
-    Io {
-        /// The step that failed, as a verb.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The error of the system.
-        source: Arc<std::io::Error>,
-    },
-    /// The store does not know what of a failed write is on disk, and refuses changes until it has recovered, by itself.
-    #[error("the job store has stopped after a failed write, and is trying to recover: {reason}")]
-    Stopped {
-        /// The failure.
-        reason: Arc<Self>,
-        /// Whether the refused change may stand all the same. A caller learns that by reading, once the store has recovered.
-        in_doubt: bool,
-    },
-    /// The file was written by a later version of this library, and is left alone.
-    #[error(
-        "{} was written by a later version of smart-async (format {found}, this one knows up to {known}); \
-         update this server, or name another folder with JOB_MCP_HOME",
-        path.display()
-    )]
-    LaterVersion {
-        /// The file.
-        path: PathBuf,
-        /// The version it says.
-        found: u64,
-        /// The newest version that is known here.
-        known: u64,
-    },
-    /// The folder cannot be used, and will not be without a person's help.
-    #[error("{} cannot be used: {reason}", path.display())]
-    Unusable {
-        /// The folder or file.
-        path: PathBuf,
-        /// Why, and what to do.
-        reason: String,
-    },
-    /// The store has been closed.
-    #[error("the job store is closed")]
-    Closed,
-}
-
-impl StoreError {
-    pub(crate) fn io(
-        action: &'static str,
-        path: impl Into<PathBuf>,
-        source: std::io::Error,
-    ) -> Self {
-        Self::Io { action, path: path.into(), source: Arc::new(source) }
-    }
-
-    /// The error for a change that the record of this job refused.
-    pub(crate) const fn refused(id: JobId, refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Illegal(source) => Self::Illegal { id, source },
-            Refusal::NotOwner => Self::NotOwner(id),
-        }
-    }
-
-    pub(crate) fn stopped(reason: &Self, in_doubt: bool) -> Self {
-        Self::Stopped { reason: Arc::new(reason.clone()), in_doubt }
-    }
-
-    /// Returns whether the same request may succeed another time.
-    pub const fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            Self::Io { .. }
-                | Self::Stopped { .. }
-                | Self::LaterVersion { .. }
-                | Self::Unusable { .. }
-        )
-    }
-
-    /// Returns whether the refused change may stand all the same. Once the store has recovered, the caller learns that by
-    /// reading.
-    pub const fn is_in_doubt(&self) -> bool {
-        matches!(self, Self::Stopped { in_doubt: true, .. })
     }
 }

@@ -244,7 +244,7 @@ impl Lane {
         let servers: std::collections::BTreeSet<_> =
             page.jobs.iter().map(|job| job.spec.server.clone()).collect();
         for server in servers {
-            for job in self.store.abandoned(server).await.expect("the store can tell") {
+            for job in self.store.abandoned(Some(server)).await.expect("the store can tell") {
                 self.interrupt(job.id).await;
             }
         }

@@ -513,7 +513,8 @@ impl Player {
     async fn interrupt_the_abandoned(&mut self, life: usize) {
         let own = self.life(life);
         let Life { store, recorder } = &*own;
-        let abandoned = store.abandoned("reactor".to_owned()).await.expect("the store can tell");
+        let abandoned =
+            store.abandoned(Some("reactor".to_owned())).await.expect("the store can tell");
         let unfinished: Vec<_> = self
             .jobs
             .values()

@@ -293,7 +293,7 @@ async fn work_that_does_not_outlive_its_caller_is_stopped() {
     fixture.tools.gate.arrived(1).await;
     fixture.client.leave().await;
     fixture.tools.over.arrived(1).await;
-    assert_eq!(fixture.jobs.list(JobQuery::default()).await.unwrap().total, 0);
+    assert_eq!(fixture.jobs.list(JobQuery::default()).await.unwrap().jobs.len(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -241,7 +241,7 @@ impl Patient {
 
 /// Waits a little where the store has stopped: it recovers by itself.
 async fn wait_for_recovery(error: &StoreError) {
-    if matches!(error, StoreError::Stopped { .. }) {
+    if matches!(error, StoreError::Stopped { .. }) || error.is_in_doubt() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -261,6 +261,11 @@ impl Shared {
         let open = JournalStore::open_watched(folder.path(), recorder.clone(), u64::MAX);
         let first = open.await.expect("a store opens");
         let second = JournalStore::open(folder.path()).await.expect("a store opens");
+        // A process takes its name with its first job.
+        for (seed, store) in [(90, &first), (91, &second)] {
+            let job = new_job(&mut SeededRng::new(seed), store, 0);
+            store.insert(job).await.expect("its disk works");
+        }
         Self { folder, first, recorder, second }
     }
 
@@ -354,19 +359,22 @@ async fn a_store_that_cannot_know_stops_says_so_and_recovers_by_itself() {
     shared.recorder.fail(1, 0, usize::MAX);
     let refused = shared.first.insert(job.clone()).await.expect_err("the disk fails");
     assert!(refused.is_transient() && refused.is_in_doubt(), "{refused}");
-    assert!(refused.to_string().contains("the job store has stopped after a failed write"));
+    assert!(refused.to_string().contains("whether the change stands is not known yet"));
+    let trouble = shared.first.trouble().expect("it has stopped");
+    assert!(trouble.contains("the job store has stopped after a failed write"), "{trouble}");
     // No other process builds upon what may not be on disk.
     let mut others = shared.second.withdraw(JobId::new());
     let waits = tokio::time::timeout(Duration::from_millis(100), &mut others).await;
     assert!(waits.is_err(), "the lock is kept");
     for seed in 0..10 {
         let refused = shared.first.insert(shared.job(seed)).await.expect_err("it has stopped");
-        assert!(matches!(refused, StoreError::Stopped { in_doubt: false, .. }), "{refused}");
+        assert!(matches!(refused, StoreError::Stopped { .. }), "{refused}");
     }
     let refused = shared.first.rewrite_view().await.expect_err("it has stopped");
     assert!(refused.is_transient());
     shared.recorder.go_on();
     others.await.expect("its disk works");
+    assert_eq!(shared.first.trouble(), None);
     // The insert that was in doubt stands, as reading tells.
     let again = shared.first.insert(job.clone()).await;
     assert!(matches!(again, Err(StoreError::Duplicate(_))), "{again:?}");

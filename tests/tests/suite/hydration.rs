@@ -332,7 +332,7 @@ async fn a_state_outlives_its_server_and_its_job() {
     fixture.jobs.prune(Prune::default()).await.unwrap();
     fixture.jobs.shutdown().await.unwrap();
     let jobs = JobManager::builder().folder(folder.path()).server("another").open().await.unwrap();
-    assert_eq!(jobs.list(JobQuery::default()).await.unwrap().total, 0);
+    assert_eq!(jobs.list(JobQuery::default()).await.unwrap().jobs.len(), 0);
     assert_eq!(standing(&jobs).await, Some(sunny()));
 }
 

@@ -88,6 +88,7 @@ fn query() -> impl Strategy<Value = JobQuery> {
     (option::of(word()), statuses(), rare(word()), tag, whose, limit).prop_map(
         |(server, statuses, label, (tag, any_value), (session, scope), limit)| {
             let mut query = JobQuery::default();
+            query.with_total = true;
             (query.server, query.statuses, query.label) = (server, statuses, label);
             query.tag = tag.map(|value| ("colour".to_owned(), (!any_value).then_some(value)));
             (query.session, query.scope, query.limit) = (session, scope, limit);
@@ -144,7 +145,7 @@ async fn answers_as_a_scan(
         let live =
             jobs.iter().filter(|job| !job.status().is_terminal() && job.spec.server == server);
         let mut live: Vec<_> = live.map(|job| job.id).collect();
-        let abandoned = store.abandoned(server.to_owned()).await.unwrap();
+        let abandoned = store.abandoned(Some(server.to_owned())).await.unwrap();
         let mut abandoned: Vec<_> = abandoned.iter().map(|job| job.id).collect();
         live.sort();
         abandoned.sort();

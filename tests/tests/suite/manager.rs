@@ -71,7 +71,7 @@ async fn an_id_that_the_caller_chose_is_taken_once() {
     assert_eq!(jobs.submit(JobRequest::new("index").id(id), quick()).await.unwrap(), id);
     let again = jobs.submit(JobRequest::new("index").id(id), quick()).await;
     assert!(matches!(again, Err(Error::Store(_))), "{again:?}");
-    assert_eq!(jobs.list(JobQuery::default()).await.unwrap().total, 1);
+    assert_eq!(jobs.list(JobQuery::default()).await.unwrap().jobs.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -297,7 +297,7 @@ async fn the_sweep_keeps_what_is_young_and_few() {
         jobs.wait(&[id], WaitFor::any(), LONG).await.unwrap();
     }
     tokio::time::sleep(LONG + Duration::from_secs(1)).await;
-    assert_eq!(jobs.list(JobQuery::default()).await.unwrap().total, 2);
+    assert_eq!(jobs.list(JobQuery::default()).await.unwrap().jobs.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -310,7 +310,7 @@ async fn the_sweep_keeps_the_newest_that_fit() {
         jobs.wait(&[id], WaitFor::any(), LONG).await.unwrap();
     }
     tokio::time::sleep(LONG + Duration::from_secs(1)).await;
-    assert_eq!(jobs.list(JobQuery::default()).await.unwrap().total, 2);
+    assert_eq!(jobs.list(JobQuery::default()).await.unwrap().jobs.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -321,7 +321,7 @@ async fn a_sweep_that_keeps_for_ever_removes_nothing() {
     let id = jobs.submit(JobRequest::new("run"), quick()).await.unwrap();
     jobs.wait(&[id], WaitFor::any(), LONG).await.unwrap();
     tokio::time::sleep(LONG * 2).await;
-    assert_eq!(jobs.list(JobQuery::default()).await.unwrap().total, 1);
+    assert_eq!(jobs.list(JobQuery::default()).await.unwrap().jobs.len(), 1);
 }
 
 /// A server that starts again after its process was gone, as seen from the folder.

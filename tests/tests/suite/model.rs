@@ -170,6 +170,7 @@ fn query() -> impl Strategy<Value = JobQuery> {
     (server, statuses(), rare(label()), option::weighted(0.2, tag), rare(label()), limit).prop_map(
         |(server, statuses, label, tag, session, limit)| {
             let mut query = JobQuery::default();
+            query.with_total = true;
             query.server = server.map(str::to_owned);
             (query.statuses, query.label) = (statuses, label);
             (query.tag, query.session, query.limit) = (tag, session, limit);
@@ -232,7 +233,7 @@ impl fmt::Debug for Whole {
 enum Answer {
     Job(Whole),
     MaybeJob(Option<Whole>),
-    Page(Vec<Whole>, usize),
+    Page(Vec<Whole>, Option<usize>),
     Ids(Vec<JobId>),
     Pruned(usize, usize),
     Done,
@@ -282,7 +283,7 @@ async fn answer(store: &dyn JobStore, operation: Operation) -> Answer {
         }
         Operation::Withdraw(id) => store.withdraw(id).await.map(|()| Answer::Done),
         Operation::Abandoned(server) => {
-            let abandoned = store.abandoned(server.to_owned()).await;
+            let abandoned = store.abandoned(Some(server.to_owned())).await;
             abandoned.map(|jobs| {
                 let mut ids: Vec<_> = jobs.iter().map(|job| job.id).collect();
                 ids.sort();

@@ -88,7 +88,7 @@ async fn a_question_passes_through_while_its_call_is_open_and_so_do_the_answer_a
     assert_asked(&asked);
     let answer = again(&mut wire, &asked, at_once).await;
     assert_eq!(answer["content"][0]["text"], "found \"file:///garden\"");
-    assert_eq!(jobs.list(JobQuery::default()).await.unwrap().total, 0);
+    assert_eq!(jobs.list(JobQuery::default()).await.unwrap().jobs.len(), 0);
 }
 
 #[tokio::test(start_paused = true)]

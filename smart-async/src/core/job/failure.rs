@@ -19,6 +19,8 @@ pub enum FailureKind {
     Deadline,
     /// The process that ran the work ended before the work did.
     Interrupted,
+    /// The work ended, with a result that is larger than the store keeps.
+    ResultTooLarge,
     /// A kind that this version does not know.
     Other(Cow<'static, str>),
 }
@@ -31,6 +33,7 @@ impl FailureKind {
             Self::Panic => "panic",
             Self::Deadline => "deadline",
             Self::Interrupted => "interrupted",
+            Self::ResultTooLarge => "result_too_large",
             Self::Other(kind) => kind,
         }
     }
@@ -43,6 +46,7 @@ impl From<&str> for FailureKind {
             "panic" => Self::Panic,
             "deadline" => Self::Deadline,
             "interrupted" => Self::Interrupted,
+            "result_too_large" => Self::ResultTooLarge,
             other => Self::Other(Cow::Owned(other.to_owned())),
         }
     }

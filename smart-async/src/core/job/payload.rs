@@ -72,6 +72,15 @@ impl Payload {
     }
 }
 
+impl JobOutput {
+    /// Returns whether the result and everything that comes with it take more than `limit` bytes as JSON.
+    pub(crate) fn is_larger_than(&self, limit: u64) -> bool {
+        let mut counter = Counter { counted: 0, limit };
+        let Self { result, tool_result, metadata } = self;
+        serde_json::to_writer(&mut counter, &(result, tool_result, metadata)).is_err()
+    }
+}
+
 /// Counts the bytes that are written to it, and refuses more than `limit`.
 struct Counter {
     counted: u64,

@@ -25,6 +25,8 @@ pub struct JobQuery {
     pub after: Option<JobCursor>,
     /// At most this many.
     pub limit: Option<usize>,
+    /// Whether to count the jobs as well, which may cost a store more than the page does.
+    pub with_total: bool,
 }
 
 /// A place in a list of jobs, newest first: behind a job, whether that is still there or not. So pages neither skip nor
@@ -67,10 +69,11 @@ impl JobQuery {
             })
     }
 
-    /// The page of `jobs` that this query asks for: newest first, with the total before place and limit.
+    /// The page of `jobs` that this query asks for: newest first, and with the total before place and limit where the query asks
+    /// for that.
     pub fn select(&self, jobs: impl IntoIterator<Item = Arc<JobRecord>>) -> JobPage {
         let mut jobs: Vec<_> = jobs.into_iter().filter(|job| self.matches(job)).collect();
-        let total = jobs.len();
+        let total = self.with_total.then_some(jobs.len());
         jobs.retain(|job| self.after.is_none_or(|place| place.precedes(job)));
         // The id breaks ties, so that every list shows jobs of the same age in the same order.
         jobs.sort_by_key(|job| std::cmp::Reverse((job.spec.created_at, job.id)));
@@ -85,13 +88,13 @@ impl JobQuery {
 pub struct JobPage {
     /// The jobs, newest first.
     pub jobs: Vec<Arc<JobRecord>>,
-    /// The number of jobs that meet the conditions, before place and limit.
-    pub total: usize,
+    /// The number of jobs that meet the conditions, before place and limit; `None` unless the query asks for it.
+    pub total: Option<usize>,
 }
 
 impl JobPage {
     /// A page that a store has put together.
-    pub const fn new(jobs: Vec<Arc<JobRecord>>, total: usize) -> Self {
+    pub const fn new(jobs: Vec<Arc<JobRecord>>, total: Option<usize>) -> Self {
         Self { jobs, total }
     }
 }
@@ -108,12 +111,20 @@ pub struct ClaimQuery {
     pub kinds: Vec<JobKind>,
     /// At most this many.
     pub limit: usize,
+    /// None of these, whatever the conditions above say: their work has not stopped yet where it ran before.
+    pub spare: Vec<JobId>,
 }
 
 impl ClaimQuery {
     /// Up to `limit` waiting jobs of this server.
     pub fn new(server: impl Into<String>, limit: usize) -> Self {
-        Self { server: server.into(), tools: Vec::new(), kinds: Vec::new(), limit }
+        Self {
+            server: server.into(),
+            tools: Vec::new(),
+            kinds: Vec::new(),
+            limit,
+            spare: Vec::new(),
+        }
     }
 
     /// Returns whether a job may be given out at `now`.
@@ -121,6 +132,7 @@ impl ClaimQuery {
         job.spec.server == self.server
             && (self.tools.is_empty() || self.tools.contains(&job.spec.tool))
             && (self.kinds.is_empty() || self.kinds.contains(&job.spec.kind))
+            && !self.spare.contains(&job.id)
             && job.is_claimable()
             && job.is_due(now)
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tokio::time::timeout;
 
-use super::{Error, Jobs, WaitFor};
+use super::change_signal::{ChangeSignal, Interest};
+use super::{Error, Jobs};
 use crate::core::job::{Actor, Change, JobEvent, JobId, JobRecord};
 use crate::core::observe;
 use crate::core::store::StoreError;
@@ -78,13 +79,13 @@ impl Jobs {
     }
 
     async fn wait_until_ended(&self, id: JobId) -> Result<(), Error> {
+        let mut signal = ChangeSignal::new(Arc::clone(&self.local));
         loop {
-            let waited = self.wait(&[id], WaitFor::all(), std::time::Duration::MAX).await?;
-            if waited.jobs.iter().all(|job| job.status().is_terminal()) {
+            let listening = signal.listen(&[id], Interest::State);
+            if self.status(id).await?.status().is_terminal() {
                 return Ok(());
             }
-            // `wait` returns at once for a job that asks a question; only its end is of interest here.
-            self.next_change(&[id]).await;
+            signal.changed(listening).await;
         }
     }
 }

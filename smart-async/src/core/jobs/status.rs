@@ -7,6 +7,7 @@ use crate::core::job::{
     JobId, JobOutput, JobRecord, JobState, JobStatus, Question, ResultLocation,
 };
 use crate::core::local::LiveJob;
+use crate::core::store::StoreError;
 
 impl Jobs {
     /// The record of a job, with its progress of this moment where it runs in this process. A large result may be left out:
@@ -15,14 +16,28 @@ impl Jobs {
     /// # Errors
     /// [`Error::NotFound`], or [`Error::Store`].
     pub async fn status(&self, id: JobId) -> Result<Arc<JobRecord>, Error> {
+        Ok(self.found(&[id]).await?.pop().ok_or(StoreError::NotFound(id))?)
+    }
+
+    /// The records of these jobs, in this order, by one read for all.
+    pub(super) async fn all_of(&self, ids: &[JobId]) -> Result<Vec<Arc<JobRecord>>, Error> {
+        let jobs = self.found(ids).await?;
+        match ids.iter().find(|id| jobs.iter().all(|job| job.id != **id)) {
+            Some(missing) => Err(Error::NotFound(*missing)),
+            None => Ok(jobs),
+        }
+    }
+
+    /// As [`all_of`](Self::all_of), without the jobs that are not there.
+    pub(super) async fn found(&self, ids: &[JobId]) -> Result<Vec<Arc<JobRecord>>, StoreError> {
         self.local.ready().await;
-        let mut jobs = [self.local.store.get(id).await?.ok_or(Error::NotFound(id))?];
-        if self.recover_lost(&jobs).await.contains(&id) {
-            jobs = [self.local.store.get(id).await?.ok_or(Error::NotFound(id))?];
+        let mut jobs = self.local.store.get_many(ids.to_vec()).await?;
+        let recovered = self.recover_lost(&jobs).await;
+        if ids.iter().any(|id| recovered.contains(id)) {
+            jobs = self.local.store.get_many(ids.to_vec()).await?;
         }
         self.show_lost(&mut jobs).await?;
-        let [job] = jobs;
-        Ok(self.as_of_now(job))
+        Ok(jobs.into_iter().map(|job| self.as_of_now(job)).collect())
     }
 
     /// As [`status`](Self::status), with the result, however large that is. Where [`JobRecord::result_location`] of this

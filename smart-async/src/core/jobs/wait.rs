@@ -1,18 +1,13 @@
-//! The wait for jobs. A change of a job of this process wakes the waiter; at a job of another process the waiter looks again and
-//! again.
+//! The wait for jobs.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::select_all;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
+use super::change_signal::{ChangeSignal, Interest};
 use super::{Error, Jobs};
 use crate::core::job::{JobId, JobRecord, Progress};
-
-/// How often a waiter looks at a job of another process, and at progress where it waits for that.
-const LOOK: Duration = Duration::from_millis(250);
 
 /// The condition that a wait ends by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,9 +69,10 @@ impl Jobs {
         let _pin = self.pin(ids);
         let over = Instant::now().checked_add(limit);
         let mut first_progress: Option<Vec<Option<Progress>>> = None;
+        let mut signal = ChangeSignal::new(Arc::clone(&self.local));
+        let interest = if what.progress { Interest::Progress } else { Interest::State };
         loop {
-            // Subscribed before the records are read, so that no change falls between the two.
-            let mut changed = self.changes_of(ids, what.progress);
+            let listening = signal.listen(ids, interest);
             let jobs = self.all_of(ids).await?;
             let progress: Vec<_> = jobs.iter().map(|job| job.progress.clone()).collect();
             let got_on = what.progress
@@ -84,8 +80,9 @@ impl Jobs {
             if got_on || is_over(&jobs, what.all) {
                 return Ok(Waited { jobs, timed_out: false });
             }
+            let changed = signal.changed(listening);
             let woken = match over {
-                Some(over) => tokio::time::timeout_at(over, changed.as_mut()).await.is_ok(),
+                Some(over) => tokio::time::timeout_at(over, changed).await.is_ok(),
                 None => {
                     changed.await;
                     true
@@ -98,50 +95,6 @@ impl Jobs {
                 return Ok(Waited { jobs, timed_out });
             }
         }
-    }
-
-    async fn all_of(&self, ids: &[JobId]) -> Result<Vec<Arc<JobRecord>>, Error> {
-        let mut jobs = Vec::with_capacity(ids.len());
-        for id in ids {
-            jobs.push(self.status(*id).await?);
-        }
-        Ok(jobs)
-    }
-
-    /// Waits until something may have changed for one of the jobs.
-    pub(in crate::core) async fn next_change(&self, ids: &[JobId]) {
-        self.changes_of(ids, false).await;
-    }
-
-    /// As [`next_change`](Self::next_change), and returns after a moment in any case, because progress wakes no waiter.
-    /// A change from this call on is not missed.
-    pub(in crate::core) fn next_change_or_look(
-        &self,
-        ids: &[JobId],
-    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        self.changes_of(ids, true)
-    }
-
-    fn changes_of(
-        &self,
-        ids: &[JobId],
-        progress: bool,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let mut changes: Vec<Pin<Box<dyn Future<Output = ()> + Send>>> =
-            Vec::with_capacity(ids.len() + 1);
-        let mut look = progress || ids.is_empty();
-        for id in ids {
-            match self.local.live.next_change(*id) {
-                Some(change) => changes.push(Box::pin(change)),
-                None => look = true,
-            }
-        }
-        if look {
-            changes.push(Box::pin(sleep(LOOK)));
-        }
-        Box::pin(async move {
-            select_all(changes).await;
-        })
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Error, Jobs};
+use super::Jobs;
+use super::change_signal::{ChangeSignal, Interest};
 use crate::core::job::{JobId, JobRecord, JobStatus, Progress};
 
 /// How often the watcher returns the progress of one job at most.
@@ -17,6 +18,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct JobWatcher {
     source: Jobs,
+    signal: ChangeSignal,
     jobs: HashMap<JobId, Reported>,
 }
 
@@ -57,7 +59,8 @@ impl Appearance {
 
 impl JobWatcher {
     pub(crate) fn new(source: Jobs) -> Self {
-        Self { source, jobs: HashMap::new() }
+        let signal = ChangeSignal::new(Arc::clone(&source.local));
+        Self { source, signal, jobs: HashMap::new() }
     }
 
     /// Watches the job from this record on. A job that is watched already stays as it is.
@@ -99,54 +102,67 @@ impl JobWatcher {
         }
         loop {
             let ids: Vec<_> = self.jobs.keys().copied().collect();
-            // Before the records are read, so that no change falls between the two.
-            let changed = self.source.next_change_or_look(&ids);
-            let mut seen = Vec::with_capacity(ids.len());
-            for id in ids {
-                match self.source.status(id).await {
-                    Err(Error::NotFound(_)) => seen.push((id, None)),
-                    Ok(job) => seen.push((id, Some(job))),
-                    Err(error) => {
-                        tracing::debug!(job_id = %id, %error, "failed to look at a job that is watched");
+            let listening = self.signal.listen(&ids, Interest::Progress);
+            let mut due = None;
+            match self.source.found(&ids).await {
+                Ok(found) => {
+                    let (changed, next_progress) = self.remember(&ids, found);
+                    if !changed.is_empty() {
+                        return changed;
                     }
+                    due = next_progress;
                 }
-            }
-            let changed_jobs = self.remember(seen);
-            if !changed_jobs.is_empty() {
-                return changed_jobs;
+                Err(error) => {
+                    tracing::debug!(%error, "failed to look at the jobs that are watched");
+                }
             }
             if self.jobs.is_empty() {
                 return std::future::pending().await;
             }
-            changed.await;
+            let changed = self.signal.changed(listening);
+            match due {
+                Some(due) => {
+                    // Progress that came too soon is reported then.
+                    let _ = tokio::time::timeout_at(due, changed).await;
+                }
+                None => changed.await,
+            }
         }
     }
 
-    /// Remembers what is reported, without a suspension point at which a report could be lost.
-    fn remember(&mut self, seen: Vec<(JobId, Option<Arc<JobRecord>>)>) -> Vec<Arc<JobRecord>> {
-        let mut changed_jobs = Vec::new();
-        for (id, job) in seen {
-            let Some(job) = job else {
-                self.jobs.remove(&id);
-                continue;
-            };
-            let Some(reported) = self.jobs.get_mut(&id) else { continue };
-            let appearance = Appearance::of(&job);
-            let is_news = match &reported.appearance {
-                Some(before) if *before == appearance => false,
-                Some(before) if before.differs_in_progress_alone(&appearance) => {
-                    reported.at.elapsed() >= PROGRESS_EVERY
-                }
-                _ => true,
-            };
-            if is_news {
-                *reported = Reported { appearance: Some(appearance), at: Instant::now() };
-                if job.status().is_terminal() {
-                    self.jobs.remove(&id);
-                }
-                changed_jobs.push(job);
+    /// Remembers what is reported, without a suspension point at which a report could be lost. Returns the jobs to report, and
+    /// when the first progress is due that came too soon to be reported now.
+    fn remember(
+        &mut self,
+        watched: &[JobId],
+        found: Vec<Arc<JobRecord>>,
+    ) -> (Vec<Arc<JobRecord>>, Option<Instant>) {
+        let (mut changed, mut next_progress) = (Vec::new(), None);
+        for id in watched {
+            if found.iter().all(|job| job.id != *id) {
+                self.jobs.remove(id);
             }
         }
-        changed_jobs
+        for job in found {
+            let Some(reported) = self.jobs.get_mut(&job.id) else { continue };
+            let appearance = Appearance::of(&job);
+            match &reported.appearance {
+                Some(before) if *before == appearance => continue,
+                Some(before) if before.differs_in_progress_alone(&appearance) => {
+                    let due = reported.at + PROGRESS_EVERY;
+                    if Instant::now() < due {
+                        next_progress = next_progress.into_iter().chain([due]).min();
+                        continue;
+                    }
+                }
+                _ => {}
+            }
+            *reported = Reported { appearance: Some(appearance), at: Instant::now() };
+            if job.status().is_terminal() {
+                self.jobs.remove(&job.id);
+            }
+            changed.push(job);
+        }
+        (changed, next_progress)
     }
 }

@@ -11,7 +11,9 @@ impl StoreHealth {
     /// Takes note of the outcome of a write. A refusal is none of the store's failures.
     pub(super) fn observe(&self, error: Option<&StoreError>) {
         let failure = error
-            .filter(|error| error.is_transient() || matches!(error, StoreError::Closed))
+            .filter(|error| {
+                error.is_transient() || matches!(error, StoreError::Closed | StoreError::OwnerLost)
+            })
             .map(ToString::to_string);
         *self.0.lock() = failure;
     }

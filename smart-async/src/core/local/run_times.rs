@@ -3,10 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use crate::core::store::UsualRun;
 use crate::core::sync::Mutex;
-
-/// How many runs of each tool are remembered.
-const RUNS: usize = 20;
 
 #[derive(Debug, Default)]
 pub(in crate::core) struct RunTimes(Mutex<HashMap<String, VecDeque<Duration>>>);
@@ -15,19 +13,24 @@ impl RunTimes {
     pub(in crate::core) fn remember(&self, tool: &str, ran: Duration) {
         let mut tools = self.0.lock();
         let runs = tools.entry(tool.to_owned()).or_default();
-        if runs.len() == RUNS {
+        if runs.len() == UsualRun::RUNS {
             runs.pop_front();
         }
         runs.push_back(ran);
     }
 
+    /// Remembers the earlier runs of a tool, of which the store knows the median.
+    pub(in crate::core) fn seed(&self, usual: &UsualRun) {
+        for _ in 0..usual.runs {
+            self.remember(&usual.tool, usual.median);
+        }
+    }
+
     /// The median of the remembered runs of a tool.
     pub(in crate::core) fn usual(&self, tool: &str) -> Option<Duration> {
         let tools = self.0.lock();
-        let mut runs: Vec<_> = tools.get(tool)?.iter().copied().collect();
-        let middle = runs.len() / 2;
-        runs.sort_unstable();
-        runs.get(middle).copied()
+        let runs = tools.get(tool)?.iter().copied().collect();
+        UsualRun::new(tool, runs).map(|usual| usual.median)
     }
 }
 

@@ -81,7 +81,8 @@ impl JobManagerBuilder {
         self
     }
 
-    /// The clock by which records are dated, and ended jobs grow old. The system's unless set.
+    /// The clock of the store that the builder opens: by it records are dated, and ended jobs grow old. The system's unless set.
+    /// A store that the program makes has a clock of its own ([`with_store`](Self::with_store)).
     #[must_use]
     pub fn clock(mut self, clock: WallClock) -> Self {
         self.clock = clock;
@@ -99,7 +100,7 @@ impl JobManagerBuilder {
         };
         // The program may change its working folder later.
         let folder = std::path::absolute(&folder).unwrap_or(folder);
-        let store = JournalStore::open(&folder)
+        let store = JournalStore::open_with_clock(&folder, self.clock.clone())
             .await
             .map_err(|source| OpenError::Folder { folder, source })?;
         let has_name = self.settings.server.is_some();
@@ -122,14 +123,15 @@ impl JobManagerBuilder {
                 );
                 in_memory.settings.fallback_reason = Some(error.to_string());
                 in_memory.settings.hands_out_ids = false;
-                in_memory.over(MemoryStore::new())
+                in_memory.in_memory()
             }
         }
     }
 
     /// A manager that keeps its jobs in memory, and whose ids are good for as long as the process lives.
     pub fn in_memory(self) -> JobManager {
-        self.over(MemoryStore::new())
+        let store = MemoryStore::with_clock(self.clock.clone());
+        self.over(store)
     }
 
     /// A manager over a store of the program's own.
@@ -138,7 +140,7 @@ impl JobManagerBuilder {
     }
 
     fn over(self, store: impl JobStore) -> JobManager {
-        JobManager::new(Arc::new(store), self.clock, self.settings, self.cancel_answer)
+        JobManager::new(Arc::new(store), self.settings, self.cancel_answer)
     }
 }
 

@@ -8,10 +8,26 @@ use super::engine::Engine;
 use super::hydrate;
 use super::idempotency::already_applied;
 use crate::core::backoff::Backoff;
-use crate::core::job::{JobEvent, JobRecord};
+use crate::core::job::{FailureKind, JobEvent, JobFailure, JobRecord};
 use crate::core::local::LiveJob;
 use crate::core::observe;
 use crate::core::store::StoreError;
+
+/// The end of a job as the store can keep it: a completion with a larger result becomes a failure.
+pub(super) fn within_limit(engine: &Engine, live: &LiveJob, event: JobEvent) -> JobEvent {
+    let limit = engine.local.store.max_result_bytes();
+    let is_stored = live.site().is_none_or(|site| site.store_result && !site.redact);
+    match (&event, limit.filter(|_| is_stored)) {
+        (JobEvent::Complete(output), Some(limit)) if output.is_larger_than(limit) => {
+            let message = format!(
+                "the work ended, but its result takes more than {limit} bytes, the most that the job store keeps; \
+                 let the tool write it to a file and return where that is, or return less"
+            );
+            JobEvent::Fail(JobFailure::new(FailureKind::ResultTooLarge, message))
+        }
+        _ => event,
+    }
+}
 
 /// Writes that a live job has started or ended, and tries until it is written; `None` where it cannot be any more.
 pub(super) async fn write(

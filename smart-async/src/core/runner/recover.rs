@@ -2,10 +2,9 @@
 //! servers alone.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::engine::Engine;
-use crate::core::job::{JobId, JobQuery, JobStatus};
+use crate::core::job::JobId;
 use crate::core::local::recovered;
 use crate::core::observe;
 use crate::core::store::StoreError;
@@ -24,7 +23,7 @@ pub(super) struct Recovered {
 pub(super) async fn recover(engine: &Arc<Engine>) -> Recovered {
     let local = &engine.local;
     let mut outcome = Recovered::default();
-    let abandoned = match local.store.abandoned(engine.server().to_owned()).await {
+    let abandoned = match local.store.abandoned(Some(engine.server().to_owned())).await {
         Ok(abandoned) => abandoned,
         Err(error) => {
             observe::error!(%error, "failed to look for jobs whose server has died");
@@ -55,22 +54,11 @@ pub(super) async fn recover(engine: &Arc<Engine>) -> Recovered {
     outcome
 }
 
-/// How many of the newest completed jobs say how long their tool takes: older runs say little of today.
-const NEWEST_RUNS: usize = 1000;
-
-/// Learns from the completed jobs how long each tool takes.
+/// Learns from the store how long each tool takes.
 pub(super) async fn remember_runs(engine: &Engine) {
     let local = &engine.local;
-    let query = JobQuery {
-        server: Some(engine.server().to_owned()),
-        statuses: vec![JobStatus::Completed],
-        limit: Some(NEWEST_RUNS),
-        ..JobQuery::default()
-    };
-    let Ok(page) = local.store.list(query).await else { return };
-    for job in page.jobs.iter().rev() {
-        local
-            .run_times
-            .remember(&job.spec.tool, job.elapsed(local.now()).unwrap_or(Duration::ZERO));
+    let Ok(usual) = local.store.usual_runs(engine.server().to_owned()).await else { return };
+    for usual in &usual {
+        local.run_times.seed(usual);
     }
 }

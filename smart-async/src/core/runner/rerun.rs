@@ -1,7 +1,9 @@
 //! Reruns: work that runs again after the end of its server. Only a server can make a call from its arguments, so jobs that wait
 //! stay `pending` until this process has a server with their tool.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use futures_util::FutureExt;
@@ -13,12 +15,11 @@ use super::supervise::launch;
 use crate::core::backoff::Backoff;
 use crate::core::context::JobContext;
 use crate::core::job::{
-    Change, ClaimToken, FailureKind, JobEvent, JobFailure, JobId, JobRecord, JobStatus,
+    Change, ClaimQuery, FailureKind, JobEvent, JobFailure, JobRecord, JobStatus,
 };
 use crate::core::local::{LiveJob, Origin};
 use crate::core::observe;
 use crate::core::spawn::try_spawn;
-use crate::core::store::StoreError;
 use crate::core::sync::Mutex;
 
 /// Whether a server can make a call again.
@@ -47,6 +48,8 @@ pub(super) struct Rerunners {
     known: Mutex<Vec<Weak<dyn Rerunner>>>,
     /// Held by the task that goes through the waiting jobs: one at a time is enough.
     looking: tokio::sync::Mutex<()>,
+    /// Whether a task is about to do so.
+    is_about_to_look: AtomicBool,
 }
 
 impl Rerunners {
@@ -61,11 +64,11 @@ impl Rerunners {
         servers.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// The server that supports the rerun of `job` best, where one has its tool.
-    async fn find(&self, job: &JobRecord) -> Option<(RerunSupport, Arc<dyn Rerunner>)> {
+    /// The server that supports reruns of `tool` best, where one has it.
+    async fn find(&self, tool: &str) -> Option<(RerunSupport, Arc<dyn Rerunner>)> {
         let mut best = None;
         for server in self.all() {
-            let support = server.supports(job.spec.tool.clone()).await;
+            let support = server.supports(tool.to_owned()).await;
             if support > best.as_ref().map_or(RerunSupport::NoTool, |(support, _)| *support) {
                 best = Some((support, server));
             }
@@ -82,41 +85,61 @@ impl fmt::Debug for Rerunners {
 
 /// Reruns, in the background, the jobs that wait for a server which this process has.
 pub(super) fn run_waiting(engine: &Arc<Engine>, servers: &Arc<Rerunners>) {
+    // A task that has not begun to look sees these jobs too.
+    if servers.is_about_to_look.swap(true, Ordering::SeqCst) {
+        return;
+    }
     let (engine, servers) = (Arc::clone(engine), Arc::clone(servers));
     try_spawn(async move {
-        let Ok(_looking) = servers.looking.try_lock() else { return };
-        let waiting = match engine.local.store.abandoned(engine.server().to_owned()).await {
-            Ok(waiting) => waiting,
+        let _looking = servers.looking.lock().await;
+        servers.is_about_to_look.store(false, Ordering::SeqCst);
+        match engine.local.store.abandoned(Some(engine.server().to_owned())).await {
+            Ok(jobs) => look_at_waiting(&engine, &servers, jobs).await,
             Err(error) => {
-                return observe::error!(%error, "failed to look for work that waits to run again");
-            }
-        };
-        // A body that still runs here after its job was given back must not run a second time beside itself.
-        let runs_here = |job: &JobRecord| engine.local.live.get(job.id).is_some();
-        for job in waiting.into_iter().filter(|job| job.waits_for_server() && !runs_here(job)) {
-            if engine.is_stopping() {
-                return;
-            }
-            match servers.find(&job).await {
-                Some((RerunSupport::Rerunnable, server)) => take_on(&engine, server, &job).await,
-                Some(_) => {
-                    let reason = "its calls do not run again any more";
-                    give_up(&engine, &job, reason).await;
-                }
-                None if job.updated_at < engine.local.ago(engine.settings.retention.max_age) => {
-                    give_up(&engine, &job, "no server came that has the tool").await;
-                }
-                None => {
-                    tracing::debug!(job_id = %job.id, tool = %job.spec.tool, "job waits for a server that has its tool");
-                }
+                observe::error!(%error, "failed to look for work that waits to run again");
             }
         }
     });
 }
 
-/// Claims a job that waits, and lets a server run its work again.
-async fn take_on(engine: &Arc<Engine>, server: Arc<dyn Rerunner>, job: &JobRecord) {
-    let Some(job) = claim(engine, job.id).await else { return };
+async fn look_at_waiting(engine: &Arc<Engine>, servers: &Rerunners, jobs: Vec<Arc<JobRecord>>) {
+    // A body that still runs here after its job was given back must not run a second time beside itself.
+    let runs_here = |job: &JobRecord| engine.local.live.get(job.id).is_some();
+    let (spare, waiting): (Vec<_>, Vec<_>) =
+        jobs.into_iter().filter(|job| job.waits_for_server()).partition(|job| runs_here(job));
+    let mut of_tool = BTreeMap::<_, Vec<_>>::new();
+    for job in waiting {
+        of_tool.entry(job.spec.tool.clone()).or_default().push(job);
+    }
+    for (tool, jobs) in of_tool {
+        let found = servers.find(&tool).await;
+        if let Some((RerunSupport::Rerunnable, server)) = found {
+            let mut query = ClaimQuery::new(engine.server(), jobs.len());
+            query.tools = vec![tool];
+            query.spare = spare.iter().map(|job| job.id).collect();
+            for job in claim(engine, query, &jobs).await {
+                take_on(engine, Arc::clone(&server), job);
+            }
+            continue;
+        }
+        let oldest = engine.local.ago(engine.settings.retention.max_age);
+        for job in jobs {
+            match &found {
+                _ if engine.is_stopping() => return,
+                Some(_) => give_up(engine, &job, "its calls do not run again any more").await,
+                None if job.updated_at < oldest => {
+                    give_up(engine, &job, "no server came that has the tool").await;
+                }
+                None => {
+                    tracing::debug!(job_id = %job.id, tool, "job waits for a server that has its tool");
+                }
+            }
+        }
+    }
+}
+
+/// Lets a server run the work of a claimed job again.
+fn take_on(engine: &Arc<Engine>, server: Arc<dyn Rerunner>, job: Arc<JobRecord>) {
     tracing::info!(job_id = %job.id, tool = %job.spec.tool, attempt = job.attempt, "running a job again after the end of its server");
     let (engine, in_flight) = (Arc::clone(engine), engine.local.in_flight());
     tokio::spawn(async move {
@@ -138,34 +161,40 @@ async fn take_on(engine: &Arc<Engine>, server: Arc<dyn Rerunner>, job: &JobRecor
     });
 }
 
-/// Makes this process the owner of a job that waits, and tries until that is known: a claim in doubt may stand all the same, and
-/// no other process takes on a job that has a living owner.
-async fn claim(engine: &Engine, id: JobId) -> Option<Arc<JobRecord>> {
-    let local = &engine.local;
-    let owner = local.store.owner();
-    let claim = Change::new(JobEvent::Claim(owner, ClaimToken::new()), local.now());
+/// Makes this process the owner of jobs that wait, and tries until that is known: a claim in doubt may stand all the same, and no
+/// other process takes on a job that has a living owner. `candidates` are the jobs that were seen to wait.
+async fn claim(
+    engine: &Engine,
+    query: ClaimQuery,
+    candidates: &[Arc<JobRecord>],
+) -> Vec<Arc<JobRecord>> {
+    let store = &engine.local.store;
     let mut backoff = Backoff::default();
     let mut in_doubt = false;
-    loop {
-        match local.store.update(id, claim.clone()).await {
-            Ok(job) => return Some(job),
-            Err(StoreError::Illegal { .. }) if in_doubt => {
-                let job = local.store.get(id).await.ok().flatten()?;
-                let is_ours = job.status() == JobStatus::Pending && job.owner == Some(owner);
-                return (is_ours && local.live.get(id).is_none()).then_some(job);
+    while !engine.is_stopping() {
+        match store.claim(query.clone()).await {
+            Ok(claimed) if in_doubt => {
+                let ids = candidates.iter().chain(&claimed).map(|job| job.id);
+                let ids: BTreeSet<_> = ids.collect();
+                let is_ours = |job: &JobRecord| {
+                    job.status() == JobStatus::Pending
+                        && job.owner == Some(store.owner())
+                        && engine.local.live.get(job.id).is_none()
+                };
+                let found = store.get_many(ids.into_iter().collect()).await.unwrap_or(claimed);
+                return found.into_iter().filter(|job| is_ours(job)).collect();
             }
-            // Another process was faster.
-            Err(StoreError::Illegal { .. } | StoreError::NotFound(_)) => return None,
+            Ok(claimed) => return claimed,
             Err(error) => {
-                observe::error!(job_id = %id, %error, "failed to take on a job that waits to run again");
-                let again = error.is_transient() && engine.pause(&mut backoff).await.is_ok();
-                if !again || engine.is_stopping() {
-                    return None;
+                observe::error!(%error, "failed to take on jobs that wait to run again");
+                if !error.is_transient() || engine.pause(&mut backoff).await.is_err() {
+                    return Vec::new();
                 }
                 in_doubt |= error.is_in_doubt();
             }
         }
     }
+    Vec::new()
 }
 
 /// Ends a job whose work could not begin again.

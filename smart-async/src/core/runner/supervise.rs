@@ -191,6 +191,7 @@ async fn end(
     event: JobEvent,
     recorded: Option<JoinHandle<bool>>,
 ) {
+    let event = record::within_limit(engine, live, event);
     live.ends_with(&event);
     // The same call gets this end for as long as no caller has the ticket, however long the store takes.
     engine.local.live.forget_delivered(live);

@@ -1,10 +1,12 @@
 //! The synchronization of live jobs with their records. The supervisor of a job writes the progress and the questions of its
-//! body (*progress flush*); one task of the process reads what other processes wrote to the records of all live jobs.
+//! body (*progress flush*); one task of the process reads what other processes wrote to the records of live jobs, when the
+//! store has news of them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
@@ -12,16 +14,17 @@ use crate::core::job::{Change, JobEvent, JobRecord};
 use crate::core::local::redaction::redacted_progress;
 use crate::core::local::{LiveJob, Local};
 use crate::core::observe;
-use crate::core::store::StoreError;
+use crate::core::store::{News, StoreError};
 use crate::core::sync::{Mutex, MutexGuard};
 
-/// How often the progress of a job goes to its record at most, and how often its record is read for requests of other
-/// processes.
+/// How often the progress of a job goes to its record at most, and how often the records of live jobs are read where the store
+/// has no news.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// How many records are read at once, and for how long one read may take: a store that hangs must not keep back the requests
-/// to other jobs.
-const READS: usize = 64;
+/// How much news is taken at once.
+const NEWS: usize = 1024;
+
+/// For how long a read of the live jobs may take.
 const LONGEST_READ: Duration = Duration::from_secs(5);
 
 /// Writes to the record what the body reports and asks, for as long as the job is this process's. Returns when another process
@@ -169,20 +172,41 @@ struct RunningTask {
 
 impl RunningTask {
     async fn run(mut self) {
+        let local = Arc::clone(&self.sync.local);
+        let mut news: Option<BoxStream<'static, Vec<News>>> =
+            local.store.news().map(|news| news.ready_chunks(NEWS).boxed());
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first tick comes at once, and a job that has just begun has a new record.
         ticks.tick().await;
         loop {
-            ticks.tick().await;
-            self.is_done = self.sync.ends();
-            if self.is_done {
-                return;
+            let told = tokio::select! {
+                _ = ticks.tick() => {
+                    self.is_done = self.sync.ends();
+                    if self.is_done {
+                        return;
+                    }
+                    if news.is_some() {
+                        continue;
+                    }
+                    vec![News::Missed]
+                }
+                told = next(&mut news) => told,
+            };
+            match told.is_empty() {
+                // The store is closed.
+                true => news = None,
+                false => take_news(&local, &told).await,
             }
-            let local = &*self.sync.local;
-            let read = |live: Arc<LiveJob>| async move { read(local, &live).await };
-            stream::iter(local.live.all()).for_each_concurrent(READS, read).await;
         }
+    }
+}
+
+/// Waits for news; the answer is empty where there is none any more.
+async fn next(news: &mut Option<BoxStream<'static, Vec<News>>>) -> Vec<News> {
+    match news {
+        Some(news) => news.next().await.unwrap_or_default(),
+        None => std::future::pending().await,
     }
 }
 
@@ -195,16 +219,39 @@ impl Drop for RunningTask {
     }
 }
 
-async fn read(local: &Local, live: &LiveJob) {
-    match timeout(LONGEST_READ, local.store.get(live.id())).await {
-        // A supervisor that is about to write the job's end, or did, is not told of it.
-        Ok(Ok(Some(record))) if !live.has_ended() => read_from_record(local, live, &record),
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => {
-            observe::warn!(job_id = %live.id(), %error, "failed to read a job's record");
+/// Reads the records of the live jobs that there is news of. Where an owner has died or work waits, the runner looks whether
+/// there is something for it to do.
+async fn take_news(local: &Arc<Local>, told: &[News]) {
+    let changed = |news: &News| match news {
+        News::Changed { id, .. } => local.live.get(*id),
+        _ => None,
+    };
+    let jobs = match told.contains(&News::Missed) {
+        true => local.live.all(),
+        false => told.iter().filter_map(changed).collect(),
+    };
+    if told.iter().any(|news| matches!(news, News::OwnerLost(_) | News::Waiting))
+        && let Some(runner) = local.lost_jobs()
+    {
+        tokio::spawn(async move { runner.recover().await });
+    }
+    if !jobs.is_empty() {
+        read(local, &jobs).await;
+    }
+}
+
+async fn read(local: &Local, jobs: &[Arc<LiveJob>]) {
+    let ids = jobs.iter().map(|live| live.id()).collect();
+    match timeout(LONGEST_READ, local.store.get_many(ids)).await {
+        Ok(Ok(records)) => {
+            for record in records {
+                // A supervisor that is about to write the job's end, or did, is not told of it.
+                if let Some(live) = local.live.get(record.id).filter(|live| !live.has_ended()) {
+                    read_from_record(local, &live, &record);
+                }
+            }
         }
-        Err(_) => {
-            observe::warn!(job_id = %live.id(), "the store does not return a job's record");
-        }
+        Ok(Err(error)) => observe::warn!(%error, "failed to read the records of live jobs"),
+        Err(_) => observe::warn!("the store does not return the records of live jobs"),
     }
 }

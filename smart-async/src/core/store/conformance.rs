@@ -39,6 +39,7 @@ mod claims;
 #[doc(hidden)]
 pub mod helpers;
 mod lists;
+mod news;
 mod owners;
 mod records;
 mod removal;
@@ -47,6 +48,7 @@ mod states;
 pub use changes::*;
 pub use claims::*;
 pub use lists::*;
+pub use news::*;
 pub use owners::*;
 pub use records::*;
 pub use removal::*;
@@ -99,6 +101,7 @@ macro_rules! __conformance_rules {
             a_change_whose_caller_leaves_is_made_whole_or_not_at_all
             jobs_are_listed_newest_first_and_counted_before_the_limit
             jobs_of_the_same_age_keep_their_order
+            a_list_is_counted_where_the_query_asks
             a_limit_of_zero_lists_nothing_and_counts
             a_query_finds_by_everything_it_names
             conditions_of_a_query_hold_together
@@ -120,6 +123,7 @@ macro_rules! __conformance_rules {
             a_waiting_job_is_given_out_once_under_a_claim_of_its_own
             claims_go_by_priority_then_by_age
             a_job_is_not_given_out_before_its_time
+            a_claim_spares_what_it_is_told_to
             progress_of_many_jobs_is_refused_by_those_of_others_alone
             many_jobs_come_in_the_order_asked
             pages_neither_skip_nor_repeat_while_jobs_come_and_go
@@ -136,6 +140,11 @@ macro_rules! __conformance_rules {
             a_completion_from_the_future_gives_way
             of_two_completions_at_once_the_later_one_stands
             a_state_stays_when_its_job_is_removed
+            every_change_is_news
+            work_that_waits_is_news
+            a_claim_is_dated_by_the_stores_clock
+            the_usual_run_is_the_median_of_the_newest
+            a_result_of_the_largest_size_is_kept
             many_writers_lose_nothing
             the_owner_keeps_its_name
             closing_twice_is_no_error
@@ -207,6 +216,7 @@ mod tests {
             include_str!("conformance/changes.rs"),
             include_str!("conformance/claims.rs"),
             include_str!("conformance/lists.rs"),
+            include_str!("conformance/news.rs"),
             include_str!("conformance/owners.rs"),
             include_str!("conformance/records.rs"),
             include_str!("conformance/removal.rs"),

@@ -19,6 +19,7 @@ mod replay;
 mod replica;
 mod results;
 mod states;
+mod tail;
 mod view;
 mod view_format;
 mod view_signal;
@@ -37,16 +38,18 @@ use self::folder::Paths;
 use self::owners::Owners;
 use self::replica::Replica;
 use self::results::{LARGE, Results};
+use self::tail::Tail;
 use self::view::ViewWriter;
 use self::view_signal::{Pace, ViewSignal};
-use self::writer::{BatchEffects, Request, Writer};
+use self::writer::{BatchEffects, Request, Trouble, Writer};
 use super::table::Table;
 use super::table::entry::Entry;
 use super::transaction::{Prepared, Transaction};
-use super::{JobStore, Pruned, StoreError, StoreFuture};
+use super::{JobStore, NewsStream, Pruned, StoreError, StoreFuture, UsualRun};
+use crate::core::clock::WallClock;
 use crate::core::job::{
     Change, ClaimQuery, HydratedState, JobId, JobPage, JobQuery, JobRecord, OwnerId, Payload,
-    ProgressReport, Prune, ResultLocation, StateName,
+    ProgressReport, Prune, ResultLocation, StateName, Timestamp,
 };
 use crate::core::observe;
 
@@ -65,6 +68,9 @@ pub struct JournalStore {
     replica: Replica,
     writer: Writer,
     view: Arc<ViewSignal>,
+    tail: Arc<Tail>,
+    trouble: Trouble,
+    clock: WallClock,
     #[cfg(feature = "conformance")]
     paths: Paths,
 }
@@ -75,9 +81,20 @@ impl JournalStore {
     /// # Errors
     /// [`StoreError`] where the folder cannot be made, written, locked or synced, or holds a later version's file.
     pub async fn open(home: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        Self::open_with_clock(home, WallClock::default()).await
+    }
+
+    /// As [`open`](Self::open); the store dates its records by this clock.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_with_clock(
+        home: impl Into<PathBuf>,
+        clock: WallClock,
+    ) -> Result<Self, StoreError> {
         let home = home.into();
         let open = move || {
-            let paths = Paths::prepare(&home, Disk::default())?;
+            let paths = Paths::prepare(&home, Disk::default(), clock)?;
             Self::open_blocking(home, paths, Pace::default())
         };
         spawn_blocking(open).await.unwrap_or(Err(StoreError::Closed))
@@ -85,25 +102,24 @@ impl JournalStore {
 
     fn open_blocking(home: PathBuf, paths: Paths, pace: Pace) -> Result<Self, StoreError> {
         paths.try_locks_out()?;
-        let owners = Arc::new(Owners::claim(&paths)?);
+        let owners = Arc::new(Owners::new(&paths));
         let results = Arc::new(Results::new(paths.clone(), owners.own()));
         let replica = {
             let _locked = paths.lock()?;
-            let replica = Replica::open(&paths)?;
-            let (source, known) = (replica.source(), replica.known());
-            results.remove_orphans(&owners, |id| source.names_result(&known.table, id));
-            drop((source, known));
-            replica
+            Replica::open(&paths)?
         };
-        let view = Arc::new(ViewSignal::default());
+        let (view, trouble) = (Arc::new(ViewSignal::default()), Trouble::default());
         let writer = Writer::start(
             paths.clone(),
             Arc::clone(&owners),
             Arc::clone(&results),
             replica.clone(),
             Arc::clone(&view),
+            trouble.clone(),
         )?;
         view::start(ViewWriter::new(paths.clone(), writer.clone()), &view, pace)?;
+        let tail = Tail::new(replica.clone(), Arc::clone(&owners));
+        let clock = paths.clock.clone();
         #[cfg(not(feature = "conformance"))]
         drop(paths);
         Ok(Self {
@@ -113,6 +129,9 @@ impl JournalStore {
             replica,
             writer,
             view,
+            tail,
+            trouble,
+            clock,
             #[cfg(feature = "conformance")]
             paths,
         })
@@ -148,8 +167,10 @@ impl JournalStore {
         C: FnOnce(&mut Transaction<'_>) -> Result<Arc<JobRecord>, StoreError> + Send + 'static,
     {
         let (results, writer) = (Arc::clone(&self.results), self.writer.clone());
-        let replica = self.replica.clone();
+        let (replica, owners) = (self.replica.clone(), Arc::clone(&self.owners));
         let handed_in = spawn_blocking(move || {
+            // Another process removes the unfinished files of an owner that does not live.
+            owners.register()?;
             let result = results.write(id, &payload)?;
             let change = prepare(&replica, result.result_location());
             Ok(hand_in(&writer, move |transaction, effects| {
@@ -215,6 +236,7 @@ fn prepare(replica: &Replica, id: JobId, change: &Change) -> Option<Prepared> {
 impl Drop for JournalStore {
     fn drop(&mut self) {
         self.view.close();
+        self.tail.close();
         self.owners.release();
     }
 }
@@ -323,9 +345,9 @@ impl JobStore for JournalStore {
         })
     }
 
-    fn abandoned(&self, server: String) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
+    fn abandoned(&self, server: Option<String>) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
         let unfinished = self.read(move |table| {
-            let unfinished = table.live(Some(&server)).map(Entry::record);
+            let unfinished = table.live(server.as_deref()).map(Entry::record);
             unfinished.cloned().collect::<Vec<_>>()
         });
         Box::pin(async {
@@ -338,6 +360,14 @@ impl JobStore for JournalStore {
             let abandoned = spawn_blocking(move || owners.without_the_living(unfinished)).await;
             abandoned.map_err(|_| StoreError::Closed)
         })
+    }
+
+    fn usual_runs(&self, server: String) -> StoreFuture<'_, Vec<UsualRun>> {
+        self.read(move |table| table.usual_runs(server))
+    }
+
+    fn news(&self) -> Option<NewsStream> {
+        self.tail.news()
     }
 
     fn put_state(&self, state: HydratedState) -> StoreFuture<'_, bool> {
@@ -353,8 +383,16 @@ impl JobStore for JournalStore {
         self.read(|table| table.states().values().cloned().collect())
     }
 
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     fn owner(&self) -> OwnerId {
         self.owners.own()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.trouble.get()
     }
 
     fn is_durable(&self) -> bool {

@@ -3,14 +3,15 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::news::{News, NewsFeed};
 use super::table::Table;
 use super::table::entry::Entry;
 use super::transaction::Transaction;
-use super::{JobStore, Pruned, StoreError, StoreFuture};
-use crate::core::clock;
+use super::{JobStore, NewsStream, Pruned, StoreError, StoreFuture, UsualRun};
+use crate::core::clock::WallClock;
 use crate::core::job::{
     Change, ClaimQuery, HydratedState, JobId, JobPage, JobQuery, JobRecord, OwnerId,
-    ProgressReport, Prune, StateName,
+    ProgressReport, Prune, StateName, Timestamp,
 };
 
 /// Keeps job records in memory. They end with the process, and no other process sees them.
@@ -20,6 +21,8 @@ pub struct MemoryStore {
     /// Whether the owner's name has been given up.
     closed: AtomicBool,
     table: Mutex<Table>,
+    news: NewsFeed,
+    clock: WallClock,
 }
 
 impl MemoryStore {
@@ -29,7 +32,18 @@ impl MemoryStore {
         reason = "each store has an owner's name of its own, so none is the default"
     )]
     pub fn new() -> Self {
-        Self { owner: OwnerId::new(), closed: AtomicBool::new(false), table: Mutex::default() }
+        Self::with_clock(WallClock::default())
+    }
+
+    /// An empty store that dates its records by this clock.
+    pub fn with_clock(clock: WallClock) -> Self {
+        Self {
+            owner: OwnerId::new(),
+            closed: AtomicBool::new(false),
+            table: Mutex::default(),
+            news: NewsFeed::default(),
+            clock,
+        }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -38,9 +52,10 @@ impl MemoryStore {
 
     fn change<T>(&self, change: impl FnOnce(&mut Transaction<'_>) -> T) -> T {
         let mut table = self.table();
-        let mut transaction = Transaction::new(&table, clock::now());
+        let mut transaction = Transaction::new(&table, self.clock.now());
         let done = change(&mut transaction);
         let changes = transaction.into_changes();
+        self.news.tell_changes(&changes, &table);
         table.commit(changes);
         done
     }
@@ -88,12 +103,20 @@ impl JobStore for MemoryStore {
         ready(Ok(()))
     }
 
-    fn abandoned(&self, server: String) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
+    fn abandoned(&self, server: Option<String>) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
         let closed = self.closed.load(Ordering::SeqCst);
         let table = self.table();
-        let unfinished = table.live(Some(&server)).map(Entry::record);
+        let unfinished = table.live(server.as_deref()).map(Entry::record);
         let others = unfinished.filter(|job| closed || job.owner != Some(self.owner));
         ready(Ok(others.cloned().collect()))
+    }
+
+    fn usual_runs(&self, server: String) -> StoreFuture<'_, Vec<UsualRun>> {
+        ready(Ok(self.table().usual_runs(server)))
+    }
+
+    fn news(&self) -> Option<NewsStream> {
+        Some(self.news.subscribe())
     }
 
     fn put_state(&self, state: HydratedState) -> StoreFuture<'_, bool> {
@@ -108,6 +131,10 @@ impl JobStore for MemoryStore {
         ready(Ok(self.table().states().values().cloned().collect()))
     }
 
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     fn owner(&self) -> OwnerId {
         self.owner
     }
@@ -117,7 +144,9 @@ impl JobStore for MemoryStore {
     }
 
     fn close(&self) -> StoreFuture<'_, ()> {
-        self.closed.store(true, Ordering::SeqCst);
+        if !self.closed.swap(true, Ordering::SeqCst) {
+            self.news.tell(News::OwnerLost(self.owner));
+        }
         ready(Ok(()))
     }
 }

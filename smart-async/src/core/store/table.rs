@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use self::entry::{Entry, Put};
 use self::index::Index;
+use super::usual_run::UsualRun;
 use crate::core::job::{
     HydratedState, JobId, JobPage, JobQuery, JobRecord, JobScope, Prune, StateName,
 };
@@ -115,12 +116,20 @@ impl Table {
             && query.scope.is_none();
         let newest = self.index.newest(query).map(Entry::record);
         if unmarked {
-            let total = self.index.count(query.server.as_deref(), &query.statuses);
+            let count = || self.index.count(query.server.as_deref(), &query.statuses);
+            let total = query.with_total.then(count);
             return JobPage::new(newest.take(limit).cloned().collect(), total);
         }
-        let all = self.index.all(query).filter(|job| query.matches(job.record()));
+        let count = || self.index.all(query).filter(|job| query.matches(job.record())).count();
         let page = newest.filter(|job| query.matches(job)).take(limit);
-        JobPage::new(page.cloned().collect(), all.count())
+        JobPage::new(page.cloned().collect(), query.with_total.then(count))
+    }
+
+    /// How long the tools of `server` usually take.
+    pub(super) fn usual_runs(&self, server: String) -> Vec<UsualRun> {
+        let query = UsualRun::query(server);
+        let completed = self.index.newest(&query);
+        UsualRun::of(completed.map(|job| &**job.record()))
     }
 
     /// Makes the changes of a transaction.

@@ -107,7 +107,7 @@ impl Access {
         match self.scope.lists() {
             Lists::All => self.manager.list(query).await,
             Lists::Of(scope) => self.manager.list(JobQuery { scope: Some(scope), ..query }).await,
-            Lists::Nothing => Ok(JobPage::default()),
+            Lists::Nothing => Ok(query.select([])),
         }
     }
 

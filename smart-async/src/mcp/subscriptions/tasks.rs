@@ -156,7 +156,7 @@ impl TaskStream<'_> {
     }
 
     /// Sends a notification under the id of this subscription.
-    async fn send(&self, mut notification: ServerNotification) -> Result<(), ServiceError> {
+    async fn send(&mut self, mut notification: ServerNotification) -> Result<(), ServiceError> {
         notification.get_meta_mut().set_subscription_id(self.context.id.clone());
         self.context.peer.send_notification(notification).await
     }

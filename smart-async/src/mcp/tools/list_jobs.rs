@@ -46,6 +46,7 @@ pub(super) async fn call(access: &Access, mut arguments: Arguments) -> ToolResul
             None => (tag, None),
         }),
         session: arguments.text("session")?,
+        with_total: true,
         ..JobQuery::default()
     };
     arguments.finish("status_filter, limit, label, tag, session")?;

@@ -71,7 +71,7 @@ async fn with_the_answers_at_once_is_not_asked() {
         "inputResponses": {"name": accept(json!({"name": "Ann"})), "else": accept(json!({}))}
     });
     assert_eq!(text(&wire.ask("tools/call", params).await), "Hello, Ann!");
-    assert_eq!(jobs.list(Default::default()).await.unwrap().total, 0);
+    assert_eq!(jobs.list(Default::default()).await.unwrap().jobs.len(), 0);
 }
 
 #[tokio::test(start_paused = true)]

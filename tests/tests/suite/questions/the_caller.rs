@@ -15,7 +15,7 @@ async fn is_asked_while_its_call_is_open() {
     assert_eq!(question["params"]["message"], "What is your name?");
     wire.respond(&question, accept(json!({"name": "Ann"}))).await;
     assert_eq!(text(&wire.answer(call).await), "Hello, Ann!");
-    assert_eq!(jobs.list(Default::default()).await.unwrap().total, 0, "no job was made");
+    assert_eq!(jobs.list(Default::default()).await.unwrap().jobs.len(), 0, "no job was made");
 }
 
 #[tokio::test(start_paused = true)]

@@ -79,15 +79,16 @@ pub async fn found(store: &dyn JobStore, id: JobId) -> JobRecord {
 }
 
 pub async fn all(store: &dyn JobStore) -> JobPage {
-    store.list(JobQuery::default()).await.unwrap()
+    store.list(query(|_| {})).await.unwrap()
 }
 
 pub fn ids(page: &JobPage) -> Vec<JobId> {
     page.jobs.iter().map(|job| job.id).collect()
 }
 
+/// A query that counts.
 pub fn query(condition: impl FnOnce(&mut JobQuery)) -> JobQuery {
-    let mut query = JobQuery::default();
+    let mut query = JobQuery { with_total: true, ..JobQuery::default() };
     condition(&mut query);
     query
 }

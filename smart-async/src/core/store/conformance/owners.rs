@@ -71,7 +71,7 @@ pub async fn abandoned_work_is_taken_on_once(store: &dyn JobStore) {
 
 async fn abandoned(store: &dyn JobStore, server: &str) -> Vec<JobId> {
     let mut abandoned: Vec<_> =
-        store.abandoned(server.to_owned()).await.unwrap().iter().map(|job| job.id).collect();
+        store.abandoned(Some(server.to_owned())).await.unwrap().iter().map(|job| job.id).collect();
     abandoned.sort();
     abandoned
 }

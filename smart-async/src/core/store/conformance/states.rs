@@ -174,3 +174,20 @@ pub async fn a_state_stays_when_its_job_is_removed(store: &dyn JobStore) {
     assert!(store.get(id).await.unwrap().is_none());
     assert_eq!(value(store).await, Some(json!("kept")));
 }
+
+/// Every state is named once, with the value that stands.
+pub async fn every_state_is_named_with_its_newest_completion(store: &dyn JobStore) {
+    assert!(store.states().await.unwrap().is_empty());
+    let state = |field: &str, second| {
+        let field = StateName::new(field).unwrap();
+        HydratedState::new(field, JobId::new(), "reactor", "simulate", at(second), second.into())
+    };
+    // Long ago, so that none lies in the future of the store's clock.
+    for (field, second) in [("one", -900_000_000), ("two", -800_000_000), ("one", -700_000_000)] {
+        assert!(store.put_state(state(field, second)).await.unwrap());
+    }
+    let mut states: Vec<_> = store.states().await.unwrap();
+    states.sort_by(|one, other| one.field.cmp(&other.field));
+    let values: Vec<_> = states.iter().map(|state| (state.field.as_str(), &state.value)).collect();
+    assert_eq!(values, [("one", &(-700_000_000).into()), ("two", &(-800_000_000).into())]);
+}

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::disk::{Disk, private};
+use crate::core::clock::WallClock;
 use crate::core::store::StoreError;
 
 /// A journal is not shortened before it is this long.
@@ -22,6 +23,8 @@ pub(super) struct Paths {
     pub(super) results: PathBuf,
     pub(super) states: PathBuf,
     pub(super) disk: Disk,
+    /// The clock by which records are dated.
+    pub(super) clock: WallClock,
     /// A journal is not shortened before it is this long.
     pub(super) short_journal: u64,
     /// The pause before the first attempt to recover from a failed sync.
@@ -33,7 +36,7 @@ pub(super) struct Paths {
 
 impl Paths {
     /// Makes the folders that are missing.
-    pub(super) fn prepare(home: &Path, disk: Disk) -> Result<Self, StoreError> {
+    pub(super) fn prepare(home: &Path, disk: Disk, clock: WallClock) -> Result<Self, StoreError> {
         let meta = home.join("meta");
         let paths = Self {
             owners: meta.join("owners"),
@@ -47,13 +50,14 @@ impl Paths {
             short_journal: SHORT_JOURNAL,
             recovery_pause: RECOVERY_PAUSE,
             disk,
+            clock,
             meta,
         };
         paths.make_folders()?;
         for file in [&paths.jobs, &paths.journal] {
             if file.is_dir() {
                 let reason = "it is a folder, and should be a file; move it away".to_owned();
-                return Err(StoreError::Unusable { path: file.clone(), reason });
+                return Err(StoreError::Unusable { place: file.display().to_string(), reason });
             }
         }
         Ok(paths)
@@ -96,11 +100,11 @@ impl Paths {
 
     /// Makes a folder's name durable, as far as the system lets us.
     fn make_name_durable(&self, folder: &Path) -> Result<(), StoreError> {
-        match self.sync_folder_of(folder) {
+        match self.disk.sync_folder(parent_of(folder)) {
             // The folder that it lies in is not ours; it may be unreadable, or of a kind that cannot be synced.
-            Err(StoreError::Io { source, .. })
+            Err(error)
                 if matches!(
-                    source.kind(),
+                    error.kind(),
                     io::ErrorKind::PermissionDenied
                         | io::ErrorKind::InvalidInput
                         | io::ErrorKind::Unsupported
@@ -108,7 +112,7 @@ impl Paths {
             {
                 Ok(())
             }
-            synced => synced,
+            synced => synced.map_err(|error| sync_error(parent_of(folder), error)),
         }
     }
 
@@ -159,7 +163,7 @@ impl Paths {
         let reason = "its file system has no working file locks, so that two servers would spoil each other's jobs; \
                       name a folder on a local disk"
             .to_owned();
-        Err(StoreError::Unusable { path: self.meta.clone(), reason })
+        Err(StoreError::Unusable { place: self.meta.display().to_string(), reason })
     }
 
     /// Takes the lock of the view, if no other process has it now.
@@ -209,19 +213,13 @@ impl Paths {
 
     /// Makes durable which file stands at `path`.
     pub(super) fn sync_folder_of(&self, path: &Path) -> Result<(), StoreError> {
-        let folder = match path.parent() {
-            None => path,
-            Some(here) if here.as_os_str().is_empty() => Path::new("."),
-            Some(folder) => folder,
-        };
-        self.disk
-            .sync_folder(folder)
-            .map_err(|error| StoreError::io("sync the folder", folder, error))
+        let folder = parent_of(path);
+        self.disk.sync_folder(folder).map_err(|error| sync_error(folder, error))
     }
 
     /// Moves a file that cannot be understood out of the way, under a name with the time.
     pub(super) fn set_aside(&self, path: &Path) -> Result<PathBuf, StoreError> {
-        let time = crate::core::clock::now().format("%Y%m%dT%H%M%S%3fZ");
+        let time = self.clock.now().format("%Y%m%dT%H%M%S%3fZ");
         let mut aside = path.as_os_str().to_owned();
         aside.push(format!(".damaged-{time}"));
         let aside = PathBuf::from(aside);
@@ -229,6 +227,19 @@ impl Paths {
         self.sync_folder_of(path)?;
         Ok(aside)
     }
+}
+
+/// The folder in which a file or folder lies.
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        None => path,
+        Some(here) if here.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+    }
+}
+
+fn sync_error(folder: &Path, error: io::Error) -> StoreError {
+    StoreError::io("sync the folder", folder, error)
 }
 
 /// Waits for the lock of a file, but not for ever.

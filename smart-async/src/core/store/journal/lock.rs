@@ -76,12 +76,13 @@ mod tests {
 
     use super::super::disk::Disk;
     use super::*;
+    use crate::core::clock::WallClock;
 
     #[test]
     #[cfg_attr(not(unix), ignore = "the file is opened anew each time")]
     fn a_file_is_kept_open_for_as_long_as_it_is_the_one_that_others_lock() {
         let folder = tempfile::tempdir().unwrap();
-        let paths = Paths::prepare(folder.path(), Disk::default()).unwrap();
+        let paths = Paths::prepare(folder.path(), Disk::default(), WallClock::default()).unwrap();
         let path = paths.lock_path().to_owned();
         let mut lock = FolderLock::new(paths);
         let mut take = || {

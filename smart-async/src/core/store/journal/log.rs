@@ -112,8 +112,8 @@ impl Journal {
         if let Ok(HeaderVersion { version: found }) = serde_json::from_slice(&first)
             && found > format::VERSION
         {
-            let (path, known) = (path.clone(), format::VERSION);
-            return Err(StoreError::LaterVersion { path, found, known });
+            let (place, known) = (path.display().to_string(), format::VERSION);
+            return Err(StoreError::LaterVersion { place, found, known });
         }
         match serde_json::from_slice(&first) {
             Ok(header) => {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::disk::Disk;
@@ -19,30 +19,53 @@ pub(super) struct Owners {
     disk: Disk,
     folder: PathBuf,
     own: OwnerId,
-    /// The lock of this process; none once it is released.
-    held: Mutex<Option<File>>,
+    registration: Mutex<Registration>,
+}
+
+/// Whether the name of this process is taken.
+#[derive(Debug)]
+enum Registration {
+    /// The process has no jobs of its own so far.
+    NotTaken,
+    /// The process holds the lock of the file that stands for it.
+    Held(File),
+    GivenUp,
 }
 
 impl Owners {
-    /// Takes a new name and holds it.
-    pub(super) fn claim(paths: &Paths) -> Result<Self, StoreError> {
-        let (disk, folder) = (&paths.disk, &paths.owners);
-        remove_stale(disk, folder);
-        let own = OwnerId::new();
-        let held = hold(disk, folder, own)
-            .map_err(|error| StoreError::io("claim", lock_path(folder, own), error))?;
-        let held = Mutex::new(Some(held));
-        Ok(Self { disk: disk.clone(), folder: folder.clone(), own, held })
+    /// A new name, which is not taken yet.
+    pub(super) fn new(paths: &Paths) -> Self {
+        let (disk, folder) = (paths.disk.clone(), paths.owners.clone());
+        Self { disk, folder, own: OwnerId::new(), registration: Mutex::new(Registration::NotTaken) }
+    }
+
+    fn registration(&self) -> MutexGuard<'_, Registration> {
+        self.registration.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the name of this process, where it has not done so.
+    pub(super) fn register(&self) -> Result<(), StoreError> {
+        let mut registration = self.registration();
+        if matches!(*registration, Registration::NotTaken) {
+            remove_stale(&self.disk, &self.folder);
+            let held = hold(&self.disk, &self.folder, self.own);
+            let path = || lock_path(&self.folder, self.own);
+            *registration =
+                Registration::Held(held.map_err(|error| StoreError::io("claim", path(), error))?);
+        }
+        Ok(())
     }
 
     /// Takes the name of this process again, where a person has removed the file that stands for it.
     pub(super) fn reassert(&self) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.is_none() || lock_path(&self.folder, self.own).exists() {
+        let mut registration = self.registration();
+        if !matches!(*registration, Registration::Held(_))
+            || lock_path(&self.folder, self.own).exists()
+        {
             return;
         }
         match hold(&self.disk, &self.folder, self.own) {
-            Ok(file) => *held = Some(file),
+            Ok(file) => *registration = Registration::Held(file),
             Err(error) => observe::error!(%error, "failed to show that this process lives"),
         }
     }
@@ -62,7 +85,7 @@ impl Owners {
     /// Returns whether an owner lives.
     pub(super) fn lives(&self, owner: OwnerId) -> bool {
         if owner == self.own {
-            return self.held.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+            return matches!(*self.registration(), Registration::Held(_));
         }
         let path = lock_path(&self.folder, owner);
         let file = match File::open(&path) {
@@ -78,9 +101,22 @@ impl Owners {
         }
     }
 
+    /// The other owners that have a file in the folder, and whether each lives.
+    pub(super) fn others(&self) -> Vec<(OwnerId, bool)> {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
+        let owner = |path: PathBuf| {
+            let name = path.file_name()?.to_str()?.strip_suffix(".lock")?;
+            name.parse().ok().filter(|owner| *owner != self.own)
+        };
+        let owners = entries.flatten().filter_map(|entry| owner(entry.path()));
+        owners.map(|owner| (owner, self.lives(owner))).collect()
+    }
+
     /// Gives up the name of this process.
     pub(super) fn release(&self) {
-        if let Some(file) = self.held.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Registration::Held(file) =
+            std::mem::replace(&mut *self.registration(), Registration::GivenUp)
+        {
             // The file goes first: processes would ask about a name without a lock for ever.
             let _ = self.disk.remove(&lock_path(&self.folder, self.own));
             drop(file);
@@ -97,6 +133,12 @@ impl Drop for Owners {
 /// Makes the file that stands for a process, and locks it.
 fn hold(disk: &Disk, folder: &Path, own: OwnerId) -> io::Result<File> {
     let new = folder.join(format!("{own}.new"));
+    // An attempt that failed may have left it.
+    if let Err(error) = disk.remove(&new)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
     let file = disk.create(&new)?;
     file.lock()?;
     // Only a locked file gets the name that other processes look at.

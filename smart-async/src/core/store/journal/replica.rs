@@ -14,10 +14,10 @@ use super::log::{Found, Journal, Mark};
 use super::replay::Replayed;
 use super::states;
 use super::view_format::{self, ParsedView, View};
-use crate::core::clock;
-use crate::core::job::JobId;
+use crate::core::job::{JobId, Timestamp};
 use crate::core::observe;
 use crate::core::store::StoreError;
+use crate::core::store::news::{News, NewsFeed};
 use crate::core::store::table::entry::Entry;
 use crate::core::store::table::{Changes, Contents, States, Table};
 
@@ -28,6 +28,7 @@ pub(super) struct Replica(Arc<Shared>);
 struct Shared {
     source: Mutex<Source>,
     known: Mutex<Known>,
+    news: NewsFeed,
 }
 
 /// The part that async callers look at.
@@ -80,7 +81,7 @@ impl Replica {
             }
             Found::Nothing => Loaded::begin(paths, view)?,
         };
-        let found = take_in_files(&mut loaded.table, files);
+        let found = take_in_files(&mut loaded.table, files, paths.clock.now());
         if found || loaded.journal.is_of_earlier_version() || loaded.settle(paths).is_err() {
             loaded.renew(paths)?;
         }
@@ -88,7 +89,12 @@ impl Replica {
         let known = Known { table, mark: journal.mark(), appending: false };
         let source = Source { paths: paths.clone(), journal, leftovers, previous_table: None };
         let (source, known) = (Mutex::new(source), Mutex::new(known));
-        Ok(Self(Arc::new(Shared { source, known })))
+        Ok(Self(Arc::new(Shared { source, known, news: NewsFeed::default() })))
+    }
+
+    /// The news of the table: what this process commits, and what it reads of others.
+    pub(super) fn news(&self) -> &NewsFeed {
+        &self.0.news
     }
 
     /// The table, for as long as it takes to look.
@@ -203,7 +209,20 @@ impl Replica {
     fn take_in(&self, source: &mut Source, mut replayed: Replayed) {
         source.leftovers.extend(std::mem::take(&mut replayed.leftovers));
         let mut known = self.known();
+        if self.news().has_readers() {
+            for (id, job) in &replayed.jobs {
+                let record = job.as_ref().map(|job| &**job.record());
+                self.news().tell_change(*id, record, &known.table);
+            }
+        }
         replayed.take_into(&mut known.table);
+        known.mark = source.journal.mark();
+    }
+
+    /// Makes changes that have been appended to the journal.
+    pub(super) fn commit(&self, known: &mut Known, changes: Changes, source: &Source) {
+        self.news().tell_changes(&changes, &known.table);
+        known.table.commit(changes);
         known.mark = source.journal.mark();
     }
 
@@ -220,18 +239,11 @@ impl Replica {
             known.mark = journal.mark();
             std::mem::replace(&mut known.table, table)
         };
+        self.news().tell(News::Missed);
         (source.journal, source.leftovers) = (journal, leftovers);
         if !continues {
             source.previous_table.get_or_insert(table_before);
         }
-    }
-}
-
-impl Known {
-    /// Makes changes that have been appended to the journal.
-    pub(super) fn commit(&mut self, changes: Changes, source: &Source) {
-        self.table.commit(changes);
-        self.mark = source.journal.mark();
     }
 }
 
@@ -310,8 +322,7 @@ fn values_of(states: &BTreeMap<String, JobId>, files: &States) -> Option<States>
 }
 
 /// Takes in the states whose files show a later completion than the journal does. Returns whether there are any.
-fn take_in_files(table: &mut Table, files: States) -> bool {
-    let now = clock::now();
+fn take_in_files(table: &mut Table, files: States, now: Timestamp) -> bool {
     let mut news = files;
     news.retain(|field, state| {
         let known = table.states().get(field);
@@ -328,8 +339,8 @@ fn read_view(paths: &Paths) -> Result<View, StoreError> {
     match view_format::parse(&text) {
         Ok(ParsedView::View(view)) => Ok(view),
         Ok(ParsedView::LaterVersion(found)) => {
-            let path = paths.jobs.clone();
-            Err(StoreError::LaterVersion { path, found, known: view_format::VERSION })
+            let place = paths.jobs.display().to_string();
+            Err(StoreError::LaterVersion { place, found, known: view_format::VERSION })
         }
         Err(error) => {
             let aside = paths.set_aside(&paths.jobs)?;

@@ -136,20 +136,21 @@ impl Results {
     pub(super) fn read(&self, id: JobId) -> Result<Payload, StoreError> {
         let path = self.path(id);
         let text = fs::read(&path).map_err(|error| StoreError::io("read", &path, error))?;
+        let place = path.display().to_string();
         match serde_json::from_slice(&text) {
             Ok(StoredResult { version, .. }) if version > VERSION => {
-                Err(StoreError::LaterVersion { path, found: version, known: VERSION })
+                Err(StoreError::LaterVersion { place, found: version, known: VERSION })
             }
             Ok(StoredResult { id: found, payload, .. }) if found == id => Ok(payload),
             Ok(StoredResult { id: found, .. }) => {
                 let reason = format!("it holds the result of job {found}");
-                Err(StoreError::Unusable { path, reason })
+                Err(StoreError::Unusable { place, reason })
             }
             // The parser's message may quote the file, which may hold secrets.
             Err(error) => {
                 let (line, column) = (error.line(), error.column());
                 let reason = format!("it is damaged at line {line}, column {column}");
-                Err(StoreError::Unusable { path, reason })
+                Err(StoreError::Unusable { place, reason })
             }
         }
     }

@@ -11,6 +11,7 @@ use super::disk::Disk;
 use super::folder::Paths;
 use super::view::ViewWriter;
 use super::view_signal::Pace;
+use crate::core::clock::WallClock;
 use crate::core::store::StoreError;
 use crate::core::store::faults::Watcher;
 
@@ -23,7 +24,7 @@ impl JournalStore {
     /// After a failed sync the store tries to recover within milliseconds.
     ///
     /// # Errors
-    /// As [`open`](Self::open); also [`StoreError::Io`] where the watcher lets an operation fail.
+    /// As [`open`](Self::open); also [`StoreError::Unavailable`] where the watcher lets an operation fail.
     pub async fn open_watched(
         home: impl Into<PathBuf>,
         watcher: Arc<dyn Watcher>,
@@ -31,7 +32,8 @@ impl JournalStore {
     ) -> Result<Self, StoreError> {
         let home = home.into();
         let open = move || {
-            let mut paths = Paths::prepare(&home, Disk::watched(watcher))?;
+            let disk = Disk::watched(watcher);
+            let mut paths = Paths::prepare(&home, disk, WallClock::default())?;
             (paths.short_journal, paths.recovery_pause) = (short, Duration::from_millis(1));
             Self::open_blocking(home, paths, Pace::WhenAsked)
         };
@@ -44,7 +46,7 @@ impl JournalStore {
     /// Dropping the future stops the waiting only.
     ///
     /// # Errors
-    /// [`StoreError::Io`] where the disk fails; the file that was there is whole.
+    /// [`StoreError::Unavailable`] where the disk fails; the file that was there is whole.
     pub async fn rewrite_view(&self) -> Result<bool, StoreError> {
         let (paths, writer) = (self.paths.clone(), self.writer.clone());
         let rewrite = move || ViewWriter::new(paths, writer).write();

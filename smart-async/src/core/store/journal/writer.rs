@@ -5,7 +5,7 @@
 //! what was known before. Where that fails as well, the store stops: the thread refuses every request, keeps the folder's
 //! lock, and tries to read the journal anew and to write it to a new file, until that succeeds.
 
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Instant;
 
 use super::folder::Paths;
@@ -16,8 +16,7 @@ use super::owners::Owners;
 use super::replica::{CaughtUp, Replica, Snapshot, Source};
 use super::results::{NewResult, Results, doomed};
 use super::view_signal::ViewSignal;
-use crate::core::clock;
-use crate::core::job::JobRecord;
+use crate::core::job::{JobRecord, OwnerId};
 use crate::core::observe;
 use crate::core::store::StoreError;
 use crate::core::store::table::entry::{Entry, Put};
@@ -47,6 +46,25 @@ pub(super) struct BatchEffects {
     pub(super) remove_orphans: bool,
 }
 
+/// Why the store takes no changes, while it takes none. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Trouble(Arc<Mutex<Option<String>>>);
+
+impl Trouble {
+    fn set(&self, reason: Option<&StoreError>) {
+        *self.lock() = reason
+            .map(|reason| StoreError::Stopped { reason: Arc::new(reason.clone()) }.to_string());
+    }
+
+    pub(super) fn get(&self) -> Option<String> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The pauses between attempts at recovering double up to this many times the first one.
 const LONGEST_PAUSE: u32 = 100;
 /// How many requests share one sync.
@@ -64,11 +82,13 @@ impl Writer {
         results: Arc<Results>,
         replica: Replica,
         view: Arc<ViewSignal>,
+        trouble: Trouble,
     ) -> Result<Self, StoreError> {
         let (sender, requests) = mpsc::channel();
         let journal = paths.journal.clone();
-        let thread =
-            Thread { lock: FolderLock::new(paths.clone()), paths, owners, results, replica, view };
+        let lock = FolderLock::new(paths.clone());
+        let is_registered = false;
+        let thread = Thread { lock, paths, owners, is_registered, results, replica, view, trouble };
         std::thread::Builder::new()
             .name("smart-async-journal".to_owned())
             .spawn(move || thread.serve(&requests))
@@ -126,9 +146,12 @@ struct Thread {
     paths: Paths,
     /// The process whose unfinished jobs no other may lose.
     owners: Arc<Owners>,
+    /// Whether the process has taken its name: it does that before the first job of its own is written.
+    is_registered: bool,
     results: Arc<Results>,
     replica: Replica,
     view: Arc<ViewSignal>,
+    trouble: Trouble,
 }
 
 impl Thread {
@@ -143,8 +166,10 @@ impl Thread {
                 }
                 Err(Failure::InDoubt(error)) => {
                     observe::error!(%error, "the job store has stopped: it refuses changes until it has read its journal anew");
-                    waiting.refuse(&StoreError::stopped(&error, true));
-                    self.recover(inbox, &error);
+                    self.trouble.set(Some(&error));
+                    waiting.refuse(&error.clone().but_in_doubt());
+                    self.recover(inbox, error);
+                    self.trouble.set(None);
                 }
             }
             self.lock.release();
@@ -165,7 +190,7 @@ impl Thread {
 
         let mut effects = BatchEffects::default();
         let mut known = replica.known();
-        let mut transaction = Transaction::new(&known.table, clock::now());
+        let mut transaction = Transaction::new(&known.table, self.paths.clock.now());
         if let Some(previous) = &source.previous_table {
             transaction.bring_along(previous, self.owners.own());
         }
@@ -204,7 +229,7 @@ impl Thread {
             let mut known = replica.known();
             known.appending = false;
             if written.is_ok() {
-                known.commit(changes, &source);
+                replica.commit(&mut known, changes, &source);
             }
         }
         written?;
@@ -235,11 +260,16 @@ impl Thread {
 
     /// Puts the results in place and appends the changes.
     fn write(
-        &self,
+        &mut self,
         source: &mut Source,
         changes: &mut Changes,
         effects: &mut BatchEffects,
     ) -> Result<(), Failure> {
+        if !self.is_registered && has_job_of(changes, self.owners.own()) {
+            self.owners.register()?;
+            self.is_registered = true;
+            effects.remove_orphans = true;
+        }
         let text = format::batch(changes)
             .map_err(|error| StoreError::io("render", &self.paths.journal, error.into()))?;
         // A record that names a file is appended once the file is there for good.
@@ -288,7 +318,8 @@ impl Thread {
 
     /// Refuses requests until the journal was read anew and written to a new file, or no caller is left. The folder's lock is
     /// kept meanwhile: another process could read lines that are not on disk, and build upon them.
-    fn recover(&mut self, inbox: &mpsc::Receiver<Request>, reason: &StoreError) {
+    fn recover(&mut self, inbox: &mpsc::Receiver<Request>, reason: StoreError) {
+        let stopped = StoreError::Stopped { reason: Arc::new(reason) };
         let mut pause = self.paths.recovery_pause;
         loop {
             let next = Instant::now() + pause;
@@ -296,7 +327,7 @@ impl Thread {
             loop {
                 let left = next.saturating_duration_since(Instant::now());
                 match inbox.recv_timeout(left) {
-                    Ok(request) => self.refuse(request, &StoreError::stopped(reason, false)),
+                    Ok(request) => self.refuse(request, &stopped),
                     Err(mpsc::RecvTimeoutError::Timeout) => break,
                     Err(mpsc::RecvTimeoutError::Disconnected) => return,
                 }
@@ -327,7 +358,8 @@ impl Thread {
                 let mut effects = BatchEffects::default();
                 let acknowledge = {
                     let known = self.replica.known();
-                    change(&mut Transaction::new(&known.table, clock::now()), &mut effects)
+                    let now = self.paths.clock.now();
+                    change(&mut Transaction::new(&known.table, now), &mut effects)
                 };
                 drop(effects);
                 acknowledge(Err(error.clone()));
@@ -359,6 +391,11 @@ impl Thread {
         }
         self.view.behind(false);
     }
+}
+
+/// Returns whether a job of this owner is among the changes.
+fn has_job_of(changes: &Changes, owner: OwnerId) -> bool {
+    changes.jobs.values().flatten().any(|put| put.record.owner == Some(owner))
 }
 
 /// Returns whether nothing changes that a person would look for in the view at once.

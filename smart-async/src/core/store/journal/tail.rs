@@ -1,0 +1,120 @@
+//! The news thread: it looks at the end of the journal, and at who lives, for as long as a reader wants news. One look serves
+//! all readers of the process.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::owners::Owners;
+use super::replica::Replica;
+use crate::core::job::OwnerId;
+use crate::core::observe;
+use crate::core::store::news::{News, NewsStream};
+
+/// The pause between two looks at the journal.
+const LOOK: Duration = Duration::from_millis(250);
+/// The owners are looked at each time that the journal was looked at this often.
+const LOOKS_FOR_OWNERS: u32 = 4;
+
+/// The end of the journal, as other processes write it.
+#[derive(Debug)]
+pub(super) struct Tail {
+    replica: Replica,
+    owners: Arc<Owners>,
+    looking: Mutex<Looking>,
+}
+
+/// Whether the news thread runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Looking {
+    Idle,
+    Running,
+    /// The store is gone.
+    Closed,
+}
+
+impl Tail {
+    pub(super) fn new(replica: Replica, owners: Arc<Owners>) -> Arc<Self> {
+        Arc::new(Self { replica, owners, looking: Mutex::new(Looking::Idle) })
+    }
+
+    fn looking(&self) -> MutexGuard<'_, Looking> {
+        self.looking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The news from now on; `None` where the store is gone, or the system has no thread for it.
+    pub(super) fn news(self: &Arc<Self>) -> Option<NewsStream> {
+        let mut looking = self.looking();
+        let news = self.replica.news().subscribe();
+        if *looking == Looking::Idle {
+            let tail = Arc::clone(self);
+            let spawned = thread::Builder::new()
+                .name("smart-async-news".to_owned())
+                .spawn(move || tail.look_again_and_again());
+            match spawned {
+                Ok(_) => *looking = Looking::Running,
+                Err(error) => {
+                    observe::warn!(%error, "failed to start the thread that sees what other processes write");
+                    return None;
+                }
+            }
+        }
+        (*looking == Looking::Running).then_some(news)
+    }
+
+    /// Has the thread end.
+    pub(super) fn close(&self) {
+        *self.looking() = Looking::Closed;
+    }
+
+    fn look_again_and_again(&self) {
+        let mut living = Living::default();
+        for look in (0..LOOKS_FOR_OWNERS).cycle() {
+            if look == 0 {
+                living.look(&self.owners, |owner| self.replica.news().tell(News::OwnerLost(owner)));
+            }
+            if self.replica.is_behind()
+                && let Err(error) = self.replica.catch_up()
+            {
+                observe::warn!(%error, "failed to see what other processes wrote");
+            }
+            thread::sleep(LOOK);
+            let mut looking = self.looking();
+            if *looking == Looking::Closed {
+                return;
+            }
+            if !self.replica.news().has_readers() {
+                *looking = Looking::Idle;
+                return;
+            }
+        }
+    }
+}
+
+/// The other owners, as the last look found them.
+#[derive(Debug, Default)]
+struct Living {
+    living: HashSet<OwnerId>,
+    /// Those that died and left their files.
+    dead: HashSet<OwnerId>,
+}
+
+impl Living {
+    /// Looks again, and tells of those that have died since.
+    fn look(&mut self, owners: &Owners, tell: impl Fn(OwnerId)) {
+        let (living, dead): (Vec<_>, Vec<_>) =
+            owners.others().into_iter().partition(|(_, lives)| *lives);
+        let now = Self {
+            living: living.into_iter().map(|(owner, _)| owner).collect(),
+            dead: dead.into_iter().map(|(owner, _)| owner).collect(),
+        };
+        let before = std::mem::replace(self, now);
+        let ended = before.living.iter().filter(|owner| !self.living.contains(owner));
+        let found_dead = self
+            .dead
+            .iter()
+            .filter(|owner| !before.dead.contains(owner) && !before.living.contains(owner));
+        ended.chain(found_dead).copied().for_each(tell);
+    }
+}
