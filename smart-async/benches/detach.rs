@@ -53,7 +53,7 @@ fn main() {
                 }
                 go.send_replace(true);
                 // Their ends are written before the next round begins.
-                while jobs.list(running()).await.unwrap().jobs.len() > 0 {
+                while !jobs.list(running()).await.unwrap().jobs.is_empty() {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             }

@@ -32,6 +32,11 @@ struct Faults {
     slow: Option<Gate>,
     /// The next `put_state` waits for this gate before it does anything.
     held_state: Mutex<Option<Gate>>,
+    tells_no_news: AtomicBool,
+    owner_lost: AtomicBool,
+    max_result_bytes: Mutex<Option<u64>>,
+    /// The number of requests for one job and for many.
+    reads: AtomicUsize,
 }
 
 impl FaultyStore {
@@ -61,6 +66,10 @@ impl FaultyStore {
             hidden: AtomicBool::new(false),
             slow,
             held_state: Mutex::default(),
+            tells_no_news: AtomicBool::new(false),
+            owner_lost: AtomicBool::new(false),
+            max_result_bytes: Mutex::default(),
+            reads: AtomicUsize::new(0),
         }))
     }
 
@@ -108,7 +117,30 @@ impl FaultyStore {
         self.list(JobQuery::default()).await.map_or(0, |page| page.jobs.len())
     }
 
+    /// Tells no news from now on.
+    pub fn tell_no_news(&self) {
+        self.0.tells_no_news.store(true, Ordering::SeqCst);
+    }
+
+    /// Takes its process for dead from now on, and refuses every write.
+    pub fn lose_owner(&self) {
+        self.0.owner_lost.store(true, Ordering::SeqCst);
+    }
+
+    /// Names this as the size of the largest result.
+    pub fn limit_results(&self, bytes: u64) {
+        *self.0.max_result_bytes.lock().expect("no thread panics with the lock") = Some(bytes);
+    }
+
+    /// The number of reads of jobs by their ids.
+    pub fn reads(&self) -> usize {
+        self.0.reads.load(Ordering::SeqCst)
+    }
+
     fn check(&self) -> Result<(), StoreError> {
+        if self.0.owner_lost.load(Ordering::SeqCst) {
+            return Err(StoreError::OwnerLost);
+        }
         self.fail_if(self.0.broken.load(Ordering::SeqCst))
     }
 
@@ -164,7 +196,16 @@ impl JobStore for FaultyStore {
         })
     }
 
+    fn get_many(&self, ids: Vec<JobId>) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
+        if self.0.hidden.load(Ordering::SeqCst) {
+            return Box::pin(async { Ok(Vec::new()) });
+        }
+        self.0.reads.fetch_add(1, Ordering::SeqCst);
+        self.0.inner.get_many(ids)
+    }
+
     fn get(&self, id: JobId) -> StoreFuture<'_, Option<Arc<JobRecord>>> {
+        self.0.reads.fetch_add(1, Ordering::SeqCst);
         if self.0.hidden.load(Ordering::SeqCst) {
             return Box::pin(async { Ok(None) });
         }
@@ -219,11 +260,18 @@ impl JobStore for FaultyStore {
     }
 
     fn news(&self) -> Option<NewsStream> {
+        if self.0.tells_no_news.load(Ordering::SeqCst) {
+            return None;
+        }
         self.0.inner.news()
     }
 
     fn now(&self) -> Timestamp {
         self.0.inner.now()
+    }
+
+    fn max_result_bytes(&self) -> Option<u64> {
+        *self.0.max_result_bytes.lock().expect("no thread panics with the lock")
     }
 
     fn trouble(&self) -> Option<String> {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use smart_async::job::{JobId, JobOutput, JobQuery, Prune, StateName};
 use smart_async::manager::{State, WaitFor};
 use smart_async::{JobManager, JobRequest, JobStatus, Reply, job_fn, smart_async};
-use smart_async_tests::{FaultyStore, Fixture, Gate};
+use smart_async_tests::{FaultyStore, Fixture, Gate, stepping_clock};
 use tempfile::TempDir;
 
 /// A server that forecasts what it is told to, once its gate is open.
@@ -79,7 +79,7 @@ async fn observatory_with(jobs: JobManager) -> Fixture<Observatory> {
 }
 
 async fn observatory() -> Fixture<Observatory> {
-    observatory_with(JobManager::in_memory()).await
+    observatory_with(JobManager::builder().clock(stepping_clock()).in_memory()).await
 }
 
 fn sunny() -> Value {

@@ -19,6 +19,7 @@ mod jobs;
 mod language;
 mod manager;
 mod model;
+mod news;
 mod own_rounds;
 mod peer_requests;
 mod progress;
