@@ -41,11 +41,6 @@ fn every_way(test: impl Fn(&mut Client)) {
     }
 }
 
-/// Arguments of a `count` that takes longer than its budget, and not much longer.
-fn a_while() -> Value {
-    json!({"to": 4, "step_ms": 300})
-}
-
 /// Arguments of a `count` that takes longer than any test.
 fn for_ever() -> Value {
     json!({"to": 1_000_000, "step_ms": 10})
@@ -58,9 +53,13 @@ fn only_job(home: &TempDir, client: &mut Client) -> Value {
     for _ in 0..1500 {
         let list = runtime.block_on(store.list(JobQuery::default())).unwrap();
         if let [job] = &list.jobs[..] {
-            return client.structured("job_status", json!({"job_id": job.id}))["job"].take();
+            // A line of the journal is seen here before it is synced, and the server knows no such job until then.
+            let mut status = client.structured("job_status", json!({"job_id": job.id}));
+            if status["job"].is_object() {
+                return status["job"].take();
+            }
         }
-        assert_eq!(list.jobs.len(), 0, "{list:?}");
+        assert!(list.jobs.len() <= 1, "{list:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
     panic!("there is no job after half a minute");
@@ -87,12 +86,12 @@ fn a_quick_call_is_answered_as_ever() {
 #[test]
 fn a_slow_call_becomes_a_job_whose_result_is_fetched() {
     every_way(|client| {
-        let id = client.job("count", a_while());
+        let (id, counted) = client.counting_job();
         let status = client.structured("job_status", json!({"job_id": id}));
         assert_eq!(status["job"]["tool"], "count");
         assert_eq!(client.ended(&id)["status"], "completed");
         let fetched = client.structured("job_result", json!({"job_id": id}));
-        assert_eq!(fetched["result"], json!({"counted": 4}));
+        assert_eq!(fetched["result"], counted);
     });
 }
 
@@ -131,11 +130,11 @@ fn a_client_that_knows_tasks_gets_one_and_polls_it() {
             discovered["result"]["capabilities"]["extensions"][TASKS].is_object(),
             "{discovered}"
         );
-        let task = client.call("count", a_while());
+        let (task, to) = client.count_beyond_budget();
         assert_eq!((&task["resultType"], &task["status"]), (&json!("task"), &json!("working")));
         let ended = client.ended_task(task["taskId"].as_str().unwrap());
         assert_eq!(ended["status"], "completed");
-        assert_eq!(ended["result"]["structuredContent"], json!({"counted": 4}));
+        assert_eq!(ended["result"]["structuredContent"], json!({"counted": to}));
     }
 }
 
@@ -174,7 +173,7 @@ fn a_request_about_a_task_names_it_in_a_header_or_is_refused() {
     let home = TempDir::new().unwrap();
     let server = Server::start(home.path(), &[]);
     let mut client = Client::with_tasks(&server.address);
-    let task = client.call("count", a_while());
+    let task = client.call("count", for_ever());
     let about = json!({"taskId": task["taskId"]});
     for method in ["tasks/get", "tasks/cancel"] {
         let mut exchange = client.open_with(method, about.clone(), false);
@@ -190,13 +189,15 @@ fn in_a_session_a_broken_stream_is_no_departure_and_is_resumed() {
     let home = TempDir::new().unwrap();
     let server = Server::start(home.path(), &[]);
     let mut client = Client::initialize(&server.address);
-    let mut exchange = client.open_call("count", json!({"to": 200, "step_ms": 10}));
+    let mut exchange = client.open_call("count", for_ever());
     until_progress(&mut exchange);
     let last_event = exchange.last_event.take().unwrap();
     drop(exchange);
     let answer = client.resume(&last_event).answer();
-    let id = answer["result"]["structuredContent"]["job_id"].as_str().unwrap();
-    assert_eq!(client.ended(id)["result"], json!({"counted": 200}));
+    let ticket = &answer["result"]["structuredContent"];
+    assert!(ticket["message"].as_str().unwrap().contains("exceeded 1.0s time budget"), "{answer}");
+    let status = client.structured("job_status", json!({"job_id": ticket["job_id"]}));
+    assert_eq!(status["job"]["status"], "running");
 }
 
 #[test]
@@ -264,21 +265,21 @@ fn servers_behind_a_load_balancer_answer_for_each_others_jobs_and_tasks() {
     let address = round_robin(servers.iter().map(|server| server.address.clone()).collect());
     for mut client in [Client::initialize(&address), Client::per_request(&address, json!({}))] {
         // Two requests in a row go to different servers, whichever comes first.
-        let id = client.job("count", a_while());
+        let (id, counted) = client.counting_job();
         for _ in 0..2 {
             let status = client.structured("job_status", json!({"job_id": id}));
             assert_eq!(status["job"]["id"], json!(id));
         }
-        assert_eq!(client.ended(&id)["result"], json!({"counted": 4}));
+        assert_eq!(client.ended(&id)["result"], counted);
         let id = client.job("crunch", json!({"ms": 600_000}));
         client.tools();
         client.structured("cancel_job", json!({"job_id": id}));
         assert_eq!(client.ended(&id)["status"], "cancelled");
     }
     let mut client = Client::with_tasks(&address);
-    let task = client.call("count", a_while());
+    let (task, to) = client.count_beyond_budget();
     let ended = client.ended_task(task["taskId"].as_str().unwrap());
-    assert_eq!(ended["result"]["structuredContent"], json!({"counted": 4}));
+    assert_eq!(ended["result"]["structuredContent"], json!({"counted": to}));
     let task = client.call("crunch", json!({"ms": 600_000}));
     let id = task["taskId"].as_str().unwrap();
     client.tools();
@@ -290,12 +291,15 @@ fn servers_behind_a_load_balancer_answer_for_each_others_jobs_and_tasks() {
 fn sigterm_answers_open_calls_writes_the_rest_down_and_ends_without_an_error() {
     let home = TempDir::new().unwrap();
     let server = Server::start(home.path(), &[]);
-    let mut client = Client::initialize(&server.address);
+    let mut client = Client::initialize_with(&server.address, json!({"elicitation": {}}));
     let id = client.job("count", for_ever());
-    let mut exchange = client.open_call("count", json!({"to": 60, "step_ms": 10}));
-    until_progress(&mut exchange);
+    let mut exchange = client.open_call("ask_name", json!({}));
+    let question = exchange.message().unwrap();
     server.terminate();
-    assert_eq!(exchange.answer()["result"]["structuredContent"], json!({"counted": 60}));
+    let said = json!({"action": "accept", "content": {"name": "Ada"}});
+    assert_eq!(client.respond(&question, said), 202);
+    let answer = exchange.answer();
+    assert_eq!(answer["result"]["content"][0]["text"], "Hello, Ada!", "{answer}");
     assert!(server.ended().success());
     let text = fs::read_to_string(home.path().join("meta/jobs.json")).unwrap();
     let document: Value = serde_json::from_str(&text).unwrap();
