@@ -20,7 +20,8 @@ pub(crate) enum Wake<T> {
 }
 
 /// Waits for `run`: until `until` at most, for as long as the caller is there and the server goes on, and until `asks`.
-/// An end of the run that is there already counts before everything else.
+/// Where several of these have happened by the time the task has its turn, the departure of the caller counts first: a result
+/// that is answered to a caller that is gone is lost, and as the result of a job it is kept. Then the end of the run counts.
 pub(crate) async fn wait_for_run<T>(
     run: impl Future<Output = T>,
     caller: &Caller,
@@ -30,8 +31,8 @@ pub(crate) async fn wait_for_run<T>(
 ) -> Wake<T> {
     tokio::select! {
         biased;
-        ended = run => Wake::Ended(ended),
         () = caller.left() => Wake::CallerLeft,
+        ended = run => Wake::Ended(ended),
         () = halted(manager) => Wake::Halted,
         () = past(until) => Wake::TimeOver,
         () = asks => Wake::Asks,

@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use rmcp::ServerHandler;
+use rmcp::model::{CallToolRequestParams, CallToolResponse, NumberOrString};
+use rmcp::service::{RequestContext, serve_directly};
+use serde_json::{Map, Value, json};
 use smart_async::job::JobStatus;
 use smart_async::manager::{Error, WaitFor};
 use smart_async::{CurrentJob, JobId, JobManager, JobRequest, job_fn};
 use smart_async_tests::{FaultyStore, Fixture, Gate};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 const SHORT: Duration = Duration::from_millis(100);
 const LONG: Duration = Duration::from_secs(3600);
@@ -22,6 +27,37 @@ async fn kept(fixture: &Fixture, arguments: &Value) -> Value {
 
 fn answer(answered: impl serde::Serialize) -> Value {
     serde_json::to_value(answered).unwrap()
+}
+
+/// A call that the test hands to the server in the place of the SDK. Its caller leaves when the token is cancelled.
+fn call_until(left: CancellationToken, fixture: &Fixture, tool: &'static str) -> JoinHandle<Value> {
+    let server = fixture.server.clone();
+    tokio::spawn(async move {
+        let connection = serve_directly(server.clone(), tokio::io::duplex(1 << 10).0, None);
+        let peer = connection.peer().clone();
+        let mut context = RequestContext::new(NumberOrString::Number(1), peer);
+        context.ct = left;
+        let request = CallToolRequestParams::new(tool).with_arguments(Map::new());
+        match server.call_tool(request, context).await {
+            Ok(CallToolResponse::Complete(answered)) => answer(answered),
+            other => panic!("{tool}: {other:?}"),
+        }
+    })
+}
+
+/// The caller leaves and the work ends before the task of the call has its turn, as on a busy machine.
+#[tokio::test(start_paused = true)]
+async fn a_result_that_comes_as_its_caller_leaves_is_kept() {
+    let fixture = Fixture::new().await;
+    let left = CancellationToken::new();
+    let call = call_until(left.clone(), &fixture, "make");
+    fixture.tools.gate.arrived(1).await;
+    fixture.tools.gate.open();
+    left.cancel();
+    let answered = call.await.unwrap();
+    assert_eq!(answered["isError"], true, "no caller is there for the result: {answered}");
+    assert_eq!(fixture.only_job(JobStatus::Completed).await["result"], json!({"made": ""}));
+    assert_eq!(fixture.tools.begun(), 1);
 }
 
 #[tokio::test(start_paused = true)]
