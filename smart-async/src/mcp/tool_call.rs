@@ -27,6 +27,7 @@ use super::progress_notifications::{ProgressNotifier, with_progress};
 use super::questions::{ElicitationPeer, Round, with_elicitation};
 use super::sdk_gaps::request_scope::spawner;
 use super::server::JobServer;
+use super::tools::response::in_band_error;
 use crate::call::key::CallDigest;
 use crate::call::report::{CallEnd, CallReport};
 use crate::call::{CallRequest, Caller};
@@ -63,6 +64,11 @@ impl<S: ServerHandler> JobServer<S> {
         caller: Caller,
     ) -> impl Future<Output = Result<CallToolResponse, ErrorData>> + Send {
         async move {
+            // A call that is looked at too late has no part in anything. The reason of its caller may be lost: the notification
+            // found no such call when it came first. So the call must not stop a run that it would join.
+            if caller.has_left() {
+                return Ok(in_band_error("the caller has left", None).into());
+            }
             let arguments = match JobArguments::take(annotated, request.arguments.as_mut()) {
                 Ok(arguments) => arguments,
                 Err(answer) => return Ok(answer.into()),

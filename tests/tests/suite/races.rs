@@ -60,6 +60,25 @@ async fn a_result_that_comes_as_its_caller_leaves_is_kept() {
     assert_eq!(fixture.tools.begun(), 1);
 }
 
+/// The notification with the reason may come before its call is looked at, and finds no call then.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_looked_at_after_its_caller_left_stops_no_work_and_begins_none() {
+    let fixture = Fixture::new().await;
+    let first = fixture.client.send("on_disconnect_cancel", json!({})).await;
+    fixture.tools.gate.arrived(1).await;
+    first.cancel(Some("request timeout".to_owned())).await.unwrap();
+    let job = fixture.only_job(JobStatus::Running).await;
+    let left = CancellationToken::new();
+    left.cancel();
+    for tool in ["on_disconnect_cancel", "make"] {
+        let answered = call_until(left.clone(), &fixture, tool).await.unwrap();
+        assert_eq!(answered["isError"], true, "{answered}");
+    }
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(fixture.client.status(job["id"].as_str().unwrap()).await["status"], "running");
+    assert_eq!(fixture.tools.begun(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_runs_out_tells_of_now() {
     let jobs = JobManager::in_memory();
