@@ -11,6 +11,9 @@ use crate::core::call_site::{CallSite, OnCancel, OnDisconnect};
 /// How long to wait, once a caller is gone, for the notification that says why. The SDK hands both over in one step, so the
 /// notification is on its way by then if it comes at all.
 const REASON_GRACE: Duration = Duration::from_millis(250);
+/// The number of steps in which that time passes. A process that stands still meanwhile, because its container has used up its
+/// share of the processor, finds one step over when it goes on; in the others the notification has its turn.
+const REASON_STEPS: u32 = 5;
 
 /// The caller that waits for the answer of a call. The default is the caller of a plain function call, which can leave only by
 /// dropping the call.
@@ -63,10 +66,13 @@ impl Caller {
     pub(crate) async fn departure(&self) -> Departure {
         let Some(caller) = &self.0 else { return std::future::pending().await };
         caller.left.cancelled().await;
-        match tokio::time::timeout(REASON_GRACE, caller.reason.wait()).await {
-            Ok(reason) => Departure::Cancelled { reason: reason.clone() },
-            Err(_) => Departure::Disconnected,
+        for _ in 0..REASON_STEPS {
+            let step = REASON_GRACE / REASON_STEPS;
+            if let Ok(reason) = tokio::time::timeout(step, caller.reason.wait()).await {
+                return Departure::Cancelled { reason: reason.clone() };
+            }
         }
+        Departure::Disconnected
     }
 }
 
@@ -118,5 +124,18 @@ mod tests {
         assert!(
             matches!(departure, Departure::Cancelled { reason: Some(reason) } if reason == "request timeout")
         );
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_reason_counts_though_the_process_stood_still_before_it() {
+        let left = CancellationToken::new();
+        let caller = Caller::new(left.clone());
+        let other = caller.clone();
+        left.cancel();
+        let (departure, ()) = tokio::join!(caller.departure(), async {
+            tokio::time::advance(Duration::from_secs(10)).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            other.cancels(Some("request timeout".into()));
+        });
+        assert!(matches!(departure, Departure::Cancelled { .. }), "{departure:?}");
     }
 }
