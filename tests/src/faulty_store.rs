@@ -35,8 +35,12 @@ struct Faults {
     tells_no_news: AtomicBool,
     owner_lost: AtomicBool,
     max_result_bytes: Mutex<Option<u64>>,
+    /// So many of the next reads of many jobs fail.
+    failing_reads: AtomicUsize,
     /// The number of requests for one job and for many.
     reads: AtomicUsize,
+    /// The number of requests for abandoned jobs.
+    abandoned: AtomicUsize,
 }
 
 impl FaultyStore {
@@ -69,7 +73,9 @@ impl FaultyStore {
             tells_no_news: AtomicBool::new(false),
             owner_lost: AtomicBool::new(false),
             max_result_bytes: Mutex::default(),
+            failing_reads: AtomicUsize::new(0),
             reads: AtomicUsize::new(0),
+            abandoned: AtomicUsize::new(0),
         }))
     }
 
@@ -132,9 +138,19 @@ impl FaultyStore {
         *self.0.max_result_bytes.lock().expect("no thread panics with the lock") = Some(bytes);
     }
 
+    /// Lets so many of the next reads of many jobs fail.
+    pub fn fail_reads(&self, reads: usize) {
+        self.0.failing_reads.store(reads, Ordering::SeqCst);
+    }
+
     /// The number of reads of jobs by their ids.
     pub fn reads(&self) -> usize {
         self.0.reads.load(Ordering::SeqCst)
+    }
+
+    /// The number of looks for abandoned jobs.
+    pub fn looks_for_abandoned(&self) -> usize {
+        self.0.abandoned.load(Ordering::SeqCst)
     }
 
     fn check(&self) -> Result<(), StoreError> {
@@ -201,6 +217,11 @@ impl JobStore for FaultyStore {
             return Box::pin(async { Ok(Vec::new()) });
         }
         self.0.reads.fetch_add(1, Ordering::SeqCst);
+        let one_less = |reads: usize| reads.checked_sub(1);
+        let failing = &self.0.failing_reads;
+        if failing.try_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+            return Box::pin(async { Err(self.fail_if(true).expect_err("it fails")) });
+        }
         self.0.inner.get_many(ids)
     }
 
@@ -225,6 +246,7 @@ impl JobStore for FaultyStore {
     }
 
     fn abandoned(&self, server: Option<String>) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
+        self.0.abandoned.fetch_add(1, Ordering::SeqCst);
         self.0.inner.abandoned(server)
     }
 

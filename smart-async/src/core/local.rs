@@ -13,6 +13,7 @@ pub(in crate::core) mod redaction;
 mod run_times;
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -47,6 +48,7 @@ pub(crate) struct Local {
     pub(in crate::core) run_times: RunTimes,
     pub(in crate::core) events: JobEvents,
     health: StoreHealth,
+    is_owner_lost: AtomicBool,
     /// Calls that are open, jobs that run, and writes in the background: everything that a shutdown waits for.
     pub(in crate::core) in_flight: TaskTracker,
     lost_jobs: OnceLock<Weak<dyn LostJobs>>,
@@ -63,6 +65,7 @@ impl Local {
             run_times: RunTimes::default(),
             events: JobEvents::default(),
             health: StoreHealth::default(),
+            is_owner_lost: AtomicBool::new(false),
             in_flight,
             lost_jobs: OnceLock::new(),
         }
@@ -129,9 +132,15 @@ impl Local {
 
     /// This process counts as dead to the store: the supervisors of its jobs stop the work and write nothing more.
     fn owner_lost(&self) {
+        self.is_owner_lost.store(true, Ordering::SeqCst);
         for live in self.live.all() {
             live.set_taken_over();
         }
+    }
+
+    /// Returns whether this process counts as dead to the store.
+    pub(in crate::core) fn is_owner_lost(&self) -> bool {
+        self.is_owner_lost.load(Ordering::SeqCst)
     }
 
     /// The failure of the store, while it fails.

@@ -9,6 +9,7 @@ mod body;
 mod engine;
 mod hydrate;
 mod idempotency;
+mod one_at_a_time;
 mod record;
 mod recover;
 mod rerun;
@@ -32,6 +33,7 @@ pub(crate) use self::adopt::{Adopted, Adoption};
 pub(crate) use self::body::{Body, panic_message};
 use self::engine::Engine;
 pub(crate) use self::hydrate::InlineCompletion;
+use self::one_at_a_time::OneAtATime;
 use self::rerun::Rerunners;
 pub(crate) use self::rerun::{RerunSupport, Rerunner};
 pub use self::settings::Retention;
@@ -56,6 +58,8 @@ struct Inner {
     engine: Arc<Engine>,
     rerunners: Arc<Rerunners>,
     recovered: OnceCell<()>,
+    /// Of several recoveries at once each would try to account for all jobs that are left.
+    recoveries: OneAtATime,
     listening: Once,
 }
 
@@ -69,6 +73,7 @@ impl Runner {
             engine: Arc::new(Engine::new(Arc::clone(&local), settings, host)),
             rerunners: Arc::default(),
             recovered: OnceCell::new(),
+            recoveries: OneAtATime::default(),
             listening: Once::new(),
         });
         let weak: Weak<Inner> = Arc::downgrade(&inner);
@@ -253,6 +258,11 @@ impl Inner {
     }
 
     async fn recover_lost(&self) -> Vec<JobId> {
+        let _turn = self.recoveries.turn().await;
+        self.recover_in_turn().await
+    }
+
+    async fn recover_in_turn(&self) -> Vec<JobId> {
         let recovered = recover::recover(&self.engine).await;
         if recovered.is_work_waiting {
             rerun::run_waiting(&self.engine, &self.rerunners);
@@ -272,5 +282,17 @@ impl LostJobs for Inner {
 
     fn recover(&self) -> BoxFuture<'_, Vec<JobId>> {
         Box::pin(self.recover_lost())
+    }
+
+    fn look_for_lost(self: Arc<Self>) {
+        let Some(place) = self.recoveries.place() else { return };
+        try_spawn(async move {
+            let _turn = place.turn().await;
+            self.recover_in_turn().await;
+        });
+    }
+
+    fn look_for_waiting(&self) {
+        rerun::run_waiting(&self.engine, &self.rerunners);
     }
 }

@@ -168,10 +168,11 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     }
 
     /// The name under which this process marks the jobs that it runs. A store takes the name where other processes can see it
-    /// with the first job that this process inserts or claims, so a process that only reads has none.
+    /// with the first job, or large result, that this process writes, so a process that only reads has none.
     fn owner(&self) -> OwnerId;
 
-    /// The size of the largest result that the store keeps, in bytes of JSON. The runner lets a job fail whose result is larger.
+    /// The size of the largest result that the store keeps, in bytes of JSON. The runner lets a job fail whose result is larger; a
+    /// result that is not stored, and the details of a failure, are as large as they are.
     /// `None`, as by the provided method, where the store has no limit.
     fn max_result_bytes(&self) -> Option<u64> {
         None

@@ -18,6 +18,7 @@ mod index;
 mod jobs;
 mod language;
 mod manager;
+mod missed_news;
 mod model;
 mod news;
 mod own_rounds;

@@ -111,8 +111,8 @@ pub struct ClaimQuery {
     pub kinds: Vec<JobKind>,
     /// At most this many.
     pub limit: usize,
-    /// None of these, whatever the conditions above say: their work has not stopped yet where it ran before.
-    pub spare: Vec<JobId>,
+    /// Only these; empty means any.
+    pub jobs: Vec<JobId>,
 }
 
 impl ClaimQuery {
@@ -123,7 +123,7 @@ impl ClaimQuery {
             tools: Vec::new(),
             kinds: Vec::new(),
             limit,
-            spare: Vec::new(),
+            jobs: Vec::new(),
         }
     }
 
@@ -132,7 +132,7 @@ impl ClaimQuery {
         job.spec.server == self.server
             && (self.tools.is_empty() || self.tools.contains(&job.spec.tool))
             && (self.kinds.is_empty() || self.kinds.contains(&job.spec.kind))
-            && !self.spare.contains(&job.id)
+            && (self.jobs.is_empty() || self.jobs.contains(&job.id))
             && job.is_claimable()
             && job.is_due(now)
     }

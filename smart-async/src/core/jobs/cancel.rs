@@ -70,7 +70,7 @@ impl Jobs {
 
     async fn record_request(&self, id: JobId, actor: Actor) -> Result<(), StoreError> {
         let request = Change::new(JobEvent::RequestCancel, self.local.now()).by(actor);
-        let job = self.local.store.update(id, request).await?;
+        let job = self.local.update(id, request).await?;
         // A job that waits to run again has no owner, and so ends by the request itself.
         if job.status().is_terminal() {
             self.local.announce(&job);

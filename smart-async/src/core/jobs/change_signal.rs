@@ -24,7 +24,7 @@ pub(super) enum Interest {
     Progress,
 }
 
-/// The signal. It begins to read the store's news when a reader listens for a job that is not of this process.
+/// The signal. It begins to read the store's news when a reader listens for progress, or for a job that is not of this process.
 pub(super) struct ChangeSignal {
     local: Arc<Local>,
     news: NewsSource,

@@ -88,7 +88,8 @@ impl Jobs {
                     true
                 }
             };
-            if !woken {
+            // Where jobs change without pause, each look finds that the next change is there.
+            if !woken || over.is_some_and(|over| over <= Instant::now()) {
                 // As they are now, and not as they were when the wait began.
                 let jobs = self.all_of(ids).await?;
                 let timed_out = !is_over(&jobs, what.all);

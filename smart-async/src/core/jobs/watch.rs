@@ -14,6 +14,9 @@ use crate::core::job::{JobId, JobRecord, JobStatus, Progress};
 /// How often the watcher returns the progress of one job at most.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
+/// The pause before another look, where one failed.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
 /// Jobs that a subscriber watches.
 #[derive(Debug)]
 pub(crate) struct JobWatcher {
@@ -103,26 +106,25 @@ impl JobWatcher {
         loop {
             let ids: Vec<_> = self.jobs.keys().copied().collect();
             let listening = self.signal.listen(&ids, Interest::Progress);
-            let mut due = None;
-            match self.source.found(&ids).await {
+            let due = match self.source.found(&ids).await {
                 Ok(found) => {
                     let (changed, next_progress) = self.remember(&ids, found);
                     if !changed.is_empty() {
                         return changed;
                     }
-                    due = next_progress;
+                    next_progress
                 }
                 Err(error) => {
                     tracing::debug!(%error, "failed to look at the jobs that are watched");
+                    Some(Instant::now() + LOOK_AGAIN)
                 }
-            }
+            };
             if self.jobs.is_empty() {
                 return std::future::pending().await;
             }
             let changed = self.signal.changed(listening);
             match due {
                 Some(due) => {
-                    // Progress that came too soon is reported then.
                     let _ = tokio::time::timeout_at(due, changed).await;
                 }
                 None => changed.await,

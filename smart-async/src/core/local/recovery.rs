@@ -1,6 +1,8 @@
 //! Jobs whose owner has died: how such a job goes on is decided here, for the runner that accounts for it in the store and for
 //! a reader that only shows it.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 
 use crate::core::job::{
@@ -18,6 +20,12 @@ pub(in crate::core) trait LostJobs: Send + Sync {
 
     /// Accounts for jobs that were lost since. Returns those whose records have changed.
     fn recover(&self) -> BoxFuture<'_, Vec<JobId>>;
+
+    /// Does the same in the background.
+    fn look_for_lost(self: Arc<Self>);
+
+    /// Takes on, in the background, jobs that wait for this server.
+    fn look_for_waiting(&self);
 }
 
 /// The change by which a job goes on whose owner has died: it has failed, is cancelled, or waits to run again. A store refuses

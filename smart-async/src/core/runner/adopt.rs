@@ -216,7 +216,7 @@ async fn withdraw(engine: Arc<Engine>, id: JobId, _in_flight: TaskTrackerToken) 
     let mut backoff = Backoff::default();
     while let Err(error) = engine.local.observed(engine.local.store.withdraw(id).await) {
         observe::error!(job_id = %id, %error, "the record of a call that ended inline could not be taken back");
-        if engine.pause(&mut backoff).await.is_err() {
+        if !error.is_transient() || engine.pause(&mut backoff).await.is_err() {
             // Recovery accounts for it when this process is gone.
             return;
         }
@@ -331,6 +331,9 @@ async fn record_at_last(
     let mut backoff = Backoff::default();
     while let Err(error) = record_running(engine, adoption, &live.context).await {
         observe::error!(tool = adoption.tool, %error, "work whose caller has left could not be stored");
+        if !error.is_transient() {
+            return false;
+        }
         if engine.pause(&mut backoff).await.is_err() {
             return record_running(engine, adoption, &live.context).await.is_ok();
         }

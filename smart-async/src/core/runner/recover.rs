@@ -31,11 +31,12 @@ pub(super) async fn recover(engine: &Arc<Engine>) -> Recovered {
         }
     };
     for job in abandoned {
-        if job.waits_for_server() {
-            outcome.is_work_waiting = true;
+        // A job without an owner waits; no process has lost it.
+        if job.is_claimable() {
+            outcome.is_work_waiting |= job.waits_for_server();
             continue;
         }
-        match local.store.update(job.id, recovered(&job, local.now())).await {
+        match local.update(job.id, recovered(&job, local.now())).await {
             Ok(job) => {
                 local.announce(&job);
                 observe::warn!(job_id = %job.id, tool = %job.spec.tool, status = %job.status(), "job was interrupted by the end of its server");

@@ -1,9 +1,8 @@
 //! Reruns: work that runs again after the end of its server. Only a server can make a call from its arguments, so jobs that wait
 //! stay `pending` until this process has a server with their tool.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use futures_util::FutureExt;
@@ -11,6 +10,7 @@ use futures_util::future::BoxFuture;
 
 use super::body::{Body, panic_message};
 use super::engine::{Engine, interruption};
+use super::one_at_a_time::OneAtATime;
 use super::supervise::launch;
 use crate::core::backoff::Backoff;
 use crate::core::context::JobContext;
@@ -46,10 +46,8 @@ pub(crate) trait Rerunner: Send + Sync {
 #[derive(Default)]
 pub(super) struct Rerunners {
     known: Mutex<Vec<Weak<dyn Rerunner>>>,
-    /// Held by the task that goes through the waiting jobs: one at a time is enough.
-    looking: tokio::sync::Mutex<()>,
-    /// Whether a task is about to do so.
-    is_about_to_look: AtomicBool,
+    /// Of the tasks that go through the waiting jobs, one at a time is enough.
+    looks: OneAtATime,
 }
 
 impl Rerunners {
@@ -85,14 +83,10 @@ impl fmt::Debug for Rerunners {
 
 /// Reruns, in the background, the jobs that wait for a server which this process has.
 pub(super) fn run_waiting(engine: &Arc<Engine>, servers: &Arc<Rerunners>) {
-    // A task that has not begun to look sees these jobs too.
-    if servers.is_about_to_look.swap(true, Ordering::SeqCst) {
-        return;
-    }
+    let Some(place) = servers.looks.place() else { return };
     let (engine, servers) = (Arc::clone(engine), Arc::clone(servers));
     try_spawn(async move {
-        let _looking = servers.looking.lock().await;
-        servers.is_about_to_look.store(false, Ordering::SeqCst);
+        let _turn = place.turn().await;
         match engine.local.store.abandoned(Some(engine.server().to_owned())).await {
             Ok(jobs) => look_at_waiting(&engine, &servers, jobs).await,
             Err(error) => {
@@ -105,8 +99,7 @@ pub(super) fn run_waiting(engine: &Arc<Engine>, servers: &Arc<Rerunners>) {
 async fn look_at_waiting(engine: &Arc<Engine>, servers: &Rerunners, jobs: Vec<Arc<JobRecord>>) {
     // A body that still runs here after its job was given back must not run a second time beside itself.
     let runs_here = |job: &JobRecord| engine.local.live.get(job.id).is_some();
-    let (spare, waiting): (Vec<_>, Vec<_>) =
-        jobs.into_iter().filter(|job| job.waits_for_server()).partition(|job| runs_here(job));
+    let waiting = jobs.into_iter().filter(|job| job.waits_for_server() && !runs_here(job));
     let mut of_tool = BTreeMap::<_, Vec<_>>::new();
     for job in waiting {
         of_tool.entry(job.spec.tool.clone()).or_default().push(job);
@@ -115,9 +108,8 @@ async fn look_at_waiting(engine: &Arc<Engine>, servers: &Rerunners, jobs: Vec<Ar
         let found = servers.find(&tool).await;
         if let Some((RerunSupport::Rerunnable, server)) = found {
             let mut query = ClaimQuery::new(engine.server(), jobs.len());
-            query.tools = vec![tool];
-            query.spare = spare.iter().map(|job| job.id).collect();
-            for job in claim(engine, query, &jobs).await {
+            query.jobs = jobs.iter().map(|job| job.id).collect();
+            for job in claim(engine, query).await {
                 take_on(engine, Arc::clone(&server), job);
             }
             continue;
@@ -162,28 +154,26 @@ fn take_on(engine: &Arc<Engine>, server: Arc<dyn Rerunner>, job: Arc<JobRecord>)
 }
 
 /// Makes this process the owner of jobs that wait, and tries until that is known: a claim in doubt may stand all the same, and no
-/// other process takes on a job that has a living owner. `candidates` are the jobs that were seen to wait.
-async fn claim(
-    engine: &Engine,
-    query: ClaimQuery,
-    candidates: &[Arc<JobRecord>],
-) -> Vec<Arc<JobRecord>> {
-    let store = &engine.local.store;
+/// other process takes on a job that has a living owner.
+async fn claim(engine: &Engine, query: ClaimQuery) -> Vec<Arc<JobRecord>> {
+    let local = &engine.local;
+    let is_ours = |job: &JobRecord| {
+        job.status() == JobStatus::Pending
+            && job.owner == Some(local.store.owner())
+            && local.live.get(job.id).is_none()
+    };
     let mut backoff = Backoff::default();
     let mut in_doubt = false;
     while !engine.is_stopping() {
-        match store.claim(query.clone()).await {
-            Ok(claimed) if in_doubt => {
-                let ids = candidates.iter().chain(&claimed).map(|job| job.id);
-                let ids: BTreeSet<_> = ids.collect();
-                let is_ours = |job: &JobRecord| {
-                    job.status() == JobStatus::Pending
-                        && job.owner == Some(store.owner())
-                        && engine.local.live.get(job.id).is_none()
-                };
-                let found = store.get_many(ids.into_iter().collect()).await.unwrap_or(claimed);
-                return found.into_iter().filter(|job| is_ours(job)).collect();
+        let claimed = match local.observed(local.store.claim(query.clone()).await) {
+            // Those of an attempt in doubt are ours already.
+            Ok(_) if in_doubt => {
+                let found = local.store.get_many(query.jobs.clone()).await;
+                found.map(|found| found.into_iter().filter(|job| is_ours(job)).collect())
             }
+            claimed => claimed,
+        };
+        match claimed {
             Ok(claimed) => return claimed,
             Err(error) => {
                 observe::error!(%error, "failed to take on jobs that wait to run again");
@@ -210,7 +200,7 @@ async fn give_up(engine: &Engine, job: &JobRecord, reason: &str) {
     let change = Change::new(event, engine.local.now()).owned_by(job.owner);
     let mut backoff = Backoff::default();
     loop {
-        match engine.local.store.update(job.id, change.clone()).await {
+        match engine.local.update(job.id, change.clone()).await {
             Ok(job) => {
                 // The reason may quote the arguments, so it stands in the record alone.
                 observe::warn!(job_id = %job.id, tool = %job.spec.tool, "a job could not run again");

@@ -14,7 +14,7 @@ use crate::core::{env_vars, observe};
 /// The pause between two sweeps, unless `JOB_CLEANUP_INTERVAL` sets another one.
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// Jobs that ended less long ago than this are spared: a waiter of another process looks four times a second, and this
+/// Jobs that ended less long ago than this are spared: a caller of another process may be about to read it, and this
 /// process does not know of it.
 const MIN_AGE: Duration = Duration::from_secs(60);
 

@@ -34,7 +34,22 @@ pub(super) async fn write_to_record(local: &Local, live: &LiveJob) {
         () = write_progress(local, live) => {}
         () = write_questions(local, live) => {}
         () = live.taken_over() => {}
+        () = read_before_the_news(local, live) => {}
     }
+}
+
+/// Reads the record once: another process may have changed it before the job was one of this process, whose news is read since.
+/// Never returns.
+async fn read_before_the_news(local: &Local, live: &LiveJob) {
+    if local.is_owner_lost() {
+        live.set_taken_over();
+    }
+    if let Ok(Some(record)) = local.store.get(live.id()).await
+        && !live.has_ended()
+    {
+        read_from_record(local, live, &record);
+    }
+    std::future::pending::<()>().await;
 }
 
 async fn write_progress(local: &Local, live: &LiveJob) {
@@ -153,6 +168,8 @@ impl RemoteSync {
                 tokio::spawn(async move { task.run().await });
             }
             lost.await;
+            // Where this runtime ends, the new task is lost at once, again and again.
+            tokio::task::yield_now().await;
         }
     }
 
@@ -177,8 +194,9 @@ impl RunningTask {
             local.store.news().map(|news| news.ready_chunks(NEWS).boxed());
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first tick comes at once, and a job that has just begun has a new record.
-        ticks.tick().await;
+        // Whether all records are to be read: there may have been changes before the news began, as in each moment of a store
+        // that has none.
+        let mut reads_all = true;
         loop {
             let told = tokio::select! {
                 _ = ticks.tick() => {
@@ -186,28 +204,38 @@ impl RunningTask {
                     if self.is_done {
                         return;
                     }
-                    if news.is_some() {
-                        continue;
-                    }
-                    vec![News::Missed]
+                    Vec::new()
                 }
                 told = next(&mut news) => told,
             };
-            match told.is_empty() {
-                // The store is closed.
-                true => news = None,
-                false => take_news(&local, &told).await,
+            reads_all |= told.contains(&News::Missed);
+            if let Some(runner) = local.lost_jobs() {
+                if told.iter().any(|news| matches!(news, News::OwnerLost(_) | News::Missed)) {
+                    runner.look_for_lost();
+                } else if told.contains(&News::Waiting) {
+                    runner.look_for_waiting();
+                }
             }
+            let changed = told.iter().filter_map(|news| match news {
+                News::Changed { id, .. } => local.live.get(*id),
+                _ => None,
+            });
+            let jobs = if reads_all { local.live.all() } else { changed.collect() };
+            // Records that could not be read are read with the next tick.
+            reads_all = !read(&local, &jobs).await || news.is_none();
         }
     }
 }
 
-/// Waits for news; the answer is empty where there is none any more.
+/// Waits for news. Where the store is gone there is none any more.
 async fn next(news: &mut Option<BoxStream<'static, Vec<News>>>) -> Vec<News> {
-    match news {
-        Some(news) => news.next().await.unwrap_or_default(),
-        None => std::future::pending().await,
+    if let Some(stream) = news {
+        if let Some(told) = stream.next().await {
+            return told;
+        }
+        *news = None;
     }
+    std::future::pending().await
 }
 
 impl Drop for RunningTask {
@@ -219,39 +247,28 @@ impl Drop for RunningTask {
     }
 }
 
-/// Reads the records of the live jobs that there is news of. Where an owner has died or work waits, the runner looks whether
-/// there is something for it to do.
-async fn take_news(local: &Arc<Local>, told: &[News]) {
-    let changed = |news: &News| match news {
-        News::Changed { id, .. } => local.live.get(*id),
-        _ => None,
-    };
-    let jobs = match told.contains(&News::Missed) {
-        true => local.live.all(),
-        false => told.iter().filter_map(changed).collect(),
-    };
-    if told.iter().any(|news| matches!(news, News::OwnerLost(_) | News::Waiting))
-        && let Some(runner) = local.lost_jobs()
-    {
-        tokio::spawn(async move { runner.recover().await });
+/// Reads the records of live jobs. Returns whether it could.
+async fn read(local: &Local, jobs: &[Arc<LiveJob>]) -> bool {
+    if jobs.is_empty() {
+        return true;
     }
-    if !jobs.is_empty() {
-        read(local, &jobs).await;
-    }
-}
-
-async fn read(local: &Local, jobs: &[Arc<LiveJob>]) {
     let ids = jobs.iter().map(|live| live.id()).collect();
-    match timeout(LONGEST_READ, local.store.get_many(ids)).await {
-        Ok(Ok(records)) => {
-            for record in records {
-                // A supervisor that is about to write the job's end, or did, is not told of it.
-                if let Some(live) = local.live.get(record.id).filter(|live| !live.has_ended()) {
-                    read_from_record(local, &live, &record);
-                }
-            }
+    let records = match timeout(LONGEST_READ, local.store.get_many(ids)).await {
+        Ok(Ok(records)) => records,
+        Ok(Err(error)) => {
+            observe::warn!(%error, "failed to read the records of live jobs");
+            return false;
         }
-        Ok(Err(error)) => observe::warn!(%error, "failed to read the records of live jobs"),
-        Err(_) => observe::warn!("the store does not return the records of live jobs"),
+        Err(_) => {
+            observe::warn!("the store does not return the records of live jobs");
+            return false;
+        }
+    };
+    for record in records {
+        // A supervisor that is about to write the job's end, or did, is not told of it.
+        if let Some(live) = local.live.get(record.id).filter(|live| !live.has_ended()) {
+            read_from_record(local, &live, &record);
+        }
     }
+    true
 }

@@ -123,7 +123,7 @@ macro_rules! __conformance_rules {
             a_waiting_job_is_given_out_once_under_a_claim_of_its_own
             claims_go_by_priority_then_by_age
             a_job_is_not_given_out_before_its_time
-            a_claim_spares_what_it_is_told_to
+            a_claim_gets_the_jobs_that_it_names
             progress_of_many_jobs_is_refused_by_those_of_others_alone
             many_jobs_come_in_the_order_asked
             pages_neither_skip_nor_repeat_while_jobs_come_and_go

@@ -402,6 +402,7 @@ impl JobStore for JournalStore {
     fn close(&self) -> StoreFuture<'_, ()> {
         // The writer thread works in order: when it answers this, everything that was handed in before is on disk.
         let written = self.write(|_, _| Ok(()));
+        self.tail.close();
         Box::pin(async {
             let written = written.await;
             let view = Arc::clone(&self.view);

@@ -12,7 +12,8 @@ use super::table::entry::Put;
 use super::table::{Changes, Table};
 use crate::core::job::{JobId, JobRecord, OwnerId};
 
-/// News of a store; see [`JobStore::news`](super::JobStore::news). It ends when the store is closed or gone.
+/// News of a store; see [`JobStore::news`](super::JobStore::news). It ends when the store is gone. A store that is closed tells no
+/// more of other processes.
 pub type NewsStream = BoxStream<'static, News>;
 
 /// A piece of news that a store tells its readers.

@@ -149,13 +149,13 @@ pub async fn pages_neither_skip_nor_repeat_while_jobs_come_and_go(store: &dyn Jo
     assert_eq!(seen, expected);
 }
 
-/// A job that is to be spared is in no answer.
-pub async fn a_claim_spares_what_it_is_told_to(store: &dyn JobStore) {
-    let spared = waiting(store, 0, 5, PendingReason::Queued).await;
+/// A claim that names jobs gets these alone.
+pub async fn a_claim_gets_the_jobs_that_it_names(store: &dyn JobStore) {
+    let unnamed = waiting(store, 0, 5, PendingReason::Queued).await;
     let other = waiting(store, 1, 5, PendingReason::Queued).await;
     let mut query = ClaimQuery::new("reactor", 9);
-    query.spare = vec![spared];
+    query.jobs = vec![other, JobId::new()];
     let claimed = store.claim(query).await.unwrap();
     assert_eq!(claimed.iter().map(|job| job.id).collect::<Vec<_>>(), [other]);
-    assert_eq!(claim(store, 9).await, [spared]);
+    assert_eq!(claim(store, 9).await, [unnamed]);
 }

@@ -43,9 +43,12 @@ impl Owners {
         self.registration.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the name of this process, where it has not done so.
+    /// Takes the name of this process, where it has not done so. A process that has given it up runs no more jobs.
     pub(super) fn register(&self) -> Result<(), StoreError> {
         let mut registration = self.registration();
+        if matches!(*registration, Registration::GivenUp) {
+            return Err(StoreError::Closed);
+        }
         if matches!(*registration, Registration::NotTaken) {
             remove_stale(&self.disk, &self.folder);
             let held = hold(&self.disk, &self.folder, self.own);
@@ -101,15 +104,14 @@ impl Owners {
         }
     }
 
-    /// The other owners that have a file in the folder, and whether each lives.
-    pub(super) fn others(&self) -> Vec<(OwnerId, bool)> {
+    /// The owners that have a file in the folder, save for this process.
+    pub(super) fn others(&self) -> Vec<OwnerId> {
         let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
         let owner = |path: PathBuf| {
             let name = path.file_name()?.to_str()?.strip_suffix(".lock")?;
             name.parse().ok().filter(|owner| *owner != self.own)
         };
-        let owners = entries.flatten().filter_map(|entry| owner(entry.path()));
-        owners.map(|owner| (owner, self.lives(owner))).collect()
+        entries.flatten().filter_map(|entry| owner(entry.path())).collect()
     }
 
     /// Gives up the name of this process.
@@ -132,6 +134,10 @@ impl Drop for Owners {
 
 /// Makes the file that stands for a process, and locks it.
 fn hold(disk: &Disk, folder: &Path, own: OwnerId) -> io::Result<File> {
+    if !folder.is_dir() {
+        // A person removed it.
+        disk.create_folder(folder)?;
+    }
     let new = folder.join(format!("{own}.new"));
     // An attempt that failed may have left it.
     if let Err(error) = disk.remove(&new)

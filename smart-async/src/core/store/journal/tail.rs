@@ -11,6 +11,7 @@ use super::replica::Replica;
 use crate::core::job::OwnerId;
 use crate::core::observe;
 use crate::core::store::news::{News, NewsStream};
+use crate::core::store::table::entry::Entry;
 
 /// The pause between two looks at the journal.
 const LOOK: Duration = Duration::from_millis(250);
@@ -72,7 +73,10 @@ impl Tail {
         let mut living = Living::default();
         for look in (0..LOOKS_FOR_OWNERS).cycle() {
             if look == 0 {
-                living.look(&self.owners, |owner| self.replica.news().tell(News::OwnerLost(owner)));
+                let named =
+                    self.replica.known().table.live(None).filter_map(Entry::owner).collect();
+                let tell = |owner| self.replica.news().tell(News::OwnerLost(owner));
+                living.look(&self.owners, named, tell);
             }
             if self.replica.is_behind()
                 && let Err(error) = self.replica.catch_up()
@@ -96,25 +100,17 @@ impl Tail {
 #[derive(Debug, Default)]
 struct Living {
     living: HashSet<OwnerId>,
-    /// Those that died and left their files.
     dead: HashSet<OwnerId>,
 }
 
 impl Living {
-    /// Looks again, and tells of those that have died since.
-    fn look(&mut self, owners: &Owners, tell: impl Fn(OwnerId)) {
-        let (living, dead): (Vec<_>, Vec<_>) =
-            owners.others().into_iter().partition(|(_, lives)| *lives);
-        let now = Self {
-            living: living.into_iter().map(|(owner, _)| owner).collect(),
-            dead: dead.into_iter().map(|(owner, _)| owner).collect(),
-        };
-        let before = std::mem::replace(self, now);
-        let ended = before.living.iter().filter(|owner| !self.living.contains(owner));
-        let found_dead = self
-            .dead
-            .iter()
-            .filter(|owner| !before.dead.contains(owner) && !before.living.contains(owner));
-        ended.chain(found_dead).copied().for_each(tell);
+    /// Looks again, and tells of those that have died since: of an owner that came and went between two looks, the records of
+    /// its live jobs tell, or the file that it left.
+    fn look(&mut self, owners: &Owners, named: HashSet<OwnerId>, tell: impl Fn(OwnerId)) {
+        let known = owners.others().into_iter().chain(named).chain(self.living.iter().copied());
+        let known: HashSet<_> = known.filter(|owner| *owner != owners.own()).collect();
+        let (living, dead) = known.into_iter().partition(|owner| owners.lives(*owner));
+        let before = std::mem::replace(self, Self { living, dead });
+        self.dead.difference(&before.dead).copied().for_each(tell);
     }
 }

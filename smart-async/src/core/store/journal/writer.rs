@@ -265,10 +265,11 @@ impl Thread {
         changes: &mut Changes,
         effects: &mut BatchEffects,
     ) -> Result<(), Failure> {
-        if !self.is_registered && has_job_of(changes, self.owners.own()) {
+        if has_job_of(changes, self.owners.own()) {
             self.owners.register()?;
-            self.is_registered = true;
-            effects.remove_orphans = true;
+            // A person may have removed the file that stands for it.
+            self.owners.reassert();
+            effects.remove_orphans |= !std::mem::replace(&mut self.is_registered, true);
         }
         let text = format::batch(changes)
             .map_err(|error| StoreError::io("render", &self.paths.journal, error.into()))?;

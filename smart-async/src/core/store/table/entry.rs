@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::core::job::{
-    HydratedState, JobId, JobRecord, JobScope, JobStatus, PruneCandidate, Size, Timestamp,
+    HydratedState, JobId, JobRecord, JobScope, JobStatus, OwnerId, PruneCandidate, Size, Timestamp,
 };
 
 /// A line of a file with a record in it. A table keeps it without reading it.
@@ -105,6 +105,11 @@ impl Entry {
 
     pub(in crate::core::store) fn server(&self) -> &str {
         &self.record.spec.server
+    }
+
+    /// The process that the job belongs to.
+    pub(in crate::core::store) fn owner(&self) -> Option<OwnerId> {
+        self.record.owner
     }
 
     /// The client that the job belongs to.
