@@ -138,7 +138,7 @@ async fn race<R: Send + 'static>(
     if request.async_mode || site.always_job {
         let manager = Box::pin(request.manager()).await;
         // Without a store, `always_job` is an ordinary call, and `async_mode` an error: its caller asked for a job.
-        if request.async_mode || manager.hands_out_ids() {
+        if request.async_mode || manager.runner().settings().hands_out_ids {
             context.questions.set_route(AnswerRoute::Job);
             let queued = queue(site, &request, &manager, context, shared, spawn, conclude);
             return Box::pin(queued).await;
@@ -167,6 +167,7 @@ async fn queue<R: Send + 'static>(
     let (shared, attachment) = shared.unzip();
     let adoption = request.adoption(site, shared.as_ref());
     let queued = manager
+        .runner()
         .enqueue(adoption, context, move |context| Body::new(spawn(context, None), conclude))
         .await;
     let error = match queued {
@@ -174,7 +175,7 @@ async fn queue<R: Send + 'static>(
             let id = record.id;
             Span::current().record("job_id", display(id));
             record_outcome("became a job before it began", Duration::ZERO);
-            let attachment = attachment.or_else(|| manager.live().attach(&live));
+            let attachment = attachment.or_else(|| manager.runner().live().attach(&live));
             request.report_end(CallEnd::Job { record, attachment });
             let happened = "Task accepted as a background job.";
             return Reply::Job(pending_ticket(site, request, manager, id, happened));
@@ -211,7 +212,9 @@ async fn run_again<R: Send + 'static>(
     let context = request.new_context(site).with_id(job.id).with_attempt(job.attempt);
     context.questions.apply_recorded(&job.questions);
     let origin = request.origin(site);
-    manager.resume(origin, context, move |context| Body::new(spawn(context, None), conclude));
+    manager
+        .runner()
+        .resume(origin, context, move |context| Body::new(spawn(context, None), conclude));
     let happened = "Task runs again as a background job.";
     Reply::Job(pending_ticket(site, request, &manager, job.id, happened))
 }
@@ -224,6 +227,6 @@ fn pending_ticket(
     id: JobId,
     happened: &str,
 ) -> JobTicket {
-    let poll_after = manager.poll_after(site.tool, Duration::ZERO);
+    let poll_after = manager.jobs().poll_after(site.tool, Duration::ZERO);
     JobTicket::new(id, JobStatus::Pending, happened, site.tool, &request.follow_up, poll_after)
 }

@@ -130,7 +130,7 @@ impl<R: Send + 'static> OpenCall<R> {
     /// Makes the call a job, or goes on waiting where that cannot be done.
     async fn detach(mut self, because: Because) -> Reply<R> {
         let manager = self.request.manager().await;
-        if !manager.hands_out_ids() {
+        if !manager.runner().settings().hands_out_ids {
             return self.wait_without_job().await;
         }
         let mut backoff = Backoff::default();
@@ -170,7 +170,8 @@ impl<R: Send + 'static> OpenCall<R> {
         let deadline = self.deadline();
         let Some(body) = self.body.as_mut() else { return Adopting::Failed(StoreError::Closed) };
         let adoption = self.request.adoption(self.site, self.shared.as_ref());
-        let adopting = self.adopting.insert(manager.adopt(adoption, Arc::clone(&self.context)));
+        let adopting =
+            self.adopting.insert(manager.runner().adopt(adoption, Arc::clone(&self.context)));
         let run = within(&self.context, deadline, &mut *body);
         let adopted = tokio::select! {
             biased;
@@ -215,10 +216,12 @@ impl<R: Send + 'static> OpenCall<R> {
         // The followers of the job may answer from now on what the caller has not answered.
         self.context.questions.set_route(AnswerRoute::Job);
         let (live, record) = adopted.supervise(Body::new(body, self.conclude));
-        let attachment =
-            self.attachment.take().or_else(|| live.and_then(|live| manager.live().attach(&live)));
+        let attachment = self
+            .attachment
+            .take()
+            .or_else(|| live.and_then(|live| manager.runner().live().attach(&live)));
         self.request.report_end(CallEnd::Job { record, attachment });
-        let poll_after = manager.poll_after(tool, elapsed);
+        let poll_after = manager.jobs().poll_after(tool, elapsed);
         let follow_up = &self.request.follow_up;
         Reply::Job(match self.context.questions.open().iter().next() {
             Some((key, question)) => {

@@ -156,7 +156,7 @@ impl CallRequest {
 
     /// The context of a body whose caller does not wait.
     pub(super) fn new_context(&self, site: &'static CallSite) -> JobContext {
-        let host = self.manager.as_ref().map(JobManager::host);
+        let host = self.manager.as_ref().map(|manager| manager.runner().host());
         let context = JobContext::new(site.tool, host).with_scope(self.scope.clone());
         match &self.body_token {
             Some(token) => context.with_token(token.clone()),
@@ -190,7 +190,7 @@ impl CallRequest {
             return Share::No;
         }
         drop(shares);
-        match manager.live().share_or_join(self.origin(site), context) {
+        match manager.runner().live().share_or_join(self.origin(site), context) {
             Ok((shared, attachment)) => Share::Starts(shared, attachment),
             Err(attachment) => {
                 self.report_end(CallEnd::Joined(attachment));
@@ -237,7 +237,7 @@ impl CallRequest {
 
     /// Returns whether the server takes no new work.
     pub(super) fn is_stopping(&self) -> bool {
-        self.manager.as_ref().is_some_and(JobManager::is_stopping)
+        self.manager.as_ref().is_some_and(|manager| manager.runner().is_stopping())
     }
 
     /// Waits for the run of this call; see [`wait_for_run`].

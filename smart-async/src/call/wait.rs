@@ -41,7 +41,7 @@ pub(crate) async fn wait_for_run<T>(
 
 async fn halted(manager: Option<&JobManager>) {
     match manager {
-        Some(manager) => manager.halted().await,
+        Some(manager) => manager.runner().halted().await,
         None => std::future::pending().await,
     }
 }

@@ -79,6 +79,11 @@ impl Jobs {
         self.local.events.subscribe()
     }
 
+    /// The present time, by the clock of the records.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.local.now()
+    }
+
     /// The moment that lies `elapsed` before now, by the clock of the records.
     pub(crate) fn ago(&self, elapsed: Duration) -> Timestamp {
         self.local.ago(elapsed)

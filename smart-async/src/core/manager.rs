@@ -11,24 +11,21 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::broadcast;
-use tokio::task::JoinHandle;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 pub use self::builder::{JobManagerBuilder, OpenError};
 pub use crate::core::clock::WallClock;
-use crate::core::context::{self, JobContext, JobHost};
+use crate::core::context::{self, JobHost};
 use crate::core::job::{
     Actor, InvalidStateName, JobId, JobOutput, JobPage, JobQuery, JobRecord, Prune, Timestamp,
 };
 use crate::core::jobs::Jobs;
-use crate::core::jobs::ReadPin;
 pub use crate::core::jobs::{
     AnswerError, Cancelled, Error, JobChange, State, StateError, WaitFor, Waited,
 };
-use crate::core::local::{LiveJob, LiveJobs, Local, Origin};
-use crate::core::runner::{Adopted, Adoption, Body, InlineCompletion, Rerunner, Runner, Settings};
+use crate::core::local::Local;
 pub use crate::core::runner::{Job, JobRequest, Retention, job_fn};
-use crate::core::store::{JobStore, Pruned, StoreError};
+use crate::core::runner::{Runner, Settings};
+use crate::core::store::{JobStore, Pruned};
 
 /// Runs jobs and knows about them. Cheap to clone; all clones are the same manager.
 ///
@@ -39,7 +36,6 @@ pub struct JobManager {
 }
 
 struct Manager {
-    local: Arc<Local>,
     jobs: Jobs,
     runner: Runner,
 }
@@ -61,8 +57,7 @@ impl JobManager {
             let host = Arc::new(WeakManager(inner.clone()));
             Manager {
                 jobs: Jobs::of(Arc::clone(&local), cancel_answer),
-                runner: Runner::new(Arc::clone(&local), settings, host),
-                local,
+                runner: Runner::new(local, settings, host),
             }
         });
         Self { inner }
@@ -220,138 +215,14 @@ impl JobManager {
 
 /// For calls and for the protocol.
 impl JobManager {
-    /// The jobs of this process.
-    pub(crate) fn live(&self) -> &LiveJobs {
-        &self.inner.local.live
+    /// The execution of the jobs.
+    pub(crate) fn runner(&self) -> &Runner {
+        &self.inner.runner
     }
 
-    /// Counts a call among those that a shutdown waits for, until the token is dropped.
-    pub(crate) fn open_call(&self) -> TaskTrackerToken {
-        self.inner.local.in_flight()
-    }
-
-    /// Waits until the jobs of an earlier process of this server are accounted for.
-    pub(crate) async fn ready(&self) {
-        self.inner.local.ready().await;
-    }
-
-    pub(crate) fn now(&self) -> Timestamp {
-        self.inner.local.now()
-    }
-
-    pub(crate) fn as_of_now(&self, job: Arc<JobRecord>) -> Arc<JobRecord> {
-        self.inner.jobs.as_of_now(job)
-    }
-
-    pub(crate) fn reading(&self, ids: &[JobId]) -> ReadPin {
-        self.inner.jobs.pin(ids)
-    }
-
-    pub(crate) fn poll_after(&self, tool: &str, elapsed: Duration) -> u64 {
-        self.inner.jobs.poll_after(tool, elapsed)
-    }
-
-    pub(crate) fn usual_run(&self, tool: &str) -> Option<Duration> {
-        self.inner.jobs.usual_run(tool)
-    }
-
-    pub(crate) fn check_answer(
-        &self,
-        job: &JobRecord,
-        key: &str,
-        answer: &Value,
-    ) -> Result<(), AnswerError> {
-        self.inner.jobs.check_answer(job, key, answer)
-    }
-
-    pub(crate) fn serve_as(&self, server: Option<&str>) {
-        self.inner.runner.serve_as(server);
-    }
-
-    /// Returns whether ids may leave the process: not where a restart would break the promise that they make.
-    pub(crate) fn hands_out_ids(&self) -> bool {
-        self.inner.runner.settings().hands_out_ids
-    }
-
-    pub(crate) fn retention(&self) -> Retention {
-        self.inner.runner.settings().retention
-    }
-
-    pub(crate) fn cancel_grace(&self) -> Duration {
-        self.inner.runner.cancel_grace()
-    }
-
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.inner.runner.is_stopping()
-    }
-
-    pub(crate) async fn halted(&self) {
-        self.inner.runner.halted().await;
-    }
-
-    pub(crate) fn listen_for_sigterm(&self) {
-        self.inner.runner.listen_for_sigterm();
-    }
-
-    pub(crate) fn add_rerunner(&self, server: &Arc<impl Rerunner + 'static>) {
-        self.inner.runner.add_rerunner(server);
-    }
-
+    /// Requests that a job stops, without waiting for its end; see [`Runner::request_stop`].
     pub(crate) fn request_stop(&self, id: JobId) {
         self.inner.runner.request_stop(id, self.inner.jobs.clone());
-    }
-
-    pub(crate) fn adopt(
-        &self,
-        adoption: Adoption,
-        context: Arc<JobContext>,
-    ) -> JoinHandle<Result<Adopted, StoreError>> {
-        self.inner.runner.adopt(adoption, context)
-    }
-
-    pub(crate) async fn enqueue(
-        &self,
-        adoption: Adoption,
-        context: Arc<JobContext>,
-        start: impl FnOnce(&Arc<JobContext>) -> Body + Send + 'static,
-    ) -> Result<(Arc<LiveJob>, Arc<JobRecord>), Error> {
-        self.inner.runner.enqueue(adoption, context, start).await
-    }
-
-    pub(crate) fn register_undelivered(&self, live: &Arc<LiveJob>) {
-        self.inner.runner.register_undelivered(live);
-    }
-
-    pub(crate) fn keep(
-        &self,
-        adoption: Adoption,
-        live: Arc<LiveJob>,
-        body: Body,
-        adopting: Option<JoinHandle<Result<Adopted, StoreError>>>,
-    ) {
-        self.inner.runner.keep(adoption, live, body, adopting);
-    }
-
-    pub(crate) fn forget(&self, live: &LiveJob) {
-        self.inner.runner.forget(live);
-    }
-
-    pub(crate) fn resume(
-        &self,
-        origin: Origin,
-        context: JobContext,
-        start: impl FnOnce(&Arc<JobContext>) -> Body + Send + 'static,
-    ) {
-        self.inner.runner.resume(origin, context, start);
-    }
-
-    pub(crate) async fn hydrate_inline(&self, completion: &InlineCompletion, output: &JobOutput) {
-        self.inner.runner.hydrate_inline(completion, output).await;
-    }
-
-    /// This manager, for the work that runs in it: calls made by that work become jobs of this manager as well.
-    pub(crate) fn host(&self) -> Arc<dyn JobHost> {
-        self.inner.runner.host()
     }
 
     /// The manager of the work that this code runs in.
@@ -372,7 +243,7 @@ impl WeakManager {
 
 impl JobHost for WeakManager {
     fn now(&self) -> Option<Timestamp> {
-        self.upgrade().map(|manager| manager.now())
+        self.upgrade().map(|manager| manager.jobs().now())
     }
 
     fn keep_alive(&self) -> Option<Arc<dyn Any + Send + Sync>> {

@@ -23,11 +23,11 @@ mod sync;
 mod typed_body;
 
 use std::sync::{Arc, Once, Weak};
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 pub(crate) use self::adopt::{Adopted, Adoption};
 pub(crate) use self::body::{Body, panic_message};
@@ -37,13 +37,13 @@ use self::one_at_a_time::OneAtATime;
 use self::rerun::Rerunners;
 pub(crate) use self::rerun::{RerunSupport, Rerunner};
 pub use self::settings::Retention;
-pub(in crate::core) use self::settings::Settings;
+pub(crate) use self::settings::Settings;
 pub use self::submit::{Job, JobRequest, job_fn};
 pub(crate) use self::typed_body::{BodyError, BodySpawner, StopBody, TypedBody};
 use crate::core::context::{JobContext, JobHost};
 use crate::core::job::{Actor, JobEvent, JobId, JobOutput, JobRecord};
 use crate::core::jobs::{Error, Jobs};
-use crate::core::local::{LiveJob, Local, LostJobs, Origin};
+use crate::core::local::{LiveJob, LiveJobs, Local, LostJobs, Origin};
 use crate::core::observe;
 use crate::core::spawn::try_spawn;
 use crate::core::store::StoreError;
@@ -96,11 +96,26 @@ impl Runner {
             let _ = self.engine().server.set(server.to_owned());
         }
         let runner = self.clone();
-        try_spawn(async move { runner.inner.ready().await });
+        try_spawn(async move { runner.ready().await });
     }
 
-    pub(in crate::core) fn settings(&self) -> &Settings {
+    pub(crate) fn settings(&self) -> &Settings {
         &self.engine().settings
+    }
+
+    /// The jobs of this process.
+    pub(crate) fn live(&self) -> &LiveJobs {
+        &self.engine().local.live
+    }
+
+    /// Counts a call among those that a shutdown waits for, until the token is dropped.
+    pub(crate) fn open_call(&self) -> TaskTrackerToken {
+        self.engine().local.in_flight()
+    }
+
+    /// Waits until the jobs of an earlier process of this server are accounted for.
+    pub(crate) async fn ready(&self) {
+        self.inner.ready().await;
     }
 
     /// The failure of the store, or the reason why jobs are kept in memory only.
@@ -139,7 +154,7 @@ impl Runner {
 
     /// Registers a run whose caller has left, so that the same call finds it from now on.
     pub(crate) fn register_undelivered(&self, live: &Arc<LiveJob>) {
-        let jobs = &self.engine().local.live;
+        let jobs = self.live();
         if !jobs.holds(live) {
             jobs.insert(live);
             jobs.remember_undelivered(live);
@@ -161,7 +176,7 @@ impl Runner {
     /// Forgets a run that was registered and is not kept after all.
     pub(crate) fn forget(&self, live: &LiveJob) {
         live.ends_with(&JobEvent::Cancel);
-        self.engine().local.live.remove(live);
+        self.live().remove(live);
     }
 
     /// Supervises the work of a job that this process has claimed. `start` is called once, when it is its turn.
@@ -187,7 +202,7 @@ impl Runner {
 
     /// Requests that a job stops, in this process at once and then in its record, without waiting for its end.
     pub(crate) fn request_stop(&self, id: JobId, jobs: Jobs) {
-        if let Some(live) = self.engine().local.live.get(id) {
+        if let Some(live) = self.live().get(id) {
             live.request_cancel();
         }
         // In the record as well, so that the work does not run again if this process ends first.
@@ -234,11 +249,6 @@ impl Runner {
     /// Waits until everything that still runs has to stop.
     pub(crate) async fn halted(&self) {
         self.engine().halted.cancelled().await;
-    }
-
-    /// For how long a body may go on after it was told to stop.
-    pub(crate) fn cancel_grace(&self) -> Duration {
-        self.settings().cancel_grace
     }
 }
 

@@ -61,14 +61,14 @@ impl<S: ServerHandler> JobServer<S> {
         let name = inner.get_info().server_info.name;
         // Where the author sets no name, the SDK fills in its own, which is the same for every server.
         let sdk_name = Implementation::from_build_env().name;
-        manager.serve_as(Some(&*name).filter(|name| **name != *sdk_name));
+        manager.runner().serve_as(Some(&*name).filter(|name| **name != *sdk_name));
         let (inner, annotated_tools) = (Arc::new(inner), AnnotatedTools::default());
         let rerunner = Arc::new(ToolRerunner::new(
             Arc::clone(&inner),
             manager.clone(),
             annotated_tools.clone(),
         ));
-        manager.add_rerunner(&rerunner);
+        manager.runner().add_rerunner(&rerunner);
         Self {
             inner,
             manager,
@@ -147,8 +147,8 @@ impl<S: ServerHandler> JobServer<S> {
     /// Prepares the manager, and refuses the request where a tool of the wrapped server has the name of a job tool.
     async fn begin(&self) -> Result<(), ErrorData> {
         debug_log::set_up();
-        self.manager.ready().await;
-        self.manager.listen_for_sigterm();
+        self.manager.runner().ready().await;
+        self.manager.runner().listen_for_sigterm();
         let clash = self.clash.get_or_init(async || {
             self.names.tools().find(|tool| self.inner.get_tool(&self.names.full(*tool)).is_some())
         });

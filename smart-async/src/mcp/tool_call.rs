@@ -92,9 +92,10 @@ impl<S: ServerHandler> JobServer<S> {
             }
             let scope = self.session.scope(&context);
             let key = digest.key(std::any::type_name::<S>(), &scope, &beside_arguments(&request));
-            if let Some(run) = self.manager.live().called(key)
+            let live = self.manager.runner().live();
+            if let Some(run) = live.called(key)
                 && run.site().is_some_and(|site| requester.takes_tasks || !site.task_required)
-                && let Some(attachment) = self.manager.live().attach(&run)
+                && let Some(attachment) = live.attach(&run)
             {
                 return Box::pin(self.join_running(&mut notifier, attachment, requester)).await;
             }
@@ -108,7 +109,7 @@ impl<S: ServerHandler> JobServer<S> {
                 client.can_be_asked().map(|can| Box::new(ElicitationPeer::of(can, &context)));
             let call = Arc::new(CallRequest {
                 server: Some(self.shared()),
-                open: Some(self.manager.open_call()),
+                open: Some(self.manager.runner().open_call()),
                 async_mode: arguments.async_mode,
                 takes_tasks: requester.takes_tasks,
                 answers: request.input_responses.clone().unwrap_or_default(),
@@ -169,7 +170,7 @@ impl<S: ServerHandler> JobServer<S> {
             && result.is_error != Some(true)
         {
             match check_depth(outcome::of_result(result)) {
-                Ok(output) => self.manager.hydrate_inline(completion, &output).await,
+                Ok(output) => self.manager.runner().hydrate_inline(completion, &output).await,
                 Err(failure) => {
                     observe::error!(%failure, "the answer of a call goes into no state");
                 }

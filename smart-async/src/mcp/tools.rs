@@ -169,7 +169,7 @@ pub fn job_tools<S: Send + Sync + 'static>() -> ToolRouter<S> {
             let scope = scope_of_request(&context.request_context);
             Box::pin(async move {
                 let manager = JobManager::global().await;
-                manager.ready().await;
+                manager.runner().ready().await;
                 let access = Access::new(manager, scope);
                 Ok(tool.call(&access, &FollowUp::default(), timeout, arguments).await.into())
             })

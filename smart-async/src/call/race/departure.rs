@@ -17,9 +17,9 @@ impl<R: Send + 'static> OpenCall<R> {
                 Some(attachment) => Arc::clone(attachment.job()),
                 None => self.new_live_job(),
             };
-            manager.register_undelivered(&live);
+            manager.runner().register_undelivered(&live);
             if self.attachment.is_none() {
-                self.attachment = manager.live().attach(&live);
+                self.attachment = manager.runner().live().attach(&live);
             }
         }
         let departure = self.request.caller.departure().await;
@@ -58,11 +58,12 @@ impl<R: Send + 'static> OpenCall<R> {
         let adoption = self.request.adoption(self.site, self.shared.as_ref());
         self.context.questions.set_route(AnswerRoute::Job);
         self.request.with_manager(async move |manager| {
-            if !manager.hands_out_ids() {
+            let runner = manager.runner();
+            if !runner.settings().hands_out_ids {
                 live.context.questions.set_route(AnswerRoute::Unavailable);
             }
-            manager.register_undelivered(&live);
-            manager.keep(adoption, live, body, adopting);
+            runner.register_undelivered(&live);
+            runner.keep(adoption, live, body, adopting);
         });
     }
 
@@ -72,9 +73,9 @@ impl<R: Send + 'static> OpenCall<R> {
         let (context, body) = (Arc::clone(&self.context), Body::new(body, self.conclude));
         self.request.with_manager(async move |manager| {
             if let Some(live) = live {
-                manager.forget(&live);
+                manager.runner().forget(&live);
             }
-            body.wind_down(&context, manager.cancel_grace()).await;
+            body.wind_down(&context, manager.runner().settings().cancel_grace).await;
         });
     }
 }

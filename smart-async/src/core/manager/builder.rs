@@ -106,7 +106,7 @@ impl JobManagerBuilder {
         let has_name = self.settings.server.is_some();
         let manager = self.over(store);
         if has_name {
-            manager.ready().await;
+            manager.runner().ready().await;
         }
         Ok(manager)
     }

@@ -37,17 +37,17 @@ impl Retention {
 }
 
 #[derive(Debug, Clone)]
-pub(in crate::core) struct Settings {
+pub(crate) struct Settings {
     /// The name of the server whose jobs the runner runs, where the program sets one.
     pub(in crate::core) server: Option<String>,
-    pub(in crate::core) retention: Retention,
+    pub(crate) retention: Retention,
     /// For how long a body may go on after it was told to stop, before it is aborted.
-    pub(in crate::core) cancel_grace: Duration,
+    pub(crate) cancel_grace: Duration,
     /// For how long a shutdown lets jobs end by themselves.
     pub(in crate::core) drain_grace: Duration,
     pub(in crate::core) end_on_sigterm: bool,
     /// Whether ids may leave the process: not where a restart would break the promise that they make.
-    pub(in crate::core) hands_out_ids: bool,
+    pub(crate) hands_out_ids: bool,
     /// Why jobs are kept in memory in place of the folder, where they are.
     pub(in crate::core) fallback_reason: Option<String>,
 }

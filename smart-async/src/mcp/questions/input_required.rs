@@ -96,7 +96,7 @@ pub(in crate::mcp) async fn answer_all(
 ) -> Result<(), ErrorData> {
     let mut taken = Vec::new();
     for (key, answer) in answers {
-        match access.manager().check_answer(job, key, answer) {
+        match access.manager().jobs().check_answer(job, key, answer) {
             Ok(()) => taken.push((key, answer)),
             Err(error @ (AnswerError::Unfit { .. } | AnswerError::Elsewhere { .. })) => {
                 return Err(refused(&error));

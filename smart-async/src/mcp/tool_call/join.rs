@@ -33,7 +33,7 @@ impl<S: ServerHandler> JobServer<S> {
         attachment: Attachment,
         requester: Requester<'_>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let _open = self.manager.open_call();
+        let _open = self.manager.runner().open_call();
         let run = Arc::clone(attachment.job());
         let answer = self.wait_for_joined(&run, attachment, requester);
         with_progress(notifier, || run.context.progress.read(), answer).await
@@ -91,7 +91,8 @@ impl<S: ServerHandler> JobServer<S> {
 
     /// The record of a run, where its id can be handed out: it is on disk, will not be taken back, and has not ended.
     async fn followable(&self, run: &LiveJob) -> Option<Arc<JobRecord>> {
-        if !self.manager.hands_out_ids() || !self.manager.live().holds(run) {
+        let runner = self.manager.runner();
+        if !runner.settings().hands_out_ids || !runner.live().holds(run) {
             return None;
         }
         let job = self.manager.status(run.id()).await.ok()?;
@@ -106,11 +107,12 @@ impl<S: ServerHandler> JobServer<S> {
         round: &Round,
         requester: Requester<'_>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let (_open, _reading) = (self.manager.open_call(), self.manager.reading(&[round.id]));
+        let runner = self.manager.runner();
+        let (_open, _reading) = (runner.open_call(), self.manager.jobs().pin(&[round.id]));
         round.answer().await?;
-        let run = self.manager.live().get(round.id);
+        let run = runner.live().get(round.id);
         // The caller counts again, so that its departure may stop the work.
-        let attachment = run.as_ref().and_then(|run| self.manager.live().attach(run));
+        let attachment = run.as_ref().and_then(|run| runner.live().attach(run));
         let site = run.as_ref().and_then(|run| run.site());
         let budget = budget::of_any(site, requester.budget_limit);
         let caller = requester.caller;

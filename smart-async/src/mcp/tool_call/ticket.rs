@@ -31,7 +31,7 @@ impl<S: ServerHandler> JobServer<S> {
             return answer;
         }
         let answer = answer.map(|ticket| {
-            let job = self.manager.as_of_now(record);
+            let job = self.manager.jobs().as_of_now(record);
             self.instead_of_ticket(&job, requester).unwrap_or(ticket)
         });
         if let Some(attachment) = attachment {
@@ -54,8 +54,8 @@ impl<S: ServerHandler> JobServer<S> {
             return answer;
         }
         let (tool, follow_up) = (&*job.spec.tool, self.names.follow_up());
-        let elapsed = job.elapsed(self.manager.now()).unwrap_or_default();
-        let poll_after = self.manager.poll_after(tool, elapsed);
+        let elapsed = job.elapsed(self.manager.jobs().now()).unwrap_or_default();
+        let poll_after = self.manager.jobs().poll_after(tool, elapsed);
         let ticket = match job.open_questions().next() {
             Some(asked) => JobTicket::asking(job.id, happened, tool, asked, &follow_up, poll_after),
             None => JobTicket::new(job.id, job.status(), happened, tool, &follow_up, poll_after),

@@ -69,7 +69,7 @@ pub(in crate::mcp) fn job_view(
         view.insert("result_note".to_owned(), reason.into());
     }
     view.entry("cancel_requested").or_insert(Value::Bool(false));
-    let elapsed = job.elapsed(manager.now());
+    let elapsed = job.elapsed(manager.jobs().now());
     if let Some(elapsed) = elapsed {
         view.insert("elapsed_seconds".to_owned(), seconds(elapsed));
     }
@@ -90,9 +90,9 @@ pub(in crate::mcp) fn job_view(
         view.insert("waits_for".to_owned(), "a server that has the tool, to run it again".into());
     }
     if !job.status().is_terminal() {
-        let poll_after = manager.poll_after(&job.spec.tool, elapsed.unwrap_or_default());
+        let poll_after = manager.jobs().poll_after(&job.spec.tool, elapsed.unwrap_or_default());
         view.insert("poll_after_seconds".to_owned(), poll_after.into());
-        if let Some(usual) = manager.usual_run(&job.spec.tool) {
+        if let Some(usual) = manager.jobs().usual_run(&job.spec.tool) {
             view.insert("usual_seconds".to_owned(), seconds(usual));
         }
     }

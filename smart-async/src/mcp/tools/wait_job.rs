@@ -67,9 +67,9 @@ pub(super) async fn call(
     let what = WaitFor { all: mode.as_deref() == Some("all"), progress };
     let began = Instant::now();
     // Retention must not remove an ended job before the answer is complete, which reads it more than once.
-    let reading = access.manager().reading(&ids);
+    let reading = access.manager().jobs().pin(&ids);
     let (known, unknown) = partition(access, &ids).await?;
-    let _reading = access.manager().reading(&known);
+    let _reading = access.manager().jobs().pin(&known);
     // This client holds no job of another client back.
     drop(reading);
     let waited = access.wait(&known, what, limit).await.map_err(|error| failed(&error))?;
