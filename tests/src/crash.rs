@@ -1,4 +1,4 @@
-//! The lines that the processes which are killed (`bin/crash_worker.rs`) send to the crash harness (`tests/crash.rs`).
+//! The lines that the processes which are killed (`bin/crash_worker.rs`) send to the crash harness (`tests/crash`).
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

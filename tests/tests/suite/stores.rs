@@ -1,19 +1,19 @@
 //! The rules of every store (`smart_async::store::conformance`) for those that come with the crate; and those of the
 //! file store alone.
 
+mod damage;
+mod shortening;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use smart_async::JobManager;
 use smart_async::job::{
-    Change, JobEvent, JobId, JobOutput, JobQuery, JobRecord, JobSpec, JobStatus, OwnerId, Progress,
-    Prune,
+    JobEvent, JobId, JobOutput, JobQuery, JobRecord, JobSpec, JobStatus, OwnerId, Prune,
 };
 use smart_async::store::conformance::helpers::{self, at, change, completed, job};
-use smart_async::store::faults::{Operation, Verdict, Watcher};
 use smart_async::store::{JobStore, JournalStore, MemoryStore};
 use tempfile::TempDir;
 
@@ -88,139 +88,6 @@ async fn the_view_follows_by_itself() {
     while !fs::read_to_string(jobs_file(folder.path())).is_ok_and(|text| text.contains(&id)) {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-}
-
-/// Opens what is left of a folder after `harm` was done to it.
-async fn after(harm: impl Fn(&Path), jobs: i64) -> Vec<JobId> {
-    let folder = TempDir::new().unwrap();
-    let store = JournalStore::open(folder.path()).await.unwrap();
-    let mut written = Vec::new();
-    for second in 0..jobs {
-        written.push(completed(&store, second).await);
-    }
-    store.close().await.unwrap();
-    drop(store);
-    harm(folder.path());
-    let store = JournalStore::open(folder.path()).await.unwrap();
-    let mut found = ids(&store, JobQuery::default()).await;
-    found.reverse();
-    assert_eq!(found, written);
-    // It goes on from there.
-    completed(&store, jobs).await;
-    found
-}
-
-#[tokio::test]
-async fn a_torn_last_line_spoils_nothing() {
-    for torn in [
-        "{\"put\":{\"id\":\"0a4c",
-        "\n{\"put\":",
-        "\n",
-        "\u{0}\u{0}\u{0}",
-        "{}\n",
-        "{\"later\":1}\n",
-    ] {
-        after(
-            |folder| {
-                let mut text = fs::read(journal(folder)).unwrap();
-                text.extend_from_slice(torn.as_bytes());
-                fs::write(journal(folder), text).unwrap();
-            },
-            3,
-        )
-        .await;
-    }
-}
-
-#[tokio::test]
-async fn a_view_that_is_lost_old_damaged_or_of_another_journal_loses_nothing() {
-    let harms: [fn(&Path); 5] = [
-        |folder| fs::remove_file(jobs_file(folder)).unwrap(),
-        |folder| fs::write(jobs_file(folder), "{").unwrap(),
-        |folder| fs::write(jobs_file(folder), "{\"version\":1,\"jobs\":[]}\n").unwrap(),
-        |folder| {
-            let other = "{\"version\":1,\"journal\":\"0a4c8f5e-0000-4000-8000-000000000000\",\"position\":9,\"jobs\":[]}\n";
-            fs::write(jobs_file(folder), other).unwrap();
-        },
-        |folder| fs::write(folder.join("meta/jobs.json.new"), "half of it").unwrap(),
-    ];
-    for harm in harms {
-        after(harm, 5).await;
-    }
-}
-
-#[tokio::test]
-async fn a_journal_that_is_lost_or_damaged_falls_back_to_the_view() {
-    let harms: [fn(&Path); 3] = [
-        |folder| fs::remove_file(journal(folder)).unwrap(),
-        |folder| fs::write(journal(folder), "").unwrap(),
-        |folder| fs::write(journal(folder), "\u{0}\u{0}\u{0}\n").unwrap(),
-    ];
-    for harm in harms {
-        after(harm, 5).await;
-    }
-}
-
-#[tokio::test]
-async fn a_journal_that_grows_long_is_shortened_and_others_follow() {
-    let folder = TempDir::new().unwrap();
-    let store = JournalStore::open(folder.path()).await.unwrap();
-    let other = JournalStore::open(folder.path()).await.unwrap();
-    let id = store.insert(job(&store, 0)).await.unwrap().id;
-    change(&store, id, JobEvent::Start, 1).await;
-    assert!(other.get(id).await.unwrap().is_some());
-    let long = Some(Progress::new(1.0, None, Some("x".repeat(100_000))));
-    let mut longest = 0;
-    loop {
-        let told = Change::new(JobEvent::Progress, at(2)).with_progress(long.clone());
-        store.update(id, told).await.unwrap();
-        let length = fs::metadata(journal(folder.path())).unwrap().len();
-        if length < longest {
-            break;
-        }
-        longest = length;
-        assert!(longest < 64 * 1024 * 1024, "it grows without end");
-    }
-    change(&store, id, JobEvent::Cancel, 3).await;
-    assert_eq!(other.get(id).await.unwrap().unwrap().status(), JobStatus::Cancelled);
-    let mine = completed(&other, 4).await;
-    assert!(store.get(mine).await.unwrap().is_some());
-    assert_eq!(after_a_crash(folder.path(), id).await.unwrap().status(), JobStatus::Cancelled);
-}
-
-/// The answer is there while the shortening has not begun, and so is the job.
-#[cfg(unix)]
-#[tokio::test]
-async fn nobody_waits_for_a_shorter_journal() {
-    use std::time::Duration;
-
-    use smart_async_tests::disk::{Recorder, settle};
-    use tokio::time::timeout;
-
-    let folder = TempDir::new().unwrap();
-    let recorder = Recorder::without_tape();
-    let store = JournalStore::open_watched(folder.path(), recorder.clone(), 1).await.unwrap();
-    let first_line = || {
-        fs::read_to_string(journal(folder.path()))
-            .map(|text| text.lines().next().map(str::to_owned))
-    };
-    // A process takes its name with its first job.
-    completed(&store, 0).await;
-    settle(folder.path());
-    let before = first_line().unwrap();
-    let mut long = job(&store, 0);
-    long.spec_mut().label = "x".repeat(2000);
-    // The batch is written and synced before that.
-    recorder.hold(2);
-    let inserted = timeout(Duration::from_secs(60), store.insert(long.clone())).await;
-    assert!(*inserted.expect("it waits for nothing else").unwrap() == long);
-    recorder.held();
-    assert_eq!(first_line().unwrap(), before);
-    assert!(store.get(long.id).await.unwrap().is_some());
-    recorder.go_on();
-    settle(folder.path());
-    assert_ne!(first_line().unwrap(), before, "another journal stands in its place");
-    assert!(*after_a_crash(folder.path(), long.id).await.unwrap() == long);
 }
 
 #[tokio::test]
@@ -318,52 +185,6 @@ async fn unknown_fields_and_entries_survive_a_rewrite() {
 }
 
 #[tokio::test]
-async fn a_damaged_file_is_set_aside_and_never_overwritten() {
-    for damage in [
-        "",
-        "{",
-        "{\"version\":1,\"jobs\":[{\"id\":",
-        "[]",
-        "null",
-        "\u{0}\u{0}\u{0}",
-        "{\"jobs\":[]}",
-    ] {
-        let folder = TempDir::new().unwrap();
-        fs::create_dir_all(folder.path().join("meta")).unwrap();
-        fs::write(jobs_file(folder.path()), damage).unwrap();
-        let store = JournalStore::open(folder.path()).await.unwrap();
-        store.insert(job(&store, 0)).await.unwrap();
-        let meta = fs::read_dir(folder.path().join("meta")).unwrap();
-        let aside = meta
-            .map(|entry| entry.unwrap().path())
-            .find(|path| path.to_string_lossy().contains("jobs.json.damaged-"))
-            .unwrap_or_else(|| panic!("{damage:?} was not set aside"));
-        assert_eq!(fs::read_to_string(aside).unwrap(), damage);
-        assert_eq!(view(folder.path(), &store).await["jobs"].as_array().unwrap().len(), 1);
-    }
-}
-
-#[tokio::test]
-async fn files_damaged_or_removed_while_in_use_lose_no_job() {
-    let harms: [fn(&Path); 5] = [
-        |folder| fs::write(jobs_file(folder), "{").unwrap(),
-        |folder| fs::write(journal(folder), "{").unwrap(),
-        |folder| fs::remove_file(journal(folder)).unwrap(),
-        |folder| fs::remove_dir_all(folder.join("meta")).unwrap(),
-        |folder| fs::remove_dir_all(folder).unwrap(),
-    ];
-    for harm in harms {
-        let folder = TempDir::new().unwrap();
-        let store = JournalStore::open(folder.path()).await.unwrap();
-        let id = store.insert(job(&store, 0)).await.unwrap().id;
-        harm(folder.path());
-        change(&store, id, JobEvent::Start, 1).await;
-        assert_eq!(after_a_crash(folder.path(), id).await.unwrap().status(), JobStatus::Running);
-        assert_eq!(view(folder.path(), &store).await["jobs"][0]["status"], "running");
-    }
-}
-
-#[tokio::test]
 async fn a_later_version_is_left_alone() {
     let folder = TempDir::new().unwrap();
     fs::create_dir_all(folder.path().join("meta")).unwrap();
@@ -420,38 +241,6 @@ async fn traces_of_dead_owners_are_cleared_away() {
     assert_eq!(fs::read_dir(&owners).unwrap().count(), 0);
 }
 
-/// Has the journal grow until it is replaced by a shorter one.
-async fn shorten(store: &JournalStore, folder: &Path) {
-    let id = store.insert(job(store, 0)).await.unwrap().id;
-    change(store, id, JobEvent::Start, 1).await;
-    let long = Some(Progress::new(1.0, None, Some("x".repeat(100_000))));
-    let mut longest = 0;
-    loop {
-        let told = Change::new(JobEvent::Progress, at(2)).with_progress(long.clone());
-        store.update(id, told).await.unwrap();
-        let length = fs::metadata(journal(folder)).unwrap().len();
-        if length < longest {
-            break;
-        }
-        longest = length;
-    }
-}
-
-#[tokio::test]
-async fn what_another_process_pruned_stays_gone_when_the_journal_was_shortened_before_it_was_seen()
-{
-    let folder = TempDir::new().unwrap();
-    let one = JournalStore::open(folder.path()).await.unwrap();
-    let two = JournalStore::open(folder.path()).await.unwrap();
-    let id = two.insert(job(&two, 0)).await.unwrap().id;
-    change(&one, id, JobEvent::Cancel, 1).await;
-    assert_eq!(one.prune(Prune::default()).await.unwrap().removed, 1);
-    shorten(&one, folder.path()).await;
-    assert!(two.get(id).await.unwrap().is_none());
-    two.insert(job(&two, 2)).await.unwrap();
-    assert!(one.get(id).await.unwrap().is_none(), "nothing pruned comes back");
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_that_ask_at_once_both_learn_that_an_owner_is_dead() {
     let folder = TempDir::new().unwrap();
@@ -494,86 +283,10 @@ async fn abandoned(store: &dyn JobStore) -> Vec<JobId> {
     store.abandoned(Some("reactor".into())).await.unwrap().iter().map(|job| job.id).collect()
 }
 
-/// Counts how often a whole journal is put in place.
-#[derive(Debug, Default)]
-struct JournalsReplaced(AtomicUsize);
-
-impl Watcher for JournalsReplaced {
-    fn announce(&self, operation: Operation<'_>) -> Verdict {
-        if matches!(operation, Operation::Rename(_, to) if to.ends_with("journal.ndjson")) {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-        Verdict::GoOn
-    }
-}
-
-#[tokio::test]
-async fn a_journal_that_another_process_has_shortened_is_not_shortened_again() {
-    const SHORT: u64 = 8 * 1024;
-    let folder = TempDir::new().unwrap();
-    let replaced = Arc::new(JournalsReplaced::default());
-    let open = || JournalStore::open_watched(folder.path(), replaced.clone(), SHORT);
-    let (first, second) = (open().await.unwrap(), open().await.unwrap());
-    // So many that a journal which says each of them once is a long one.
-    for number in 0..60 {
-        first.insert(job(&first, number)).await.unwrap();
-    }
-    for number in 0..60 {
-        completed(&first, number).await;
-        completed(&second, number).await;
-    }
-    let replaced = replaced.0.load(Ordering::SeqCst);
-    assert!((2..20).contains(&replaced), "360 changes had the journal replaced {replaced} times");
-}
-
 /// The journal's lines, without the first one.
 fn lines(folder: &Path) -> Vec<String> {
     let text = fs::read_to_string(journal(folder)).unwrap();
     text.lines().skip(1).filter(|line| !line.is_empty()).map(str::to_owned).collect()
-}
-
-#[tokio::test]
-async fn a_line_whose_checksum_is_wrong_is_passed_over_and_kept() {
-    let folder = TempDir::new().unwrap();
-    let store = JournalStore::open(folder.path()).await.unwrap();
-    let id = store.insert(job(&store, 0)).await.unwrap().id;
-    change(&store, id, JobEvent::Start, 1).await;
-    store.close().await.unwrap();
-    drop(store);
-    // A byte that leaves the line JSON, and its record a record.
-    let line = lines(folder.path()).pop().unwrap();
-    let damaged = line.replace("\"reactor\"", "\"reactos\"");
-    assert_ne!(line, damaged);
-    let text = fs::read_to_string(journal(folder.path())).unwrap();
-    fs::write(journal(folder.path()), text.replace(&line, &damaged)).unwrap();
-    let _ = fs::remove_file(jobs_file(folder.path()));
-    for _ in 0..2 {
-        let store = JournalStore::open(folder.path()).await.unwrap();
-        let found = store.get(id).await.unwrap().unwrap();
-        assert_eq!(
-            (found.status(), &*found.to_json()["server"].to_string()),
-            (JobStatus::Pending, "\"reactor\"")
-        );
-        shorten(&store, folder.path()).await;
-        assert!(lines(folder.path()).contains(&damaged), "a person may mend it");
-        store.close().await.unwrap();
-    }
-}
-
-#[tokio::test]
-async fn a_line_that_a_person_mended_needs_no_checksum() {
-    let folder = TempDir::new().unwrap();
-    let store = JournalStore::open(folder.path()).await.unwrap();
-    let id = store.insert(job(&store, 0)).await.unwrap().id;
-    store.close().await.unwrap();
-    drop(store);
-    let text = fs::read_to_string(journal(folder.path())).unwrap();
-    let start = text.rfind(",\"crc\":").unwrap();
-    let mended = format!("{}}}\n", &text[..start]).replace("\"reactor\"", "\"another\"");
-    fs::write(journal(folder.path()), mended).unwrap();
-    let _ = fs::remove_file(jobs_file(folder.path()));
-    let store = JournalStore::open(folder.path()).await.unwrap();
-    assert_eq!(store.get(id).await.unwrap().unwrap().to_json()["server"], "another");
 }
 
 /// An older program that shares the folder would not understand lines with checksums: it has to meet a later version.

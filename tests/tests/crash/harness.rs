@@ -1,13 +1,9 @@
-//! Processes that use one folder are killed at random moments, again and again, and after each time it holds: what was
-//! acknowledged is there, a job has one end, nothing that was removed is back, and `jobs.json` is whole.
-//!
-//! `SMART_ASYNC_CRASH_ROUNDS` says how often each test kills (10; 200 in a long run), `SMART_ASYNC_CRASH_SEED` the seed of all choices.
+//! The folder and its workers: starts them, listens to them, kills them, and compares what is left with what they said.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -18,134 +14,11 @@ use smart_async_tests::SeededRng;
 use smart_async_tests::crash::Line;
 use tempfile::TempDir;
 
+use super::story::{Removal, Story, check_found};
+use super::worker::{Life, Said, Worker};
+
 /// Nothing here takes so long, unless something is stuck.
 const STUCK: Duration = Duration::from_secs(60);
-
-/// One life of a worker, by its number.
-type Life = usize;
-
-/// What a life said; nothing, once its output has ended.
-type Said = (Life, Option<Line>);
-
-struct Worker {
-    process: Child,
-    input: ChildStdin,
-}
-
-impl Worker {
-    fn start(folder: &Path, life: Life, seed: u64, said: mpsc::Sender<Said>) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_crash_worker"))
-            .arg(folder)
-            .args([format!("life{life}"), seed.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let input = process.stdin.take().unwrap();
-        let mut output = BufReader::new(process.stdout.take().unwrap());
-        std::thread::spawn(move || {
-            let mut text = Vec::new();
-            // A line that the kill cut off was never said.
-            while output.read_until(b'\n', &mut text).is_ok() && text.ends_with(b"\n") {
-                let line = serde_json::from_slice(&text).expect("a whole line is JSON");
-                if said.send((life, Some(line))).is_err() {
-                    return;
-                }
-                text.clear();
-            }
-            let _ = said.send((life, None));
-        });
-        Self { process, input }
-    }
-}
-
-/// No process is left behind, however a test ends.
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// Whether a job was removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-enum Removal {
-    #[default]
-    No,
-    /// It may be gone or not.
-    Tried,
-    Acknowledged,
-}
-
-/// What the workers said about a job.
-#[derive(Debug, Default, Clone)]
-struct Story {
-    /// Whose process it runs in.
-    life: Life,
-    /// The records that the store was asked for, by the number of the change, and who asked.
-    tried: BTreeMap<u64, Vec<(Life, Value)>>,
-    /// The changes that were acknowledged, and by whom.
-    done: BTreeMap<u64, Life>,
-    removal: Removal,
-    /// Another process was about to ask for it to be cancelled.
-    cancel_tried: bool,
-    /// That was acknowledged.
-    cancelled: bool,
-}
-
-impl Story {
-    /// The record that was acknowledged as that change.
-    fn acknowledged(&self, number: u64) -> Option<&Value> {
-        let by = self.done.get(&number)?;
-        let tried = self.tried.get(&number)?;
-        tried.iter().find(|(life, _)| life == by).map(|(_, record)| record)
-    }
-
-    /// Whether `found` is this record, as far as those who want the job cancelled left it alone.
-    fn is(&self, record: &Value, found: &Value) -> bool {
-        if !self.cancel_tried {
-            return found == record;
-        }
-        let rest = |record: &Value| {
-            let mut rest = record.clone();
-            let fields = rest.as_object_mut().unwrap();
-            fields.retain(|name, _| {
-                !["cancel_requested", "updated_at", "updated_by", "version"]
-                    .contains(&name.as_str())
-            });
-            rest
-        };
-        rest(found) == rest(record)
-    }
-
-    /// Whether the job has to be accounted for by one of the living, now that its process is dead.
-    fn is_left_behind(&self, living: &BTreeMap<Life, Worker>) -> bool {
-        let Some(last) = self.last() else { return false };
-        let ends = |record: &Value| record["terminal"] == true;
-        let ended = self.acknowledged(last).is_some_and(ends);
-        // Its end may be on disk, though nobody was told: its process, or one that accounted for it, died first.
-        let may_have_ended = self.tried.range(last + 1..).any(|(_, tried)| {
-            tried.iter().any(|(life, record)| !living.contains_key(life) && ends(record))
-        });
-        self.removal == Removal::No && !ended && !may_have_ended
-    }
-
-    /// Forgets what was overtaken by what was acknowledged since.
-    fn forget_the_past(&mut self) {
-        if self.removal == Removal::Acknowledged {
-            self.tried.clear();
-            self.done.clear();
-        } else if let Some(last) = self.last() {
-            self.tried = self.tried.split_off(&last);
-            self.done = self.done.split_off(&last);
-        }
-    }
-
-    /// The number of the last change that was acknowledged.
-    fn last(&self) -> Option<u64> {
-        self.done.last_key_value().map(|(number, _)| *number)
-    }
-}
 
 /// When a file was written, if it is there.
 fn written(file: &Path) -> Option<SystemTime> {
@@ -153,11 +26,11 @@ fn written(file: &Path) -> Option<SystemTime> {
 }
 
 /// The folder, the workers, and what they said.
-struct Harness {
+pub(super) struct Harness {
     home: TempDir,
     rng: SeededRng,
     seed: u64,
-    workers: BTreeMap<Life, Worker>,
+    pub(super) workers: BTreeMap<Life, Worker>,
     lives: Life,
     owners: HashMap<Life, Value>,
     stories: HashMap<JobId, Story>,
@@ -183,7 +56,7 @@ impl Drop for Harness {
 }
 
 impl Harness {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let seed = std::env::var("SMART_ASYNC_CRASH_SEED").map_or_else(
             |_| SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64,
             |seed| seed.parse().unwrap(),
@@ -207,7 +80,7 @@ impl Harness {
         }
     }
 
-    fn start(&mut self) -> Life {
+    pub(super) fn start(&mut self) -> Life {
         self.lives += 1;
         let (life, seed) = (self.lives, self.rng.next());
         let worker = Worker::start(self.home.path(), life, seed, self.say.clone());
@@ -294,7 +167,7 @@ impl Harness {
     }
 
     /// Lets them work for a while, and up to a moment that is worth a crash.
-    fn work(&mut self) {
+    pub(super) fn work(&mut self) {
         while self.workers.keys().any(|life| !self.owners.contains_key(life)) {
             self.listen_to_the_living();
         }
@@ -335,7 +208,7 @@ impl Harness {
     }
 
     /// Kills so many of them, at the same moment as near as can be, and hears them out.
-    fn kill(&mut self, count: usize) {
+    pub(super) fn kill(&mut self, count: usize) {
         let mut dying = BTreeMap::new();
         for _ in 0..count {
             let nth = self.rng.below(self.workers.len() as u64) as usize;
@@ -360,7 +233,7 @@ impl Harness {
     }
 
     /// Waits until the living have ended what the dead have left behind.
-    fn wait_until_the_dead_are_accounted_for(&mut self) {
+    pub(super) fn wait_until_the_dead_are_accounted_for(&mut self) {
         let is_left_behind = |harness: &Self| {
             let dead = |story: &&Story| !harness.workers.contains_key(&story.life);
             let mut dead = harness.stories.values().filter(dead);
@@ -407,7 +280,7 @@ impl Harness {
     }
 
     /// What is left of the folder has everything, as whoever opens it finds it.
-    async fn check(&mut self) {
+    pub(super) async fn check(&mut self) {
         // What is acknowledged later than this may be read, and need not be.
         let before = self.stories.clone();
         let alive = !self.workers.is_empty();
@@ -509,56 +382,9 @@ fn check_the_results(home: &Path, named: &HashSet<JobId>) {
     assert_eq!(found, *named);
 }
 
-/// A record that is there is one that was asked for, and at least as new as what was acknowledged `before` it was read.
-fn check_found(job: &JobRecord, told: &Story, before: Option<&Story>) {
-    let (id, found) = (job.id, job.to_json());
-    let number = found["progress"]["current"].as_u64().unwrap();
-    let removed = before.is_some_and(|before| before.removal == Removal::Acknowledged);
-    assert!(!removed, "{id} was removed, and is back as {found}");
-    let tried = told.tried.get(&number);
-    assert!(
-        tried.is_some_and(|tried| tried.iter().any(|(_, record)| told.is(record, &found))),
-        "{id}: nobody asked for {found}, but for {tried:?}"
-    );
-    if let Some(acknowledged) = told.acknowledged(number) {
-        assert!(
-            told.is(acknowledged, &found),
-            "{id}: as change {number} {acknowledged} was acknowledged, and {found} is found"
-        );
-    }
-    if before.is_some_and(|before| before.cancelled) {
-        assert_eq!(found["cancel_requested"], true, "{id}: the wish to cancel is lost");
-    }
-    if let Some(before) = before
-        && let Some(last) = before.last()
-    {
-        assert!(number >= last, "{id}: change {last} was acknowledged, and {number} is found");
-        let end = before.acknowledged(last).is_some_and(|record| record["terminal"] == true);
-        assert!(!end || number == last, "{id} changed after its end");
-    }
-}
-
-fn rounds() -> usize {
-    smart_async_tests::figure("SMART_ASYNC_CRASH_ROUNDS", 10, 200) as usize
-}
-
-/// Kills one of so many workers a round, and has another take its place.
-async fn kill_one_of(workers: usize) {
-    let mut harness = Harness::new();
-    for _ in 0..rounds() {
-        while harness.workers.len() < workers {
-            harness.start();
-        }
-        harness.work();
-        harness.kill(1);
-        harness.check().await;
-    }
-    harness.end().await;
-}
-
 impl Harness {
     /// All who are left go at the same moment.
-    async fn end(&mut self) {
+    pub(super) async fn end(&mut self) {
         self.kill(self.workers.len());
         self.check().await;
         self.tell();
@@ -576,30 +402,4 @@ impl Harness {
             self.journals.len()
         );
     }
-}
-
-#[tokio::test]
-async fn what_was_acknowledged_survives_every_kill() {
-    kill_one_of(1).await;
-}
-
-#[tokio::test]
-async fn what_was_acknowledged_survives_the_death_of_either_of_two_processes() {
-    kill_one_of(2).await;
-}
-
-/// Some die at the same moment, and the others account for each of their jobs once.
-#[tokio::test]
-async fn four_processes_lose_nothing_and_account_for_those_that_die() {
-    let mut harness = Harness::new();
-    for round in 0..rounds().div_ceil(2) {
-        while harness.workers.len() < 4 {
-            harness.start();
-        }
-        harness.work();
-        harness.kill(1 + round % 3);
-        harness.wait_until_the_dead_are_accounted_for();
-        harness.check().await;
-    }
-    harness.end().await;
 }
