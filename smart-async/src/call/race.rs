@@ -333,15 +333,9 @@ async fn within<R>(
     deadline: Option<Instant>,
     body: &mut TypedBody<R>,
 ) -> Ran<R> {
-    let past = async {
-        match deadline {
-            Some(deadline) => context.questions.past(deadline).await,
-            None => std::future::pending().await,
-        }
-    };
     tokio::select! {
         biased;
         ended = body => Ran::Body(ended),
-        () = past => Ran::DeadlineOver,
+        () = context.questions.past(deadline) => Ran::DeadlineOver,
     }
 }

@@ -1,9 +1,10 @@
 //! The one wait for a run: a new call waits for its body, a joined call for the run that it shares, and a resumed round for its
 //! job.
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::caller::Caller;
+use crate::core::clock::past;
 use crate::core::manager::JobManager;
 
 /// Why a wait for a run ended.
@@ -42,13 +43,6 @@ pub(crate) async fn wait_for_run<T>(
 async fn halted(manager: Option<&JobManager>) {
     match manager {
         Some(manager) => manager.runner().halted().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn past(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
         None => std::future::pending().await,
     }
 }

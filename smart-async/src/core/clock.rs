@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
+use tokio::time::{Instant, sleep_until};
 
 /// A moment on the wall clock, in UTC. Durations are never computed from two of these while a job runs:
 /// the wall clock may jump.
@@ -44,6 +45,14 @@ impl fmt::Debug for WallClock {
 /// Now by the system's clock, for code that has no store's.
 pub(crate) fn now() -> Timestamp {
     WallClock::default().now()
+}
+
+/// Waits until this moment of the runtime's clock is past; for ever where there is none.
+pub(crate) async fn past(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The time `elapsed` before `moment`, or the earliest [`Timestamp`] if that is out of range.

@@ -8,7 +8,7 @@ mod dispatch;
 mod document;
 mod failure;
 mod hydrated_state;
-mod json;
+pub(in crate::core) mod json;
 mod outcome;
 mod payload;
 mod progress;

@@ -33,7 +33,7 @@ pub(in crate::core) use self::recovery::{LostJobs, recovered};
 use self::redaction::WithheldOutputs;
 use self::run_times::RunTimes;
 use crate::core::clock;
-use crate::core::job::{Change, JobId, JobRecord, JobStatus, Timestamp};
+use crate::core::job::{Change, JobEvent, JobId, JobRecord, JobStatus, Timestamp};
 use crate::core::store::{JobStore, StoreError};
 
 /// A store, and the knowledge of this process about its jobs.
@@ -107,6 +107,11 @@ impl Local {
         if let Some(runner) = self.lost_jobs() {
             runner.ready().await;
         }
+    }
+
+    /// A change that the owner of a job makes. A store refuses it where another process has taken the job over.
+    pub(in crate::core) fn own_change(&self, event: JobEvent) -> Change {
+        Change::new(event, self.now()).owned_by(Some(self.store.owner()))
     }
 
     /// Applies a change, and takes note of whether the store works.

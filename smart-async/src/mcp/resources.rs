@@ -61,10 +61,14 @@ pub(super) async fn find(
     uri: &str,
 ) -> Result<(Arc<JobRecord>, ResourcePart), ErrorData> {
     let (id, part) = parse(uri).ok_or_else(|| not_found(uri))?;
-    match access.status(id).await {
-        Ok(job) => Ok((job, part)),
-        Err(Error::NotFound(_)) => Err(not_found(uri)),
-        Err(error) => Err(ErrorData::internal_error(error.to_string(), None)),
+    let job = access.status(id).await.map_err(|error| failed(uri, error))?;
+    Ok((job, part))
+}
+
+fn failed(uri: &str, error: Error) -> ErrorData {
+    match error {
+        Error::NotFound(_) => not_found(uri),
+        error => ErrorData::internal_error(error.to_string(), None),
     }
 }
 

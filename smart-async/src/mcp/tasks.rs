@@ -29,7 +29,7 @@ pub(super) fn created(manager: &JobManager, job: &JobRecord) -> CreateTaskResult
 
 /// `tasks/get`.
 pub(super) async fn get(access: &Access, id: &str) -> Result<GetTaskResult, ErrorData> {
-    let job = access.status_with_result(job_id(id)?).await.map_err(|error| failed(&error))?;
+    let job = access.status_with_result(job_id(id)?).await.map_err(failed)?;
     Ok(GetTaskResult::new(detailed(access.manager(), &job)))
 }
 
@@ -39,13 +39,13 @@ pub(super) async fn find(access: &Access, id: &str) -> Result<Option<Arc<JobReco
     match access.status(id).await {
         Ok(job) => Ok(Some(job)),
         Err(Error::NotFound(_)) => Ok(None),
-        Err(error) => Err(failed(&error)),
+        Err(error) => Err(failed(error)),
     }
 }
 
 /// `tasks/cancel`: acknowledges the request at once, and cancels the job in a task of its own. An ended job stays as it is.
 pub(super) async fn cancel(access: &Access, id: &str) -> Result<(), ErrorData> {
-    let job = access.status(job_id(id)?).await.map_err(|error| failed(&error))?;
+    let job = access.status(job_id(id)?).await.map_err(failed)?;
     if !job.status().is_terminal() {
         let access = access.clone();
         tokio::spawn(async move {
@@ -65,7 +65,7 @@ pub(super) async fn update(
     id: &str,
     answers: &InputResponses,
 ) -> Result<(), ErrorData> {
-    let job = access.status(job_id(id)?).await.map_err(|error| failed(&error))?;
+    let job = access.status(job_id(id)?).await.map_err(failed)?;
     answer_all(access, &job, answers).await
 }
 
@@ -79,7 +79,7 @@ fn job_id(id: &str) -> Result<JobId, ErrorData> {
     id.parse().map_err(|_| unknown(id))
 }
 
-fn failed(error: &Error) -> ErrorData {
+fn failed(error: Error) -> ErrorData {
     match error {
         Error::NotFound(id) => unknown(&id.to_string()),
         error => ErrorData::internal_error(error.to_string(), None),

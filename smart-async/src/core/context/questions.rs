@@ -15,11 +15,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use self::pending_question::PendingQuestion;
+use crate::core::clock;
 use crate::core::job::{JobEvent, Question, QuestionStatus};
-use crate::core::sync::{Mutex, MutexGuard};
+use crate::core::sync::Mutex;
 
 /// The questions of one run.
 #[derive(Default)]
@@ -103,18 +104,14 @@ impl QuestionTable {
 }
 
 impl PendingQuestions {
-    fn inner(&self) -> MutexGuard<'_, Option<Box<QuestionTable>>> {
-        self.inner.lock()
-    }
-
     fn look<T>(&self, look: impl FnOnce(&QuestionTable) -> T) -> T {
-        look(self.inner().as_deref().unwrap_or(&EMPTY))
+        look(self.inner.lock().as_deref().unwrap_or(&EMPTY))
     }
 
     /// Changes the questions, and wakes every task that waits for a change.
     fn change<T>(&self, change: impl FnOnce(&mut QuestionTable) -> T) -> T {
         let answer = {
-            let mut inner = self.inner();
+            let mut inner = self.inner.lock();
             let inner = inner.get_or_insert_default();
             let answer = change(inner);
             inner.update_clock();
@@ -291,16 +288,14 @@ impl PendingQuestions {
     }
 
     /// Waits until the run is over its deadline; see [`due`](Self::due).
-    pub(crate) async fn past(&self, deadline: Instant) {
+    pub(crate) async fn past(&self, deadline: Option<Instant>) {
+        let Some(deadline) = deadline else { return std::future::pending().await };
         loop {
             let changed = self.changed.notified();
-            match self.due(deadline) {
-                Some(due) => tokio::select! {
-                    biased;
-                    () = changed => {}
-                    () = sleep_until(due) => return,
-                },
-                None => changed.await,
+            tokio::select! {
+                biased;
+                () = changed => {}
+                () = clock::past(self.due(deadline)) => return,
             }
         }
     }
@@ -309,7 +304,7 @@ impl PendingQuestions {
     /// answer fits.
     pub(crate) fn give(&self, answers: BTreeMap<String, Value>) {
         if !answers.is_empty() {
-            self.inner().get_or_insert_default().given = answers;
+            self.inner.lock().get_or_insert_default().given = answers;
         }
     }
 

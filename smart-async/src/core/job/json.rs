@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// Tells a `null` that was written from a field that is absent.
-pub(super) fn present<'de, D: serde::Deserializer<'de>>(
+pub(in crate::core) fn present<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)

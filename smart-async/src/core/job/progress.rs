@@ -1,11 +1,11 @@
 //! The progress of work: the value that is shown and stored, and the cell that a body reports into.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use tokio::sync::Notify;
 
+use crate::core::sync::Mutex;
 use crate::core::text;
 
 /// Messages are cut to this many bytes, on a character boundary, when they are read.
@@ -16,10 +16,10 @@ const MESSAGE_BYTES: usize = 1024;
 #[non_exhaustive]
 pub struct Progress {
     /// The amount that is done, in units of the work's own.
-    #[serde(with = "plain_number")]
+    #[serde(serialize_with = "plain_number")]
     pub current: f64,
     /// The amount that there is to do, where the work knows it.
-    #[serde(default, with = "plain_number::option", skip_serializing_if = "Option::is_none")]
+    #[serde(default, serialize_with = "plain_total", skip_serializing_if = "Option::is_none")]
     pub total: Option<f64>,
     /// `current` of `total` in percent, from 0 to 100 with one decimal, where `total` is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -128,7 +128,7 @@ impl ProgressCell {
         self.current.store(current.to_bits(), Ordering::Relaxed);
         self.total.store(total.to_bits(), Ordering::Relaxed);
         if let Some(message) = message {
-            let mut kept = self.message.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut kept = self.message.lock();
             kept.clear();
             kept.push_str(text::truncated(message, MESSAGE_BYTES));
         }
@@ -146,7 +146,7 @@ impl ProgressCell {
         let current = f64::from_bits(self.current.load(Ordering::Relaxed));
         let total = Some(f64::from_bits(self.total.load(Ordering::Relaxed)))
             .filter(|total| !total.is_nan());
-        let message = self.message.lock().unwrap_or_else(PoisonError::into_inner);
+        let message = self.message.lock();
         let message = (!message.is_empty()).then(|| message.clone());
         Some(Progress::new(current, total, message))
     }
@@ -170,42 +170,20 @@ impl ProgressCell {
 }
 
 /// Writes 52.0 as `52`: people and agents count in whole numbers.
-mod plain_number {
-    use serde::{Deserialize, Deserializer, Serializer};
-
+fn plain_number<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
-
-    pub(super) fn serialize<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-        if number.fract() == 0.0 && number.abs() <= EXACT {
-            // A whole number within 2^53 fits.
-            serializer.serialize_i64(*number as i64)
-        } else {
-            serializer.serialize_f64(*number)
-        }
+    if number.fract() == 0.0 && number.abs() <= EXACT {
+        // A whole number within 2^53 fits.
+        serializer.serialize_i64(*number as i64)
+    } else {
+        serializer.serialize_f64(*number)
     }
+}
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-        f64::deserialize(deserializer)
-    }
-
-    pub(super) mod option {
-        use serde::{Deserialize, Deserializer, Serializer};
-
-        pub(in super::super) fn serialize<S: Serializer>(
-            number: &Option<f64>,
-            serializer: S,
-        ) -> Result<S::Ok, S::Error> {
-            match number {
-                Some(number) => super::serialize(number, serializer),
-                None => serializer.serialize_none(),
-            }
-        }
-
-        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-            deserializer: D,
-        ) -> Result<Option<f64>, D::Error> {
-            Option::deserialize(deserializer)
-        }
+fn plain_total<S: Serializer>(total: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match total {
+        Some(total) => plain_number(total, serializer),
+        None => serializer.serialize_none(),
     }
 }
 

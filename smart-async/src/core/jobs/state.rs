@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::Jobs;
 use crate::core::job::{InvalidStateName, JobId, StateName};
 use crate::core::store::{HydratedState, StoreError};
-use crate::core::sync::{Mutex, MutexGuard};
+use crate::core::sync::Mutex;
 
 impl Jobs {
     /// The state of this name, which tools with `state = "…"` fill when their jobs complete, as a `T`.
@@ -75,7 +75,7 @@ impl<T: DeserializeOwned> State<T> {
         let stored = stored.map_err(|source| StateError::Store { field: field.clone(), source })?;
         let Some(stored) = stored else { return Ok(None) };
         if let Some((_, value)) =
-            self.parsed().as_ref().filter(|(from, _)| Arc::ptr_eq(from, &stored))
+            self.slot.parsed.lock().as_ref().filter(|(from, _)| Arc::ptr_eq(from, &stored))
         {
             return Ok(Some(Arc::clone(value)));
         }
@@ -85,7 +85,7 @@ impl<T: DeserializeOwned> State<T> {
             source: Arc::new(source),
         })?;
         let value = Arc::new(value);
-        *self.parsed() = Some((stored, Arc::clone(&value)));
+        *self.slot.parsed.lock() = Some((stored, Arc::clone(&value)));
         Ok(Some(value))
     }
 }
@@ -94,10 +94,6 @@ impl<T> State<T> {
     /// The state's name.
     pub fn field(&self) -> &StateName {
         &self.slot.field
-    }
-
-    fn parsed(&self) -> MutexGuard<'_, Option<(Arc<HydratedState>, Arc<T>)>> {
-        self.slot.parsed.lock()
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::change_signal::{ChangeSignal, Interest};
 use super::{Error, Jobs};
+use crate::core::clock::past;
 use crate::core::job::{JobId, JobRecord, Progress};
 
 /// The condition that a wait ends by.
@@ -80,16 +81,13 @@ impl Jobs {
             if got_on || is_over(&jobs, what.all) {
                 return Ok(Waited { jobs, timed_out: false });
             }
-            let changed = signal.changed(listening);
-            let woken = match over {
-                Some(over) => tokio::time::timeout_at(over, changed).await.is_ok(),
-                None => {
-                    changed.await;
-                    true
-                }
+            let timed_out = tokio::select! {
+                // Where jobs change without pause, the next change is there at each look.
+                biased;
+                () = past(over) => true,
+                () = signal.changed(listening) => false,
             };
-            // Where jobs change without pause, each look finds that the next change is there.
-            if !woken || over.is_some_and(|over| over <= Instant::now()) {
+            if timed_out {
                 // As they are now, and not as they were when the wait began.
                 let jobs = self.all_of(ids).await?;
                 let timed_out = !is_over(&jobs, what.all);

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::Jobs;
 use super::change_signal::{ChangeSignal, Interest};
+use crate::core::clock::past;
 use crate::core::job::{JobId, JobRecord, JobStatus, Progress};
 
 /// How often the watcher returns the progress of one job at most.
@@ -122,12 +123,11 @@ impl JobWatcher {
             if self.jobs.is_empty() {
                 return std::future::pending().await;
             }
-            let changed = self.signal.changed(listening);
-            match due {
-                Some(due) => {
-                    let _ = tokio::time::timeout_at(due, changed).await;
-                }
-                None => changed.await,
+            tokio::select! {
+                biased;
+                () = self.signal.changed(listening) => {}
+                // Progress that came too soon is reported then.
+                () = past(due) => {}
             }
         }
     }

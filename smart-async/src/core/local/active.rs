@@ -18,7 +18,7 @@ use crate::core::call_key::CallKey;
 use crate::core::call_site::CallSite;
 use crate::core::context::JobContext;
 use crate::core::job::{JobEvent, JobId};
-use crate::core::sync::{Mutex, MutexGuard};
+use crate::core::sync::Mutex;
 
 /// The call that a job comes from.
 #[derive(Debug, Clone, Copy)]
@@ -179,22 +179,18 @@ impl LiveJobs {
         Self { jobs: Arc::default(), in_flight }
     }
 
-    fn jobs(&self) -> MutexGuard<'_, Registered> {
-        self.jobs.lock()
-    }
-
     /// All jobs of this process.
     pub(in crate::core) fn all(&self) -> Vec<Arc<LiveJob>> {
-        self.jobs().by_id.values().map(|(job, _)| Arc::clone(job)).collect()
+        self.jobs.lock().by_id.values().map(|(job, _)| Arc::clone(job)).collect()
     }
 
     pub(in crate::core) fn insert(&self, job: &Arc<LiveJob>) {
         let entry = (Arc::clone(job), self.in_flight.token());
-        self.jobs().by_id.insert(job.id(), entry);
+        self.jobs.lock().by_id.insert(job.id(), entry);
     }
 
     pub(in crate::core) fn remove(&self, job: &LiveJob) {
-        let mut jobs = self.jobs();
+        let mut jobs = self.jobs.lock();
         // Where it was removed from the store already, another one may have its id by now.
         if jobs.by_id.get(&job.id()).is_some_and(|(known, _)| std::ptr::eq(&**known, job)) {
             jobs.by_id.remove(&job.id());
@@ -205,7 +201,7 @@ impl LiveJobs {
     }
 
     pub(crate) fn get(&self, id: JobId) -> Option<Arc<LiveJob>> {
-        self.jobs().by_id.get(&id).map(|(job, _)| Arc::clone(job))
+        self.jobs.lock().by_id.get(&id).map(|(job, _)| Arc::clone(job))
     }
 
     /// Waits for the next change of a live job, from this call on and not only from the first poll on. The removal of the job
@@ -218,13 +214,13 @@ impl LiveJobs {
     }
 
     pub(in crate::core) fn is_empty(&self) -> bool {
-        self.jobs().by_id.is_empty()
+        self.jobs.lock().by_id.is_empty()
     }
 
     /// Lets the same call find a job whose ticket reached no caller. A job that has been removed is not found any more.
     pub(in crate::core) fn remember_undelivered(&self, job: &Arc<LiveJob>) {
         let Some(key) = job.key() else { return };
-        let mut jobs = self.jobs();
+        let mut jobs = self.jobs.lock();
         if jobs.by_id.contains_key(&job.id()) {
             jobs.by_call.insert(key, Arc::clone(job));
         }
@@ -235,7 +231,7 @@ impl LiveJobs {
     pub(in crate::core) fn share_again(&self, job: &Arc<LiveJob>) {
         job.callers.set_delivered();
         let Some(key) = job.key() else { return };
-        self.jobs().by_call.entry(key).or_insert_with(|| Arc::clone(job));
+        self.jobs.lock().by_call.entry(key).or_insert_with(|| Arc::clone(job));
     }
 
     /// A caller has the ticket of this job, or its end: the same call finds it no more, unless it still runs and calls share it.
@@ -256,7 +252,7 @@ impl LiveJobs {
     /// The same call does not find this run any more.
     pub(super) fn forget(&self, job: &LiveJob) {
         let Some(key) = job.key() else { return };
-        let mut jobs = self.jobs();
+        let mut jobs = self.jobs.lock();
         if jobs.by_call.get(&key).is_some_and(|known| std::ptr::eq(&**known, job)) {
             jobs.by_call.remove(&key);
         }
@@ -264,14 +260,14 @@ impl LiveJobs {
 
     /// The run that the same call finds.
     pub(crate) fn called(&self, key: CallKey) -> Option<Arc<LiveJob>> {
-        self.jobs().by_call.get(&key).cloned()
+        self.jobs.lock().by_call.get(&key).cloned()
     }
 
     /// The run that the same call finds, which counts its caller from now on; where there is none that takes callers, lets the
     /// same call find `job` from now on.
     pub(super) fn find_or_share(&self, job: &Arc<LiveJob>) -> Option<Arc<LiveJob>> {
         let key = job.key()?;
-        let mut jobs = self.jobs();
+        let mut jobs = self.jobs.lock();
         if let Some(known) = jobs.by_call.get(&key)
             && known.take_caller()
         {

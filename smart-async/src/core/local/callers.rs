@@ -1,7 +1,7 @@
 //! How many callers wait for the answer of a run, and the one rule about their departure: the last caller's departure decides
 //! whether the work goes on, unless a caller has an answer or a ticket already.
 
-use crate::core::sync::{Mutex, MutexGuard};
+use crate::core::sync::Mutex;
 
 /// The callers of one run.
 #[derive(Debug, Default)]
@@ -17,21 +17,17 @@ struct Counts {
 }
 
 impl Callers {
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock()
-    }
-
     pub(super) fn set_delivered(&self) {
-        self.counts().delivered = true;
+        self.0.lock().delivered = true;
     }
 
     pub(super) fn was_delivered(&self) -> bool {
-        self.counts().delivered
+        self.0.lock().delivered
     }
 
     /// Counts one more caller. Returns whether that is possible: a run that is being stopped takes no callers.
     pub(super) fn attach(&self) -> bool {
-        let mut counts = self.counts();
+        let mut counts = self.0.lock();
         if !counts.closed {
             counts.waiting += 1;
         }
@@ -40,7 +36,7 @@ impl Callers {
 
     /// Counts one caller less, which left without an answer.
     pub(super) fn leave(&self, keep: bool) -> Detach {
-        let mut counts = self.counts();
+        let mut counts = self.0.lock();
         counts.waiting = counts.waiting.saturating_sub(1);
         if counts.waiting > 0 || counts.delivered {
             return Detach::Nothing;
@@ -51,7 +47,7 @@ impl Callers {
 
     /// Counts one caller less, about whose answer it is known whether it is one or a ticket.
     pub(super) fn release(&self, delivered: bool) {
-        let mut counts = self.counts();
+        let mut counts = self.0.lock();
         counts.waiting = counts.waiting.saturating_sub(1);
         counts.delivered |= delivered;
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::core::job::JobId;
-use crate::core::sync::{Mutex, MutexGuard};
+use crate::core::sync::Mutex;
 
 /// How many readers each job has. Clones are the same register.
 #[derive(Debug, Clone, Default)]
@@ -18,12 +18,8 @@ pub(crate) struct ReadPin {
 }
 
 impl Pins {
-    fn counts(&self) -> MutexGuard<'_, HashMap<JobId, usize>> {
-        self.0.lock()
-    }
-
     pub(in crate::core) fn pin(&self, jobs: &[JobId]) -> ReadPin {
-        let mut counts = self.counts();
+        let mut counts = self.0.lock();
         for id in jobs {
             *counts.entry(*id).or_default() += 1;
         }
@@ -31,13 +27,13 @@ impl Pins {
     }
 
     pub(in crate::core) fn pinned(&self) -> Vec<JobId> {
-        self.counts().keys().copied().collect()
+        self.0.lock().keys().copied().collect()
     }
 }
 
 impl Drop for ReadPin {
     fn drop(&mut self) {
-        let mut counts = self.pins.counts();
+        let mut counts = self.pins.0.lock();
         for id in &self.jobs {
             if let Some(count) = counts.get_mut(id) {
                 *count -= 1;

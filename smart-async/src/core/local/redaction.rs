@@ -11,7 +11,7 @@ use crate::core::call_site::CallSite;
 use crate::core::job::{
     Change, FailureKind, JobEvent, JobId, JobRecord, JobState, Progress, Question, ResultLocation,
 };
-use crate::core::sync::{Mutex, MutexGuard};
+use crate::core::sync::Mutex;
 
 /// Replaces the text of an error in the store.
 const NO_TEXT: &str = "the error's text is not kept on disk (redact)";
@@ -29,10 +29,6 @@ enum WithheldEnd {
 }
 
 impl WithheldOutputs {
-    fn ends(&self) -> MutexGuard<'_, HashMap<JobId, WithheldEnd>> {
-        self.0.lock()
-    }
-
     /// The change as the store may have it. The whole of an end is kept here, before the store sees its part.
     pub(in crate::core) fn redact(
         &self,
@@ -42,7 +38,7 @@ impl WithheldOutputs {
     ) -> Change {
         let stored = site.map_or_else(|| change.clone(), |site| redacted(site, change));
         if stored != *change && change.event.ends_job() {
-            self.ends().insert(id, WithheldEnd::Change(Box::new(change.clone())));
+            self.0.lock().insert(id, WithheldEnd::Change(Box::new(change.clone())));
         }
         stored
     }
@@ -50,7 +46,7 @@ impl WithheldOutputs {
     /// The record with the parts that the store lacks, where this process has them. A record that the store has whole, or that
     /// another process ended, is returned as it is.
     pub(in crate::core) fn complete(&self, job: Arc<JobRecord>) -> Arc<JobRecord> {
-        let mut ends = self.ends();
+        let mut ends = self.0.lock();
         let Some(end) = ends.get_mut(&job.id) else { return job };
         let whole = match end {
             WithheldEnd::Record(whole) => return Arc::clone(whole),
@@ -66,17 +62,17 @@ impl WithheldOutputs {
     }
 
     pub(in crate::core) fn forget(&self, id: JobId) {
-        self.ends().remove(&id);
+        self.0.lock().remove(&id);
     }
 
     pub(in crate::core) fn jobs(&self) -> Vec<JobId> {
-        self.ends().keys().copied().collect()
+        self.0.lock().keys().copied().collect()
     }
 }
 
 fn redacted(site: &CallSite, change: &Change) -> Change {
     let mut stored = change.clone();
-    stored.progress = stored.progress.map(|progress| redacted_progress(site, progress));
+    stored.progress = stored.progress.map(|progress| redacted_progress(Some(site), progress));
     if !site.withholds_results() {
         return stored;
     }
@@ -106,10 +102,11 @@ fn redacted(site: &CallSite, change: &Change) -> Change {
 
 /// Questions as the store may have them: their keys, and how they ended.
 pub(in crate::core) fn redacted_questions(
-    site: &CallSite,
+    site: Option<&CallSite>,
     mut questions: BTreeMap<String, Question>,
 ) -> BTreeMap<String, Question> {
-    for question in questions.values_mut().filter(|_| site.redact) {
+    let redacts = site.is_some_and(|site| site.redact);
+    for question in questions.values_mut().filter(|_| redacts) {
         question.request = None;
         question.answer = None;
     }
@@ -117,8 +114,11 @@ pub(in crate::core) fn redacted_questions(
 }
 
 /// Progress as the store may have it: the figures stay.
-pub(in crate::core) fn redacted_progress(site: &CallSite, mut progress: Progress) -> Progress {
-    if site.redact {
+pub(in crate::core) fn redacted_progress(
+    site: Option<&CallSite>,
+    mut progress: Progress,
+) -> Progress {
+    if site.is_some_and(|site| site.redact) {
         progress.message = None;
     }
     progress

@@ -109,21 +109,16 @@ impl Adoption {
     /// The record of a body that runs already: `running` since the body began.
     fn running_record(&self, engine: &Engine, context: &JobContext) -> JobRecord {
         let mut record = self.record(engine, context.id());
-        record.progress = context.progress.read().map(|progress| match self.origin {
-            Some(origin) => redacted_progress(origin.site, progress),
-            None => progress,
-        });
+        let site = self.origin.map(|origin| origin.site);
+        let progress = context.progress.read();
+        record.progress = progress.map(|progress| redacted_progress(site, progress));
         // A new job can always start.
         if let Ok(state) =
             JobState::STARTING.apply(JobEvent::Start, engine.local.ago(context.began.elapsed()))
         {
             record.state = state;
         }
-        let questions = context.questions.all();
-        record.with_questions(match self.origin {
-            Some(origin) => redacted_questions(origin.site, questions),
-            None => questions,
-        })
+        record.with_questions(redacted_questions(site, context.questions.all()))
     }
 }
 

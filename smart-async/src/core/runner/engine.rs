@@ -10,7 +10,7 @@ use super::settings::Settings;
 use super::sync::RemoteSync;
 use crate::core::backoff::Backoff;
 use crate::core::context::{JobContext, JobHost};
-use crate::core::job::{Change, FailureKind, JobEvent, JobFailure};
+use crate::core::job::{FailureKind, JobEvent, JobFailure};
 use crate::core::local::Local;
 
 pub(in crate::core) struct Engine {
@@ -66,11 +66,6 @@ impl Engine {
             () = self.halted.cancelled() => Err(Halted),
             () = tokio::time::sleep(backoff.next()) => Ok(()),
         }
-    }
-
-    /// A change that the owner of a job makes. A store refuses it where another process has taken the job over.
-    pub(super) fn own_change(&self, event: JobEvent) -> Change {
-        Change::new(event, self.local.now()).owned_by(Some(self.local.store.owner()))
     }
 
     /// Keeps the name of this process alive for as long as the body runs, by which other processes know that it does. A body

@@ -16,7 +16,7 @@ use crate::core::store::StoreError;
 /// The end of a job as the store can keep it: a completion with a larger result becomes a failure.
 pub(super) fn within_limit(engine: &Engine, live: &LiveJob, event: JobEvent) -> JobEvent {
     let limit = engine.local.store.max_result_bytes();
-    let is_stored = live.site().is_none_or(|site| site.store_result && !site.redact);
+    let is_stored = live.site().is_none_or(|site| !site.withholds_results());
     match (&event, limit.filter(|_| is_stored)) {
         (JobEvent::Complete(output), Some(limit)) if output.is_larger_than(limit) => {
             let message = format!(
@@ -36,7 +36,7 @@ pub(super) async fn write(
     event: JobEvent,
 ) -> Option<Arc<JobRecord>> {
     let local = &engine.local;
-    let mut change = engine.own_change(event);
+    let mut change = local.own_change(event);
     if !matches!(change.event, JobEvent::Start) {
         change = change.with_progress(live.context.progress.read());
     }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::body::{Body, BodyEnd};
 use super::engine::{Engine, interruption};
 use super::{record, sync};
+use crate::core::clock;
 use crate::core::context::JobContext;
 use crate::core::job::{FailureKind, JobEvent, JobFailure};
 use crate::core::local::LiveJob;
@@ -156,8 +157,8 @@ async fn watch(
             () = engine.halted.cancelled() => return (Seen::Halted, stop),
             () = &mut syncing => return (Seen::TakenOver, stop),
             () = live.stop_requested(), if stop.is_none() => StopReason::Cancelled,
-            () = past(live, deadline), if stop.is_none() => StopReason::Deadline,
-            () = sleep_until_some(abort_at) => {
+            () = live.context.questions.past(deadline), if stop.is_none() => StopReason::Deadline,
+            () = clock::past(abort_at) => {
                 abort_at = None;
                 body.abort();
                 continue;
@@ -166,20 +167,6 @@ async fn watch(
         stop = Some(reason);
         abort_at = Instant::now().checked_add(engine.settings.cancel_grace);
         live.context.cancellation.cancel();
-    }
-}
-
-async fn past(live: &LiveJob, deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => live.context.questions.past(deadline).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn sleep_until_some(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -10,12 +10,12 @@ use futures_util::stream::BoxStream;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use crate::core::job::{Change, JobEvent, JobRecord};
+use crate::core::job::{JobEvent, JobRecord};
 use crate::core::local::redaction::redacted_progress;
 use crate::core::local::{LiveJob, Local};
 use crate::core::observe;
 use crate::core::store::{News, StoreError};
-use crate::core::sync::{Mutex, MutexGuard};
+use crate::core::sync::Mutex;
 
 /// How often the progress of a job goes to its record at most, and how often the records of live jobs are read where the store
 /// has no news.
@@ -59,11 +59,8 @@ async fn write_progress(local: &Local, live: &LiveJob) {
         // Reports of the meantime go to the record together.
         sleep(INTERVAL).await;
         let Some(progress) = cell.take_unsynced() else { continue };
-        let progress = match live.site() {
-            Some(site) => redacted_progress(site, progress),
-            None => progress,
-        };
-        let change = own_change(local, JobEvent::Progress).with_progress(Some(progress));
+        let progress = redacted_progress(live.site(), progress);
+        let change = local.own_change(JobEvent::Progress).with_progress(Some(progress));
         match local.update(live.id(), change).await {
             Ok(record) => read_from_record(local, live, &record),
             Err(error) if is_taken_over(&error) => return,
@@ -86,7 +83,7 @@ async fn write_questions(local: &Local, live: &LiveJob) {
         else {
             continue;
         };
-        let change = own_change(local, event.clone());
+        let change = local.own_change(event.clone());
         let stored = local.withheld.redact(live.site(), live.id(), &change);
         match local.update(live.id(), stored).await {
             Ok(job) => {
@@ -112,10 +109,6 @@ async fn write_questions(local: &Local, live: &LiveJob) {
             }
         }
     }
-}
-
-fn own_change(local: &Local, event: JobEvent) -> Change {
-    Change::new(event, local.now()).owned_by(Some(local.store.owner()))
 }
 
 /// Returns whether a refusal says that the job is another process's by now, or has been ended by one.
@@ -154,16 +147,12 @@ impl RemoteSync {
         Self { local, is_running: Mutex::default(), lost: Notify::new() }
     }
 
-    fn is_running(&self) -> MutexGuard<'_, bool> {
-        self.is_running.lock()
-    }
-
     /// Sees to it that the task runs, for as long as a job needs it. Never returns.
     pub(super) async fn keep_running(self: &Arc<Self>) {
         loop {
             let mut lost = std::pin::pin!(self.lost.notified());
             lost.as_mut().enable();
-            if !std::mem::replace(&mut *self.is_running(), true) {
+            if !std::mem::replace(&mut *self.is_running.lock(), true) {
                 let task = RunningTask { sync: Arc::clone(self), is_done: false };
                 tokio::spawn(async move { task.run().await });
             }
@@ -175,7 +164,7 @@ impl RemoteSync {
 
     /// Ends the task where no job is left. Returns whether it does.
     fn ends(&self) -> bool {
-        let mut is_running = self.is_running();
+        let mut is_running = self.is_running.lock();
         *is_running = !self.local.live.is_empty();
         !*is_running
     }
@@ -241,7 +230,7 @@ async fn next(news: &mut Option<BoxStream<'static, Vec<News>>>) -> Vec<News> {
 impl Drop for RunningTask {
     fn drop(&mut self) {
         if !self.is_done {
-            *self.sync.is_running() = false;
+            *self.sync.is_running.lock() = false;
             self.sync.lost.notify_waiters();
         }
     }

@@ -1,7 +1,7 @@
 //! A store that keeps its jobs in memory: for tests, and for servers that need no disk.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::news::{News, NewsFeed};
 use super::table::Table;
@@ -13,6 +13,7 @@ use crate::core::job::{
     Change, ClaimQuery, HydratedState, JobId, JobPage, JobQuery, JobRecord, OwnerId,
     ProgressReport, Prune, StateName, Timestamp,
 };
+use crate::core::sync::Mutex;
 
 /// Keeps job records in memory. They end with the process, and no other process sees them.
 #[derive(Debug)]
@@ -46,12 +47,8 @@ impl MemoryStore {
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn change<T>(&self, change: impl FnOnce(&mut Transaction<'_>) -> T) -> T {
-        let mut table = self.table();
+        let mut table = self.table.lock();
         let mut transaction = Transaction::new(&table, self.clock.now());
         let done = change(&mut transaction);
         let changes = transaction.into_changes();
@@ -75,11 +72,11 @@ impl JobStore for MemoryStore {
     }
 
     fn get(&self, id: JobId) -> StoreFuture<'_, Option<Arc<JobRecord>>> {
-        ready(Ok(self.table().find(id).map(|job| Arc::clone(job.record()))))
+        ready(Ok(self.table.lock().find(id).map(|job| Arc::clone(job.record()))))
     }
 
     fn get_many(&self, ids: Vec<JobId>) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
-        ready(Ok(self.table().get_many(&ids)))
+        ready(Ok(self.table.lock().get_many(&ids)))
     }
 
     fn claim(&self, query: ClaimQuery) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
@@ -91,7 +88,7 @@ impl JobStore for MemoryStore {
     }
 
     fn list(&self, query: JobQuery) -> StoreFuture<'_, JobPage> {
-        ready(Ok(self.table().list(&query)))
+        ready(Ok(self.table.lock().list(&query)))
     }
 
     fn prune(&self, prune: Prune) -> StoreFuture<'_, Pruned> {
@@ -105,14 +102,14 @@ impl JobStore for MemoryStore {
 
     fn abandoned(&self, server: Option<String>) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
         let closed = self.closed.load(Ordering::SeqCst);
-        let table = self.table();
+        let table = self.table.lock();
         let unfinished = table.live(server.as_deref()).map(Entry::record);
         let others = unfinished.filter(|job| closed || job.owner != Some(self.owner));
         ready(Ok(others.cloned().collect()))
     }
 
     fn usual_runs(&self, server: String) -> StoreFuture<'_, Vec<UsualRun>> {
-        ready(Ok(self.table().usual_runs(server)))
+        ready(Ok(self.table.lock().usual_runs(server)))
     }
 
     fn news(&self) -> Option<NewsStream> {
@@ -124,11 +121,11 @@ impl JobStore for MemoryStore {
     }
 
     fn state(&self, field: StateName) -> StoreFuture<'_, Option<Arc<HydratedState>>> {
-        ready(Ok(self.table().states().get(&field).cloned()))
+        ready(Ok(self.table.lock().states().get(&field).cloned()))
     }
 
     fn states(&self) -> StoreFuture<'_, Vec<Arc<HydratedState>>> {
-        ready(Ok(self.table().states().values().cloned().collect()))
+        ready(Ok(self.table.lock().states().values().cloned().collect()))
     }
 
     fn now(&self) -> Timestamp {

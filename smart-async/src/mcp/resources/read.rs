@@ -6,10 +6,10 @@ use rmcp::ErrorData;
 use rmcp::model::{ContentBlock, ReadResourceResult, ResourceContents};
 use serde_json::{Value, json};
 
-use super::{ResourcePart, find, not_found};
+use super::{ResourcePart, failed, find};
 use crate::call::reply::FollowUp;
 use crate::core::job::{JobOutput, JobRecord, JobState};
-use crate::core::jobs::{Error, why_gone};
+use crate::core::jobs::why_gone;
 use crate::mcp::client::access::Access;
 use crate::mcp::outcome::stored_result;
 use crate::mcp::tools::job_view::{RESULT_BYTES, job_view, with_shown_result};
@@ -42,11 +42,7 @@ async fn with_result(
     uri: &str,
     job: &JobRecord,
 ) -> Result<Arc<JobRecord>, ErrorData> {
-    let job = match access.status_with_result(job.id).await {
-        Ok(job) => job,
-        Err(Error::NotFound(_)) => return Err(not_found(uri)),
-        Err(error) => return Err(ErrorData::internal_error(error.to_string(), None)),
-    };
+    let job = access.status_with_result(job.id).await.map_err(|error| failed(uri, error))?;
     match why_gone(&job) {
         Some(reason) => Err(ErrorData::internal_error(reason, Some(json!({"uri": uri})))),
         None => Ok(job),

@@ -47,7 +47,7 @@ pub(super) async fn call(
     let content = arguments.object("content")?;
     arguments.finish("job_id, key, action, content")?;
 
-    let job = access.status(id).await.map_err(|error| failed(&error))?;
+    let job = access.status(id).await.map_err(failed)?;
     let open: Vec<_> = job.open_questions().map(|(key, _)| key).collect();
     let key = match (key, open.as_slice()) {
         (Some(key), _) => key,
@@ -68,7 +68,7 @@ pub(super) async fn call(
     };
     let job = match access.answer(id, &key, answer).await {
         Ok(job) => job,
-        Err(AnswerError::Job(error)) => return Err(failed(&error)),
+        Err(AnswerError::Job(error)) => return Err(failed(error)),
         Err(error) => return Err(in_band_error(&error.to_string(), Some(id))),
     };
     let next = next_answer(follow_up, &job).or_else(|| follow_up.next(&[id]));

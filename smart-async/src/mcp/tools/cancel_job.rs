@@ -40,7 +40,7 @@ pub(super) async fn call(
 ) -> ToolResult<CallToolResult> {
     let id = arguments.job_id("job_id")?;
     arguments.finish("job_id")?;
-    match access.cancel(id).await.map_err(|error| failed(&error))? {
+    match access.cancel(id).await.map_err(failed)? {
         Cancelled::Stopped(job) if job.status() == JobStatus::Cancelled => {
             Ok(CallToolResult::structured(
                 json!({"job_id": id, "status": "cancelled", "terminal": true, "message": "Job cancelled"}),

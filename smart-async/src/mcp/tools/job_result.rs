@@ -58,9 +58,9 @@ pub(super) async fn call(
     let offset = arguments.count("offset", 0, usize::MAX)?.unwrap_or(0);
     let max_bytes = arguments.count("max_bytes", 1, MAX_PAGE)?.unwrap_or(DEFAULT_PAGE);
     arguments.finish("job_id, offset, max_bytes")?;
-    let job = access.status_with_result(id).await.map_err(|error| failed(&error))?;
+    let job = access.status_with_result(id).await.map_err(failed)?;
     if let Some(reason) = why_gone(&job) {
-        return Err(failed(&Error::ResultGone { id, reason }));
+        return Err(failed(Error::ResultGone { id, reason }));
     }
     let Some(stored) = stored_result(&job) else {
         return Ok(success(json!({

@@ -33,7 +33,7 @@ pub(super) async fn call(
     let id = arguments.job_id("job_id")?;
     arguments.finish("job_id")?;
     let _reading = access.manager().jobs().pin(&[id]);
-    let job = access.status(id).await.map_err(|error| failed(&error))?;
+    let job = access.status(id).await.map_err(failed)?;
     let job = with_shown_result(access.manager(), job, RESULT_BYTES).await;
     Ok(success(json!({"job": job_view(access.manager(), follow_up, &job, RESULT_BYTES)})))
 }

@@ -50,7 +50,7 @@ pub(super) async fn call(access: &Access, mut arguments: Arguments) -> ToolResul
         ..JobQuery::default()
     };
     arguments.finish("status_filter, limit, label, tag, session")?;
-    let page = access.list(query).await.map_err(|error| failed(&error))?;
+    let page = access.list(query).await.map_err(failed)?;
     let rows: Vec<_> = page.jobs.iter().map(|job| row(job)).collect();
     Ok(success(json!({"jobs": rows, "total": page.total})))
 }

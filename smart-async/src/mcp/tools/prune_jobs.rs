@@ -61,6 +61,6 @@ pub(super) async fn call(access: &Access, mut arguments: Arguments) -> ToolResul
         ended_before: Some(access.manager().jobs().ago(max_age)).filter(|_| !max_age.is_zero()),
         ..Prune::default()
     };
-    let pruned = access.prune(prune).await.map_err(|error| failed(&error))?;
+    let pruned = access.prune(prune).await.map_err(failed)?;
     Ok(success(json!({"removed": pruned.removed, "remaining": pruned.remaining})))
 }

@@ -30,11 +30,10 @@ pub(in crate::mcp) fn in_band_error(message: &str, id: Option<JobId>) -> CallToo
 }
 
 /// The answer for an error of the manager.
-pub(super) fn failed(error: &Error) -> CallToolResult {
-    match error {
-        Error::AlreadyEnded { id, .. } | Error::ResultGone { id, .. } => {
-            in_band_error(&error.to_string(), Some(*id))
-        }
-        error => in_band_error(&error.to_string(), None),
-    }
+pub(super) fn failed(error: Error) -> CallToolResult {
+    let id = match error {
+        Error::AlreadyEnded { id, .. } | Error::ResultGone { id, .. } => Some(id),
+        _ => None,
+    };
+    in_band_error(&error.to_string(), id)
 }

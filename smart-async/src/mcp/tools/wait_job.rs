@@ -72,7 +72,7 @@ pub(super) async fn call(
     let _reading = access.manager().jobs().pin(&known);
     // This client holds no job of another client back.
     drop(reading);
-    let waited = access.wait(&known, what, limit).await.map_err(|error| failed(&error))?;
+    let waited = access.wait(&known, what, limit).await.map_err(failed)?;
     let stopped_by = match (waited.timed_out, timeout) {
         (false, _) => "change",
         (true, Some(timeout)) if timeout <= cap => "timeout",
@@ -108,11 +108,11 @@ async fn partition(access: &Access, ids: &[JobId]) -> ToolResult<(Vec<JobId>, Ve
         match access.status(*id).await {
             Ok(_) => known.push(*id),
             Err(Error::NotFound(id)) => unknown.push(id),
-            Err(error) => return Err(failed(&error)),
+            Err(error) => return Err(failed(error)),
         }
     }
     match (known.is_empty(), unknown.first()) {
-        (true, Some(id)) => Err(failed(&Error::NotFound(*id))),
+        (true, Some(id)) => Err(failed(Error::NotFound(*id))),
         _ => Ok((known, unknown)),
     }
 }

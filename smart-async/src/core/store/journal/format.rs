@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::leftovers::Leftovers;
 use super::states::StateDocument;
-use crate::core::job::{JobId, JobRecord};
+use crate::core::job::{JobId, JobRecord, json};
 use crate::core::store::table::entry::{Put, RecordLine};
 use crate::core::store::table::{Changes, Contents};
 
@@ -78,15 +78,10 @@ struct Fields<'a> {
     state: Option<&'a RawValue>,
     #[serde(default)]
     field: Option<Map<String, Value>>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "json::present")]
     entry: Option<Value>,
     #[serde(default)]
     crc: Option<String>,
-}
-
-/// Tells an entry that is `null` from one that is absent.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
 }
 
 /// The bytes that the checksum of a line is of, and the checksum; `None` where the line does not end with one.

@@ -1,6 +1,13 @@
 //! Parts of the store's files that this version does not understand.
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
+
+/// Where the version stands in a file or in its first line. A later version may have changed everything else.
+#[derive(Deserialize)]
+pub(super) struct AnyVersion {
+    pub(super) version: u64,
+}
 
 /// The parts of the files that this version does not understand. Each rewrite carries them along.
 #[derive(Debug, Clone, Default)]

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::disk::Disk;
 use super::folder::{Identity, Paths, identity, read_from};
 use super::format::{self, Header};
-use super::leftovers::Leftovers;
+use super::leftovers::{AnyVersion, Leftovers};
 use super::replay::{Replayed, replay};
 use super::view_format::Position;
 use crate::core::store::StoreError;
@@ -84,12 +84,6 @@ impl Mark {
     }
 }
 
-/// Where the version stands in a first line. A later version may have changed everything else.
-#[derive(serde::Deserialize)]
-struct HeaderVersion {
-    version: u64,
-}
-
 impl Journal {
     /// Opens the journal, and reads its first line.
     pub(super) fn open(paths: &Paths) -> Result<Found, StoreError> {
@@ -109,7 +103,7 @@ impl Journal {
         {
             first.extend(byte);
         }
-        if let Ok(HeaderVersion { version: found }) = serde_json::from_slice(&first)
+        if let Ok(AnyVersion { version: found }) = serde_json::from_slice(&first)
             && found > format::VERSION
         {
             let (place, known) = (path.display().to_string(), format::VERSION);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::disk::Disk;
@@ -13,6 +13,7 @@ use super::folder::Paths;
 use crate::core::job::{JobRecord, OwnerId};
 use crate::core::observe;
 use crate::core::store::StoreError;
+use crate::core::sync::Mutex;
 
 #[derive(Debug)]
 pub(super) struct Owners {
@@ -39,13 +40,9 @@ impl Owners {
         Self { disk, folder, own: OwnerId::new(), registration: Mutex::new(Registration::NotTaken) }
     }
 
-    fn registration(&self) -> MutexGuard<'_, Registration> {
-        self.registration.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Takes the name of this process, where it has not done so. A process that has given it up runs no more jobs.
     pub(super) fn register(&self) -> Result<(), StoreError> {
-        let mut registration = self.registration();
+        let mut registration = self.registration.lock();
         if matches!(*registration, Registration::GivenUp) {
             return Err(StoreError::Closed);
         }
@@ -61,7 +58,7 @@ impl Owners {
 
     /// Takes the name of this process again, where a person has removed the file that stands for it.
     pub(super) fn reassert(&self) {
-        let mut registration = self.registration();
+        let mut registration = self.registration.lock();
         if !matches!(*registration, Registration::Held(_))
             || lock_path(&self.folder, self.own).exists()
         {
@@ -88,7 +85,7 @@ impl Owners {
     /// Returns whether an owner lives.
     pub(super) fn lives(&self, owner: OwnerId) -> bool {
         if owner == self.own {
-            return matches!(*self.registration(), Registration::Held(_));
+            return matches!(*self.registration.lock(), Registration::Held(_));
         }
         let path = lock_path(&self.folder, owner);
         let file = match File::open(&path) {
@@ -117,7 +114,7 @@ impl Owners {
     /// Gives up the name of this process.
     pub(super) fn release(&self) {
         if let Registration::Held(file) =
-            std::mem::replace(&mut *self.registration(), Registration::GivenUp)
+            std::mem::replace(&mut *self.registration.lock(), Registration::GivenUp)
         {
             // The file goes first: processes would ask about a name without a lock for ever.
             let _ = self.disk.remove(&lock_path(&self.folder, self.own));

@@ -5,7 +5,7 @@
 //! of the journal, and by the writer thread for a whole batch. A thread that needs both takes the source first.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::folder::Paths;
 use super::leftovers::Leftovers;
@@ -20,6 +20,7 @@ use crate::core::store::StoreError;
 use crate::core::store::news::{News, NewsFeed};
 use crate::core::store::table::entry::Entry;
 use crate::core::store::table::{Changes, Contents, States, Table};
+use crate::core::sync::{Mutex, MutexGuard};
 
 #[derive(Debug, Clone)]
 pub(super) struct Replica(Arc<Shared>);
@@ -99,12 +100,12 @@ impl Replica {
 
     /// The table, for as long as it takes to look.
     pub(super) fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.known.lock()
     }
 
     /// Where the table comes from. Blocks for as long as another thread reads the journal or appends to it.
     pub(super) fn source(&self) -> MutexGuard<'_, Source> {
-        self.0.source.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.source.lock()
     }
 
     /// Returns whether another process has written since.

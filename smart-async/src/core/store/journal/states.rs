@@ -13,6 +13,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::folder::Paths;
+use super::leftovers::AnyVersion;
 use crate::core::clock;
 use crate::core::job::{HydratedState, JobId, StateName, Timestamp};
 use crate::core::observe;
@@ -85,16 +86,10 @@ enum StateFile {
     Damaged(serde_json::Error),
 }
 
-/// Where the version stands. A later version may have changed everything else.
-#[derive(Deserialize)]
-struct StateVersion {
-    version: u64,
-}
-
 /// Reads a file's text. The file's name says which state it is, so that a copy under another name is another state.
 fn parse(field: StateName, text: &[u8]) -> StateFile {
     match serde_json::from_slice(text) {
-        Ok(StateVersion { version }) if version > VERSION => StateFile::LaterVersion(version),
+        Ok(AnyVersion { version }) if version > VERSION => StateFile::LaterVersion(version),
         Err(error) => StateFile::Damaged(error),
         Ok(_) => match serde_json::from_slice::<StoredState>(text) {
             Ok(state) => StateFile::State(state.named(field)),

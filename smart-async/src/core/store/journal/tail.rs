@@ -2,7 +2,7 @@
 //! all readers of the process.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use crate::core::job::OwnerId;
 use crate::core::observe;
 use crate::core::store::news::{News, NewsStream};
 use crate::core::store::table::entry::Entry;
+use crate::core::sync::Mutex;
 
 /// The pause between two looks at the journal.
 const LOOK: Duration = Duration::from_millis(250);
@@ -40,13 +41,9 @@ impl Tail {
         Arc::new(Self { replica, owners, looking: Mutex::new(Looking::Idle) })
     }
 
-    fn looking(&self) -> MutexGuard<'_, Looking> {
-        self.looking.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The news from now on; `None` where the store is gone, or the system has no thread for it.
     pub(super) fn news(self: &Arc<Self>) -> Option<NewsStream> {
-        let mut looking = self.looking();
+        let mut looking = self.looking.lock();
         let news = self.replica.news().subscribe();
         if *looking == Looking::Idle {
             let tail = Arc::clone(self);
@@ -66,7 +63,7 @@ impl Tail {
 
     /// Has the thread end.
     pub(super) fn close(&self) {
-        *self.looking() = Looking::Closed;
+        *self.looking.lock() = Looking::Closed;
     }
 
     fn look_again_and_again(&self) {
@@ -84,7 +81,7 @@ impl Tail {
                 observe::warn!(%error, "failed to see what other processes wrote");
             }
             thread::sleep(LOOK);
-            let mut looking = self.looking();
+            let mut looking = self.looking.lock();
             if *looking == Looking::Closed {
                 return;
             }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::format;
-use super::leftovers::Leftovers;
+use super::leftovers::{AnyVersion, Leftovers};
 use crate::core::job::{JobId, JobRecord};
 use crate::core::observe;
 use crate::core::store::table::entry::Entry;
@@ -61,12 +61,6 @@ struct ViewDocument<'a> {
     fields: Map<String, Value>,
 }
 
-/// Where the version stands. A later version may have changed everything else.
-#[derive(Deserialize)]
-struct ViewVersion {
-    version: u64,
-}
-
 /// Reads the file's text.
 pub(super) fn parse(text: &[u8]) -> Result<ParsedView, serde_json::Error> {
     let document = match serde_json::from_slice(text) {
@@ -76,7 +70,7 @@ pub(super) fn parse(text: &[u8]) -> Result<ParsedView, serde_json::Error> {
         Ok(document) => document,
         Err(error) => {
             return match serde_json::from_slice(text) {
-                Ok(ViewVersion { version }) if version > VERSION => {
+                Ok(AnyVersion { version }) if version > VERSION => {
                     Ok(ParsedView::LaterVersion(version))
                 }
                 _ => Err(error),

@@ -1,8 +1,10 @@
 //! How far the view is behind the journal, and when it is to be rewritten: the writer thread and the store report it, and the
 //! view thread waits for it.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::core::sync::Mutex;
 
 /// The view shows a change of state after this, or after twenty times what a rewrite takes where that is longer.
 const STATE: Duration = Duration::from_secs(1);
@@ -51,13 +53,9 @@ impl Pending {
 
 /// For the writer thread and the store.
 impl ViewSignal {
-    fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Reports that the journal has more than the view shows.
     pub(super) fn behind(&self, merely_progress: bool) {
-        let mut pending = self.pending();
+        let mut pending = self.pending.lock();
         let since = if merely_progress { &mut pending.progress } else { &mut pending.state };
         if since.is_some() {
             // The view thread knows by when it has to write. Waking it at each change would take a core from the callers.
@@ -70,13 +68,13 @@ impl ViewSignal {
 
     /// Has the view thread rewrite the view once more, where it is behind, and end.
     pub(super) fn close(&self) {
-        self.pending().closing = true;
+        self.pending.lock().closing = true;
         self.changed.notify_all();
     }
 
     /// Blocks until the view thread has ended.
     pub(super) fn wait_until_closed(&self) {
-        let pending = self.pending();
+        let pending = self.pending.lock();
         drop(self.changed.wait_while(pending, |pending| !pending.closed));
     }
 }
@@ -85,7 +83,7 @@ impl ViewSignal {
 impl ViewSignal {
     /// Waits until the view is to be rewritten, where the last rewrite took `cost`. Returns whether it ever is again.
     pub(super) fn wait_until_due(&self, cost: Duration, pace: Pace) -> bool {
-        let mut pending = self.pending();
+        let mut pending = self.pending.lock();
         loop {
             let due = match pace {
                 #[cfg(feature = "conformance")]
@@ -112,7 +110,7 @@ impl ViewSignal {
 
     /// Reports that a rewrite failed; of a store that is being closed only where `also_at_the_end` says so.
     pub(super) fn still_behind(&self, also_at_the_end: bool) {
-        let mut pending = self.pending();
+        let mut pending = self.pending.lock();
         if !pending.closing || also_at_the_end {
             pending.state.get_or_insert_with(Instant::now);
         }
@@ -120,7 +118,7 @@ impl ViewSignal {
 
     /// Reports that the view thread has ended.
     pub(super) fn set_closed(&self) {
-        self.pending().closed = true;
+        self.pending.lock().closed = true;
         self.changed.notify_all();
     }
 }

@@ -5,7 +5,7 @@
 //! what was known before. Where that fails as well, the store stops: the thread refuses every request, keeps the folder's
 //! lock, and tries to read the journal anew and to write it to a new file, until that succeeds.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use super::folder::Paths;
@@ -22,6 +22,7 @@ use crate::core::store::StoreError;
 use crate::core::store::table::entry::{Entry, Put};
 use crate::core::store::table::{Changes, Table};
 use crate::core::store::transaction::Transaction;
+use crate::core::sync::Mutex;
 
 /// A change to the table; its outcome is told with the function that it returns, once the batch is on disk or is not.
 pub(super) type ChangeRequest =
@@ -52,16 +53,12 @@ pub(super) struct Trouble(Arc<Mutex<Option<String>>>);
 
 impl Trouble {
     fn set(&self, reason: Option<&StoreError>) {
-        *self.lock() = reason
+        *self.0.lock() = reason
             .map(|reason| StoreError::Stopped { reason: Arc::new(reason.clone()) }.to_string());
     }
 
     pub(super) fn get(&self) -> Option<String> {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().clone()
     }
 }
 
