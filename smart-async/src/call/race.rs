@@ -258,9 +258,10 @@ impl<R: Send + 'static> OpenCall<R> {
             // Only the end of the runtime aborts the body of an open call.
             Err(BodyError::Aborted) => Reply::Failed(CallError::stopping(tool)),
         };
-        let target = self.site.state.filter(|_| matches!(reply, Reply::Inline(_)));
-        let completion = target.map(|target| {
-            InlineCompletion::new(target, tool, self.context.id(), self.context.now())
+        let fills_state = self.site.state.is_some() && matches!(reply, Reply::Inline(_));
+        let completion = fills_state.then(|| {
+            let (id, at) = (self.context.id(), self.context.now());
+            InlineCompletion { site: self.site, id, at }
         });
         self.report_answered(completion);
         reply

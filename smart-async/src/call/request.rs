@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,13 +74,6 @@ pub(crate) struct CallRequest {
     pub(crate) reruns: Option<Arc<JobRecord>>,
     /// The report, where the server reads it.
     pub(crate) report: Option<CallReport>,
-}
-
-/// Arguments may be secrets: they do not go into logs.
-impl fmt::Debug for CallRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CallRequest").finish_non_exhaustive()
-    }
 }
 
 /// A call's part in a run that the same calls share.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::core::job;
+use crate::core::job::StateTarget;
 
 /// The rule for work whose caller's connection is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,21 +26,6 @@ pub enum OnCancel {
     Cancel,
 }
 
-/// The named slot that stores the result of completed work; the `const` form of [`job::StateTarget`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct StaticStateTarget {
-    /// A name of `[a-z0-9_-]`; the macro checks it.
-    pub(crate) field: &'static str,
-    /// The part of the result that is stored, as a JSON pointer (RFC 6901); empty for the whole.
-    pub(crate) pointer: &'static str,
-}
-
-impl From<StaticStateTarget> for job::StateTarget {
-    fn from(target: StaticStateTarget) -> Self {
-        Self::new(target.field, target.pointer)
-    }
-}
-
 /// The keys of one annotated function.
 #[derive(Debug, Clone, Copy)]
 pub struct CallSite {
@@ -61,7 +46,8 @@ pub struct CallSite {
     pub(crate) redact: bool,
     /// Whether the result is stored.
     pub(crate) store_result: bool,
-    pub(crate) state: Option<StaticStateTarget>,
+    /// The name of the state that the result goes into, and the JSON pointer of the part that does.
+    pub(crate) state: Option<(&'static str, &'static str)>,
 }
 
 impl CallSite {
@@ -166,10 +152,15 @@ impl CallSite {
         self.redact || !self.store_result
     }
 
+    /// The state that receives the result of completed work.
+    pub(crate) fn state_target(&self) -> Option<StateTarget> {
+        self.state.map(|(field, pointer)| StateTarget::new(field, pointer))
+    }
+
     /// Stores the result of completed work, or the part at `pointer`, in the slot `field`.
     #[must_use]
     pub const fn state(mut self, field: &'static str, pointer: &'static str) -> Self {
-        self.state = Some(StaticStateTarget { field, pointer });
+        self.state = Some((field, pointer));
         self
     }
 }

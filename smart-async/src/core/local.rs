@@ -12,7 +12,6 @@ mod recovery;
 pub(in crate::core) mod redaction;
 mod run_times;
 
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -162,11 +161,5 @@ impl Local {
         {
             self.run_times.remember(&job.spec.tool, ran);
         }
-    }
-}
-
-impl fmt::Debug for Local {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Local").field("store", &self.store).finish_non_exhaustive()
     }
 }

@@ -42,7 +42,6 @@ pub(super) enum JobTool {
 
 /// A job tool as `tools/list` shows it.
 struct Definition {
-    name: &'static str,
     title: &'static str,
     /// The names of other job tools have `{prefix}` before them.
     description: &'static str,
@@ -90,13 +89,13 @@ impl JobTool {
     /// The tool's name without a prefix.
     pub(super) const fn name(self) -> &'static str {
         match self {
-            Self::Status => job_status::NAME,
-            Self::Wait => wait_job::NAME,
-            Self::Result => job_result::NAME,
-            Self::List => list_jobs::NAME,
-            Self::Cancel => cancel_job::NAME,
-            Self::Prune => prune_jobs::NAME,
-            Self::Answer => answer_job::NAME,
+            Self::Status => "job_status",
+            Self::Wait => "wait_job",
+            Self::Result => "job_result",
+            Self::List => "list_jobs",
+            Self::Cancel => "cancel_job",
+            Self::Prune => "prune_jobs",
+            Self::Answer => "answer_job",
         }
     }
 
@@ -107,7 +106,7 @@ impl JobTool {
 
     /// The tool as `tools/list` shows it.
     pub(super) fn definition(self, prefix: &str) -> Tool {
-        let Definition { name, title, description, arguments, required, mut answer, effect } =
+        let Definition { title, description, arguments, required, mut answer, effect } =
             self.describe();
         let mut input = Map::new();
         input.insert("type".to_owned(), json!("object"));
@@ -127,7 +126,7 @@ impl JobTool {
             Effect::Destructive => ToolAnnotations::new().read_only(false).destructive(true),
         };
         Tool::new(
-            format!("{prefix}{name}"),
+            format!("{prefix}{}", self.name()),
             description.replace("{prefix}", prefix),
             Arc::new(input),
         )

@@ -10,7 +10,6 @@ mod pending_question;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -68,13 +67,6 @@ pub(crate) enum AnswerRoute {
 /// Why a question cannot be asked.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct NoRoute;
-
-/// Questions and answers may be secrets: they do not go into logs.
-impl fmt::Debug for PendingQuestions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PendingQuestions").finish_non_exhaustive()
-    }
-}
 
 impl QuestionTable {
     fn is_any_open(&self) -> bool {

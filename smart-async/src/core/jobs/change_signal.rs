@@ -96,9 +96,3 @@ impl ChangeSignal {
         sleep(LOOK).await;
     }
 }
-
-impl std::fmt::Debug for ChangeSignal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ChangeSignal").finish_non_exhaustive()
-    }
-}

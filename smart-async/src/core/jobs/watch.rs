@@ -19,7 +19,6 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Jobs that a subscriber watches.
-#[derive(Debug)]
 pub(crate) struct JobWatcher {
     source: Jobs,
     signal: ChangeSignal,

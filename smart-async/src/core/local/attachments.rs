@@ -1,6 +1,5 @@
 //! A caller that waits for the answer of a run, from its arrival to its answer or departure.
 
-use std::fmt;
 use std::sync::Arc;
 
 use super::active::{LiveJob, LiveJobs};
@@ -84,12 +83,6 @@ impl Drop for Attachment {
                 host.request_stop(self.job.id());
             }
         }
-    }
-}
-
-impl fmt::Debug for Attachment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Attachment").field(&self.job).finish()
     }
 }
 

@@ -1,7 +1,6 @@
 //! Coalescing: calls that share one run. The first call starts the run, and the same call finds it from its very beginning,
 //! before it is a job and also where it never becomes one.
 
-use std::fmt;
 use std::sync::Arc;
 
 use super::active::{LiveJob, LiveJobs, Origin};
@@ -54,11 +53,5 @@ impl SharedRun {
 impl Drop for SharedRun {
     fn drop(&mut self) {
         self.answered(&JobEvent::Cancel);
-    }
-}
-
-impl fmt::Debug for SharedRun {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("SharedRun").field(&self.job).finish()
     }
 }

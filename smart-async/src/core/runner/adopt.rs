@@ -28,7 +28,7 @@ use crate::core::spawn::try_spawn;
 use crate::core::store::StoreError;
 
 /// The request that makes a job, beside the context of its run.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Adoption {
     pub(super) tool: String,
     pub(super) label: Option<String>,
@@ -62,7 +62,7 @@ impl Adoption {
             tool: origin.site.tool.to_owned(),
             label,
             deadline: origin.site.deadline,
-            state_target: origin.site.state.map(StateTarget::from),
+            state_target: origin.site.state_target(),
             origin: Some(origin),
             max_reruns: arguments.is_some().then_some(origin.site.max_reruns),
             arguments,

@@ -1,7 +1,6 @@
 //! A running body, whatever type it returns: how it ends, and how it is stopped.
 
 use std::any::Any;
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -82,12 +81,6 @@ impl Future for Body {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<BodyEnd> {
         Pin::new(&mut *self.0).poll(context)
-    }
-}
-
-impl fmt::Debug for Body {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Body").finish_non_exhaustive()
     }
 }
 

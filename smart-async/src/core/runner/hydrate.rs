@@ -7,31 +7,19 @@ use tokio::sync::oneshot;
 
 use super::engine::Engine;
 use crate::core::backoff::Backoff;
-use crate::core::job::{
-    Change, HydratedState, JobEvent, JobId, JobOutput, StateName, StateTarget, Timestamp,
-};
+use crate::core::call_site::CallSite;
+use crate::core::job::{Change, HydratedState, JobEvent, JobId, JobOutput, StateName, Timestamp};
 use crate::core::local::LiveJob;
-use crate::core::{call_site, observe};
+use crate::core::observe;
 
 /// A call that ended within its budget, and whose result goes into a state.
 #[derive(Debug)]
 pub(crate) struct InlineCompletion {
-    target: call_site::StaticStateTarget,
-    tool: &'static str,
-    id: JobId,
-    at: Timestamp,
-}
-
-impl InlineCompletion {
-    /// The call ends at this moment. Its id is that of the job which it would have become.
-    pub(crate) const fn new(
-        target: call_site::StaticStateTarget,
-        tool: &'static str,
-        id: JobId,
-        at: Timestamp,
-    ) -> Self {
-        Self { target, tool, id, at }
-    }
+    pub(crate) site: &'static CallSite,
+    /// The id of the job that the call would have become.
+    pub(crate) id: JobId,
+    /// When the call ended.
+    pub(crate) at: Timestamp,
 }
 
 /// The state that this change fills, where it completes a job whose tool names one.
@@ -41,9 +29,7 @@ pub(super) fn state_of(
     change: &Change,
 ) -> Option<Arc<HydratedState>> {
     let JobEvent::Complete(output) = &change.event else { return None };
-    let target = StateTarget::from(live.site()?.state?);
-    let tool = &live.context.tool;
-    hydrated(engine, live.id(), tool, &target, change.at, output).map(Arc::new)
+    hydrated(engine, live.site()?, live.id(), change.at, output).map(Arc::new)
 }
 
 /// Puts the state of a call that became no job. Returns after the first attempt; where that fails, attempts go on in the
@@ -53,9 +39,8 @@ pub(super) async fn put_inline(
     completion: &InlineCompletion,
     output: &JobOutput,
 ) {
-    let InlineCompletion { target, tool, id, at } = completion;
-    let target = StateTarget::from(*target);
-    if let Some(state) = hydrated(engine, *id, tool, &target, *at, output) {
+    let InlineCompletion { site, id, at } = completion;
+    if let Some(state) = hydrated(engine, site, *id, *at, output) {
         put(engine, state).await;
     }
 }
@@ -91,10 +76,7 @@ async fn put_at_last(engine: &Engine, state: HydratedState, attempted: oneshot::
                 is_last = engine.pause(&mut backoff).await.is_err();
             }
             Err(error) => {
-                observe::error!(
-                    %job_id, %field, %error,
-                    "a state could not be stored"
-                );
+                observe::error!(%job_id, %field, %error, "a state could not be stored");
                 return;
             }
         }
@@ -104,12 +86,12 @@ async fn put_at_last(engine: &Engine, state: HydratedState, attempted: oneshot::
 /// The state that a completion makes. Where it makes none, this logs the reason, and the state stays as it was.
 fn hydrated(
     engine: &Engine,
+    site: &CallSite,
     job_id: JobId,
-    tool: &str,
-    target: &StateTarget,
     completed_at: Timestamp,
     output: &JobOutput,
 ) -> Option<HydratedState> {
+    let (target, tool) = (site.state_target()?, site.tool);
     let field = match StateName::new(&*target.field) {
         Ok(field) => field,
         Err(error) => {

@@ -2,7 +2,6 @@
 //! stay `pending` until this process has a server with their tool.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::{Arc, Weak};
 
 use futures_util::FutureExt;
@@ -72,12 +71,6 @@ impl Rerunners {
             }
         }
         best
-    }
-}
-
-impl fmt::Debug for Rerunners {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Rerunners").field(&self.all().len()).finish()
     }
 }
 

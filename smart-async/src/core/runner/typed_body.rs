@@ -1,7 +1,6 @@
 //! A spawned body, in whichever way it was spawned: it can be awaited and aborted.
 
 use std::any::Any;
-use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -85,12 +84,6 @@ impl<R> Future for TypedBody<R> {
                 Err(_) => Err(BodyError::Aborted),
             },
         })
-    }
-}
-
-impl<R> fmt::Debug for TypedBody<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TypedBody").finish_non_exhaustive()
     }
 }
 

@@ -7,7 +7,6 @@ use crate::core::jobs::JobWatcher;
 use crate::core::manager::JobManager;
 use crate::mcp::resources::ResourcePart;
 
-#[derive(Debug)]
 pub(super) struct WatchedResources {
     jobs: JobWatcher,
     uris: HashMap<JobId, Vec<(String, ResourcePart)>>,

@@ -2,7 +2,7 @@
 //! each time it is asked for a tool.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use rmcp::model::{JsonObject, PaginatedRequestParams, Tool};
 use rmcp::service::RequestContext;
@@ -10,6 +10,7 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::Value;
 
 use super::arguments::{ASYNC_MODE, JOB_LABEL};
+use crate::core::sync::Mutex;
 use crate::mcp::schema::{is_marked, is_rerun};
 
 /// How many pages of a list are read: a server may have a list that never ends.
@@ -47,18 +48,15 @@ fn has_property(schema: &JsonObject, name: &str) -> bool {
 
 /// The tools of a server by name; `None` is a tool that is not annotated.
 #[derive(Debug, Clone, Default)]
-pub(in crate::mcp) struct AnnotatedTools(Arc<RwLock<HashMap<String, Option<AnnotatedTool>>>>);
+pub(in crate::mcp) struct AnnotatedTools(Arc<Mutex<HashMap<String, Option<AnnotatedTool>>>>);
 
 impl AnnotatedTools {
     /// Takes over how the server describes a tool at this moment.
     pub(in crate::mcp) fn learn(&self, tool: &Tool) -> Option<AnnotatedTool> {
         let annotated = AnnotatedTool::of(tool);
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&*tool.name).copied();
+        let known = self.0.lock().get(&*tool.name).copied();
         if known != Some(annotated) {
-            self.0
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(tool.name.to_string(), annotated);
+            self.0.lock().insert(tool.name.to_string(), annotated);
         }
         annotated
     }
@@ -70,7 +68,7 @@ impl AnnotatedTools {
         name: &str,
         context: &RequestContext<RoleServer>,
     ) -> Option<AnnotatedTool> {
-        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+        if let Some(known) = self.0.lock().get(name) {
             return *known;
         }
         if let Some(tool) = server.get_tool(name) {

@@ -11,11 +11,8 @@ use crate::call::reply::FollowUp;
 use crate::core::jobs::AnswerError;
 use crate::mcp::client::access::Access;
 
-pub(super) const NAME: &str = "answer_job";
-
 pub(super) fn definition() -> Definition {
     Definition {
-        name: NAME,
         title: "Answer job",
         description: "Answer the question of a job that is `input_required`. Ask the user; do not make the answer up.",
         arguments: json!({

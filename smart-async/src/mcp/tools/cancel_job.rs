@@ -11,11 +11,8 @@ use crate::core::job::JobStatus;
 use crate::core::jobs::{Cancelled, Error};
 use crate::mcp::client::access::Access;
 
-pub(super) const NAME: &str = "cancel_job";
-
 pub(super) fn definition() -> Definition {
     Definition {
-        name: NAME,
         title: "Cancel job",
         description: "Stop a background job. Answers within 10 s: `cancelled` once the work has stopped, \
                       else `running` with cancel_requested.",

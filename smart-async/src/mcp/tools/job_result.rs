@@ -16,15 +16,12 @@ use crate::core::text::truncated;
 use crate::mcp::client::access::Access;
 use crate::mcp::outcome::stored_result;
 
-pub(super) const NAME: &str = "job_result";
-
 /// The default size of a page in bytes, which hosts accept as one answer.
 const DEFAULT_PAGE: usize = 32 * 1024;
 const MAX_PAGE: usize = 1024 * 1024;
 
 pub(super) fn definition() -> Definition {
     Definition {
-        name: NAME,
         title: "Job result",
         description: "Full result of an ended background job; readable again until pruned. \
                       A large one comes in pages: pass next_offset as offset.",

@@ -10,11 +10,8 @@ use super::{Definition, Effect};
 use crate::call::reply::FollowUp;
 use crate::mcp::client::access::Access;
 
-pub(super) const NAME: &str = "job_status";
-
 pub(super) fn definition() -> Definition {
     Definition {
-        name: NAME,
         title: "Job status",
         description: "Status, progress and (if small) result of a background job. \
                       Done when `terminal` is true. To wait, use {prefix}wait_job.",

@@ -10,14 +10,11 @@ use crate::core::clock;
 use crate::core::job::{JobQuery, JobRecord};
 use crate::mcp::client::access::Access;
 
-pub(super) const NAME: &str = "list_jobs";
-
 const DEFAULT_LIMIT: usize = 20;
 const MAX_LIMIT: usize = 1000;
 
 pub(super) fn definition() -> Definition {
     Definition {
-        name: NAME,
         title: "List jobs",
         description: "Background jobs, newest first. `total` counts before the limit.",
         arguments: json!({

@@ -11,14 +11,11 @@ use super::{Definition, Effect};
 use crate::core::job::{JobStatus, Prune};
 use crate::mcp::client::access::Access;
 
-pub(super) const NAME: &str = "prune_jobs";
-
 const MAX_AGE_HOURS: u32 = 24;
 const HOUR: Duration = Duration::from_secs(3600);
 
 pub(super) fn definition() -> Definition {
     Definition {
-        name: NAME,
         title: "Prune jobs",
         description: "Remove records of ended jobs older than max_age_hours: completed and cancelled ones, \
                       failed ones only with keep_failed=false. Never touches live jobs.",

@@ -18,8 +18,6 @@ use crate::core::jobs::{Error, WaitFor};
 use crate::mcp::client::access::Access;
 use crate::mcp::client::host_timeouts::HostTimeout;
 
-pub(super) const NAME: &str = "wait_job";
-
 /// The longest wait for an unknown host: half a minute, less five seconds for the answer to travel.
 const CAP: Duration = Duration::from_secs(25);
 
@@ -28,7 +26,6 @@ const RESULT_BYTES: usize = 16 * 1024;
 
 pub(super) fn definition() -> Definition {
     Definition {
-        name: NAME,
         title: "Wait for jobs",
         description: "Wait until a background job ends or asks a question, and get its result. \
                       Prefer this to polling {prefix}job_status. Returns before your host loses patience; call it again then.",
