@@ -6,6 +6,7 @@
 use rmcp::ErrorData;
 use rmcp::handler::server::tool::IntoCallToolResult;
 use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, ErrorCode};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::core::job::{
@@ -105,27 +106,24 @@ pub(super) fn stored_result(job: &JobRecord) -> Option<CallToolResult> {
     match &job.state {
         JobState::Completed { output, .. } => Some(to_result(output)),
         JobState::Failed { failure, .. } => Some(to_error_result(failure)),
-        JobState::Cancelled { .. } => Some(CallToolResult::error(vec![ContentBlock::text(
-            format!("Job {} was cancelled", job.id),
-        )])),
+        JobState::Cancelled { .. } => Some(usual_error(&format!("Job {} was cancelled", job.id))),
         JobState::Pending { .. } | JobState::Running { .. } | JobState::InputRequired { .. } => {
             None
         }
     }
 }
 
+/// The tool's whole answer, where the record has it.
+fn whole_answer(stored: Option<&Value>) -> Option<CallToolResult> {
+    CallToolResult::deserialize(stored?).ok()
+}
+
 fn to_result(output: &JobOutput) -> CallToolResult {
-    let stored = output.tool_result.clone().and_then(|stored| serde_json::from_value(stored).ok());
-    stored.unwrap_or_else(|| usual_result(&output.result))
+    whole_answer(output.tool_result.as_ref()).unwrap_or_else(|| usual_result(&output.result))
 }
 
 fn to_error_result(failure: &JobFailure) -> CallToolResult {
-    let stored = failure
-        .tool_result
-        .as_deref()
-        .cloned()
-        .and_then(|stored| serde_json::from_value(stored).ok());
-    stored.unwrap_or_else(|| {
+    whole_answer(failure.tool_result.as_deref()).unwrap_or_else(|| {
         let message = match (&failure.kind, failure.rpc_code) {
             (FailureKind::Error, None) => failure.message.clone(),
             (FailureKind::Error, Some(code)) => format!("{} (error {code})", failure.message),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::json::{present, time};
+use super::json::{first, present, time};
 use super::{
     Actor, ClaimToken, Dispatch, FailureKind, JobFailure, JobId, JobKind, JobOutput, JobRecord,
     JobScope, JobSpec, JobState, JobStatus, OwnerId, PendingReason, Priority, Progress, Question,
@@ -89,7 +89,7 @@ pub(super) struct JobDocument<'a> {
     #[serde(default = "first")]
     attempt: u32,
     /// Absent in format 1.
-    #[serde(default = "first_version")]
+    #[serde(default = "first")]
     version: u64,
     #[serde(default, skip_serializing_if = "is_default")]
     priority: Priority,
@@ -129,14 +129,6 @@ pub(super) struct JobDocument<'a> {
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
-}
-
-const fn first() -> u32 {
-    1
-}
-
-const fn first_version() -> u64 {
-    1
 }
 
 impl<'a> From<&'a JobRecord> for JobDocument<'a> {

@@ -10,6 +10,11 @@ pub(in crate::core) fn present<'de, D: serde::Deserializer<'de>>(
     Value::deserialize(deserializer).map(Some)
 }
 
+/// The number that a count from 1 has where it is absent.
+pub(super) fn first<T: From<u8>>() -> T {
+    T::from(1)
+}
+
 /// Times as RFC 3339 in UTC with milliseconds, the form that every reader takes; read with any offset and precision.
 pub(super) mod time {
     use std::borrow::Cow;

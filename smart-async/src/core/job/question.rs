@@ -30,7 +30,7 @@ pub struct Question {
     #[serde(with = "super::json::time")]
     pub expires_at: Timestamp,
     /// The run of the work that asked it last.
-    #[serde(default = "first", skip_serializing_if = "is_first")]
+    #[serde(default = "super::json::first", skip_serializing_if = "is_first")]
     pub attempt: u32,
     /// Its outcome.
     pub status: QuestionStatus,
@@ -44,10 +44,6 @@ pub struct Question {
     /// Fields of a later version, kept as they were read.
     #[serde(flatten)]
     pub unknown_fields: Map<String, Value>,
-}
-
-const fn first() -> u32 {
-    1
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

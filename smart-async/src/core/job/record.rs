@@ -7,9 +7,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{
-    Actor, Change, ClaimToken, Dispatch, IllegalTransition, JobEvent, JobId, JobSpec, JobState,
-    JobStatus, OwnerId, PendingReason, Progress, Question, Refusal, ResultLocation, Timestamp,
-    questions,
+    Actor, Change, ClaimToken, Dispatch, IllegalTransition, JobEvent, JobId, JobKind, JobSpec,
+    JobState, JobStatus, OwnerId, PendingReason, Progress, Question, Refusal, ResultLocation,
+    Timestamp, questions,
 };
 
 /// A server that ends this many times before the work begins is given up on.
@@ -168,7 +168,9 @@ impl JobRecord {
             JobEvent::Claim(owner, claim) => {
                 (next.owner, next.claim) = (Some(*owner), Some(*claim));
             }
-            JobEvent::Adopt(owner) if self.can_be_adopted() => next.owner = Some(*owner),
+            JobEvent::Adopt(owner) if self.spec.kind == JobKind::Program => {
+                next.owner = Some(*owner);
+            }
             JobEvent::Adopt(_) => return Err(illegal.into()),
             JobEvent::Requeue(reason) if !self.may_wait_for(reason) => return Err(illegal.into()),
             JobEvent::Requeue(reason) => {
@@ -223,11 +225,6 @@ impl JobRecord {
         self.false_starts = 0;
         self.claim = None;
         self.result_location = result_location;
-    }
-
-    /// Returns whether another process may take the running job over.
-    fn can_be_adopted(&self) -> bool {
-        self.spec.kind == super::JobKind::Program
     }
 
     /// Returns whether the job may go back to `pending` for this reason.

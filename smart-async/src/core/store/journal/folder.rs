@@ -29,8 +29,10 @@ pub(super) struct Paths {
     pub(super) short_journal: u64,
     /// The pause before the first attempt to recover from a failed sync.
     pub(super) recovery_pause: Duration,
-    lock: PathBuf,
-    turn: PathBuf,
+    /// The file whose lock is the folder's.
+    pub(super) lock: PathBuf,
+    /// The file whose lock is the turn to wait for the folder's.
+    pub(super) turn: PathBuf,
     view_lock: PathBuf,
 }
 
@@ -138,16 +140,6 @@ impl Paths {
     /// Opens the lock of the turn: only the process that has it waits for the folder's lock, and the others queue behind it.
     pub(super) fn open_turn(&self) -> Result<File, StoreError> {
         open_lock(&self.turn).map_err(|error| StoreError::io("lock", &self.turn, error))
-    }
-
-    /// Where the lock of the turn lies.
-    pub(super) fn turn_path(&self) -> &Path {
-        &self.turn
-    }
-
-    /// Where the folder's lock lies.
-    pub(super) fn lock_path(&self) -> &Path {
-        &self.lock
     }
 
     /// Tries whether locks work here: some network file systems grant a lock to every process.

@@ -31,10 +31,10 @@ impl FolderLock {
     pub(super) fn take(&mut self) -> Result<(), StoreError> {
         self.is_new = false;
         if let (Some(file), Some(turn)) = (self.file.take(), self.turn.take()) {
-            let turn = wait_for_lock(turn, self.paths.turn_path())?;
-            let file = wait_for_lock(file, self.paths.lock_path())?;
+            let turn = wait_for_lock(turn, &self.paths.turn)?;
+            let file = wait_for_lock(file, &self.paths.lock)?;
             let kept = turn.unlock().is_ok().then_some(turn);
-            if stands_at(&file, self.paths.lock_path()) && kept.is_some() {
+            if stands_at(&file, &self.paths.lock) && kept.is_some() {
                 (self.file, self.turn) = (Some(file), kept);
                 return Ok(());
             }
@@ -58,7 +58,7 @@ impl FolderLock {
 
     /// Returns whether other processes lock the same file.
     pub(super) fn is_in_place(&self) -> bool {
-        self.file.as_ref().is_some_and(|file| stands_at(file, self.paths.lock_path()))
+        self.file.as_ref().is_some_and(|file| stands_at(file, &self.paths.lock))
     }
 
     /// Gives the lock back.
@@ -83,7 +83,7 @@ mod tests {
     fn a_file_is_kept_open_for_as_long_as_it_is_the_one_that_others_lock() {
         let folder = tempfile::tempdir().unwrap();
         let paths = Paths::prepare(folder.path(), Disk::default(), WallClock::default()).unwrap();
-        let path = paths.lock_path().to_owned();
+        let path = paths.lock.clone();
         let mut lock = FolderLock::new(paths);
         let mut take = || {
             lock.take().unwrap();
