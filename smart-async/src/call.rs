@@ -54,6 +54,7 @@ impl<R, F: FnOnce(&Arc<JobContext>, Option<BodySpawner>) -> TypedBody<R> + Send 
 pub(crate) fn in_task<R: Send + 'static>(
     body: impl Future<Output = R> + Send + 'static,
 ) -> impl Spawn<R> {
+    let body = Box::pin(body);
     |context: &Arc<JobContext>, carrier: Option<BodySpawner>| {
         let body = context.run(body).instrument(Span::current());
         match carrier {

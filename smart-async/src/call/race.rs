@@ -3,7 +3,7 @@
 
 mod departure;
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,12 +101,14 @@ impl<R: Send + 'static> OpenCall<R> {
         Box::pin(self.answer_later(budget)).await
     }
 
+    /// Boxes the ways out, so that an open call has the size of its wait and no more.
     async fn answer_later(mut self, budget: Duration) -> Reply<R> {
-        match self.wait(self.context.began.checked_add(budget), true).await {
-            Wake::TimeOver => self.detach(Because::TimeOver(budget)).await,
-            Wake::Asks => self.detach(Because::Asks).await,
-            wake => self.end(wake).await,
-        }
+        let because = match self.wait(self.context.began.checked_add(budget), true).await {
+            Wake::TimeOver => Because::TimeOver(budget),
+            Wake::Asks => Because::Asks,
+            wake => return Box::pin(self.end(wake)).await,
+        };
+        Box::pin(self.detach(because)).await
     }
 
     /// Waits for the body until `until` at most and, where it `may_ask`, until it asks a question that only a job can ask.
@@ -119,8 +121,8 @@ impl<R: Send + 'static> OpenCall<R> {
                 false => std::future::pending().await,
             }
         };
-        let run = within(&self.context, deadline, body);
-        self.request.wait_for(run, until, asks).await
+        let run = pin!(within(&self.context, deadline, body));
+        self.request.wait_for(run, until, pin!(asks)).await
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -172,13 +174,14 @@ impl<R: Send + 'static> OpenCall<R> {
         let adoption = self.request.adoption(self.site, self.shared.as_ref());
         let adopting =
             self.adopting.insert(manager.runner().adopt(adoption, Arc::clone(&self.context)));
-        let run = within(&self.context, deadline, &mut *body);
-        let adopted = tokio::select! {
-            biased;
-            wake = self.request.wait_for(run, None, std::future::pending()) => {
-                return Adopting::Woken(wake);
+        let adopted = {
+            let run = pin!(within(&self.context, deadline, &mut *body));
+            let asks = pin!(std::future::pending());
+            tokio::select! {
+                biased;
+                wake = self.request.wait_for(run, None, asks) => return Adopting::Woken(wake),
+                adopted = adopting => adopted,
             }
-            adopted = adopting => adopted,
         };
         self.adopting = None;
         match adopted {
@@ -334,9 +337,16 @@ async fn within<R>(
     deadline: Option<Instant>,
     body: &mut TypedBody<R>,
 ) -> Ran<R> {
+    // Few calls have a deadline.
+    let past = async {
+        match deadline {
+            Some(_) => Box::pin(context.questions.past(deadline)).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         biased;
         ended = body => Ran::Body(ended),
-        () = context.questions.past(deadline) => Ran::DeadlineOver,
+        () = past => Ran::DeadlineOver,
     }
 }

@@ -4,21 +4,17 @@ use std::any::Any;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// The receiver of a method, for as long as the body runs.
+/// The receiver of a method, for as long as the body runs: the wrapped server itself, or a clone where the receiver is not that.
+/// A clone of the server would cost each call as much as its tools do: a router has them all.
 #[derive(Debug)]
-pub enum Owned<S> {
-    /// The wrapped server itself. A clone of it would cost each call as much as its tools do: a router has them all.
-    Shared(Arc<S>),
-    /// A clone, where the receiver is not the wrapped server.
-    Cloned(S),
-}
+pub struct Owned<S>(Arc<S>);
 
 impl<S: Clone + Send + Sync + 'static> Owned<S> {
     /// `server` is the wrapped server of the current request, where there is one.
     pub(super) fn new(receiver: &S, server: Option<Server>) -> Self {
         match server.and_then(|server| server.downcast::<S>().ok()) {
-            Some(server) if std::ptr::eq(&*server, receiver) => Self::Shared(server),
-            _ => Self::Cloned(receiver.clone()),
+            Some(server) if std::ptr::eq(&*server, receiver) => Self(server),
+            _ => Self(Arc::new(receiver.clone())),
         }
     }
 }
@@ -27,10 +23,7 @@ impl<S> Deref for Owned<S> {
     type Target = S;
 
     fn deref(&self) -> &S {
-        match self {
-            Self::Shared(server) => server,
-            Self::Cloned(server) => server,
-        }
+        &self.0
     }
 }
 

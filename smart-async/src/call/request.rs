@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -233,13 +234,13 @@ impl CallRequest {
     }
 
     /// Waits for the run of this call; see [`wait_for_run`].
-    pub(super) async fn wait_for<T>(
+    pub(super) fn wait_for<T>(
         &self,
-        run: impl Future<Output = T>,
+        run: Pin<&mut impl Future<Output = T>>,
         until: Option<Instant>,
-        asks: impl Future<Output = ()>,
-    ) -> Wake<T> {
-        wait_for_run(run, &self.caller, self.manager.as_ref(), until, asks).await
+        asks: Pin<&mut impl Future<Output = ()>>,
+    ) -> impl Future<Output = Wake<T>> {
+        wait_for_run(run, &self.caller, self.manager.as_ref(), until, asks)
     }
 
     /// Spawns an act with the manager. Also called by destructors, perhaps outside of a runtime; then the act is dropped.

@@ -13,6 +13,7 @@ pub(crate) mod reporter;
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use tokio::time::Instant;
@@ -122,10 +123,11 @@ impl JobContext {
         now.unwrap_or_else(clock::now)
     }
 
-    /// Runs an async body in this context.
+    /// Runs an async body in this context. The body is in a box: each future on its way into its task would have its size else,
+    /// also after the body has moved on.
     pub(crate) fn run<F: Future>(
         self: &Arc<Self>,
-        body: F,
+        body: Pin<Box<F>>,
     ) -> impl Future<Output = F::Output> + use<F> {
         CONTEXT.scope(Arc::clone(self), warn_of_long_polls(self.tool.clone(), body))
     }

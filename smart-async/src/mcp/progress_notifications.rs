@@ -80,13 +80,13 @@ impl ProgressNotifier {
 }
 
 /// Waits for the answer of an open call, and notifies its caller of the progress meanwhile, where there is a notifier.
+/// The caller pins the call, because an async fn holds its arguments twice.
 pub(super) async fn with_progress<F: Future>(
     notifier: &mut Option<Box<ProgressNotifier>>,
     progress: impl Fn() -> Option<Progress>,
-    call: F,
+    mut call: Pin<&mut F>,
 ) -> F::Output {
     let Some(notifier) = notifier else { return call.await };
-    let mut call = pin!(call);
     match ready_after_yield(call.as_mut()).await {
         Some(answer) => answer,
         // Boxed, so that a call of microseconds does not pay for the size of this future.

@@ -54,7 +54,8 @@ struct Requester<'a> {
 
 impl<S: ServerHandler> JobServer<S> {
     /// Answers a call of an annotated tool. The branches that few calls take are boxed, and so is the tool itself: the SDK moves
-    /// the future of every request about, in the size of the largest one.
+    /// the future of every request about, in the size of the largest one. The rest needs no box: it is hardly larger than the
+    /// largest request of the SDK's own.
     #[expect(clippy::manual_async_fn, reason = "an async fn holds its arguments twice")]
     pub(super) fn call_annotated(
         &self,
@@ -129,33 +130,45 @@ impl<S: ServerHandler> JobServer<S> {
                 report: Some(CallReport::default()),
                 ..CallRequest::unknown(Some(self.manager.clone()))
             });
-            let tool = Box::pin(Arc::clone(&call).serve(self.inner().call_tool(request, context)));
+            let mut tool =
+                Box::pin(Arc::clone(&call).serve(self.inner().call_tool(request, context)));
             let progress = || call.progress();
             let answer = match asked {
-                None => with_progress(&mut notifier, progress, tool).await,
+                None => with_progress(&mut notifier, progress, tool.as_mut()).await,
                 Some(asked) => {
-                    let asking = Box::pin(with_elicitation(&asked, &call, tool));
-                    with_progress(&mut notifier, progress, asking).await
+                    let mut asking = Box::pin(with_elicitation(&asked, &call, tool.as_mut()));
+                    with_progress(&mut notifier, progress, asking.as_mut()).await
                 }
             };
             match call.report.as_ref().and_then(CallReport::take_end) {
                 None => answer,
-                Some(CallEnd::Answered { shared, completion }) => {
-                    if let Some(shared) = shared {
-                        shared.answered(&outcome::of_answer(&answer));
-                    }
-                    if let Some(completion) = completion {
-                        Box::pin(self.hydrate_inline(&completion, &answer)).await;
-                    }
-                    answer
-                }
-                Some(CallEnd::Job { record, attachment }) => {
-                    Box::pin(self.became_job(record, attachment, requester, answer)).await
-                }
-                Some(CallEnd::Joined(attachment)) => {
-                    Box::pin(self.join_running(&mut notifier, attachment, requester)).await
-                }
+                Some(end) => Box::pin(self.settle_end(end, answer, &mut notifier, requester)).await,
             }
+        }
+    }
+
+    /// The answer of a call whose end the server has to do something about: `answer` is that of the author's server.
+    async fn settle_end(
+        &self,
+        end: CallEnd,
+        answer: Result<CallToolResponse, ErrorData>,
+        notifier: &mut Option<Box<ProgressNotifier>>,
+        requester: Requester<'_>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        match end {
+            CallEnd::Answered { shared, completion } => {
+                if let Some(shared) = shared {
+                    shared.answered(&outcome::of_answer(&answer));
+                }
+                if let Some(completion) = completion {
+                    self.hydrate_inline(&completion, &answer).await;
+                }
+                answer
+            }
+            CallEnd::Job { record, attachment } => {
+                self.became_job(record, attachment, requester, answer).await
+            }
+            CallEnd::Joined(attachment) => self.join_running(notifier, attachment, requester).await,
         }
     }
 

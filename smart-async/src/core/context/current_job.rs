@@ -142,7 +142,7 @@ mod tests {
     async fn a_body_sees_its_work_and_carries_it_into_its_own_tasks() {
         let context = context();
         let id = context.id();
-        let seen = context.run(async {
+        let seen = context.run(Box::pin(async {
             let spawned =
                 tokio::spawn(carry(async { current_job().map(|job| job.id()) })).await.unwrap();
             let blocking = tokio::task::spawn_blocking(carry_blocking(|| {
@@ -152,7 +152,7 @@ mod tests {
             let not_carried =
                 tokio::spawn(async { current_job().map(|job| job.id()) }).await.unwrap();
             (current_job().map(|job| job.id()), spawned, blocking.await.unwrap(), not_carried)
-        });
+        }));
         assert_eq!(seen.await, (Some(id), Some(id), Some(id), None));
         assert_eq!(
             context.progress.read(),
@@ -164,7 +164,7 @@ mod tests {
     async fn a_callback_works_from_a_bare_thread() {
         let context = context();
         context
-            .run(async {
+            .run(Box::pin(async {
                 let callback = create_progress_callback();
                 std::thread::spawn(move || callback(5.0, Some(10.0), Some("half"))).join().unwrap();
                 assert_eq!(progress().last().and_then(|progress| progress.percentage), Some(50.0));
@@ -173,17 +173,17 @@ mod tests {
                     progress().last().and_then(|progress| progress.message),
                     Some("half".to_owned())
                 );
-            })
+            }))
             .await;
     }
 
     #[tokio::test]
     async fn cancellation_reaches_the_body() {
         let context = context();
-        let body = context.run(async {
+        let body = context.run(Box::pin(async {
             cancelled().await;
             is_cancelled()
-        });
+        }));
         context.cancellation.cancel();
         assert!(body.await);
     }

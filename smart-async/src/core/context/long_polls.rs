@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -10,13 +11,11 @@ use crate::core::observe;
 /// The longest poll of a body that is no reason for a warning.
 const LONG_POLL: Duration = Duration::from_secs(1);
 
-/// Runs a body of `tool`, and warns once per process where a poll takes long. The box is made before the future, which would
-/// hold the body twice otherwise: once as an argument, and once pinned.
+/// Runs a body of `tool`, and warns once per process where a poll takes long.
 pub(super) fn warn_of_long_polls<F: Future>(
     tool: Cow<'static, str>,
-    body: F,
+    mut body: Pin<Box<F>>,
 ) -> impl Future<Output = F::Output> + use<F> {
-    let mut body = Box::pin(body);
     poll_fn(move |context| {
         let began = Instant::now();
         let polled = body.as_mut().poll(context);

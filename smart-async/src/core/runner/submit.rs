@@ -136,7 +136,10 @@ pub(super) async fn submit(
         .with_scope(adoption.scope.clone());
     let start = |context: &Arc<JobContext>| {
         let current = CurrentJob::new(Arc::clone(context));
-        Body::new(tokio::spawn(context.run(run(work, current))).into(), std::convert::identity)
+        Body::new(
+            tokio::spawn(context.run(Box::pin(run(work, current)))).into(),
+            std::convert::identity,
+        )
     };
     enqueue(engine, adoption, Arc::new(context), start).await?;
     Ok(id)

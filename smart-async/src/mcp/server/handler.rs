@@ -280,9 +280,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
             return Ok(answer.into());
         }
         match self.annotated_tools.look_up(&*self.inner, &request.name, &context).await {
-            Some(annotated) => {
-                Box::pin(self.call_annotated(annotated, request, context, caller)).await
-            }
+            Some(annotated) => self.call_annotated(annotated, request, context, caller).await,
             None => {
                 let scope = self.session.scope(&context).mark();
                 let unknown = CallRequest::unknown(Some(self.manager.clone()));

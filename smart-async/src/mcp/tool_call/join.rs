@@ -1,6 +1,7 @@
 //! Calls that start no work: one that joins the same call, and one that resumes the job which asked its caller something.
 
 use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ impl<S: ServerHandler> JobServer<S> {
     ) -> Result<CallToolResponse, ErrorData> {
         let _open = self.manager.runner().open_call();
         let run = Arc::clone(attachment.job());
-        let answer = self.wait_for_joined(&run, attachment, requester);
+        let answer = pin!(self.wait_for_joined(&run, attachment, requester));
         with_progress(notifier, || run.context.progress.read(), answer).await
     }
 
@@ -52,14 +53,15 @@ impl<S: ServerHandler> JobServer<S> {
         let mut pause = FIRST_PAUSE;
         let mut asked = false;
         loop {
-            let asks = async {
+            let asks = async move {
                 match asked {
                     false => run.context.questions.needs_job().await,
                     true => pending().await,
                 }
             };
             let (caller, manager) = (requester.caller, Some(&self.manager));
-            match wait_for_run(run.ending(), caller, manager, until, asks).await {
+            let (ending, asks) = (pin!(run.ending()), pin!(asks));
+            match wait_for_run(ending, caller, manager, until, asks).await {
                 Wake::Ended(ending) => {
                     attachment.deliver();
                     return outcome::of_ending(&ending).map(CallToolResponse::from);
@@ -117,8 +119,9 @@ impl<S: ServerHandler> JobServer<S> {
         let budget = budget::of_any(site, requester.budget_limit);
         let caller = requester.caller;
         let jobs = [round.id];
-        let job = self.manager.wait(&jobs, WaitFor::any(), budget);
-        let waiting = wait_for_run(job, caller, Some(&self.manager), None, pending());
+        let job = pin!(self.manager.wait(&jobs, WaitFor::any(), budget));
+        let never = pin!(pending());
+        let waiting = pin!(wait_for_run(job, caller, Some(&self.manager), None, never));
         let progress = || run.as_ref()?.context.progress.read();
         let failed = |error: Error| ErrorData::internal_error(error.to_string(), None);
         let job = match with_progress(notifier, progress, waiting).await {
