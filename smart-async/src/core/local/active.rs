@@ -172,6 +172,8 @@ pub(crate) struct LiveJobs {
 struct Registered {
     by_id: HashMap<JobId, (Arc<LiveJob>, TaskTrackerToken)>,
     by_call: HashMap<CallKey, Arc<LiveJob>>,
+    /// Those whose records were not read since they are registered.
+    unread: Vec<JobId>,
 }
 
 impl LiveJobs {
@@ -186,7 +188,17 @@ impl LiveJobs {
 
     pub(in crate::core) fn insert(&self, job: &Arc<LiveJob>) {
         let entry = (Arc::clone(job), self.in_flight.token());
-        self.jobs.lock().by_id.insert(job.id(), entry);
+        let mut jobs = self.jobs.lock();
+        jobs.by_id.insert(job.id(), entry);
+        jobs.unread.push(job.id());
+    }
+
+    /// The jobs that were registered since this was asked last.
+    pub(in crate::core) fn take_unread(&self) -> Vec<Arc<LiveJob>> {
+        let mut jobs = self.jobs.lock();
+        let unread = std::mem::take(&mut jobs.unread);
+        let live = |id| jobs.by_id.get(&id).map(|(job, _)| Arc::clone(job));
+        unread.into_iter().filter_map(live).collect()
     }
 
     pub(in crate::core) fn remove(&self, job: &LiveJob) {
@@ -194,6 +206,9 @@ impl LiveJobs {
         // Where it was removed from the store already, another one may have its id by now.
         if jobs.by_id.get(&job.id()).is_some_and(|(known, _)| std::ptr::eq(&**known, job)) {
             jobs.by_id.remove(&job.id());
+        }
+        if jobs.by_id.is_empty() {
+            jobs.unread.clear();
         }
         drop(jobs);
         self.forget(job);

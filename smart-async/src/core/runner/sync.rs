@@ -30,26 +30,14 @@ const LONGEST_READ: Duration = Duration::from_secs(5);
 /// Writes to the record what the body reports and asks, for as long as the job is this process's. Returns when another process
 /// has taken the job over, or has ended it.
 pub(super) async fn write_to_record(local: &Local, live: &LiveJob) {
+    if local.is_owner_lost() {
+        return;
+    }
     tokio::select! {
         () = write_progress(local, live) => {}
         () = write_questions(local, live) => {}
         () = live.taken_over() => {}
-        () = read_before_the_news(local, live) => {}
     }
-}
-
-/// Reads the record once: another process may have changed it before the job was one of this process, whose news is read since.
-/// Never returns.
-async fn read_before_the_news(local: &Local, live: &LiveJob) {
-    if local.is_owner_lost() {
-        live.set_taken_over();
-    }
-    if let Ok(Some(record)) = local.store.get(live.id()).await
-        && !live.has_ended()
-    {
-        read_from_record(local, live, &record);
-    }
-    std::future::pending::<()>().await;
 }
 
 async fn write_progress(local: &Local, live: &LiveJob) {
@@ -205,11 +193,18 @@ impl RunningTask {
                     runner.look_for_waiting();
                 }
             }
-            let changed = told.iter().filter_map(|news| match news {
-                News::Changed { id, .. } => local.live.get(*id),
-                _ => None,
-            });
-            let jobs = if reads_all { local.live.all() } else { changed.collect() };
+            let mut changed = told
+                .iter()
+                .filter_map(|news| match news {
+                    News::Changed { id, .. } => local.live.get(*id),
+                    _ => None,
+                })
+                .collect::<Vec<_>>();
+            if told.is_empty() {
+                // Another process may have changed these before they were jobs of this process, whose news is read since.
+                changed.extend(local.live.take_unread());
+            }
+            let jobs = if reads_all { local.live.all() } else { changed };
             // Records that could not be read are read with the next tick.
             reads_all = !read(&local, &jobs).await || news.is_none();
         }
