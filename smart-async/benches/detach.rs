@@ -87,6 +87,6 @@ fn main() {
 fn running() -> smart_async::job::JobQuery {
     let mut query = smart_async::job::JobQuery::default();
     query.statuses = vec![smart_async::JobStatus::Running];
-    query.limit = Some(0);
+    query.limit = Some(1);
     query
 }
