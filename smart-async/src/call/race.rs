@@ -7,7 +7,6 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::Span;
 use tracing::field::display;
@@ -27,7 +26,9 @@ use crate::core::local::{Attachment, SharedRun};
 use crate::core::manager::JobManager;
 use crate::core::observe;
 use crate::core::ready_after_yield::ready_after_yield;
-use crate::core::runner::{Adopted, Body, BodyError, InlineCompletion, TypedBody, panic_message};
+use crate::core::runner::{
+    Adopted, Adopting, Body, BodyError, InlineCompletion, TypedBody, panic_message,
+};
 use crate::core::store::StoreError;
 
 /// How long the answer of a call waits until its record is taken back, where the work may run again.
@@ -41,8 +42,8 @@ pub(super) struct OpenCall<R: Send + 'static> {
     conclude: fn(R) -> Outcome,
     /// The running body; taken when the call is answered, or when the body is handed to the manager.
     body: Option<TypedBody<R>>,
-    /// The task that writes the job's record, while it does.
-    adopting: Option<JoinHandle<Result<Adopted, StoreError>>>,
+    /// The write of the job's record, while it lasts.
+    adopting: Option<Adopting>,
     /// The run as the same calls join it, where the tool coalesces calls.
     shared: Option<Arc<SharedRun>>,
     /// The caller, where other callers can find the run: from the start of a shared run, else from the caller's departure.
@@ -64,7 +65,7 @@ enum Because {
 }
 
 /// How an attempt to make a job of an open call went.
-enum Adopting<R> {
+enum Attempt<R> {
     Adopted(Adopted),
     /// Something else came first; the record is taken back.
     Woken(Wake<Ran<R>>),
@@ -129,18 +130,18 @@ impl<R: Send + 'static> OpenCall<R> {
         self.site.deadline.and_then(|deadline| self.context.began.checked_add(deadline))
     }
 
-    /// Makes the call a job, or goes on waiting where that cannot be done.
+    /// Makes the call a job, or goes on waiting where that cannot be done. Boxes the other ways out, as `answer_later` does.
     async fn detach(mut self, because: Because) -> Reply<R> {
         let manager = self.request.manager().await;
         if !manager.runner().settings().hands_out_ids {
-            return self.wait_without_job().await;
+            return Box::pin(self.wait_without_job()).await;
         }
         let mut backoff = Backoff::default();
         loop {
             let error = match self.adopt(&manager).await {
-                Adopting::Adopted(adopted) => return self.hand_over(&manager, adopted, because),
-                Adopting::Woken(wake) => return self.end(wake).await,
-                Adopting::Failed(error) => error,
+                Attempt::Adopted(adopted) => return self.hand_over(&manager, adopted, because),
+                Attempt::Woken(wake) => return Box::pin(self.end(wake)).await,
+                Attempt::Failed(error) => error,
             };
             observe::error!(
                 tool = self.site.tool, %error,
@@ -148,7 +149,7 @@ impl<R: Send + 'static> OpenCall<R> {
             );
             match self.wait(Instant::now().checked_add(backoff.next()), false).await {
                 Wake::TimeOver => {}
-                wake => return self.end(wake).await,
+                wake => return Box::pin(self.end(wake)).await,
             }
         }
     }
@@ -168,9 +169,13 @@ impl<R: Send + 'static> OpenCall<R> {
     }
 
     /// Writes the job's record while the body runs on. Where anything else ends the wait first, the record is taken back.
-    async fn adopt(&mut self, manager: &JobManager) -> Adopting<R> {
+    async fn adopt(&mut self, manager: &JobManager) -> Attempt<R> {
         let deadline = self.deadline();
-        let Some(body) = self.body.as_mut() else { return Adopting::Failed(StoreError::Closed) };
+        let Some(body) = self.body.as_mut() else { return Attempt::Failed(StoreError::Closed) };
+        // A body that ends at this very moment is answered inline, also where the store answers at once.
+        if let Some(ended) = ready_after_yield(Pin::new(&mut *body)).await {
+            return Attempt::Woken(Wake::Ended(Ran::Body(ended)));
+        }
         let adoption = self.request.adoption(self.site, self.shared.as_ref());
         let adopting =
             self.adopting.insert(manager.runner().adopt(adoption, Arc::clone(&self.context)));
@@ -179,20 +184,19 @@ impl<R: Send + 'static> OpenCall<R> {
             let asks = pin!(std::future::pending());
             tokio::select! {
                 biased;
-                wake = self.request.wait_for(run, None, asks) => return Adopting::Woken(wake),
+                wake = self.request.wait_for(run, None, asks) => return Attempt::Woken(wake),
                 adopted = adopting => adopted,
             }
         };
         self.adopting = None;
         match adopted {
-            Ok(Ok(adopted)) if body.is_finished() => {
+            Ok(adopted) if body.is_finished() => {
                 let ended = body.await;
-                self.take_back(async { Some(adopted) }).await;
-                Adopting::Woken(Wake::Ended(Ran::Body(ended)))
+                take_back(self.site, async { Some(adopted) }).await;
+                Attempt::Woken(Wake::Ended(Ran::Body(ended)))
             }
-            Ok(Ok(adopted)) => Adopting::Adopted(adopted),
-            Ok(Err(error)) => Adopting::Failed(error),
-            Err(_) => Adopting::Failed(StoreError::Closed),
+            Ok(adopted) => Attempt::Adopted(adopted),
+            Err(error) => Attempt::Failed(error),
         }
     }
 
@@ -278,7 +282,7 @@ impl<R: Send + 'static> OpenCall<R> {
             Wake::Ended(Ran::Body(ended)) => {
                 self.body = None;
                 if let Some(adopting) = self.adopting.take() {
-                    self.take_back(async { adopting.await.ok()?.ok() }).await;
+                    take_back(self.site, async { adopting.await.ok() }).await;
                 }
                 return self.answer_ended(ended);
             }
@@ -316,18 +320,18 @@ impl<R: Send + 'static> OpenCall<R> {
             self.request.report_end(CallEnd::Answered { shared, completion });
         }
     }
+}
 
-    /// Takes back the record of a body that ended before its job had a follower. Where the work may run again, the answer waits
-    /// for that, but for a moment at most: a process that ends in between would make the work run again.
-    async fn take_back(&self, adopted: impl Future<Output = Option<Adopted>>) {
-        if self.site.max_reruns > 0 {
-            let taken_back = async {
-                if let Some(adopted) = adopted.await {
-                    adopted.take_back().await;
-                }
-            };
-            let _ = tokio::time::timeout(TAKE_BACK, taken_back).await;
-        }
+/// Takes back the record of a body that ended before its job had a follower. Where the work may run again, the answer waits
+/// for that, but for a moment at most: a process that ends in between would make the work run again.
+async fn take_back(site: &CallSite, adopted: impl Future<Output = Option<Adopted>>) {
+    if site.max_reruns > 0 {
+        let taken_back = async {
+            if let Some(adopted) = adopted.await {
+                adopted.take_back().await;
+            }
+        };
+        let _ = tokio::time::timeout(TAKE_BACK, taken_back).await;
     }
 }
 
@@ -337,16 +341,9 @@ async fn within<R>(
     deadline: Option<Instant>,
     body: &mut TypedBody<R>,
 ) -> Ran<R> {
-    // Few calls have a deadline.
-    let past = async {
-        match deadline {
-            Some(_) => Box::pin(context.questions.past(deadline)).await,
-            None => std::future::pending().await,
-        }
-    };
     tokio::select! {
         biased;
         ended = body => Ran::Body(ended),
-        () = past => Ran::DeadlineOver,
+        () = context.questions.past(deadline) => Ran::DeadlineOver,
     }
 }

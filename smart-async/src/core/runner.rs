@@ -26,10 +26,9 @@ use std::sync::{Arc, Once, Weak};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
-use tokio::task::JoinHandle;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-pub(crate) use self::adopt::{Adopted, Adoption};
+pub(crate) use self::adopt::{Adopted, Adopting, Adoption};
 pub(crate) use self::body::{Body, panic_message};
 use self::engine::Engine;
 pub(crate) use self::hydrate::InlineCompletion;
@@ -46,7 +45,6 @@ use crate::core::jobs::{Error, Jobs};
 use crate::core::local::{LiveJob, LiveJobs, Local, LostJobs, Origin};
 use crate::core::observe;
 use crate::core::spawn::try_spawn;
-use crate::core::store::StoreError;
 
 /// Runs the jobs of one server. Cheap to clone; all clones are the same runner.
 #[derive(Clone)]
@@ -133,12 +131,8 @@ impl Runner {
         submit::submit(self.engine(), request, work).await
     }
 
-    /// Writes the record of a body that runs already, in a task that goes on where the caller stops waiting.
-    pub(crate) fn adopt(
-        &self,
-        adoption: Adoption,
-        context: Arc<JobContext>,
-    ) -> JoinHandle<Result<Adopted, StoreError>> {
+    /// Writes the record of a body that runs already. The write goes on where the caller stops waiting.
+    pub(crate) fn adopt(&self, adoption: Adoption, context: Arc<JobContext>) -> Adopting {
         adopt::adopt(self.engine(), adoption, context)
     }
 
@@ -168,7 +162,7 @@ impl Runner {
         adoption: Adoption,
         live: Arc<LiveJob>,
         body: Body,
-        adopting: Option<JoinHandle<Result<Adopted, StoreError>>>,
+        adopting: Option<Adopting>,
     ) {
         adopt::keep(self.engine(), adoption, live, body, adopting);
     }

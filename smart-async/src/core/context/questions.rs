@@ -281,7 +281,14 @@ impl PendingQuestions {
 
     /// Waits until the run is over its deadline; see [`due`](Self::due).
     pub(crate) async fn past(&self, deadline: Option<Instant>) {
-        let Some(deadline) = deadline else { return std::future::pending().await };
+        match deadline {
+            // Boxed, because few runs have a deadline, and the wait for any run has the size of this one.
+            Some(deadline) => Box::pin(self.past_deadline(deadline)).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn past_deadline(&self, deadline: Instant) {
         loop {
             let changed = self.changed.notified();
             tokio::select! {

@@ -2,14 +2,18 @@
 //! work whose caller has left is kept. The record is written first in each, so an id that is not on disk never leaves the
 //! process.
 //!
-//! Each write runs in a task of its own, so that a caller that stops waiting leaves no record behind without a supervisor.
+//! Each write goes on where its caller stops waiting, so that no record is left behind without a supervisor.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
-use tokio::task::JoinHandle;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::body::Body;
@@ -165,20 +169,46 @@ impl Drop for Adopted {
     }
 }
 
-/// Writes the record of a body that runs already, in a task that goes on where the caller stops waiting.
+/// The write of the record of a body that runs already. It runs in its caller's task; dropped before its end, it goes on in a
+/// task of its own.
+pub(crate) struct Adopting(Option<BoxFuture<'static, Result<Adopted, StoreError>>>);
+
+impl Future for Adopting {
+    type Output = Result<Adopted, StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(write) = &mut self.0 else { return Poll::Ready(Err(StoreError::Closed)) };
+        let adopted = ready!(write.as_mut().poll(context));
+        self.0 = None;
+        Poll::Ready(adopted)
+    }
+}
+
+impl Drop for Adopting {
+    fn drop(&mut self) {
+        if let Some(write) = self.0.take() {
+            try_spawn(write.map(drop));
+        }
+    }
+}
+
+/// Writes the record of a body that runs already.
 pub(super) fn adopt(
     engine: &Arc<Engine>,
     adoption: Adoption,
     context: Arc<JobContext>,
-) -> JoinHandle<Result<Adopted, StoreError>> {
+) -> Adopting {
     let (engine, in_flight) = (Arc::clone(engine), engine.local.in_flight());
-    tokio::spawn(async move {
+    let write = async move {
         let _in_flight = in_flight;
         engine.local.ready().await;
         let record = record_running(&engine, &adoption, &context).await?;
         let live = Some(adoption.live(context));
         Ok(Adopted { engine, live, record, deadline: adoption.deadline })
-    })
+    };
+    // The panic of an author's store must not end the call.
+    let write = AssertUnwindSafe(write).catch_unwind();
+    Adopting(Some(write.map(|written| written.unwrap_or(Err(StoreError::Closed))).boxed()))
 }
 
 async fn record_running(
@@ -298,7 +328,7 @@ pub(super) fn keep(
     adoption: Adoption,
     live: Arc<LiveJob>,
     body: Body,
-    adopting: Option<JoinHandle<Result<Adopted, StoreError>>>,
+    adopting: Option<Adopting>,
 ) {
     let deadline = adoption.deadline;
     let recorded = {
@@ -313,12 +343,12 @@ async fn record_at_last(
     engine: &Engine,
     adoption: &Adoption,
     live: &LiveJob,
-    adopting: Option<JoinHandle<Result<Adopted, StoreError>>>,
+    adopting: Option<Adopting>,
 ) -> bool {
     engine.local.ready().await;
     // The call may have been writing the record when its caller left.
     if let Some(adopting) = adopting
-        && let Ok(Ok(mut adopted)) = adopting.await
+        && let Ok(mut adopted) = adopting.await
     {
         adopted.live = None;
         return true;

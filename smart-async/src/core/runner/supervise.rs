@@ -82,7 +82,8 @@ async fn begin(engine: &Arc<Engine>, live: &LiveJob) -> bool {
     false
 }
 
-/// Watches the body until it has ended or has to be left alone, and writes how the job ended.
+/// Watches the body until it has ended or has to be left alone, and writes how the job ended. Boxes all but the watch, so that
+/// the supervisor of a running job has the size of that and no more.
 async fn see_through(
     engine: &Arc<Engine>,
     live: Arc<LiveJob>,
@@ -92,8 +93,8 @@ async fn see_through(
 ) {
     let (seen, stop) = watch(engine, &live, &mut body, deadline).await;
     let event = match (seen, stop) {
-        (Seen::TakenOver, _) => return abandon(engine, &live, body).await,
-        (Seen::Halted, stop) => halt(&live, body, stop).await,
+        (Seen::TakenOver, _) => return Box::pin(abandon(engine, &live, body)).await,
+        (Seen::Halted, stop) => Box::pin(halt(&live, body, stop)).await,
         // The reason of the stop decides how the job ends, whatever the body returns in its last moments.
         (Seen::Ended(_), Some(stop)) => stop.ending(),
         (Seen::Ended(BodyEnd::Returned(Ok(output))), None) => JobEvent::Complete(output),
@@ -101,7 +102,7 @@ async fn see_through(
         // Only the end of the runtime aborts a body that was not told to stop.
         (Seen::Ended(BodyEnd::Aborted), None) => interruption(),
     };
-    end(engine, &live, event, recorded).await;
+    Box::pin(end(engine, &live, event, recorded)).await;
 }
 
 /// Why a supervisor watches a body no longer.

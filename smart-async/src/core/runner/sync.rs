@@ -2,6 +2,7 @@
 //! body (*progress flush*); one task of the process reads what other processes wrote to the records of live jobs, when the
 //! store has news of them.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ const NEWS: usize = 1024;
 const LONGEST_READ: Duration = Duration::from_secs(5);
 
 /// Writes to the record what the body reports and asks, for as long as the job is this process's. Returns when another process
-/// has taken the job over, or has ended it.
+/// has taken the job over, or has ended it. Boxes the writes, which few jobs are in at a time.
 pub(super) async fn write_to_record(local: &Local, live: &LiveJob) {
     if local.is_owner_lost() {
         return;
@@ -41,62 +42,77 @@ pub(super) async fn write_to_record(local: &Local, live: &LiveJob) {
 }
 
 async fn write_progress(local: &Local, live: &LiveJob) {
-    let cell = &live.context.progress;
     loop {
-        cell.unsynced().await;
+        live.context.progress.unsynced().await;
         // Reports of the meantime go to the record together.
         sleep(INTERVAL).await;
-        let Some(progress) = cell.take_unsynced() else { continue };
-        let progress = redacted_progress(live.site(), progress);
-        let change = local.own_change(JobEvent::Progress).with_progress(Some(progress));
-        match local.update(live.id(), change).await {
-            Ok(record) => read_from_record(local, live, &record),
-            Err(error) if is_taken_over(&error) => return,
-            Err(error) => {
-                cell.put_back();
-                // The record is still to be written, or is gone.
-                if !matches!(error, StoreError::NotFound(_)) {
-                    observe::warn!(job_id = %live.id(), %error, "failed to store a job's progress");
-                }
-            }
+        if Box::pin(flush_progress(local, live)).await.is_break() {
+            return;
         }
     }
 }
 
-async fn write_questions(local: &Local, live: &LiveJob) {
-    let questions = &live.context.questions;
-    loop {
-        let event = questions.next_unsynced().await;
-        let (JobEvent::Ask(key, _) | JobEvent::Answer(key, _) | JobEvent::GiveUp(key)) = &event
-        else {
-            continue;
-        };
-        let change = local.own_change(event.clone());
-        let stored = local.withheld.redact(live.site(), live.id(), &change);
-        match local.update(live.id(), stored).await {
-            Ok(job) => {
-                questions.mark_synced(&event, None);
-                local.announce(&job);
-                live.touch();
-            }
-            Err(error) if is_taken_over(&error) => return,
-            // An answer of another process was first.
-            Err(StoreError::Illegal { .. }) => match local.store.get(live.id()).await {
-                Ok(job) => {
-                    let recorded = job.as_ref().and_then(|job| job.questions.get(key));
-                    questions.mark_synced(&event, recorded);
-                }
-                Err(_) => sleep(INTERVAL).await,
-            },
-            Err(error) => {
-                // The record is still to be written, or is gone.
-                if !matches!(error, StoreError::NotFound(_)) {
-                    observe::warn!(job_id = %live.id(), %error, "failed to store a job's question");
-                }
-                sleep(INTERVAL).await;
+/// Writes the latest progress to the record. Breaks where the job is another process's.
+async fn flush_progress(local: &Local, live: &LiveJob) -> ControlFlow<()> {
+    let cell = &live.context.progress;
+    let Some(progress) = cell.take_unsynced() else { return ControlFlow::Continue(()) };
+    let progress = redacted_progress(live.site(), progress);
+    let change = local.own_change(JobEvent::Progress).with_progress(Some(progress));
+    match local.update(live.id(), change).await {
+        Ok(record) => read_from_record(local, live, &record),
+        Err(error) if is_taken_over(&error) => return ControlFlow::Break(()),
+        Err(error) => {
+            cell.put_back();
+            // The record is still to be written, or is gone.
+            if !matches!(error, StoreError::NotFound(_)) {
+                observe::warn!(job_id = %live.id(), %error, "failed to store a job's progress");
             }
         }
     }
+    ControlFlow::Continue(())
+}
+
+async fn write_questions(local: &Local, live: &LiveJob) {
+    loop {
+        let event = live.context.questions.next_unsynced().await;
+        if Box::pin(write_question(local, live, event)).await.is_break() {
+            return;
+        }
+    }
+}
+
+/// Writes to the record that the body asked, got an answer or gave up. Breaks where the job is another process's.
+async fn write_question(local: &Local, live: &LiveJob, event: JobEvent) -> ControlFlow<()> {
+    let (JobEvent::Ask(key, _) | JobEvent::Answer(key, _) | JobEvent::GiveUp(key)) = &event else {
+        return ControlFlow::Continue(());
+    };
+    let questions = &live.context.questions;
+    let change = local.own_change(event.clone());
+    let stored = local.withheld.redact(live.site(), live.id(), &change);
+    match local.update(live.id(), stored).await {
+        Ok(job) => {
+            questions.mark_synced(&event, None);
+            local.announce(&job);
+            live.touch();
+        }
+        Err(error) if is_taken_over(&error) => return ControlFlow::Break(()),
+        // An answer of another process was first.
+        Err(StoreError::Illegal { .. }) => match local.store.get(live.id()).await {
+            Ok(job) => {
+                let recorded = job.as_ref().and_then(|job| job.questions.get(key));
+                questions.mark_synced(&event, recorded);
+            }
+            Err(_) => sleep(INTERVAL).await,
+        },
+        Err(error) => {
+            // The record is still to be written, or is gone.
+            if !matches!(error, StoreError::NotFound(_)) {
+                observe::warn!(job_id = %live.id(), %error, "failed to store a job's question");
+            }
+            sleep(INTERVAL).await;
+        }
+    }
+    ControlFlow::Continue(())
 }
 
 /// Returns whether a refusal says that the job is another process's by now, or has been ended by one.
