@@ -1,7 +1,9 @@
 //! The manager: the one thing that a server opens. It joins the reads of jobs ([`Jobs`]) with their execution.
 
 mod builder;
+mod default_folder;
 mod open;
+mod open_error;
 
 use std::any::Any;
 use std::fmt;
@@ -12,7 +14,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
-pub use self::builder::{JobManagerBuilder, OpenError};
+pub use self::builder::JobManagerBuilder;
+pub use self::open_error::OpenError;
 pub use crate::core::clock::WallClock;
 use crate::core::context::{self, JobHost};
 use crate::core::job::{

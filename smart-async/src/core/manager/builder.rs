@@ -1,16 +1,16 @@
 //! The set-up of a manager.
 
-use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::default_folder::default_folder;
+use super::open_error::OpenError;
 use super::{JobManager, WallClock};
-use crate::core::env_vars;
 use crate::core::jobs::CANCEL_ANSWER;
 use crate::core::observe;
 use crate::core::runner::{Retention, Settings};
-use crate::core::store::{JobStore, JournalStore, MemoryStore, StoreError};
+use crate::core::store::{JobStore, JournalStore, MemoryStore};
 
 /// Sets up a [`JobManager`].
 #[derive(Debug, Clone)]
@@ -142,34 +142,4 @@ impl JobManagerBuilder {
     fn over(self, store: impl JobStore) -> JobManager {
         JobManager::new(Arc::new(store), self.settings, self.cancel_answer)
     }
-}
-
-/// Why a manager could not be opened.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// No folder was named, and there is no home folder.
-    #[error("failed to find the home folder for ~/.job_mcp; name a folder with JOB_MCP_HOME")]
-    NoHome,
-    /// The folder cannot be used.
-    #[error(
-        "failed to open the job folder {}: {source}; mend it, name another one with JOB_MCP_HOME, \
-         or go on without a disk by JobManager::open_or_memory",
-        folder.display()
-    )]
-    Folder {
-        /// The folder.
-        folder: PathBuf,
-        /// The failure.
-        source: StoreError,
-    },
-}
-
-fn default_folder() -> Result<PathBuf, OpenError> {
-    if let Some(named) = env::var_os(env_vars::HOME).filter(|named| !named.is_empty()) {
-        return Ok(PathBuf::from(named));
-    }
-    let home =
-        env::home_dir().filter(|home| !home.as_os_str().is_empty()).ok_or(OpenError::NoHome)?;
-    Ok(home.join(".job_mcp"))
 }

@@ -1,0 +1,36 @@
+//! Why a manager could not be opened.
+
+use std::path::PathBuf;
+
+use crate::core::store::StoreError;
+
+/// Why a manager could not be opened.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// No folder was named, and there is no home folder.
+    #[error("failed to find the home folder for ~/.job_mcp; name a folder with JOB_MCP_HOME")]
+    NoHome,
+    /// The variable `JOB_MCP_HOME` does not name a folder.
+    #[error(
+        "failed to open the job folder: JOB_MCP_HOME is {name:?}, but {reason}; write the whole path of a folder, or begin with ~/"
+    )]
+    FolderName {
+        /// The value of the variable.
+        name: String,
+        /// The fault of it.
+        reason: &'static str,
+    },
+    /// The folder cannot be used.
+    #[error(
+        "failed to open the job folder {}: {source}; mend it, name another one with JOB_MCP_HOME, \
+         or go on without a disk by JobManager::open_or_memory",
+        folder.display()
+    )]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// The failure.
+        source: StoreError,
+    },
+}
