@@ -1,5 +1,6 @@
 //! The reply of an annotated function: its own result, or the ticket of the job that it became, or an error.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use serde::Serialize;
@@ -121,11 +122,28 @@ pub(crate) struct FollowUp {
 }
 
 impl FollowUp {
-    /// The names without a prefix, made once: most calls need none of them.
-    pub(crate) fn usual() -> Arc<Self> {
+    /// The names for a call of a server that is not wrapped: those without a prefix, where the program has the job tools in a router
+    /// of its own, else none.
+    pub(crate) fn unwrapped() -> Arc<Self> {
         static USUAL: LazyLock<Arc<FollowUp>> = LazyLock::new(Arc::default);
-        Arc::clone(&USUAL)
+        static NONE: LazyLock<Arc<FollowUp>> = LazyLock::new(|| {
+            Arc::new(FollowUp { wait: None, status: None, result: None, answer: None })
+        });
+        Arc::clone(if are_job_tools_served() { &USUAL } else { &NONE })
     }
+}
+
+/// Whether a router of the program has the job tools.
+static JOB_TOOLS_SERVED: AtomicBool = AtomicBool::new(false);
+
+/// Takes note that a router of the program has the job tools.
+pub(crate) fn set_job_tools_served() {
+    JOB_TOOLS_SERVED.store(true, Ordering::Relaxed);
+}
+
+/// Returns whether a router of the program has the job tools.
+pub(crate) fn are_job_tools_served() -> bool {
+    JOB_TOOLS_SERVED.load(Ordering::Relaxed)
 }
 
 impl Default for FollowUp {
@@ -178,5 +196,19 @@ impl FollowUp {
             arguments.insert("offset".to_owned(), offset.into());
         }
         self.result.as_ref().map(|result| format!("{result} {arguments}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No test of this binary makes a router of the job tools.
+    #[test]
+    fn a_ticket_names_no_tools_that_are_not_there() {
+        let (id, unwrapped) = (JobId::new(), FollowUp::unwrapped());
+        assert_eq!((unwrapped.next(&[id]), unwrapped.result(id, 0)), (None, None));
+        let ticket = JobTicket::new(id, JobStatus::Running, "It goes on.", "count", &unwrapped, 2);
+        assert_eq!(ticket.message, "It goes on. Do not call count again.");
     }
 }

@@ -97,7 +97,7 @@ impl CallRequest {
     }
 
     /// The wrapped server of the current request, where it is shared.
-    pub(super) fn server() -> Option<Server> {
+    pub(crate) fn server() -> Option<Server> {
         REQUEST.try_with(|request| request.server.clone()).ok().flatten()
     }
 
@@ -117,7 +117,7 @@ impl CallRequest {
             key: None,
             shares: Mutex::new(None),
             caller: Caller::default(),
-            follow_up: FollowUp::usual(),
+            follow_up: FollowUp::unwrapped(),
             body_token: None,
             arguments: None,
             carrier: None,

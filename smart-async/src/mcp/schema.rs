@@ -1,5 +1,5 @@
-//! The output schema of an annotated tool, which answers with its own result or with a ticket, and the `_meta` marker of
-//! annotated tools.
+//! The output schema of an annotated tool, which answers with its own result, with a ticket or with an error of this library, and
+//! the `_meta` marker of annotated tools.
 
 use std::any::Any;
 use std::sync::{Arc, LazyLock};
@@ -56,10 +56,10 @@ pub fn output_schema<T: JsonSchema + Any>() -> Arc<JsonObject> {
     widened_schema(schema_for_output::<T>())
 }
 
-/// The schema of an answer that is either the tool's own result or a ticket.
+/// The schema of an answer that is the tool's own result, a ticket, or an error that this library answers in its place.
 ///
-/// Clients check answers against the schema, and several reject a whole list of tools for one schema without
-/// `"type": "object"` at its root. With that and `anyOf`, all clients accept both answers. A schema of other values than
+/// Clients check answers against the schema, errors as well, and several reject a whole list of tools for one schema without
+/// `"type": "object"` at its root. With that and `anyOf`, all clients accept each of these answers. A schema of other values than
 /// objects cannot be written so; it is returned unchanged, and `JobServer` leaves it out.
 pub fn widened_schema(own: impl Into<Arc<JsonObject>>) -> Arc<JsonObject> {
     let own = own.into();
@@ -82,7 +82,7 @@ pub fn widened_schema(own: impl Into<Arc<JsonObject>>) -> Arc<JsonObject> {
         }
     }
     widened.insert("type".to_owned(), json!("object"));
-    widened.insert("anyOf".to_owned(), Value::Array(vec![own, TICKET.clone()]));
+    widened.insert("anyOf".to_owned(), Value::Array(vec![own, TICKET.clone(), ERROR.clone()]));
     Arc::new(widened)
 }
 
@@ -99,6 +99,19 @@ static TICKET: LazyLock<Value> = LazyLock::new(|| {
             "poll_after_seconds": {"type": "integer"}
         },
         "required": ["job_id", "status", "terminal", "message", "poll_after_seconds"]
+    })
+});
+
+/// The schema of an error that this library answers.
+static ERROR: LazyLock<Value> = LazyLock::new(|| {
+    json!({
+        "type": "object",
+        "description": "The call failed",
+        "properties": {
+            "error": {"type": "string"},
+            "error_kind": {"type": "string"}
+        },
+        "required": ["error"]
     })
 });
 
@@ -184,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tools_shape_and_the_ticket_stand_side_by_side() {
+    fn a_tools_shape_the_ticket_and_the_error_stand_side_by_side() {
         insta::assert_json_snapshot!(output_schema::<Report>());
     }
 

@@ -25,8 +25,12 @@ use super::client::access::Access;
 use super::client::capabilities::host_timeout;
 use super::client::host_timeouts::{HostTimeout, HostTimeouts};
 use super::client::session::scope_of_request;
-use crate::call::reply::FollowUp;
+use crate::call::reply::{FollowUp, set_job_tools_served};
 use crate::core::manager::JobManager;
+
+/// The most that an answer shows of all its jobs together, in bytes. Hosts cut an answer at 25,000 tokens, which text of many
+/// numbers reaches with some 40 KiB.
+const ANSWER_BYTES: usize = 32 * 1024;
 
 /// A job tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -160,6 +164,7 @@ impl JobTool {
 /// The job tools as a router, for a server that is not wrapped by [`JobServer`](crate::JobServer) and merges it with its own
 /// router. The tools serve the jobs of [`JobManager::global`].
 pub fn job_tools<S: Send + Sync + 'static>() -> ToolRouter<S> {
+    set_job_tools_served();
     let mut router = ToolRouter::new();
     for tool in JobTool::ALL {
         router.add_route(ToolRoute::new_dyn(tool.definition(""), move |context| {

@@ -4,6 +4,8 @@
 //! A test has a binary of its own only if it needs one: `crash` kills processes in real time, `power` keeps every core
 //! busy, `process_globals` installs values that a process has once, and `ui` runs the compiler.
 
+mod answer_schemas;
+mod answer_sizes;
 mod architecture;
 mod calls;
 mod coalesce;

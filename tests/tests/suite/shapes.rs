@@ -231,7 +231,7 @@ async fn what_the_author_wrote_in_tool_stays() {
     let own = tool("own_schema");
     assert_eq!(own.meta.as_ref().unwrap().get("mine"), Some(&json!(1)));
     let schema = own.output_schema.as_ref().unwrap();
-    assert_eq!((&schema["type"], schema["anyOf"].as_array().unwrap().len()), (&json!("object"), 2));
+    assert_eq!((&schema["type"], schema["anyOf"].as_array().unwrap().len()), (&json!("object"), 3));
 }
 
 #[tokio::test]

@@ -4,12 +4,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rmcp::model::{JsonObject, PaginatedRequestParams, Tool};
+use rmcp::model::{PaginatedRequestParams, Tool};
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
-use serde_json::Value;
 
-use super::arguments::{ASYNC_MODE, JOB_LABEL};
+use super::arguments::{ASYNC_MODE, JOB_LABEL, has_own};
 use crate::core::sync::Mutex;
 use crate::mcp::schema::{is_marked, is_rerun};
 
@@ -30,20 +29,13 @@ pub(in crate::mcp) struct AnnotatedTool {
 impl AnnotatedTool {
     /// `None` where the tool is not annotated.
     fn of(tool: &Tool) -> Option<Self> {
-        let has = |name: &str| has_property(&tool.input_schema, name);
+        let has = |name: &str| has_own(&tool.input_schema, name);
         is_marked(tool.meta.as_ref()).then(|| Self {
             own_async_mode: has(ASYNC_MODE),
             own_job_label: has(JOB_LABEL),
             rerun: is_rerun(tool.meta.as_ref()),
         })
     }
-}
-
-fn has_property(schema: &JsonObject, name: &str) -> bool {
-    schema
-        .get("properties")
-        .and_then(Value::as_object)
-        .is_some_and(|properties| properties.contains_key(name))
 }
 
 /// The tools of a server by name; `None` is a tool that is not annotated.

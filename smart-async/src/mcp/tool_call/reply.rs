@@ -1,14 +1,17 @@
 //! A reply as the answer to `tools/call`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
 
 use rmcp::ErrorData;
 use rmcp::handler::server::tool::IntoCallToolResult;
 use rmcp::model::{CallToolResponse, CallToolResult};
 use serde_json::json;
 
+use crate::call::CallRequest;
 use crate::call::errors::{CallError, CallErrorKind};
-use crate::call::reply::{JobTicket, Reply};
+use crate::call::reply::{JobTicket, Reply, are_job_tools_served};
+use crate::core::observe;
 use crate::core::runner::panic_message;
 use crate::mcp::tasks::needs_tasks;
 
@@ -27,11 +30,27 @@ impl<R: IntoCallToolResult> IntoCallToolResult for Reply<R> {
                     },
                 )
             }
-            Self::Job(ticket) => Ok(ticket.to_result().into()),
+            Self::Job(ticket) => {
+                warn_without_job_tools();
+                Ok(ticket.to_result().into())
+            }
             // The protocol has an error of its own for a client that lacks a capability.
             Self::Failed(error) if error.kind == CallErrorKind::TaskRequired => Err(needs_tasks()),
             Self::Failed(error) => Ok(error.to_result().into()),
         }
+    }
+}
+
+/// Warns the author of a server whose clients cannot follow the jobs that they get, once.
+fn warn_without_job_tools() {
+    static WARNED: Once = Once::new();
+    if CallRequest::server().is_none() && !are_job_tools_served() {
+        WARNED.call_once(|| {
+            observe::warn!(
+                "a call became a job, but this server has no job tools to follow it: wrap the server with .with_jobs(manager), \
+                 or add job_tools() to its router"
+            );
+        });
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) async fn call(
     follow_up: &FollowUp,
     mut arguments: Arguments,
 ) -> ToolResult<CallToolResult> {
-    let id = arguments.job_id("job_id")?;
+    let id = arguments.job_id()?;
     let key = arguments.text("key")?;
     let action = arguments.one_of("action", &["accept", "decline", "cancel"])?;
     let content = arguments.object("content")?;

@@ -1,4 +1,6 @@
-//! The arguments of a job tool. Every refusal begins with the name of the argument and says which values are allowed.
+//! The arguments of a job tool, as hosts and models really send them: a number, a flag, a list or an object as text, an empty text
+//! for no value, another spelling of a name. Where the meaning is certain the value counts; every refusal begins with the name
+//! of the argument and says which values are allowed.
 
 use std::time::Duration;
 
@@ -15,7 +17,13 @@ const MAX_JOBS: usize = 100;
 /// The longest label, in characters.
 const MAX_LABEL: usize = 200;
 
-/// The arguments of a call. Each method removes one of them, and `null` counts as absent.
+/// The argument that names one job.
+const JOB_ID: &str = "job_id";
+
+/// The argument that names several jobs.
+const JOB_IDS: &str = "job_ids";
+
+/// The arguments of a call. Each method removes one of them; `null` and an empty text count as absent.
 #[derive(Debug)]
 pub(super) struct Arguments(JsonObject);
 
@@ -37,27 +45,27 @@ impl Arguments {
     }
 
     fn take(&mut self, name: &str) -> Option<Value> {
-        self.0.remove(name).filter(|value| !value.is_null())
+        take(&mut self.0, name)
     }
 
-    pub(super) fn job_id(&mut self, name: &str) -> ToolResult<JobId> {
-        match self.take(name) {
-            Some(value) => job_id(name, &value),
-            None => refuse(name, "required; must be the job_id of a ticket"),
-        }
-    }
-
-    /// A list of one id or more. A single string counts as a list of one.
-    pub(super) fn job_ids(&mut self, name: &str) -> ToolResult<Vec<JobId>> {
-        let ids = match self.take(name) {
-            Some(Value::Array(ids)) => ids,
-            Some(id @ Value::String(_)) => vec![id],
-            _ => Vec::new(),
+    /// The argument `job_id`. The argument `job_ids` with one id counts as it.
+    pub(super) fn job_id(&mut self) -> ToolResult<JobId> {
+        let Some(value) = self.take(JOB_ID).or_else(|| self.take(JOB_IDS)) else {
+            return refuse(JOB_ID, "required; must be the job_id of a ticket");
         };
-        if ids.is_empty() || ids.len() > MAX_JOBS {
-            return refuse(name, &format!("must be a list of 1 to {MAX_JOBS} job ids"));
+        match items(value).as_slice() {
+            [id] => job_id(JOB_ID, id),
+            _ => refuse(JOB_ID, "must be a single job_id"),
         }
-        ids.iter().map(|id| job_id(name, id)).collect()
+    }
+
+    /// The argument `job_ids`: one id or more. The argument `job_id` counts as it.
+    pub(super) fn job_ids(&mut self) -> ToolResult<Vec<JobId>> {
+        let ids = self.take(JOB_IDS).or_else(|| self.take(JOB_ID)).map(items).unwrap_or_default();
+        if ids.is_empty() || ids.len() > MAX_JOBS {
+            return refuse(JOB_IDS, &format!("must be a list of 1 to {MAX_JOBS} job ids"));
+        }
+        ids.iter().map(|id| job_id(JOB_IDS, id)).collect()
     }
 
     pub(super) fn text(&mut self, name: &str) -> ToolResult<Option<String>> {
@@ -69,52 +77,38 @@ impl Arguments {
     }
 
     pub(super) fn object(&mut self, name: &str) -> ToolResult<Option<JsonObject>> {
-        match self.take(name) {
+        match self.take(name).map(parsed) {
             None => Ok(None),
             Some(Value::Object(object)) => Ok(Some(object)),
-            // Some models send the object as a string of JSON.
-            Some(Value::String(text)) if let Ok(object) = serde_json::from_str(&text) => {
-                Ok(Some(object))
-            }
             Some(_) => refuse(name, "must be an object"),
         }
     }
 
     pub(super) fn one_of(&mut self, name: &str, allowed: &[&str]) -> ToolResult<Option<String>> {
-        match self.text(name)? {
-            Some(text) if !allowed.contains(&text.as_str()) => {
-                let reason =
-                    format!("must be one of {}, not {}", allowed.join(", "), quoted(&text));
-                refuse(name, &reason)
-            }
-            text => Ok(text),
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        let meant = text.trim().to_ascii_lowercase();
+        if allowed.contains(&meant.as_str()) {
+            return Ok(Some(meant));
         }
+        refuse(name, &format!("must be one of {}, not {}", allowed.join(", "), quoted(&text)))
     }
 
     /// One status or a list of them; empty where the argument is absent.
     pub(super) fn statuses(&mut self, name: &str) -> ToolResult<Vec<JobStatus>> {
-        let values = match self.take(name) {
-            None => return Ok(Vec::new()),
-            Some(Value::Array(values)) => values,
-            Some(value) => vec![value],
-        };
-        let read = |value: &Value| match value.as_str().map(str::parse) {
-            Some(Ok(status)) => Ok(status),
-            _ => {
-                let allowed = JobStatus::ALL.map(JobStatus::as_str).join(", ");
-                let not = value.as_str().map(|text| format!(", not {}", quoted(text)));
-                refuse(name, &format!("must be one of {allowed}{}", not.unwrap_or_default()))
-            }
-        };
-        values.iter().map(read).collect()
+        let read =
+            |value: &Value| match value.as_str().map(|text| text.to_ascii_lowercase().parse()) {
+                Some(Ok(status)) => Ok(status),
+                _ => {
+                    let allowed = JobStatus::ALL.map(JobStatus::as_str).join(", ");
+                    let not = value.as_str().map(|text| format!(", not {}", quoted(text)));
+                    refuse(name, &format!("must be one of {allowed}{}", not.unwrap_or_default()))
+                }
+            };
+        self.take(name).map(items).unwrap_or_default().iter().map(read).collect()
     }
 
     pub(super) fn flag(&mut self, name: &str) -> ToolResult<Option<bool>> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Value::Bool(flag)) => Ok(Some(flag)),
-            Some(_) => refuse(name, "must be true or false"),
-        }
+        flag(&mut self.0, name)
     }
 
     pub(super) fn count(
@@ -123,7 +117,7 @@ impl Arguments {
         from: usize,
         to: usize,
     ) -> ToolResult<Option<usize>> {
-        let Some(value) = self.take(name) else { return Ok(None) };
+        let Some(value) = self.take(name).map(parsed) else { return Ok(None) };
         // Some models write 20.0 for 20.
         let whole = value
             .as_u64()
@@ -140,7 +134,7 @@ impl Arguments {
 
     /// A length of time. `unit` is the unit in which the argument counts.
     pub(super) fn time(&mut self, name: &str, unit: Duration) -> ToolResult<Option<Duration>> {
-        let Some(value) = self.take(name) else { return Ok(None) };
+        let Some(value) = self.take(name).map(parsed) else { return Ok(None) };
         let time = value
             .as_f64()
             .and_then(|units| Duration::try_from_secs_f64(units * unit.as_secs_f64()).ok());
@@ -151,26 +145,223 @@ impl Arguments {
     }
 }
 
+/// Returns whether two names have the same letters and digits: models write `asyncMode` or `async-mode` for `async_mode`.
+pub(in crate::mcp) fn has_same_letters(name: &str, other: &str) -> bool {
+    let letters = |name: &'_ str| {
+        name.chars()
+            .filter(|c| c.is_alphanumeric())
+            .flat_map(char::to_lowercase)
+            .collect::<String>()
+    };
+    letters(name) == letters(other)
+}
+
+/// Removes an argument, under its name or else under one of the same letters.
+fn take(arguments: &mut JsonObject, name: &str) -> Option<Value> {
+    let value = arguments.remove(name).or_else(|| {
+        let other = arguments.keys().find(|other| has_same_letters(other, name))?.clone();
+        arguments.remove(&other)
+    })?;
+    let is_absent = value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty());
+    (!is_absent).then_some(value)
+}
+
+/// Removes the argument `name`, which is true or false.
+///
+/// # Errors
+/// The answer to the call, where the argument is something else.
+pub(in crate::mcp) fn flag(arguments: &mut JsonObject, name: &str) -> ToolResult<Option<bool>> {
+    let is = |value: &Value, text: &str| {
+        value.as_str().is_some_and(|value| value.trim().eq_ignore_ascii_case(text))
+    };
+    match take(arguments, name) {
+        None => Ok(None),
+        Some(Value::Bool(flag)) => Ok(Some(flag)),
+        Some(value) if is(&value, "true") || value == 1 => Ok(Some(true)),
+        Some(value) if is(&value, "false") || value == 0 => Ok(Some(false)),
+        Some(_) => refuse(name, "must be true or false"),
+    }
+}
+
+/// Removes the argument `name`, the label that a caller gives a job; without blanks around it.
+///
+/// # Errors
+/// The answer to the call, where the argument is no label.
+pub(in crate::mcp) fn label(arguments: &mut JsonObject, name: &str) -> ToolResult<Option<String>> {
+    let label = match take(arguments, name) {
+        None => return Ok(None),
+        Some(Value::String(label)) => label,
+        Some(_) => return refuse(name, "must be a string"),
+    };
+    if label.chars().count() > MAX_LABEL {
+        return refuse(name, &format!("must be a string from 1 to {MAX_LABEL} characters"));
+    }
+    if label.chars().any(char::is_control) {
+        let reason = format!("must be without control characters, not {}", quoted(&label));
+        return refuse(name, &reason);
+    }
+    Ok(Some(label.trim().to_owned()))
+}
+
+/// The value that a text of JSON stands for; any other value is the value itself.
+fn parsed(value: Value) -> Value {
+    match &value {
+        Value::String(text) => serde_json::from_str(text).unwrap_or(value),
+        _ => value,
+    }
+}
+
+/// The items of a list: of an array, of an array as text, or of a text with commas. Any other value is a list of one.
+fn items(value: Value) -> Vec<Value> {
+    match parsed(value) {
+        Value::Array(items) => items,
+        Value::String(text) => {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            items.map(Value::from).collect()
+        }
+        other => vec![other],
+    }
+}
+
 fn job_id(name: &str, value: &Value) -> ToolResult<JobId> {
     let Some(text) = value.as_str() else {
         return refuse(name, "must be a string, the job_id of a ticket");
     };
-    text.parse().map_err(|error: MalformedJobId| {
+    text.trim().parse().map_err(|error: MalformedJobId| {
         in_band_error(&format!("Job {} not found: {error}", quoted(text)), None)
     })
 }
 
-/// The label that a caller gives a job, without blanks around it.
-///
-/// # Errors
-/// The text that refuses the argument `name`.
-pub(in crate::mcp) fn job_label(name: &str, label: &Value) -> Result<String, String> {
-    let Some(label) = label.as_str() else { return Err(format!("{name}: must be a string")) };
-    if label.trim().is_empty() || label.chars().count() > MAX_LABEL {
-        return Err(format!("{name}: must be a string from 1 to {MAX_LABEL} characters"));
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ID: &str = "009c0e60-1b5e-4f31-9d8e-7f2f0a3d5c11";
+    const OTHER: &str = "10d70b2c-9f0e-4a55-8a39-2f6c5e0d7b42";
+
+    fn arguments(arguments: Value) -> Arguments {
+        Arguments::new(serde_json::from_value(arguments).unwrap())
     }
-    if label.chars().any(char::is_control) {
-        return Err(format!("{name}: must be without control characters, not {}", quoted(label)));
+
+    fn refusal<T: std::fmt::Debug>(refused: ToolResult<T>) -> String {
+        refused.unwrap_err().structured_content.unwrap()["error"].as_str().unwrap().to_owned()
     }
-    Ok(label.trim().to_owned())
+
+    #[test]
+    fn ids_are_read_in_each_form_in_which_hosts_send_them() {
+        for both in [
+            json!({"job_ids": [ID, OTHER]}),
+            json!({"job_ids": format!("[\"{ID}\",\"{OTHER}\"]")}),
+            json!({"job_ids": format!("{ID}, {OTHER}")}),
+            json!({"jobIds": [ID, format!(" {OTHER} ")]}),
+            json!({"job_id": [ID, OTHER]}),
+        ] {
+            let ids = arguments(both.clone()).job_ids().unwrap();
+            assert_eq!(
+                ids.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                [ID, OTHER],
+                "{both}"
+            );
+        }
+        for one in [
+            json!({"job_id": ID}),
+            json!({"jobId": ID}),
+            json!({"job_ids": [ID]}),
+            json!({"job_ids": ID}),
+            json!({"job_id": format!("[\"{ID}\"]")}),
+        ] {
+            assert_eq!(arguments(one.clone()).job_id().unwrap().to_string(), ID, "{one}");
+            assert_eq!(arguments(one.clone()).job_ids().unwrap().len(), 1, "{one}");
+        }
+        for none in
+            [json!({}), json!({"job_ids": []}), json!({"job_ids": ""}), json!({"job_ids": "[]"})]
+        {
+            assert_eq!(
+                refusal(arguments(none).job_ids()),
+                "job_ids: must be a list of 1 to 100 job ids"
+            );
+        }
+        assert_eq!(
+            refusal(arguments(json!({"job_ids": [ID, OTHER]})).job_id()),
+            "job_id: must be a single job_id"
+        );
+        assert_eq!(
+            refusal(arguments(json!({"job_id": ""})).job_id()),
+            "job_id: required; must be the job_id of a ticket"
+        );
+        assert!(
+            refusal(arguments(json!({"job_ids": [7]})).job_ids())
+                .starts_with("job_ids: must be a string")
+        );
+    }
+
+    #[test]
+    fn an_argument_under_two_spellings_is_refused() {
+        let mut both = arguments(json!({"job_id": ID, "jobId": OTHER}));
+        assert_eq!(both.job_id().unwrap().to_string(), ID);
+        assert_eq!(refusal(both.finish("job_id")), "jobId: unknown argument; allowed: job_id");
+    }
+
+    #[test]
+    fn an_empty_text_counts_as_absent() {
+        for absent in [json!({}), json!({"a": null}), json!({"a": ""}), json!({"a": "  "})] {
+            assert_eq!(arguments(absent.clone()).text("a").unwrap(), None);
+            assert_eq!(arguments(absent.clone()).flag("a").unwrap(), None);
+            assert_eq!(arguments(absent.clone()).count("a", 1, 9).unwrap(), None);
+            assert_eq!(arguments(absent.clone()).time("a", Duration::from_secs(1)).unwrap(), None);
+            assert_eq!(arguments(absent.clone()).object("a").unwrap(), None);
+            assert_eq!(arguments(absent.clone()).one_of("a", &["b"]).unwrap(), None);
+            assert_eq!(arguments(absent.clone()).statuses("a").unwrap(), []);
+            let Value::Object(mut absent) = absent else { unreachable!("an object") };
+            assert_eq!(label(&mut absent, "a").unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn numbers_flags_lists_and_objects_may_come_as_text() {
+        let one = |value: Value| arguments(json!({"a": value}));
+        for yes in [json!(true), json!("true"), json!("True"), json!(1)] {
+            assert_eq!(one(yes).flag("a").unwrap(), Some(true));
+        }
+        for no in [json!(false), json!("false"), json!("FALSE "), json!(0)] {
+            assert_eq!(one(no).flag("a").unwrap(), Some(false));
+        }
+        for twenty in [json!(20), json!(20.0), json!("20"), json!(" 20.0 ")] {
+            assert_eq!(one(twenty.clone()).count("a", 1, 50).unwrap(), Some(20));
+            let time = one(twenty).time("a", Duration::from_secs(60)).unwrap();
+            assert_eq!(time, Some(Duration::from_secs(1200)));
+        }
+        for statuses in [
+            json!(["running", "failed"]),
+            json!("[\"running\",\"failed\"]"),
+            json!("Running, failed"),
+        ] {
+            assert_eq!(
+                one(statuses).statuses("a").unwrap(),
+                [JobStatus::Running, JobStatus::Failed]
+            );
+        }
+        assert_eq!(one(json!("{\"b\":1}")).object("a").unwrap().unwrap()["b"], 1);
+        assert_eq!(one(json!("ALL")).one_of("a", &["any", "all"]).unwrap().as_deref(), Some("all"));
+    }
+
+    #[test]
+    fn a_value_whose_meaning_is_not_certain_is_refused() {
+        let one = |value: Value| arguments(json!({"a": value}));
+        assert_eq!(refusal(one(json!("maybe")).flag("a")), "a: must be true or false");
+        assert_eq!(refusal(one(json!(2)).flag("a")), "a: must be true or false");
+        assert_eq!(
+            refusal(one(json!("soon")).time("a", Duration::from_secs(1))),
+            "a: must be a number of 0 or more"
+        );
+        assert_eq!(
+            refusal(one(json!("-1")).count("a", 0, 9)),
+            "a: must be a whole number from 0 to 9"
+        );
+        assert_eq!(refusal(one(json!("[1]")).object("a")), "a: must be an object");
+        assert_eq!(refusal(one(json!(5)).text("a")), "a: must be a string");
+        assert!(refusal(one(json!("done")).statuses("a")).starts_with("a: must be one of pending"));
+    }
 }

@@ -35,7 +35,7 @@ pub(super) async fn call(
     follow_up: &FollowUp,
     mut arguments: Arguments,
 ) -> ToolResult<CallToolResult> {
-    let id = arguments.job_id("job_id")?;
+    let id = arguments.job_id()?;
     arguments.finish("job_id")?;
     match access.cancel(id).await.map_err(failed)? {
         Cancelled::Stopped(job) if job.status() == JobStatus::Cancelled => {

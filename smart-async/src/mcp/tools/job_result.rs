@@ -51,7 +51,7 @@ pub(super) async fn call(
     follow_up: &FollowUp,
     mut arguments: Arguments,
 ) -> ToolResult<CallToolResult> {
-    let id = arguments.job_id("job_id")?;
+    let id = arguments.job_id()?;
     let offset = arguments.count("offset", 0, usize::MAX)?.unwrap_or(0);
     let max_bytes = arguments.count("max_bytes", 1, MAX_PAGE)?.unwrap_or(DEFAULT_PAGE);
     arguments.finish("job_id, offset, max_bytes")?;

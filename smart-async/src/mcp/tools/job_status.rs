@@ -27,7 +27,7 @@ pub(super) async fn call(
     follow_up: &FollowUp,
     mut arguments: Arguments,
 ) -> ToolResult<CallToolResult> {
-    let id = arguments.job_id("job_id")?;
+    let id = arguments.job_id()?;
     arguments.finish("job_id")?;
     let _reading = access.manager().jobs().pin(&[id]);
     let job = access.status(id).await.map_err(failed)?;

@@ -41,6 +41,9 @@ const INTERNAL: &[&str] = &[
     "questions",
 ];
 
+/// So much of an error is always shown, in bytes.
+const SHORTEST_ERROR: usize = 200;
+
 /// The largest result that is shown with a job's status, in bytes.
 pub(in crate::mcp) const RESULT_BYTES: usize = 2048;
 
@@ -143,7 +146,7 @@ pub(in crate::mcp) async fn with_shown_result(
     }
 }
 
-/// Replaces a result and an error of more than `limit` bytes by their sizes, and keeps the beginning of the error.
+/// Replaces a result of more than `limit` bytes by its size, and an error by its beginning and its size.
 fn shorten(view: &mut Map<String, Value>, limit: usize) {
     if let Some(bytes) =
         view.get("result").map(|result| result_text(result).len()).filter(|bytes| *bytes > limit)
@@ -152,10 +155,10 @@ fn shorten(view: &mut Map<String, Value>, limit: usize) {
         view.insert("result_bytes".to_owned(), bytes.into());
     }
     if let Some(Value::String(error)) = view.get_mut("error")
-        && error.len() > limit
+        && error.len() > limit.max(SHORTEST_ERROR)
     {
         let bytes = error.len();
-        *error = format!("{}…", truncated(error, limit));
+        *error = format!("{}…", truncated(error, limit.max(SHORTEST_ERROR)));
         view.insert("error_bytes".to_owned(), bytes.into());
     }
     for field in ["metadata", "error_details"] {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::arguments::Arguments;
 use super::response::{ToolResult, failed, success};
-use super::{Definition, Effect};
+use super::{ANSWER_BYTES, Definition, Effect};
 use crate::core::clock;
 use crate::core::job::{JobQuery, JobRecord};
 use crate::mcp::client::access::Access;
@@ -28,7 +28,12 @@ pub(super) fn definition() -> Definition {
             "session": {"type": "string"}
         }),
         required: &[],
-        answer: json!({"jobs": {"type": "array", "items": {"type": "object"}}, "total": {"type": "integer"}}),
+        answer: json!({
+            "jobs": {"type": "array", "items": {"type": "object"}},
+            "total": {"type": "integer"},
+            "omitted": {"type": "integer"},
+            "next": {"type": "string"}
+        }),
         effect: Effect::ReadOnly,
     }
 }
@@ -48,8 +53,22 @@ pub(super) async fn call(access: &Access, mut arguments: Arguments) -> ToolResul
     };
     arguments.finish("status_filter, limit, label, tag, session")?;
     let page = access.list(query).await.map_err(failed)?;
-    let rows: Vec<_> = page.jobs.iter().map(|job| row(job)).collect();
-    Ok(success(json!({"jobs": rows, "total": page.total})))
+    let mut rows = Vec::with_capacity(page.jobs.len());
+    let mut left = ANSWER_BYTES;
+    for job in &page.jobs {
+        let row = row(job);
+        let Some(rest) = left.checked_sub(row.to_string().len()) else { break };
+        left = rest;
+        rows.push(row);
+    }
+    let omitted = page.jobs.len() - rows.len();
+    let advice = "the rest does not fit: filter by status_filter, label, tag or session";
+    Ok(success(json!({
+        "jobs": rows,
+        "total": page.total,
+        "omitted": (omitted > 0).then_some(omitted),
+        "next": (omitted > 0).then_some(advice),
+    })))
 }
 
 fn row(job: &JobRecord) -> Value {

@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::model::CallToolResult;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::arguments::Arguments;
 use super::job_view::{job_view, next_answer, seconds, with_shown_result};
 use super::response::{ToolResult, failed, success};
-use super::{Definition, Effect};
+use super::{ANSWER_BYTES, Definition, Effect};
 use crate::call::reply::FollowUp;
 use crate::core::env_vars::{self, Lookup};
-use crate::core::job::JobId;
+use crate::core::job::{JobId, JobRecord};
 use crate::core::jobs::{Error, WaitFor};
 use crate::mcp::client::access::Access;
 use crate::mcp::client::host_timeouts::HostTimeout;
@@ -23,6 +23,9 @@ const CAP: Duration = Duration::from_secs(25);
 
 /// The largest result that the answer shows, in bytes.
 const RESULT_BYTES: usize = 16 * 1024;
+
+/// The size of the shortest view of a job, in bytes.
+const BRIEF_BYTES: usize = 256;
 
 pub(super) fn definition() -> Definition {
     Definition {
@@ -53,7 +56,7 @@ pub(super) async fn call(
     host: Option<HostTimeout>,
     mut arguments: Arguments,
 ) -> ToolResult<CallToolResult> {
-    let ids = arguments.job_ids("job_ids")?;
+    let ids = arguments.job_ids()?;
     let mode = arguments.one_of("mode", &["any", "all"])?;
     let timeout = arguments.time("timeout_seconds", Duration::from_secs(1))?;
     let progress = arguments.flag("progress")?.unwrap_or(false);
@@ -76,9 +79,13 @@ pub(super) async fn call(
         (true, _) => "cap",
     };
     let mut jobs = Vec::with_capacity(waited.jobs.len());
-    for job in &waited.jobs {
-        let job = with_shown_result(access.manager(), Arc::clone(job), RESULT_BYTES).await;
-        jobs.push(job_view(access.manager(), follow_up, &job, RESULT_BYTES));
+    let mut left = ANSWER_BYTES;
+    for (shown, job) in waited.jobs.iter().enumerate() {
+        let after_it = waited.jobs.len() - shown - 1;
+        let (view, bytes) =
+            view_within(access, follow_up, job, left.saturating_sub(after_it * BRIEF_BYTES)).await;
+        left = left.saturating_sub(bytes);
+        jobs.push(view);
     }
     let next_question = waited.jobs.iter().find_map(|job| next_answer(follow_up, job));
     let live: Vec<_> =
@@ -90,6 +97,34 @@ pub(super) async fn call(
         "stopped_by": stopped_by,
         "next": next_question.or_else(|| follow_up.next(&live).filter(|_| !live.is_empty())),
     })))
+}
+
+/// The job in at most `room` bytes: with its result, else with the size of that in its place, else the status alone. Returns the
+/// number of bytes too.
+async fn view_within(
+    access: &Access,
+    follow_up: &FollowUp,
+    job: &Arc<JobRecord>,
+    room: usize,
+) -> (Value, usize) {
+    for limit in [RESULT_BYTES.min(room), 0] {
+        let job = with_shown_result(access.manager(), Arc::clone(job), limit).await;
+        let view = job_view(access.manager(), follow_up, &job, limit);
+        let bytes = view.to_string().len();
+        if bytes <= room {
+            return (view, bytes);
+        }
+    }
+    let is_terminal = job.status().is_terminal();
+    let mut brief = Map::new();
+    brief.insert("id".to_owned(), job.id.to_string().into());
+    brief.insert("status".to_owned(), job.status().as_str().into());
+    brief.insert("terminal".to_owned(), is_terminal.into());
+    let next = if is_terminal { follow_up.result(job.id, 0) } else { follow_up.next(&[job.id]) };
+    if let Some(next) = next {
+        brief.insert("next".to_owned(), next.into());
+    }
+    (Value::Object(brief), BRIEF_BYTES)
 }
 
 /// The longest wait of one call: the operator's variable, or else the longest that the host waits for an answer.

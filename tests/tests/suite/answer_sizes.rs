@@ -1,0 +1,135 @@
+//! An answer about many jobs stays within what hosts show their models.
+
+use std::time::Duration;
+
+use rmcp::handler::server::wrapper::Parameters;
+use rmcp::{ServerHandler, tool, tool_handler, tool_router};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use smart_async::job::{JobOutput, JobQuery, JobStatus};
+use smart_async::manager::job_fn;
+use smart_async::{JobManager, JobRequest, smart_async};
+use smart_async_tests::Fixture;
+
+/// The most that the jobs of one answer take, in bytes.
+const ANSWER: usize = 32 * 1024;
+
+#[derive(Deserialize, JsonSchema)]
+struct Letters {
+    letters: usize,
+}
+
+#[derive(Clone)]
+struct Writer;
+
+#[tool_router]
+impl Writer {
+    #[smart_async(default = 5)]
+    #[tool]
+    async fn write(&self, Parameters(Letters { letters }): Parameters<Letters>) -> String {
+        "a".repeat(letters)
+    }
+
+    #[smart_async(default = 5)]
+    #[tool]
+    async fn fail(
+        &self,
+        Parameters(Letters { letters }): Parameters<Letters>,
+    ) -> Result<String, String> {
+        Err("a".repeat(letters))
+    }
+}
+
+#[tool_handler]
+impl ServerHandler for Writer {}
+
+async fn jobs_of(
+    fixture: &Fixture<Writer>,
+    tool: &str,
+    count: usize,
+    letters: usize,
+) -> Vec<String> {
+    let mut ids = Vec::new();
+    for _ in 0..count {
+        ids.push(fixture.client.job(tool, json!({"letters": letters, "async_mode": true})).await);
+    }
+    ids
+}
+
+async fn wait_for_all(fixture: &Fixture<Writer>, ids: &[String]) -> Value {
+    let answer = fixture.client.ask("wait_job", json!({"job_ids": ids, "mode": "all"})).await;
+    assert!(
+        answer["jobs"].to_string().len() <= ANSWER,
+        "{} bytes",
+        answer["jobs"].to_string().len()
+    );
+    answer
+}
+
+#[tokio::test(start_paused = true)]
+async fn results_that_do_not_fit_are_left_out_with_the_call_that_gets_them() {
+    let fixture = Fixture::serve(Writer, JobManager::in_memory()).await;
+    let ids = jobs_of(&fixture, "write", 10, 15 * 1024).await;
+    let answer = wait_for_all(&fixture, &ids).await;
+    let jobs = answer["jobs"].as_array().unwrap();
+    let shown = jobs.iter().filter(|job| job["result"].is_string()).count();
+    assert!((1..10).contains(&shown), "{shown} are shown");
+    for job in jobs {
+        assert_eq!((&job["status"], &job["terminal"]), (&json!("completed"), &json!(true)));
+        if job["result"].is_null() {
+            assert_eq!(job["result_bytes"], 15 * 1024);
+            let call = job["next"].as_str().unwrap();
+            let arguments =
+                serde_json::from_str(call.strip_prefix("job_result ").unwrap()).unwrap();
+            let result = fixture.client.ask("job_result", arguments).await;
+            assert_eq!(result["result"].as_str().unwrap().len(), 15 * 1024);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_errors_are_shown_by_their_beginnings() {
+    let fixture = Fixture::serve(Writer, JobManager::in_memory()).await;
+    let ids = jobs_of(&fixture, "fail", 20, 15 * 1024).await;
+    let answer = wait_for_all(&fixture, &ids).await;
+    for job in answer["jobs"].as_array().unwrap() {
+        assert!(job["error"].as_str().unwrap().starts_with("aaaa"), "{job}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_jobs_of_small_results_fit_and_none_is_missing() {
+    let fixture = Fixture::serve(Writer, JobManager::in_memory()).await;
+    let ids = jobs_of(&fixture, "write", 100, 300).await;
+    let answer = wait_for_all(&fixture, &ids).await;
+    let answered = answer["jobs"].as_array().unwrap();
+    let answered: Vec<_> = answered.iter().map(|job| job["id"].as_str().unwrap()).collect();
+    assert_eq!(answered, ids);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_does_not_fit_says_how_much_is_left_out() {
+    let fixture = Fixture::serve(Writer, JobManager::in_memory()).await;
+    for _ in 0..300 {
+        let request = JobRequest::new("night").label("a".repeat(200));
+        fixture
+            .jobs
+            .submit(request, job_fn(async |_| Ok(JobOutput::new(Value::Null))))
+            .await
+            .unwrap();
+    }
+    let mut idle = JobQuery::default();
+    idle.statuses = vec![JobStatus::Completed];
+    while fixture.jobs.list(idle.clone()).await.unwrap().jobs.len() < 300 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let answer = fixture.client.ask("list_jobs", json!({"limit": 1000})).await;
+    let rows = answer["jobs"].as_array().unwrap().len();
+    assert!(answer["jobs"].to_string().len() <= ANSWER + rows, "with its commas");
+    assert_eq!(
+        (&answer["total"], rows + answer["omitted"].as_u64().unwrap() as usize),
+        (&json!(300), 300)
+    );
+    assert!(answer["next"].as_str().unwrap().contains("status_filter"));
+}
