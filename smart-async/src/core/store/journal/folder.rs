@@ -237,14 +237,12 @@ fn sync_error(folder: &Path, error: io::Error) -> StoreError {
 /// Waits for the lock of a file, but not for ever.
 ///
 /// A blocking lock of the system has no time limit, so this tries again and again. The lock is held for as long as a batch
-/// and its sync take. The first attempts follow one another, each after a yield; the pause between the later ones is short,
-/// so that the disk does not idle. Another program may keep the disk busy for seconds, and several such syncs are no reason
-/// to fail. The order among waiting processes comes from the turn lock, see `lock.rs`.
+/// and its sync take. The first attempts follow one another, each after a yield; later the pause between two grows with the wait,
+/// so that the disk idles little and a long wait takes little of a core. Another program may keep the disk busy for seconds, and
+/// several such syncs are no reason to fail. The order among waiting processes comes from the turn lock, see `lock.rs`.
 pub(super) fn wait_for_lock(file: File, path: &Path) -> Result<File, StoreError> {
     const PATIENCE: Duration = Duration::from_secs(20);
     const SOON: Duration = Duration::from_micros(50);
-    // The system adds some 50 µs to it.
-    const PAUSE: Duration = Duration::from_micros(20);
     let failed = |error| StoreError::io("lock", path, error);
     let mut began = None;
     loop {
@@ -255,10 +253,19 @@ pub(super) fn wait_for_lock(file: File, path: &Path) -> Result<File, StoreError>
         }
         match began.get_or_insert_with(Instant::now).elapsed() {
             waited if waited < SOON => std::thread::yield_now(),
-            waited if waited < PATIENCE => std::thread::sleep(PAUSE),
+            waited if waited < PATIENCE => std::thread::sleep(pause_after(waited)),
             _ => return Err(failed(io::ErrorKind::TimedOut.into())),
         }
     }
+}
+
+/// The pause before the next attempt at a lock that was waited for so long: a sixteenth of the wait, so that what the pause adds
+/// to a wait stays in proportion.
+fn pause_after(waited: Duration) -> Duration {
+    // The system adds some 50 µs to it.
+    const SHORTEST: Duration = Duration::from_micros(20);
+    const LONGEST: Duration = Duration::from_millis(5);
+    (waited / 16).clamp(SHORTEST, LONGEST)
 }
 
 /// Returns whether a file that is held open is the one that stands at `path`.
@@ -320,4 +327,16 @@ pub(super) fn read_from(mut file: &File, position: u64) -> io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(position))?;
     file.read_to_end(&mut text)?;
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_between_attempts_at_a_lock_grows_with_the_wait_and_has_a_limit() {
+        let micros = |waited| pause_after(Duration::from_micros(waited)).as_micros();
+        let pauses = [60, 1_600, 16_000, 80_000, 10_000_000].map(micros);
+        assert_eq!(pauses, [20, 100, 1_000, 5_000, 5_000]);
+    }
 }
