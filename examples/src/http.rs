@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use axum::serve::ListenerExt;
 use axum::{Extension, Router};
 use rmcp::ServerHandler;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
@@ -115,7 +116,9 @@ impl HttpServer {
                 streams.cancel();
             });
         };
-        axum::serve(self.listener, router).with_graceful_shutdown(ended).await?;
+        // A ticket is a small packet, which the system would hold back for some 40 ms on a connection that is kept.
+        let listener = self.listener.tap_io(|connection| drop(connection.set_nodelay(true)));
+        axum::serve(listener, router).with_graceful_shutdown(ended).await?;
         how.await.context("the server ended without being told to")??;
         Ok(())
     }

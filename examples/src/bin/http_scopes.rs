@@ -18,6 +18,7 @@ use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::serve::ListenerExt;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{ServerHandler, tool, tool_handler, tool_router};
@@ -78,6 +79,8 @@ async fn main() -> anyhow::Result<()> {
         .await
         .with_context(|| format!("failed to listen on {address}"))?;
     writeln!(std::io::stderr(), "listening on http://{}/mcp", listener.local_addr()?)?;
+    // A ticket is a small packet, which the system would hold back for some 40 ms on a connection that is kept.
+    let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
     let ended = streams.clone().cancelled_owned();
     let serving =
         tokio::spawn(axum::serve(listener, app).with_graceful_shutdown(ended).into_future());
