@@ -206,8 +206,9 @@ impl JobManager {
     /// Ending twice is no error.
     ///
     /// # Errors
-    /// [`Error::NotDurable`] or [`Error::Store`] where something could not be written, or work that may run again did not
-    /// stop, within 5 seconds. Another process accounts for it once this one has ended.
+    /// [`Error::NotDurable`] or [`Error::Store`] where something could not be written, with the number of jobs whose ends were
+    /// not, or where work that may run again did not stop within 5 seconds. Another process accounts for it once this one has
+    /// ended. Return the error from `main`, so that the process exits with a code other than zero.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the manager without new work and the jobs running.

@@ -360,7 +360,8 @@ async fn record_at_last(
             return false;
         }
         if engine.pause(&mut backoff).await.is_err() {
-            return record_running(engine, adoption, &live.context).await.is_ok();
+            let last = record_running(engine, adoption, &live.context).await;
+            return last.inspect_err(|error| engine.count_unwritten(error)).is_ok();
         }
     }
     true

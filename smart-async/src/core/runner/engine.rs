@@ -2,6 +2,7 @@
 
 use std::env;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
@@ -12,6 +13,7 @@ use crate::core::backoff::Backoff;
 use crate::core::context::{JobContext, JobHost};
 use crate::core::job::{FailureKind, JobEvent, JobFailure};
 use crate::core::local::Local;
+use crate::core::store::StoreError;
 
 pub(in crate::core) struct Engine {
     pub(in crate::core) local: Arc<Local>,
@@ -25,6 +27,8 @@ pub(in crate::core) struct Engine {
     pub(super) stopping: CancellationToken,
     /// Cancelled when everything that still runs has to stop.
     pub(super) halted: CancellationToken,
+    /// How many ends of jobs were not written before the runner ended, because the store failed.
+    pub(super) unwritten: AtomicUsize,
     /// Cancelled when the engine is gone, for the services in the background.
     pub(super) gone: CancellationToken,
 }
@@ -42,6 +46,7 @@ impl Engine {
             host,
             stopping: CancellationToken::new(),
             halted: CancellationToken::new(),
+            unwritten: AtomicUsize::new(0),
             gone: CancellationToken::new(),
         }
     }
@@ -65,6 +70,13 @@ impl Engine {
             biased;
             () = self.halted.cancelled() => Err(Halted),
             () = tokio::time::sleep(backoff.next()) => Ok(()),
+        }
+    }
+
+    /// Counts the end of a job that the store did not take, where a later server will not learn of it.
+    pub(super) fn count_unwritten(&self, refusal: &StoreError) {
+        if refusal.is_transient() {
+            self.unwritten.fetch_add(1, Ordering::Relaxed);
         }
     }
 

@@ -67,7 +67,10 @@ pub(super) async fn write(
                 is_last = engine.pause(&mut backoff).await.is_err();
             }
             Err(error) => {
-                // Another process has the job or has ended it, or the store is closed.
+                // Another process has the job or has ended it, or the store fails or is closed.
+                if !matches!(change.event, JobEvent::Start) {
+                    engine.count_unwritten(&error);
+                }
                 observe::warn!(job_id = %live.id(), event = change.event.name(), %error, "a job's change was lost");
                 local.withheld.forget(live.id());
                 return None;

@@ -1,5 +1,6 @@
 //! The orderly end: take no new work, let jobs end for a moment, and write down what is left.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -24,13 +25,19 @@ pub(super) async fn shutdown(engine: &Engine) -> Result<(), Error> {
         all_work_done(engine).await;
         local.store.close().await
     });
-    if let Ok(closed) = written.await {
-        return Ok(closed?);
+    let Ok(closed) = written.await else {
+        // The store keeps the name of this process, so that no other process runs work again that has not stopped.
+        let missed = "some jobs did not stop, or took too long to be written down";
+        return Err(Error::NotDurable(engine.store_error().unwrap_or_else(|| missed.to_owned())));
+    };
+    closed?;
+    match engine.unwritten.load(Ordering::Relaxed) {
+        0 => Ok(()),
+        jobs => {
+            let why = engine.store_error().map(|why| format!(": {why}")).unwrap_or_default();
+            Err(Error::NotDurable(format!("the ends of {jobs} jobs could not be written{why}")))
+        }
     }
-    // The store keeps the name of this process, so that no other process runs work again that has not stopped.
-    Err(Error::NotDurable(engine.store_error().unwrap_or_else(|| {
-        "some jobs did not stop, or took too long to be written down".to_owned()
-    })))
 }
 
 /// The longest time that a shutdown takes.
