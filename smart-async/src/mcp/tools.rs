@@ -28,8 +28,7 @@ use super::client::session::scope_of_request;
 use crate::call::reply::{FollowUp, set_job_tools_served};
 use crate::core::manager::JobManager;
 
-/// The most that an answer shows of all its jobs together, in bytes. Hosts cut an answer at 25,000 tokens, which text of many
-/// numbers reaches with some 40 KiB.
+/// The most that an answer shows of all its jobs together, in bytes: hosts cut an answer at 25,000 tokens.
 const ANSWER_BYTES: usize = 32 * 1024;
 
 /// A job tool.

@@ -131,5 +131,5 @@ async fn a_list_that_does_not_fit_says_how_much_is_left_out() {
         (&answer["total"], rows + answer["omitted"].as_u64().unwrap() as usize),
         (&json!(300), 300)
     );
-    assert!(answer["next"].as_str().unwrap().contains("status_filter"));
+    assert!(answer["note"].as_str().unwrap().contains("status_filter"));
 }

@@ -32,7 +32,7 @@ pub(super) fn definition() -> Definition {
             "jobs": {"type": "array", "items": {"type": "object"}},
             "total": {"type": "integer"},
             "omitted": {"type": "integer"},
-            "next": {"type": "string"}
+            "note": {"type": "string"}
         }),
         effect: Effect::ReadOnly,
     }
@@ -67,7 +67,7 @@ pub(super) async fn call(access: &Access, mut arguments: Arguments) -> ToolResul
         "jobs": rows,
         "total": page.total,
         "omitted": (omitted > 0).then_some(omitted),
-        "next": (omitted > 0).then_some(advice),
+        "note": (omitted > 0).then_some(advice),
     })))
 }
 

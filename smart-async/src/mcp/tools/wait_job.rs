@@ -24,7 +24,7 @@ const CAP: Duration = Duration::from_secs(25);
 /// The largest result that the answer shows, in bytes.
 const RESULT_BYTES: usize = 16 * 1024;
 
-/// The size of the shortest view of a job, in bytes.
+/// The room that is kept for the shortest view of a job, in bytes.
 const BRIEF_BYTES: usize = 256;
 
 pub(super) fn definition() -> Definition {
