@@ -6,37 +6,19 @@ pub mod http;
 pub mod server;
 pub mod tour;
 
-/// Compiles every Rust block of the README.
+/// Compiles the Rust blocks of the README and of the pages, and runs them where they say nothing else.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-pub struct Readme;
-
-/// Compiles every Rust block of the quick start.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/guide/quick-start.md")]
-pub struct QuickStart;
-
-/// Compiles every Rust block of the guide to progress and cancellation.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/guide/progress-and-cancellation.md")]
-pub struct ProgressAndCancellation;
-
-/// Compiles every Rust block of the guide to questions.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/guide/questions.md")]
-pub struct Questions;
-
-/// Compiles every Rust block of the guide to restarts and state.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/guide/restarts-and-state.md")]
-pub struct RestartsAndState;
-
-/// Compiles every Rust block of the guide to tasks, resources and notifications.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/guide/native-mcp.md")]
-pub struct NativeMcp;
-
-/// Compiles every Rust block of the guide to HTTP.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/guide/http.md")]
-pub struct Http;
+mod pages {
+    macro_rules! page {
+        ($name:ident, $page:literal) => {
+            #[doc = include_str!($page)]
+            pub struct $name;
+        };
+    }
+    page!(Readme, "../../README.md");
+    page!(Http, "../../docs/guide/http.md");
+    page!(ProgressAndCancellation, "../../docs/guide/progress-and-cancellation.md");
+    page!(Questions, "../../docs/guide/questions.md");
+    page!(QuickStart, "../../docs/guide/quick-start.md");
+    page!(RestartsAndState, "../../docs/guide/restarts-and-state.md");
+}
