@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct CallKey([u8; 32]);
 
-/// The hash covers credentials of the client: it does not go into logs.
+/// The hash covers the arguments and the client: it does not go into logs.
 impl fmt::Debug for CallKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallKey").finish_non_exhaustive()

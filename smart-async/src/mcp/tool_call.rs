@@ -92,9 +92,10 @@ impl<S: ServerHandler> JobServer<S> {
                 return Box::pin(self.resume_round(&mut notifier, &round, requester)).await;
             }
             let scope = self.session.scope(&context);
-            let key = digest.key(std::any::type_name::<S>(), &scope, &beside_arguments(&request));
+            let key =
+                scope.call_key(&digest, std::any::type_name::<S>(), &beside_arguments(&request));
             let live = self.manager.runner().live();
-            if let Some(run) = live.called(key)
+            if let Some(run) = key.and_then(|key| live.called(key))
                 && run.site().is_some_and(|site| requester.takes_tasks || !site.task_required)
                 && let Some(attachment) = live.attach(&run)
             {
@@ -118,7 +119,7 @@ impl<S: ServerHandler> JobServer<S> {
                 budget_limit: requester.budget_limit,
                 label: arguments.label,
                 scope: scope.mark(),
-                key: Some(key),
+                key,
                 shares: Mutex::new(is_new.then(|| request.name.clone())),
                 carrier: spawner(&client, &context),
                 arguments: annotated

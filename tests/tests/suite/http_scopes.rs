@@ -404,21 +404,25 @@ async fn over_one_connection_all_jobs_are_there() {
     assert_eq!(pruned, json!({"removed": 5, "remaining": 0}));
 }
 
+/// Callers without identity and session: with nothing, and with headers that are the same for both calls of a test.
+fn indistinct(house: &House) -> Vec<Caller> {
+    let with = |header, value| house.caller(None).with(header, value);
+    vec![
+        house.caller(None),
+        house.without_session(),
+        with("authorization", "Bearer 1"),
+        with("cookie", "user=1"),
+        with("x-api-key", "1"),
+        house.without_session().with("authorization", "Bearer 1"),
+    ]
+}
+
 #[tokio::test]
 async fn a_shared_run_is_shared_by_one_client_only() {
     let house = House::in_memory();
     let mut one = house.session(None).await;
-    let with_token = |token| house.caller(None).with("authorization", token);
-    let mut others = [
-        house.caller(ALICE),
-        house.caller(BOB),
-        one.clone(),
-        house.session(None).await,
-        house.caller(None),
-        with_token("Bearer 1"),
-        with_token("Bearer 2"),
-        house.caller(None).with("cookie", "Bearer 2"),
-    ];
+    let mut others =
+        [house.caller(ALICE), house.caller(BOB), one.clone(), house.session(None).await];
     let mut ids = Vec::new();
     for caller in &mut others {
         let id = caller.job("make_for_all", chair()).await;
@@ -428,8 +432,38 @@ async fn a_shared_run_is_shared_by_one_client_only() {
     }
     assert_eq!(house.session(ALICE).await.job("make_for_all", chair()).await, ids[0]);
     assert_eq!(one.job("make_for_all", chair()).await, ids[2]);
+    for mut caller in indistinct(&house) {
+        for _ in 0..2 {
+            let id = caller.job("make_for_all", chair()).await;
+            assert!(!ids.contains(&id), "it cannot be told from another one");
+            ids.push(id);
+        }
+    }
     let client = Client::connect(house.shop.clone().with_jobs(house.jobs.clone())).await;
     assert!(!ids.contains(&client.job("make_for_all", chair()).await));
+}
+
+#[tokio::test]
+async fn a_caller_that_cannot_be_told_from_another_one_finds_no_work_of_its_own_either() {
+    let house = House::in_memory();
+    let mut kept = Vec::new();
+    for (arrived, caller) in (1..).zip(indistinct(&house)) {
+        let mut changes = house.jobs.subscribe();
+        {
+            let mut caller = caller.clone();
+            let call = json!({"name": "make", "arguments": chair()});
+            let mut left = Box::pin(caller.ask("tools/call", call));
+            tokio::select! {
+                answer = &mut left => panic!("{answer}"),
+                () = house.shop.gate.arrived(2 * arrived - 1) => {}
+            }
+        }
+        kept.push(changes.recv().await.unwrap().id.to_string());
+        let call = json!({"what": "a chair", "async_mode": true});
+        let mut again = caller.clone();
+        assert!(!kept.contains(&again.job("make", call).await), "{kept:?}");
+        house.shop.gate.arrived(2 * arrived).await;
+    }
 }
 
 #[tokio::test]

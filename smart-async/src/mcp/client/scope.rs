@@ -3,6 +3,10 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
+use serde_json::{Map, Value};
+
+use crate::call::key::CallDigest;
+use crate::core::call_key::CallKey;
 use crate::core::job::{ClientIdentity, JobRecord, JobScope};
 
 /// The client of a request, as far as the server knows it.
@@ -14,13 +18,10 @@ pub(in crate::mcp) enum Scope {
     Identity(JobScope),
     /// An unauthenticated client, in a session over HTTP.
     Session(JobScope),
-    /// An unauthenticated client, whose requests have nothing in common but their credentials.
-    Stateless(Credentials),
+    /// An unauthenticated client without a session. Two such requests may come from two people, whatever they carry: which
+    /// header tells people apart, only the host knows.
+    Stateless,
 }
-
-/// The unchecked credentials of a request, by header. They tell callers apart, and prove nothing.
-#[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub(in crate::mcp) struct Credentials(pub(in crate::mcp) [Vec<Vec<u8>>; 2]);
 
 impl Scope {
     pub(in crate::mcp) fn of_identity(identity: &ClientIdentity) -> Self {
@@ -47,7 +48,7 @@ impl Scope {
         match self {
             Self::Everything => true,
             Self::Identity(own) => job.spec.scope.as_ref() == Some(own),
-            Self::Session(_) | Self::Stateless(_) => {
+            Self::Session(_) | Self::Stateless => {
                 job.spec.scope.as_ref().is_none_or(JobScope::is_of_session)
             }
         }
@@ -58,16 +59,27 @@ impl Scope {
         match self {
             Self::Everything => Lists::All,
             Self::Identity(own) | Self::Session(own) => Lists::Of(own.clone()),
-            Self::Stateless(_) => Lists::Nothing,
+            Self::Stateless => Lists::Nothing,
         }
     }
 
     /// The mark of the jobs that the client makes.
     pub(in crate::mcp) fn mark(&self) -> Option<JobScope> {
         match self {
-            Self::Everything | Self::Stateless(_) => None,
+            Self::Everything | Self::Stateless => None,
             Self::Identity(own) | Self::Session(own) => Some(own.clone()),
         }
+    }
+
+    /// The key by which the same call of this client finds a run of it; `None` for a client that cannot be told from another
+    /// one, whose calls share nothing with any call.
+    pub(in crate::mcp) fn call_key(
+        &self,
+        digest: &CallDigest,
+        server: &str,
+        beside: &Map<String, Value>,
+    ) -> Option<CallKey> {
+        (*self != Self::Stateless).then(|| digest.key(server, self, beside))
     }
 }
 
@@ -85,21 +97,20 @@ impl Hash for Scope {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         std::mem::discriminant(self).hash(hasher);
         match self {
-            Self::Everything => {}
+            Self::Everything | Self::Stateless => {}
             Self::Identity(own) | Self::Session(own) => own.hash(hasher),
-            Self::Stateless(shown) => shown.hash(hasher),
         }
     }
 }
 
-/// Hides the credentials, and the marks that stand for them.
+/// Hides the marks that stand for clients.
 impl fmt::Debug for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Everything => "Everything",
             Self::Identity(_) => "Identity",
             Self::Session(_) => "Session",
-            Self::Stateless(_) => "Stateless",
+            Self::Stateless => "Stateless",
         })
     }
 }
@@ -107,7 +118,6 @@ impl fmt::Debug for Scope {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::key::CallDigest;
     use crate::core::job::{ClientIdentity, JobId, JobSpec, Timestamp};
 
     fn job(scope: Option<JobScope>) -> JobRecord {
@@ -144,7 +154,7 @@ mod tests {
             (identity("one"), [false; 6]),
             (Scope::of_session("one"), by_id),
             (Scope::of_session("alice"), by_id),
-            (Scope::Stateless(Credentials::default()), by_id),
+            (Scope::Stateless, by_id),
         ] {
             assert_eq!(jobs.each_ref().map(|job| scope.sees(job)), sees, "{scope:?}");
         }
@@ -164,30 +174,21 @@ mod tests {
 
     #[test]
     fn the_same_call_of_another_client_has_another_key() {
-        let shown = |one: &str, two: &str| {
-            let values = |text: &str| text.split_terminator(',').map(Into::into).collect();
-            Scope::Stateless(Credentials([values(one), values(two)]))
-        };
         let callers = [
             Scope::Everything,
             Scope::of_identity(&ClientIdentity::new("alice")),
             Scope::of_identity(&ClientIdentity::new("bob")),
             Scope::of_session("alice"),
             Scope::of_session("bob"),
-            Scope::Stateless(Credentials::default()),
-            shown("alice", ""),
-            shown("", "alice"),
-            shown("alice,bob", ""),
-            shown("alice", "bob"),
-            shown("bob", "alice"),
         ];
         for (index, one) in callers.iter().enumerate() {
-            let of = |scope| CallDigest::new("a", None).key("x", scope, &serde_json::Map::new());
+            let of = |scope: &Scope| scope.call_key(&CallDigest::new("a", None), "x", &Map::new());
             let again = one.clone();
-            assert_eq!(of(one), of(&again));
+            assert!(of(one).is_some() && of(one) == of(&again));
             for other in &callers[..index] {
                 assert_ne!(of(one), of(other), "{one:?} {other:?}");
             }
+            assert_eq!(of(&Scope::Stateless), None, "who cannot be told apart shares nothing");
         }
     }
 }

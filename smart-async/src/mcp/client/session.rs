@@ -5,12 +5,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::header::{AUTHORIZATION, COOKIE};
 use http::request::Parts;
 use rmcp::RoleServer;
 use rmcp::service::RequestContext;
 
-use super::scope::{Credentials, Scope};
+use super::scope::Scope;
 use crate::core::job::ClientIdentity;
 
 const SESSION_ID: &str = "mcp-session-id";
@@ -51,14 +50,6 @@ fn scope(context: &RequestContext<RoleServer>, in_session: bool) -> Scope {
     let session = head.headers.get(SESSION_ID).and_then(|id| id.to_str().ok());
     match session.filter(|_| in_session) {
         Some(id) => Scope::of_session(id),
-        None => Scope::Stateless(credentials(head)),
+        None => Scope::Stateless,
     }
-}
-
-/// The credentials of a request without an identity: the same call with other credentials is another call.
-fn credentials(head: &Parts) -> Credentials {
-    Credentials([AUTHORIZATION, COOKIE].map(|name| {
-        let values = head.headers.get_all(name).iter();
-        values.map(|value| value.as_bytes().to_vec()).collect()
-    }))
 }

@@ -69,12 +69,13 @@ impl<S: ServerHandler> Rerunner for ToolRerunner<S> {
             context.ct = body_token.clone();
             // Where the tool coalesces calls, the same call shares this run.
             let digest = CallDigest::new(&job.spec.tool, Some(&arguments));
-            let key = digest.key(std::any::type_name::<S>(), &Scope::of_job(&job), &Map::new());
+            let key =
+                Scope::of_job(&job).call_key(&digest, std::any::type_name::<S>(), &Map::new());
             let request =
                 CallToolRequestParams::new(job.spec.tool.clone()).with_arguments(arguments);
             let call = Arc::new(CallRequest {
                 scope: job.spec.scope.clone(),
-                key: Some(key),
+                key,
                 body_token: Some(body_token),
                 reruns: Some(Arc::clone(&job)),
                 server: Some(Arc::<S>::clone(&self.inner)),
