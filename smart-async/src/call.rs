@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::field::{Empty, display};
-use tracing::{Instrument, Span};
 
 pub(crate) use self::caller::Caller;
 use self::errors::{CallError, CallErrorKind};
@@ -37,6 +36,7 @@ use crate::core::job::{JobId, JobRecord, JobStatus, Outcome};
 use crate::core::jobs::Error;
 use crate::core::local::{Attachment, SharedRun};
 use crate::core::manager::JobManager;
+use crate::core::observe::{self, Span};
 use crate::core::runner::{Body, BodySpawner, TypedBody};
 
 /// Spawns a body: an async one in a task, a blocking one on the blocking pool. The carrier is there while the call is open and
@@ -56,7 +56,7 @@ pub(crate) fn in_task<R: Send + 'static>(
 ) -> impl Spawn<R> {
     let body = Box::pin(body);
     |context: &Arc<JobContext>, carrier: Option<BodySpawner>| {
-        let body = context.run(body).instrument(Span::current());
+        let body = Span::current().around(context.run(body));
         match carrier {
             Some(carrier) => TypedBody::carried(carrier, body),
             None => tokio::spawn(body).into(),
@@ -87,24 +87,26 @@ pub(crate) fn run<R: Send + 'static>(
     conclude: fn(R) -> Outcome,
 ) -> impl Future<Output = Reply<R>> + Send {
     debug_log::set_up();
-    race(site, spawn, conclude).instrument(span(site))
+    span(site).around(race(site, spawn, conclude))
 }
 
 fn span(site: &CallSite) -> Span {
-    tracing::debug_span!(
-        "call",
-        tool = site.tool,
-        job_id = Empty,
-        outcome = Empty,
-        elapsed_seconds = Empty
-    )
+    Span::new(|| {
+        tracing::debug_span!(
+            "call",
+            tool = site.tool,
+            job_id = Empty,
+            outcome = Empty,
+            elapsed_seconds = Empty
+        )
+    })
 }
 
 /// Records how a call went, in its span and as an event.
 fn record_outcome(outcome: &str, elapsed: Duration) {
     let elapsed_seconds = elapsed.as_secs_f64();
     Span::current().record("outcome", outcome).record("elapsed_seconds", elapsed_seconds);
-    tracing::debug!("call {outcome}");
+    observe::debug!("call {outcome}");
 }
 
 /// Branches that few calls take are boxed: the future of every call would have their size else, and the SDK moves it about.

@@ -17,6 +17,7 @@ pub mod manager;
 pub(crate) mod observe;
 pub(crate) mod ready_after_yield;
 pub mod runner;
+pub(crate) mod shield;
 pub(crate) mod spawn;
 pub mod store;
 pub(crate) mod sync;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::Span;
 use tracing::field::display;
 
 use super::errors::{CallError, CallErrorKind};
@@ -26,9 +25,8 @@ use crate::core::local::{Attachment, SharedRun};
 use crate::core::manager::JobManager;
 use crate::core::observe;
 use crate::core::ready_after_yield::ready_after_yield;
-use crate::core::runner::{
-    Adopted, Adopting, Body, BodyError, InlineCompletion, TypedBody, panic_message,
-};
+use crate::core::runner::{Adopted, Adopting, Body, BodyError, InlineCompletion, TypedBody};
+use crate::core::shield::panic_message;
 use crate::core::store::StoreError;
 
 /// How long the answer of a call waits until its record is taken back, where the work may run again.
@@ -206,7 +204,7 @@ impl<R: Send + 'static> OpenCall<R> {
         let Some(body) = self.body.take() else { return Reply::Failed(CallError::stopping(tool)) };
         let job_id = self.context.id();
         let elapsed = self.context.began.elapsed();
-        Span::current().record("job_id", display(job_id));
+        observe::Span::current().record("job_id", display(job_id));
         let happened = match because {
             Because::TimeOver(budget) => {
                 record_outcome("outlived its budget and became a job", elapsed);

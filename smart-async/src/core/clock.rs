@@ -7,6 +7,8 @@ use std::time::SystemTime;
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use tokio::time::{Instant, sleep_until};
 
+use crate::core::shield::shielded;
+
 /// A moment on the wall clock, in UTC. Durations are never computed from two of these while a job runs:
 /// the wall clock may jump.
 pub type Timestamp = DateTime<Utc>;
@@ -23,9 +25,10 @@ impl WallClock {
         Self(Arc::new(read))
     }
 
-    /// The present time, to the millisecond: the precision in which records are kept.
+    /// The present time, to the millisecond: the precision in which records are kept. In place of a clock that panics, the
+    /// system's counts.
     pub fn now(&self) -> Timestamp {
-        (self.0)().trunc_subsecs(3)
+        shielded(|| (self.0)()).unwrap_or_else(|_| Utc::now()).trunc_subsecs(3)
     }
 }
 

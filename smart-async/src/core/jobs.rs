@@ -30,7 +30,7 @@ use crate::core::job::{JobId, Timestamp};
 pub use crate::core::local::JobChange;
 use crate::core::local::Local;
 pub(crate) use crate::core::local::ReadPin;
-use crate::core::store::{JobStore, JournalStore, StoreError};
+use crate::core::store::{JobStore, JournalStore, ShieldedStore, StoreError};
 
 /// For how long [`Jobs::cancel`] waits for the work to stop, unless the manager sets another time.
 pub(in crate::core) const CANCEL_ANSWER: Duration = Duration::from_secs(10);
@@ -56,11 +56,15 @@ impl Jobs {
     /// # Errors
     /// [`StoreError`] where the folder cannot be used.
     pub async fn open(folder: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        Ok(Self::over(JournalStore::open(folder.into()).await?))
+        Ok(Self::of_store(JournalStore::open(folder.into()).await?))
     }
 
-    /// The jobs of a store.
+    /// The jobs of a store of the program's own. Where the store panics, that counts as a failure of the store.
     pub fn over(store: impl JobStore) -> Self {
+        Self::of_store(ShieldedStore::new(store))
+    }
+
+    fn of_store(store: impl JobStore) -> Self {
         Self::of(Arc::new(Local::new(Arc::new(store))), CANCEL_ANSWER)
     }
 

@@ -33,6 +33,7 @@ use self::redaction::WithheldOutputs;
 use self::run_times::RunTimes;
 use crate::core::clock;
 use crate::core::job::{Change, JobEvent, JobId, JobRecord, JobStatus, Timestamp};
+use crate::core::observe;
 use crate::core::store::{JobStore, StoreError};
 
 /// A store, and the knowledge of this process about its jobs.
@@ -154,7 +155,7 @@ impl Local {
 
     /// Publishes that a job's record has changed, and remembers how long a job ran that completed.
     pub(in crate::core) fn announce(&self, job: &JobRecord) {
-        tracing::debug!(job_id = %job.id, tool = %job.spec.tool, status = %job.status(), "job changed");
+        observe::debug!(job_id = %job.id, tool = %job.spec.tool, status = %job.status(), "job changed");
         self.events.publish(job);
         if job.status() == JobStatus::Completed
             && let Some(ran) = job.elapsed(self.now())

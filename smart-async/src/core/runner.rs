@@ -29,7 +29,7 @@ use tokio::sync::OnceCell;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 pub(crate) use self::adopt::{Adopted, Adopting, Adoption};
-pub(crate) use self::body::{Body, panic_message};
+pub(crate) use self::body::Body;
 use self::engine::Engine;
 pub(crate) use self::hydrate::InlineCompletion;
 use self::one_at_a_time::OneAtATime;

@@ -12,6 +12,7 @@ pub mod faults;
 mod journal;
 mod memory;
 mod news;
+mod shielded;
 mod table;
 mod transaction;
 mod usual_run;
@@ -24,6 +25,7 @@ pub use error::StoreError;
 pub use journal::JournalStore;
 pub use memory::MemoryStore;
 pub use news::{News, NewsStream};
+pub(in crate::core) use shielded::ShieldedStore;
 pub use usual_run::UsualRun;
 
 use crate::core::clock;

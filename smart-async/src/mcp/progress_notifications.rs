@@ -10,6 +10,7 @@ use rmcp::service::{Peer, RequestContext};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::core::job::Progress;
+use crate::core::observe;
 use crate::core::ready_after_yield::ready_after_yield;
 
 /// The shortest time between two notifications of one call.
@@ -61,7 +62,7 @@ impl ProgressNotifier {
                 sent = &mut sending => sent,
             };
             if let Err(error) = sent {
-                tracing::debug!(%error, "failed to notify a caller of progress");
+                observe::debug!(%error, "failed to notify a caller of progress");
             }
         }
     }

@@ -6,6 +6,7 @@ use super::OpenCall;
 use crate::call::caller::Departure;
 use crate::core::context::questions::AnswerRoute;
 use crate::core::local::{Detach, LiveJob};
+use crate::core::observe;
 use crate::core::runner::Body;
 
 impl<R: Send + 'static> OpenCall<R> {
@@ -40,7 +41,7 @@ impl<R: Send + 'static> OpenCall<R> {
             }
             None => (None, keep),
         };
-        tracing::debug!(?departure, keep, "the caller left before the answer");
+        observe::debug!(?departure, keep, "the caller left before the answer");
         if keep {
             self.keep_as_job(live);
         } else {

@@ -11,6 +11,7 @@ use super::Jobs;
 use super::change_signal::{ChangeSignal, Interest};
 use crate::core::clock::past;
 use crate::core::job::{JobId, JobRecord, JobStatus, Progress};
+use crate::core::observe;
 
 /// How often the watcher returns the progress of one job at most.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
@@ -115,7 +116,7 @@ impl JobWatcher {
                     next_progress
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "failed to look at the jobs that are watched");
+                    observe::debug!(%error, "failed to look at the jobs that are watched");
                     Some(Instant::now() + LOOK_AGAIN)
                 }
             };

@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use tracing::Span;
 use tracing::field::Empty;
 
 use super::callers::Callers;
@@ -18,6 +17,7 @@ use crate::core::call_key::CallKey;
 use crate::core::call_site::CallSite;
 use crate::core::context::JobContext;
 use crate::core::job::{JobEvent, JobId};
+use crate::core::observe::Span;
 use crate::core::sync::Mutex;
 
 /// The call that a job comes from.
@@ -66,7 +66,9 @@ impl LiveJob {
 
     /// The span of everything that happens to the job from now on.
     pub(in crate::core) fn span(&self) -> Span {
-        tracing::debug_span!("job", job_id = %self.id(), tool = %self.context.tool, outcome = Empty, elapsed_seconds = Empty)
+        Span::new(
+            || tracing::debug_span!("job", job_id = %self.id(), tool = %self.context.tool, outcome = Empty, elapsed_seconds = Empty),
+        )
     }
 
     /// The annotated function that the job comes from, where it comes from one.

@@ -10,7 +10,7 @@ use super::{JobManager, WallClock};
 use crate::core::jobs::CANCEL_ANSWER;
 use crate::core::observe;
 use crate::core::runner::{Retention, Settings};
-use crate::core::store::{JobStore, JournalStore, MemoryStore};
+use crate::core::store::{JobStore, JournalStore, MemoryStore, ShieldedStore};
 
 /// Sets up a [`JobManager`].
 #[derive(Debug, Clone)]
@@ -134,9 +134,9 @@ impl JobManagerBuilder {
         self.over(store)
     }
 
-    /// A manager over a store of the program's own.
+    /// A manager over a store of the program's own. Where the store panics, that counts as a failure of the store.
     pub fn with_store(self, store: impl JobStore) -> JobManager {
-        self.over(store)
+        self.over(ShieldedStore::new(store))
     }
 
     fn over(self, store: impl JobStore) -> JobManager {

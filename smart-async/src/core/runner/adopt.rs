@@ -5,7 +5,6 @@
 //! Each write goes on where its caller stops waiting, so that no record is left behind without a supervisor.
 
 use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -206,9 +205,7 @@ pub(super) fn adopt(
         let live = Some(adoption.live(context));
         Ok(Adopted { engine, live, record, deadline: adoption.deadline })
     };
-    // The panic of an author's store must not end the call.
-    let write = AssertUnwindSafe(write).catch_unwind();
-    Adopting(Some(write.map(|written| written.unwrap_or(Err(StoreError::Closed))).boxed()))
+    Adopting(Some(write.boxed()))
 }
 
 async fn record_running(

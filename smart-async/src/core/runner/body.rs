@@ -1,7 +1,6 @@
 //! A running body, whatever type it returns: how it ends, and how it is stopped.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -9,6 +8,7 @@ use std::time::Duration;
 use super::typed_body::{BodyError, TypedBody};
 use crate::core::context::JobContext;
 use crate::core::job::{FailureKind, JobFailure, Outcome, check_depth};
+use crate::core::shield::{panic_message, shielded};
 
 /// A body that runs in a task of its own. As a future, it waits for the end; dropped, the body runs on.
 pub(crate) struct Body(Box<dyn Run>);
@@ -45,7 +45,7 @@ impl<R> Future for Concluding<R> {
         let conclude = self.conclude;
         Poll::Ready(match ready!(Pin::new(&mut self.body).poll(context)) {
             Ok(result) => BodyEnd::Returned(
-                catch_unwind(AssertUnwindSafe(|| check_depth(conclude(result))))
+                shielded(|| check_depth(conclude(result)))
                     .unwrap_or_else(|panic| Err(panicked("turning its result into JSON", &*panic))),
             ),
             Err(BodyError::Panicked(panic)) => {
@@ -86,13 +86,4 @@ impl Future for Body {
 
 fn panicked(what: &str, panic: &(dyn Any + Send)) -> JobFailure {
     JobFailure::new(FailureKind::Panic, format!("{what} panicked: {}", panic_message(panic)))
-}
-
-/// The message of a panic.
-pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("(without a message)")
 }

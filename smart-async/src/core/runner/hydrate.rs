@@ -67,7 +67,7 @@ async fn put_at_last(engine: &Engine, state: HydratedState, attempted: oneshot::
         let put = local.store.put_state(state.clone()).await;
         match local.observed(put) {
             Ok(is_put) => {
-                tracing::debug!(%job_id, %field, is_put, "state hydrated");
+                observe::debug!(%job_id, %field, is_put, "state hydrated");
                 return;
             }
             Err(error) if error.is_transient() && !is_last => {

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tracing::Span;
-
 use super::engine::Engine;
 use super::hydrate;
 use super::idempotency::already_applied;
@@ -54,7 +52,7 @@ pub(super) async fn write(
         match answer {
             Ok(job) => {
                 let elapsed_seconds = live.context.began.elapsed().as_secs_f64();
-                Span::current()
+                observe::Span::current()
                     .record("outcome", job.status().as_str())
                     .record("elapsed_seconds", elapsed_seconds);
                 local.announce(&job);

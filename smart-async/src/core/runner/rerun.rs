@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::body::{Body, panic_message};
+use super::body::Body;
 use super::engine::{Engine, interruption};
 use super::one_at_a_time::OneAtATime;
 use super::supervise::launch;
@@ -18,6 +18,7 @@ use crate::core::job::{
 };
 use crate::core::local::{LiveJob, Origin};
 use crate::core::observe;
+use crate::core::shield::panic_message;
 use crate::core::spawn::try_spawn;
 use crate::core::sync::Mutex;
 
@@ -116,7 +117,7 @@ async fn look_at_waiting(engine: &Arc<Engine>, servers: &Rerunners, jobs: Vec<Ar
                     give_up(engine, &job, "no server came that has the tool").await;
                 }
                 None => {
-                    tracing::debug!(job_id = %job.id, tool, "job waits for a server that has its tool");
+                    observe::debug!(job_id = %job.id, tool, "job waits for a server that has its tool");
                 }
             }
         }
@@ -125,7 +126,7 @@ async fn look_at_waiting(engine: &Arc<Engine>, servers: &Rerunners, jobs: Vec<Ar
 
 /// Lets a server run the work of a claimed job again.
 fn take_on(engine: &Arc<Engine>, server: Arc<dyn Rerunner>, job: Arc<JobRecord>) {
-    tracing::info!(job_id = %job.id, tool = %job.spec.tool, attempt = job.attempt, "running a job again after the end of its server");
+    observe::info!(job_id = %job.id, tool = %job.spec.tool, attempt = job.attempt, "running a job again after the end of its server");
     let (engine, in_flight) = (Arc::clone(engine), engine.local.in_flight());
     tokio::spawn(async move {
         let _in_flight = in_flight;

@@ -48,7 +48,7 @@ async fn sweep(engine: &Engine) {
     for prune in [too_old, too_many, too_large] {
         match Jobs::prune_unpinned(local, prune).await {
             Ok(pruned) if pruned.removed > 0 => {
-                tracing::info!(removed = pruned.removed, "swept away ended jobs");
+                observe::info!(removed = pruned.removed, "swept away ended jobs");
             }
             Ok(_) => {}
             Err(error) => observe::warn!(%error, "failed to sweep away ended jobs"),

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tracing::Instrument;
 
 use super::body::{Body, BodyEnd};
 use super::engine::{Engine, interruption};
@@ -35,7 +34,7 @@ pub(super) fn launch(
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         see_through(&engine, live, body, deadline, None).await;
     };
-    tokio::spawn(supervisor.instrument(span));
+    tokio::spawn(span.around(supervisor));
 }
 
 /// Supervises a job whose body runs already. Where its record is still being written, `recorded` returns whether it was.
@@ -51,7 +50,7 @@ pub(super) fn supervise(
         let _manager = engine.host.keep_alive();
         see_through(&engine, live, body, deadline, recorded).await;
     };
-    tokio::spawn(supervisor.instrument(span));
+    tokio::spawn(span.around(supervisor));
 }
 
 /// Writes that a job begins. Returns whether it does; if not, it has ended by then.

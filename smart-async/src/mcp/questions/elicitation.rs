@@ -13,6 +13,7 @@ use crate::call::CallRequest;
 use crate::core::context::JobContext;
 use crate::core::context::questions::{AnswerRoute, PendingQuestions};
 use crate::core::job::Question;
+use crate::core::observe;
 use crate::mcp::client::session::came_over_http;
 
 /// Waits for the answer of an open call, and asks the caller the body's questions meanwhile. The caller may still answer an
@@ -122,7 +123,7 @@ async fn take_answer(
 }
 
 fn failed(questions: &PendingQuestions, error: &ServiceError) {
-    tracing::debug!(%error, "failed to ask the caller; the question becomes one of the job");
+    observe::debug!(%error, "failed to ask the caller; the question becomes one of the job");
     questions.set_route(AnswerRoute::Job);
 }
 
@@ -130,6 +131,6 @@ fn failed(questions: &PendingQuestions, error: &ServiceError) {
 async fn withdraw(handle: RequestHandle<RoleServer>) {
     let reason = Some("the answer is no longer needed".to_owned());
     if let Err(error) = handle.cancel(reason).await {
-        tracing::debug!(%error, "failed to withdraw a question");
+        observe::debug!(%error, "failed to withdraw a question");
     }
 }

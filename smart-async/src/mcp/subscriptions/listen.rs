@@ -6,6 +6,7 @@ use rmcp::model::SubscriptionFilter;
 use rmcp::service::SubscriptionSink;
 
 use super::watched_resources::WatchedResources;
+use crate::core::observe;
 use crate::mcp::client::access::Access;
 use crate::mcp::resources::{find, is_of_job};
 
@@ -40,7 +41,7 @@ pub(in crate::mcp) async fn notify(access: Access, sink: SubscriptionSink) -> In
     loop {
         for uri in resources.next().await {
             if let Err(error) = sink.notify_resource_updated(uri).await {
-                tracing::debug!(%error, "failed to notify a subscriber of a job");
+                observe::debug!(%error, "failed to notify a subscriber of a job");
                 return std::future::pending().await;
             }
         }

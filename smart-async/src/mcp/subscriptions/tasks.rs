@@ -20,6 +20,7 @@ use super::listen::jobs_in;
 use super::watched_resources::WatchedResources;
 use crate::core::job::JobRecord;
 use crate::core::jobs::JobWatcher;
+use crate::core::observe;
 use crate::mcp::client::access::Access;
 use crate::mcp::client::capabilities::Client;
 use crate::mcp::{resources, tasks};
@@ -60,7 +61,7 @@ pub(in crate::mcp) async fn listen_to_tasks(
     };
     stream.accept(filter(request)?).await?;
     if let Err(error) = stream.serve().await {
-        tracing::debug!(%error, "failed to notify a subscriber of its tasks");
+        observe::debug!(%error, "failed to notify a subscriber of its tasks");
     }
     end(server_info, &context)
 }

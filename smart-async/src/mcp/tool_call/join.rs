@@ -16,6 +16,7 @@ use crate::call::wait::{Wake, wait_for_run};
 use crate::core::job::JobRecord;
 use crate::core::jobs::{Error, WaitFor};
 use crate::core::local::{Attachment, LiveJob};
+use crate::core::observe;
 use crate::mcp::outcome;
 use crate::mcp::progress_notifications::{ProgressNotifier, with_progress};
 use crate::mcp::questions::Round;
@@ -46,7 +47,7 @@ impl<S: ServerHandler> JobServer<S> {
         attachment: Attachment,
         requester: Requester<'_>,
     ) -> Result<CallToolResponse, ErrorData> {
-        tracing::debug!(job_id = %run.id(), tool = %run.context.tool, "the same call runs already");
+        observe::debug!(job_id = %run.id(), tool = %run.context.tool, "the same call runs already");
         let waits = run.site().filter(|site| !requester.at_once && !site.always_job);
         let budget = waits.map(|site| budget::of(site, requester.budget_limit));
         let mut until = Instant::now().checked_add(budget.unwrap_or_default());

@@ -12,7 +12,7 @@ use crate::call::CallRequest;
 use crate::call::errors::{CallError, CallErrorKind};
 use crate::call::reply::{JobTicket, Reply, are_job_tools_served};
 use crate::core::observe;
-use crate::core::runner::panic_message;
+use crate::core::shield::panic_message;
 use crate::mcp::tasks::needs_tasks;
 
 impl<R: IntoCallToolResult> IntoCallToolResult for Reply<R> {

@@ -130,7 +130,7 @@ fn entry(job: JobRecord, text: &RawValue, line: Numbered<'_>) -> Entry {
 }
 
 fn pass_over<'a>(line: Numbered<'a>, error: &dyn fmt::Display) -> Numbered<'a> {
-    tracing::debug!(line = line.number, %error, "passing over a line of the journal that cannot be read");
+    observe::debug!(line = line.number, %error, "passing over a line of the journal that cannot be read");
     line
 }
 

@@ -180,7 +180,7 @@ impl Results {
                 None => false,
             };
             if orphan {
-                tracing::debug!(file = %entry.path().display(), "removing a result file that no job names");
+                observe::debug!(file = %entry.path().display(), "removing a result file that no job names");
                 remove(&self.paths.disk, &entry.path());
             }
         }

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use super::owners::Owners;
 use super::replica::Replica;
+use super::writer::panicked;
 use crate::core::job::OwnerId;
 use crate::core::observe;
+use crate::core::shield::shielded;
 use crate::core::store::news::{News, NewsStream};
 use crate::core::store::table::entry::Entry;
 use crate::core::sync::Mutex;
@@ -69,15 +71,16 @@ impl Tail {
     fn look_again_and_again(&self) {
         let mut living = Living::default();
         for look in (0..LOOKS_FOR_OWNERS).cycle() {
-            if look == 0 {
-                let named =
-                    self.replica.known().table.live(None).filter_map(Entry::owner).collect();
-                let tell = |owner| self.replica.news().tell(News::OwnerLost(owner));
-                living.look(&self.owners, named, tell);
-            }
-            if self.replica.is_behind()
-                && let Err(error) = self.replica.catch_up()
-            {
+            let looked = shielded(|| {
+                if look == 0 {
+                    let named =
+                        self.replica.known().table.live(None).filter_map(Entry::owner).collect();
+                    let tell = |owner| self.replica.news().tell(News::OwnerLost(owner));
+                    living.look(&self.owners, named, tell);
+                }
+                if self.replica.is_behind() { self.replica.catch_up() } else { Ok(()) }
+            });
+            if let Err(error) = looked.unwrap_or_else(|panic| Err(panicked(&*panic))) {
                 observe::warn!(%error, "failed to see what other processes wrote");
             }
             thread::sleep(LOOK);

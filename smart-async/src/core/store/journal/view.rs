@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use super::folder::Paths;
 use super::replica::Snapshot;
 use super::view_signal::{Pace, ViewSignal};
-use super::writer::Writer;
+use super::writer::{Writer, panicked};
 use super::{states, view_format};
 use crate::core::observe;
+use crate::core::shield::shielded;
 use crate::core::store::StoreError;
 use crate::core::store::table::States;
 
@@ -64,7 +65,8 @@ impl ViewThread {
         let mut attempts = 0;
         while self.signal.wait_until_due(self.cost, self.pace) {
             let began = Instant::now();
-            let written = self.view.write();
+            let written = shielded(|| self.view.write());
+            let written = written.unwrap_or_else(|panic| Err(panicked(&*panic)));
             self.cost = began.elapsed();
             match written {
                 Ok(true) => attempts = 0,

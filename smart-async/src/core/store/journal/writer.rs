@@ -5,6 +5,9 @@
 //! what was known before. Where that fails as well, the store stops: the thread refuses every request, keeps the folder's
 //! lock, and tries to read the journal anew and to write it to a new file, until that succeeds.
 
+use std::any::Any;
+use std::collections::VecDeque;
+use std::io;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
@@ -18,6 +21,7 @@ use super::results::{NewResult, Results, doomed};
 use super::view_signal::ViewSignal;
 use crate::core::job::{JobRecord, OwnerId};
 use crate::core::observe;
+use crate::core::shield::{panic_message, shielded};
 use crate::core::store::StoreError;
 use crate::core::store::table::entry::{Entry, Put};
 use crate::core::store::table::{Changes, Table};
@@ -154,8 +158,9 @@ struct Thread {
 impl Thread {
     fn serve(mut self, inbox: &mpsc::Receiver<Request>) {
         while let Ok(first) = inbox.recv() {
-            let mut waiting = Waiting::default();
-            match self.batch(first, inbox, &mut waiting) {
+            let (mut untried, mut waiting) = (VecDeque::from([first]), Waiting::default());
+            let written = shielded(|| self.batch(&mut untried, inbox, &mut waiting));
+            match written.unwrap_or_else(|panic| Err(Failure::InDoubt(panicked(&*panic)))) {
                 Ok(()) => {}
                 Err(Failure::Refused(error)) => {
                     observe::error!(%error, "failed to write the job store");
@@ -165,6 +170,7 @@ impl Thread {
                     observe::error!(%error, "the job store has stopped: it refuses changes until it has read its journal anew");
                     self.trouble.set(Some(&error));
                     waiting.refuse(&error.clone().but_in_doubt());
+                    untried.into_iter().for_each(|request| self.refuse(request, &error));
                     self.recover(inbox, error);
                     self.trouble.set(None);
                 }
@@ -173,10 +179,13 @@ impl Thread {
         }
     }
 
-    /// Writes the requests that are there, up to a batch, as a whole: all of them are acknowledged, or none.
+    /// Writes the requests that are there, those of `untried` first, up to a batch, as a whole: all of them are acknowledged, or
+    /// none.
+    ///
+    /// Where it panics, nothing tells what of the batch stands, and the requests in `untried` are none of it.
     fn batch(
         &mut self,
-        first: Request,
+        untried: &mut VecDeque<Request>,
         inbox: &mpsc::Receiver<Request>,
         waiting: &mut Waiting,
     ) -> Result<(), Failure> {
@@ -192,7 +201,8 @@ impl Thread {
             transaction.bring_along(previous, self.owners.own());
         }
         // The requests that came while the thread waited for the lock share the sync.
-        for request in std::iter::once(first).chain(inbox.try_iter()).take(BATCH) {
+        untried.extend(inbox.try_iter().take(BATCH - untried.len()));
+        while let Some(request) = untried.pop_front() {
             match request {
                 Request::Change(change) => {
                     waiting.changes.push(change(&mut transaction, &mut effects));
@@ -330,18 +340,21 @@ impl Thread {
                     Err(mpsc::RecvTimeoutError::Disconnected) => return,
                 }
             }
-            match self.try_to_recover() {
+            let recovered = shielded(|| self.try_to_recover());
+            match recovered.unwrap_or_else(|panic| Err(panicked(&*panic))) {
                 Ok(()) => {
                     observe::warn!("the job store has read its journal anew, and goes on");
                     self.view.behind(false);
                     return;
                 }
-                Err(error) => tracing::debug!(%error, "the job store could not recover yet"),
+                Err(error) => observe::debug!(%error, "the job store could not recover yet"),
             }
         }
     }
 
     fn try_to_recover(&mut self) -> Result<(), StoreError> {
+        // A panic may have left it set.
+        self.replica.known().appending = false;
         if !self.lock.is_in_place() {
             self.lock.take_anew()?;
         }
@@ -389,6 +402,12 @@ impl Thread {
         }
         self.view.behind(false);
     }
+}
+
+/// The failure of a thread's turn that panicked: code of the program panicked in it, or this library is wrong somewhere.
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> StoreError {
+    let source = io::Error::other(format!("panicked: {}", panic_message(panic)));
+    StoreError::io("write", "the job store", source)
 }
 
 /// Returns whether a job of this owner is among the changes.
