@@ -2,6 +2,7 @@
 //! file store alone.
 
 mod damage;
+mod lost_part;
 mod shortening;
 
 use std::fs;

@@ -194,13 +194,25 @@ impl Paths {
         self.sync_folder_of(path)
     }
 
-    /// Returns whether a journal that could not be understood lies beside the one in use.
-    pub(super) fn has_journal_set_aside(&self) -> bool {
-        let Ok(entries) = fs::read_dir(&self.meta) else { return false };
-        let is_one = |name: &std::ffi::OsStr| {
-            name.to_str().is_some_and(|name| name.starts_with("journal.ndjson.damaged-"))
+    /// Returns whether a journal or a view lies beside those in use that was set aside.
+    pub(super) fn has_set_aside(&self) -> bool {
+        [&self.journal, &self.jobs].into_iter().any(|file| !self.set_aside_of(file).is_empty())
+    }
+
+    /// The files that were set aside of the one at this path.
+    fn set_aside_of(&self, path: &Path) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(parent_of(path)) else { return Vec::new() };
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let is_aside = |there: &Path| {
+            let there = there.file_name().and_then(|there| there.to_str()).unwrap_or_default();
+            there.strip_prefix(name).is_some_and(|rest| rest.starts_with(".damaged-"))
         };
-        entries.flatten().any(|entry| is_one(&entry.file_name()))
+        entries.flatten().map(|entry| entry.path()).filter(|path| is_aside(path)).collect()
+    }
+
+    /// Returns whether there are result files.
+    pub(super) fn has_results(&self) -> bool {
+        fs::read_dir(&self.results).is_ok_and(|mut entries| entries.next().is_some())
     }
 
     /// Makes durable which file stands at `path`.
@@ -211,13 +223,51 @@ impl Paths {
 
     /// Moves a file that cannot be understood out of the way, under a name with the time.
     pub(super) fn set_aside(&self, path: &Path) -> Result<PathBuf, StoreError> {
-        let time = self.clock.now().format("%Y%m%dT%H%M%S%3fZ");
-        let mut aside = path.as_os_str().to_owned();
-        aside.push(format!(".damaged-{time}"));
-        let aside = PathBuf::from(aside);
+        let aside = self.name_aside(path);
         self.disk.rename(path, &aside).map_err(|error| StoreError::io("set aside", path, error))?;
         self.sync_folder_of(path)?;
         Ok(aside)
+    }
+
+    /// Copies a file that cannot be understood, under a name with the time, before another file takes its place.
+    pub(super) fn copy_aside(&self, path: &Path) -> Result<PathBuf, StoreError> {
+        let text = fs::read(path).map_err(|error| StoreError::io("read", path, error))?;
+        // An attempt that failed later may have left the same copy.
+        let is_copy = |there: &PathBuf| fs::read(there).is_ok_and(|there| there == text);
+        match self.set_aside_of(path).into_iter().find(is_copy) {
+            Some(copy) => Ok(copy),
+            None => self.put_aside(path, &text),
+        }
+    }
+
+    /// Writes a file beside one that cannot be used.
+    pub(super) fn put_aside(&self, path: &Path, text: &[u8]) -> Result<PathBuf, StoreError> {
+        let aside = self.name_aside(path);
+        let write = || {
+            let file = self.disk.create(&aside)?;
+            self.disk.write(&file, text).and_then(|()| self.disk.sync(&file))
+        };
+        write().map_err(|error| {
+            // Half a copy is none. On a full disk it would take the last room.
+            let _ = self.disk.remove(&aside);
+            StoreError::io("copy to", &aside, error)
+        })?;
+        self.sync_folder_of(path)?;
+        Ok(aside)
+    }
+
+    /// The name of a file that is set aside; none has it yet.
+    fn name_aside(&self, path: &Path) -> PathBuf {
+        let time = self.clock.now().format("%Y%m%dT%H%M%S%3fZ");
+        let named = |number: u32| {
+            let mut aside = path.as_os_str().to_owned();
+            aside.push(format!(".damaged-{time}"));
+            if number > 0 {
+                aside.push(format!("-{number}"));
+            }
+            PathBuf::from(aside)
+        };
+        (0..1000).map(named).find(|aside| !aside.exists()).unwrap_or_else(|| named(1000))
     }
 }
 

@@ -1,7 +1,8 @@
 //! The lines of the journal. Each is a JSON object with one field that says what it is, and a checksum:
 //!
-//! - `{"journal":"<id>","version":2,"after":["<id>",…]}`: the first line, without a checksum. Each file of that name has
-//!   another id; `after` names the journals that this one replaced and whose content it has, the latest last.
+//! - `{"journal":"<id>","version":2,"number":n,"first":"<id>","after":["<id>",…]}`: the first line, without a checksum. Each
+//!   file of that name has another id; `after` names the latest journals that this one replaced and whose content it has, the
+//!   latest last. `first` is the one that all of them go back to, and `number` counts from there.
 //! - `{"put":{…},"crc":"…"}`: the record of a job; it replaces the record before.
 //! - `{"put":{…},"state":{…},"crc":"…"}`: the same, and the value of the state that the end of the job has filled: both are
 //!   there or neither, wherever a crash tears the journal.
@@ -42,6 +43,12 @@ const TAIL: usize = CHECKSUM.0.len() + DIGITS + CHECKSUM.1.len();
 pub(super) struct Header {
     pub(super) journal: Uuid,
     pub(super) version: u64,
+    /// How many journals there have been since the first one; 0 where the first line does not say so.
+    #[serde(default)]
+    pub(super) number: u64,
+    /// The journal that this one goes back to; none where it is the first itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) first: Option<Uuid>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) after: Vec<Uuid>,
 }

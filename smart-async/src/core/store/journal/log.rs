@@ -8,12 +8,11 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use super::disk::Disk;
 use super::folder::{Identity, Paths, identity, read_from};
 use super::format::{self, Header};
 use super::leftovers::{AnyVersion, Leftovers};
+use super::lineage::{Agreement, Lineage};
 use super::replay::{Replayed, replay};
 use super::view_format::Position;
 use crate::core::store::StoreError;
@@ -21,8 +20,6 @@ use crate::core::store::table::Contents;
 
 /// A journal is shortened when it is this many times as long as it has to be.
 const SLACK: u64 = 3;
-/// How many earlier journals a journal names.
-const LINEAGE: usize = 100;
 /// The longest first line.
 const LONGEST_HEADER: usize = 8192;
 
@@ -34,10 +31,8 @@ pub(super) struct Journal {
     /// Held open: the system gives its inode to no other file meanwhile, so that a replaced journal is recognised for certain.
     file: File,
     identity: Identity,
-    id: Uuid,
     version: u64,
-    /// The journals that this one replaced, and whose content it has.
-    after: Vec<Uuid>,
+    lineage: Lineage,
     /// The end of the last whole line that was read.
     position: u64,
     /// The end of what was read under the folder's lock. A writer may cut off what lies between this and `position`.
@@ -63,7 +58,14 @@ pub(super) enum Found {
     Journal(Box<Journal>),
     Nothing,
     /// A file whose first line cannot be read.
-    Damaged(serde_json::Error),
+    Damaged(DamagedJournal),
+}
+
+/// A journal whose first line cannot be read.
+pub(super) struct DamagedJournal {
+    pub(super) reason: String,
+    /// The whole file.
+    pub(super) text: Vec<u8>,
 }
 
 /// How far a replica has read, for the question whether there is more.
@@ -109,14 +111,17 @@ impl Journal {
             let (place, known) = (path.display().to_string(), format::VERSION);
             return Err(StoreError::LaterVersion { place, found, known });
         }
-        match serde_json::from_slice(&first) {
-            Ok(header) => {
+        let reason = match serde_json::from_slice(&first) {
+            Ok(header) if byte == *b"\n" => {
                 let length = first.len() as u64 + 1;
-                Self::new(paths, file, header, length, length)
-                    .map(|journal| Found::Journal(Box::new(journal)))
+                return Self::new(paths, file, header, length, length)
+                    .map(|journal| Found::Journal(Box::new(journal)));
             }
-            Err(error) => Ok(Found::Damaged(error)),
-        }
+            Ok(_) => "its first line has no end".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let text = read_from(&file, 0).map_err(failed)?;
+        Ok(Found::Damaged(DamagedJournal { reason, text }))
     }
 
     fn new(
@@ -128,15 +133,14 @@ impl Journal {
     ) -> Result<Self, StoreError> {
         let metadata = file.metadata();
         let metadata = metadata.map_err(|error| StoreError::io("read", &paths.journal, error))?;
-        let Header { journal: id, version, after } = header;
+        let version = header.version;
         Ok(Self {
             disk: paths.disk.clone(),
             path: paths.journal.as_path().into(),
             file,
             identity: identity(&metadata),
-            id,
             version,
-            after,
+            lineage: Lineage::of(header),
             position,
             confirmed: position,
             unconfirmed: crc32fast::Hasher::new(),
@@ -149,17 +153,27 @@ impl Journal {
         })
     }
 
-    /// Puts a new journal in place, which says what there is and nothing else. It continues its predecessor, if everything
-    /// in that is known.
-    pub(super) fn create(
+    /// Puts a new journal in the place of this one, which says what there is and nothing else. It keeps the lines that could not
+    /// be read.
+    pub(super) fn replaced_by(
+        &self,
         paths: &Paths,
         contents: &Contents,
         leftovers: &Leftovers,
-        predecessor: Option<&Self>,
+        lineage: Lineage,
     ) -> Result<Self, StoreError> {
-        let unread = predecessor.map(|journal| journal.unread.clone()).unwrap_or_default();
-        let after = predecessor.map(Self::lineage).unwrap_or_default();
-        let header = Header { journal: Uuid::new_v4(), version: format::VERSION, after };
+        Self::begin(paths, contents, leftovers, lineage, self.unread.clone())
+    }
+
+    /// Puts a new journal in place. It keeps lines that could not be read.
+    pub(super) fn begin(
+        paths: &Paths,
+        contents: &Contents,
+        leftovers: &Leftovers,
+        lineage: Lineage,
+        unread: Vec<Vec<u8>>,
+    ) -> Result<Self, StoreError> {
+        let header: Header = lineage.into();
         let mut text = format::whole(&header, contents, leftovers)
             .map_err(|error| StoreError::io("render", &paths.journal, error.into()))?;
         for line in &unread {
@@ -176,15 +190,46 @@ impl Journal {
         Ok(Self { needs_name_sync: false, shortest: length, unread, ..new })
     }
 
-    /// This journal and those before it, the latest last.
-    fn lineage(&self) -> Vec<Uuid> {
-        let skipped = (self.after.len() + 1).saturating_sub(LINEAGE);
-        self.after.iter().skip(skipped).copied().chain([self.id]).collect()
-    }
-
     /// Returns whether this is the other journal, or has its content.
     pub(super) fn continues(&self, other: &Self) -> bool {
-        self.id == other.id || self.after.contains(&other.id)
+        self.lineage.continues(&other.lineage)
+    }
+
+    /// Returns whether this is the other journal, and lacks a part of that which no writer cuts off.
+    pub(super) fn lacks_a_part_of(&self, other: &Self) -> bool {
+        let is_shorter =
+            || self.file.metadata().is_ok_and(|metadata| metadata.len() < other.confirmed);
+        self.lineage.id == other.lineage.id && is_shorter()
+    }
+
+    pub(super) const fn lineage(&self) -> &Lineage {
+        &self.lineage
+    }
+
+    /// How this journal and a view belong together that goes up to a position.
+    pub(super) fn agreement(&self, view: &Position) -> Result<Agreement, StoreError> {
+        if view.journal != self.lineage.id {
+            return Ok(self.lineage.agreement(view));
+        }
+        if view.position < self.header {
+            // A view that says nothing about its position.
+            return Ok(Agreement::Whole);
+        }
+        let text = read_from(&self.file, view.position - 1);
+        let text = text.map_err(|error| StoreError::io("read", &*self.path, error))?;
+        let is_end_of_line = text.first() == Some(&b'\n');
+        Ok(if is_end_of_line { Agreement::Whole } else { Agreement::LostEnd })
+    }
+
+    /// All that follows the first line, as it stands on disk.
+    pub(super) fn text(&self) -> Result<Vec<u8>, StoreError> {
+        read_from(&self.file, self.header)
+            .map_err(|error| StoreError::io("read", &*self.path, error))
+    }
+
+    /// Where the first line ends.
+    pub(super) const fn header_length(&self) -> u64 {
+        self.header
     }
 
     /// Returns whether an earlier version of this library began it, so that it must be written anew before the first
@@ -197,10 +242,12 @@ impl Journal {
         Mark { path: Arc::clone(&self.path), identity: self.identity, position: self.position }
     }
 
-    /// The position up to which a view may say that it shows this journal. None where lines could not be read: a process
-    /// that began from the view would never see them, and lose them when it shortens the journal.
-    pub(super) fn position_for_view(&self) -> Option<Position> {
-        self.unread.is_empty().then_some(Position { journal: self.id, position: self.position })
+    /// The position up to which a view shows this journal. Where lines could not be read, a process that began from there would
+    /// never see them, and lose them when it shortens the journal.
+    pub(super) fn position_for_view(&self) -> Position {
+        let Lineage { id, first, number, .. } = self.lineage;
+        let reread = !self.unread.is_empty();
+        Position { journal: id, position: self.position, first, number, reread }
     }
 
     /// Returns whether this text stands in a line that could not be read.
@@ -209,8 +256,9 @@ impl Journal {
     }
 
     /// Begins reading at the position of a view of `length` bytes. Returns whether that is a position in this journal.
-    pub(super) fn start_from(&mut self, view: Position, length: u64) -> bool {
-        let fits = view.journal == self.id
+    pub(super) fn start_from(&mut self, view: &Position, length: u64) -> bool {
+        let fits = view.journal == self.lineage.id
+            && !view.reread
             && view.position >= self.position
             && self.file.metadata().is_ok_and(|metadata| view.position <= metadata.len());
         if fits {
@@ -221,11 +269,10 @@ impl Journal {
         fits
     }
 
-    /// Begins reading after the first line.
-    pub(super) fn start_over(&mut self) {
-        (self.position, self.confirmed) = (self.header, self.header);
+    /// Notes that all that was read so far was read under the folder's lock.
+    pub(super) fn confirm_what_was_read(&mut self) {
+        self.confirmed = self.position;
         self.unconfirmed.reset();
-        self.unread.clear();
     }
 
     /// Returns whether another journal stands in its place, or a part of it is gone.
@@ -266,8 +313,7 @@ impl Journal {
             }
         }
         let replayed = self.read_on()?;
-        self.confirmed = self.position;
-        self.unconfirmed.reset();
+        self.confirm_what_was_read();
         Ok(replayed)
     }
 

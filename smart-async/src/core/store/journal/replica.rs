@@ -4,14 +4,16 @@
 //! it. The lock of the source is for blocking threads (the writer thread, and those that catch up); it is held across reads
 //! of the journal, and by the writer thread for a whole batch. A thread that needs both takes the source first.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::folder::Paths;
 use super::leftovers::Leftovers;
+use super::lineage::Lineage;
+use super::loaded::Loaded;
 use super::lock::FolderLock;
 use super::log::{Found, Journal, Mark};
 use super::replay::Replayed;
+use super::salvage::{self, Look};
 use super::states;
 use super::view_format::{self, ParsedView, View};
 use crate::core::job::{JobId, Timestamp};
@@ -52,13 +54,6 @@ pub(super) struct Source {
     pub(super) previous_table: Option<Table>,
 }
 
-/// A journal and what it says.
-struct Loaded {
-    journal: Journal,
-    table: Table,
-    leftovers: Leftovers,
-}
-
 /// The outcome of catching up under the folder's lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CaughtUp {
@@ -73,15 +68,11 @@ impl Replica {
     pub(super) fn open(paths: &Paths) -> Result<Self, StoreError> {
         let view = read_view(paths)?;
         let files = states::read_all(paths)?;
-        let mut loaded = match Journal::open(paths)? {
-            Found::Journal(journal) => Loaded::read(*journal, view, &files)?,
-            Found::Damaged(error) => {
-                let aside = paths.set_aside(&paths.journal)?;
-                observe::error!(%error, aside = %aside.display(), "the journal is damaged from its beginning on; it was set aside");
-                Loaded::begin(paths, view)?
-            }
-            Found::Nothing => Loaded::begin(paths, view)?,
+        let mut loaded = match salvage::look(Journal::open(paths)?, &view)? {
+            Look::Whole(journal) => Loaded::read(*journal, view, &files)?,
+            Look::Incomplete(loss) => loss.salvage(paths, view)?,
         };
+        loaded.journal.confirm_what_was_read();
         let found = take_in_files(&mut loaded.table, files, paths.clock.now());
         if found || loaded.journal.is_of_earlier_version() || loaded.settle(paths).is_err() {
             loaded.renew(paths)?;
@@ -120,8 +111,8 @@ impl Replica {
         mark.is_behind()
     }
 
-    /// Takes in what other processes have written. Blocks. Where the journal is gone or damaged, the table stays as it is;
-    /// the writer thread sees to that with its next batch.
+    /// Takes in what other processes have written. Blocks. Where the journal is gone, damaged or cut, the table stays as it
+    /// is; the writer thread sees to that with its next batch.
     pub(super) fn catch_up(&self) -> Result<(), StoreError> {
         let mut source = self.source();
         if !source.journal.is_replaced()
@@ -130,7 +121,9 @@ impl Replica {
             self.take_in(&mut source, replayed);
             return Ok(());
         }
-        if let Found::Journal(journal) = Journal::open(&source.paths)? {
+        if let Found::Journal(journal) = Journal::open(&source.paths)?
+            && !journal.lacks_a_part_of(&source.journal)
+        {
             let loaded = Loaded::read(*journal, View::default(), &States::new())?;
             self.replace(&mut source, loaded);
         }
@@ -167,6 +160,12 @@ impl Replica {
     fn reopen(&self, source: &mut Source) -> Result<(), StoreError> {
         let paths = source.paths.clone();
         match Journal::open(&paths)? {
+            Found::Journal(journal) if journal.lacks_a_part_of(&source.journal) => {
+                let aside = paths.copy_aside(&paths.journal)?;
+                observe::error!(aside = %aside.display(), "the journal has lost its end; it was copied, and what is known is written anew");
+                return self
+                    .renew_as(source, Lineage::salvaged(Some(source.journal.lineage()), None));
+            }
             Found::Journal(journal) => {
                 let mut loaded = Loaded::read(*journal, View::default(), &States::new())?;
                 if loaded.journal.is_of_earlier_version() || loaded.settle(&paths).is_err() {
@@ -175,9 +174,10 @@ impl Replica {
                 self.replace(source, loaded);
                 return Ok(());
             }
-            Found::Damaged(error) => {
-                let aside = paths.set_aside(&paths.journal)?;
-                observe::error!(%error, aside = %aside.display(), "the journal was damaged; it was set aside, and what is known is written anew");
+            Found::Damaged(damaged) => {
+                let aside = paths.copy_aside(&paths.journal)?;
+                let error = damaged.reason;
+                observe::error!(%error, aside = %aside.display(), "the journal was damaged; it was copied, and what is known is written anew");
             }
             Found::Nothing => {
                 observe::warn!(path = %paths.journal.display(), "the journal was removed; what is known is written anew");
@@ -188,9 +188,13 @@ impl Replica {
 
     /// Puts a new journal in place that says what is known, and nothing else. Needs the folder's lock, and everything read.
     pub(super) fn renew(&self, source: &mut Source) -> Result<(), StoreError> {
+        self.renew_as(source, source.journal.lineage().continued())
+    }
+
+    fn renew_as(&self, source: &mut Source, lineage: Lineage) -> Result<(), StoreError> {
         let contents = self.known().table.contents().clone();
         let Source { paths, journal, leftovers, .. } = &*source;
-        source.journal = Journal::create(paths, &contents, leftovers, Some(journal))?;
+        source.journal = journal.replaced_by(paths, &contents, leftovers, lineage)?;
         self.known().mark = source.journal.mark();
         Ok(())
     }
@@ -262,66 +266,6 @@ impl Source {
     }
 }
 
-impl Loaded {
-    /// Reads a journal: from the end of the view, where the view shows this journal, else from its beginning.
-    fn read(mut journal: Journal, view: View, files: &States) -> Result<Self, StoreError> {
-        let View { table, leftovers, position, states, length } = view;
-        let values = values_of(&states, files);
-        let mut loaded = match (position, values) {
-            (Some(position), Some(values)) if journal.start_from(position, length) => {
-                let mut table = table;
-                table.take_in(Vec::new(), values);
-                Self { journal, table, leftovers }
-            }
-            _ => Self { journal, table: Table::default(), leftovers: Leftovers::default() },
-        };
-        if !loaded.read_on()? {
-            // The view named a position that is not the end of a line.
-            loaded.journal.start_over();
-            (loaded.table, loaded.leftovers) = Default::default();
-            loaded.read_on()?;
-        }
-        Ok(loaded)
-    }
-
-    fn read_on(&mut self) -> Result<bool, StoreError> {
-        let Some(mut replayed) = self.journal.read_on()? else { return Ok(false) };
-        self.leftovers.extend(std::mem::take(&mut replayed.leftovers));
-        replayed.take_into(&mut self.table);
-        Ok(true)
-    }
-
-    /// Begins a journal in a folder that has none: with the view, which is all there is.
-    fn begin(paths: &Paths, view: View) -> Result<Self, StoreError> {
-        let View { mut table, leftovers, .. } = view;
-        table.drop_lines();
-        let journal = Journal::create(paths, table.contents(), &leftovers, None)?;
-        Ok(Self { journal, table, leftovers })
-    }
-
-    /// Makes the journal durable that another process has written, and its name. Needs the folder's lock.
-    fn settle(&mut self, paths: &Paths) -> Result<(), StoreError> {
-        self.journal.settle()?;
-        self.journal.settle_name(paths)
-    }
-
-    /// Puts a new journal in its place that says the same. Needs the folder's lock.
-    fn renew(&mut self, paths: &Paths) -> Result<(), StoreError> {
-        let contents = self.table.contents();
-        self.journal = Journal::create(paths, contents, &self.leftovers, Some(&self.journal))?;
-        Ok(())
-    }
-}
-
-/// The values of the states that a view names, where their files hold them.
-fn values_of(states: &BTreeMap<String, JobId>, files: &States) -> Option<States> {
-    let value = |(name, job): (&String, &JobId)| {
-        let (field, state) = files.iter().find(|(field, _)| field.as_str() == name)?;
-        (state.job_id == *job).then(|| (field.clone(), Arc::clone(state)))
-    };
-    states.iter().map(value).collect()
-}
-
 /// Takes in the states whose files show a later completion than the journal does. Returns whether there are any.
 fn take_in_files(table: &mut Table, files: States, now: Timestamp) -> bool {
     let mut news = files;
@@ -338,7 +282,7 @@ fn take_in_files(table: &mut Table, files: States, now: Timestamp) -> bool {
 fn read_view(paths: &Paths) -> Result<View, StoreError> {
     let Some(text) = paths.read_view()? else { return Ok(View::default()) };
     match view_format::parse(&text) {
-        Ok(ParsedView::View(view)) => Ok(view),
+        Ok(ParsedView::View(view)) => Ok(*view),
         Ok(ParsedView::LaterVersion(found)) => {
             let place = paths.jobs.display().to_string();
             Err(StoreError::LaterVersion { place, found, known: view_format::VERSION })
@@ -354,7 +298,7 @@ fn read_view(paths: &Paths) -> Result<View, StoreError> {
 /// Everything that the view thread shows.
 #[derive(Debug)]
 pub(super) struct Snapshot {
-    pub(super) position: Option<view_format::Position>,
+    pub(super) position: view_format::Position,
     pub(super) contents: Contents,
     pub(super) leftovers: Leftovers,
 }

@@ -166,8 +166,8 @@ impl Results {
     /// and those that dead processes left unfinished. Needs the folder's lock, and the whole journal read.
     pub(super) fn remove_orphans(&self, owners: &Owners, is_named: impl Fn(JobId) -> bool) {
         let Ok(entries) = fs::read_dir(self.folder()) else { return };
-        // A journal that was set aside may name files whose jobs are not known now.
-        let nothing_was_set_aside = !self.paths.has_journal_set_aside();
+        // A journal or a view that was set aside may name files whose jobs are not known now.
+        let nothing_was_set_aside = !self.paths.has_set_aside();
         let mut dead = HashSet::new();
         for entry in entries.flatten() {
             let name = entry.file_name();

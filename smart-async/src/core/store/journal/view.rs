@@ -105,9 +105,10 @@ impl ViewWriter {
         let Snapshot { position, contents, leftovers } = self.writer.snapshot()?;
         // Before the view, which names the states: a process that begins with the view reads them from these files.
         states::export(&self.paths, &contents.states, &mut self.exported)?;
-        let text = view_format::render(position, &contents, &leftovers)
+        let text = view_format::render(&position, &contents, &leftovers)
             .map_err(|error| StoreError::io("render", &self.paths.jobs, error.into()))?;
-        match self.standing() {
+        let standing = self.standing();
+        match standing.map_err(|error| StoreError::io("read", &self.paths.jobs, error))? {
             Standing::OursOrNothing => {}
             Standing::Later => {
                 observe::error!("jobs.json was written by a later version; it is left alone");
@@ -123,7 +124,7 @@ impl ViewWriter {
     }
 
     /// The kind of file that is about to be replaced, by its first and last bytes.
-    fn standing(&self) -> Standing {
+    fn standing(&self) -> io::Result<Standing> {
         let read = || -> io::Result<Standing> {
             let mut file = File::open(&self.paths.jobs)?;
             let (mut first, mut last) = ([0; 20], [0; 3]);
@@ -141,9 +142,13 @@ impl ViewWriter {
             })
         };
         match read() {
-            Ok(standing) => standing,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Standing::OursOrNothing,
-            Err(_) => Standing::SomethingElse,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Standing::OursOrNothing),
+            // It is shorter than any of ours.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Ok(Standing::SomethingElse)
+            }
+            // One that cannot be read now may be a good one.
+            standing => standing,
         }
     }
 }

@@ -1,11 +1,14 @@
-//! `jobs.json` as text: `{"version":2,"journal":"<id>","position":n,"states":{…},"jobs":[…]}`, one job a line, so that people
-//! and `grep` can read it. It is a view: it shows what the journal says up to that position.
+//! `jobs.json` as text: `{"version":2,"crc":"…","journal":"<id>","position":n,"states":{…},"jobs":[…]}`, one job a line, so that
+//! people and `grep` can read it. It is a view: it shows what the journal says up to that position.
 //!
-//! `states` names the job whose completion is the value of each state; the value itself is in `state/<name>.json`.
+//! `states` names the job whose completion is the value of each state; the value itself is in `state/<name>.json`. `crc` is the
+//! CRC-32 (IEEE) of all bytes after its value. A view that a person edited has another one: it is read, but never believed
+//! against the journal.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -21,10 +24,16 @@ use crate::core::store::table::{Contents, States, Table};
 pub(super) const VERSION: u64 = 2;
 
 /// The journal that a view shows, and up to where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Position {
     pub(super) journal: Uuid,
     pub(super) position: u64,
+    /// The journal that this one goes back to; the journal itself, where it is the first.
+    pub(super) first: Uuid,
+    /// How many journals there have been since that one.
+    pub(super) number: u64,
+    /// Whether a start reads the journal from its beginning all the same.
+    pub(super) reread: bool,
 }
 
 /// A view that was read.
@@ -37,11 +46,24 @@ pub(super) struct View {
     pub(super) states: BTreeMap<String, JobId>,
     /// In bytes.
     pub(super) length: u64,
+    pub(super) checksum: Checksum,
+}
+
+/// The statement of the checksum of a view about its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Checksum {
+    /// There is none.
+    #[default]
+    Missing,
+    /// They are those that were written.
+    Right,
+    /// They are others.
+    Wrong,
 }
 
 #[derive(Debug)]
 pub(super) enum ParsedView {
-    View(View),
+    View(Box<View>),
     LaterVersion(u64),
 }
 
@@ -52,6 +74,15 @@ struct ViewDocument<'a> {
     journal: Option<Uuid>,
     #[serde(default)]
     position: u64,
+    #[serde(default)]
+    first_journal: Option<Uuid>,
+    #[serde(default)]
+    journal_number: u64,
+    #[serde(default)]
+    reread: bool,
+    /// Read where it stands.
+    #[serde(default, rename = "crc")]
+    _crc: IgnoredAny,
     #[serde(default)]
     states: BTreeMap<String, JobId>,
     /// Each is parsed by itself.
@@ -77,7 +108,8 @@ pub(super) fn parse(text: &[u8]) -> Result<ParsedView, serde_json::Error> {
             };
         }
     };
-    let ViewDocument { version: _, journal, position, states, jobs: entries, fields } = document;
+    let ViewDocument { journal, position, first_journal, journal_number: number, .. } = document;
+    let ViewDocument { reread, states, jobs: entries, fields, .. } = document;
     let mut jobs = Vec::with_capacity(entries.len());
     let mut leftovers = Leftovers { fields, entries: Vec::new() };
     for entry in entries {
@@ -92,22 +124,47 @@ pub(super) fn parse(text: &[u8]) -> Result<ParsedView, serde_json::Error> {
     }
     let mut table = Table::default();
     table.take_in(jobs, States::new());
-    let position = journal.map(|journal| Position { journal, position });
-    let length = text.len() as u64;
-    Ok(ParsedView::View(View { table, leftovers, position, states, length }))
+    let position = journal.map(|journal| {
+        let first = first_journal.unwrap_or(journal);
+        Position { journal, position, first, number, reread }
+    });
+    let (length, checksum) = (text.len() as u64, checksum(text));
+    let view = View { table, leftovers, position, states, length, checksum };
+    Ok(ParsedView::View(Box::new(view)))
+}
+
+/// The beginning of the text, without the digits of the checksum and the quotation mark after them.
+fn beginning() -> String {
+    format!("{{\"version\":{VERSION},\"crc\":\"")
+}
+
+fn checksum(text: &[u8]) -> Checksum {
+    const DIGITS: usize = 8;
+    let Some(rest) = text.strip_prefix(beginning().as_bytes()) else { return Checksum::Missing };
+    let Some((digits, rest)) = rest.split_at_checked(DIGITS) else { return Checksum::Wrong };
+    let digits = std::str::from_utf8(digits).ok();
+    let written = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+    if written == Some(crc32fast::hash(rest)) { Checksum::Right } else { Checksum::Wrong }
 }
 
 /// Writes the file's text.
 pub(super) fn render(
-    position: Option<Position>,
+    position: &Position,
     contents: &Contents,
     leftovers: &Leftovers,
 ) -> Result<Vec<u8>, serde_json::Error> {
-    let mut text = format!("{{\"version\":{VERSION}").into_bytes();
-    if let Some(Position { journal, position }) = position {
-        text.extend_from_slice(
-            format!(",\"journal\":\"{journal}\",\"position\":{position}").as_bytes(),
-        );
+    let beginning = beginning();
+    let mut text = format!("{beginning}00000000").into_bytes();
+    let start = text.len();
+    let Position { journal, position, first, number, reread } = position;
+    let of_journal = format!("\",\"journal\":\"{journal}\",\"position\":{position}");
+    text.extend_from_slice(of_journal.as_bytes());
+    if first != journal {
+        let lineage = format!(",\"first_journal\":\"{first}\",\"journal_number\":{number}");
+        text.extend_from_slice(lineage.as_bytes());
+    }
+    if *reread {
+        text.extend_from_slice(b",\"reread\":true");
     }
     if !contents.states.is_empty() {
         let states = contents.states.iter().map(|(name, state)| (name.as_str(), state.job_id));
@@ -136,5 +193,9 @@ pub(super) fn render(
         separator = b",\n";
     }
     text.extend_from_slice(b"\n]}\n");
+    let checksum = crc32fast::hash(text.get(start..).unwrap_or_default());
+    if let Some(digits) = text.get_mut(beginning.len()..start) {
+        digits.copy_from_slice(format!("{checksum:08x}").as_bytes());
+    }
     Ok(text)
 }
