@@ -17,8 +17,11 @@ mod pages {
     }
     page!(Readme, "../../README.md");
     page!(Http, "../../docs/guide/http.md");
+    page!(JobsFromRust, "../../docs/guide/jobs-from-rust.md");
+    page!(Migrating, "../../docs/guide/migrating.md");
     page!(ProgressAndCancellation, "../../docs/guide/progress-and-cancellation.md");
     page!(Questions, "../../docs/guide/questions.md");
     page!(QuickStart, "../../docs/guide/quick-start.md");
     page!(RestartsAndState, "../../docs/guide/restarts-and-state.md");
+    page!(Testing, "../../docs/guide/testing.md");
 }

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use smart_async::job_tools;
 
 /// Returns the root of the repository.
-fn root() -> PathBuf {
+pub(super) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-fn read(path: &str) -> String {
+pub(super) fn read(path: &str) -> String {
     let path = root().join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -51,21 +51,26 @@ fn part(path: &str, begin: &str, end: &str) -> String {
     lines.take_while(|line| *line != end).collect::<Vec<_>>().join("\n")
 }
 
-/// Returns every page of the documentation, relative to the root.
-fn pages() -> Vec<PathBuf> {
-    fn add(folder: &Path, found: &mut Vec<PathBuf>) {
+/// Returns every file with this extension in a folder of the repository and below it.
+pub(super) fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
+    fn add(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                add(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "md") {
+                add(&path, extension, found);
+            } else if path.extension().is_some_and(|found| found == extension) {
                 found.push(path);
             }
         }
     }
     let mut found = Vec::new();
-    add(&root().join("docs"), &mut found);
+    add(&root().join(folder), extension, &mut found);
     found
+}
+
+/// Returns every page of the documentation.
+pub(super) fn pages() -> Vec<PathBuf> {
+    files("docs", "md")
 }
 
 /// Returns the text without its fenced blocks.

@@ -38,6 +38,7 @@ mod results;
 mod rules;
 mod server;
 mod shapes;
+mod snippets;
 mod stores;
 mod subscriptions;
 mod tasks;

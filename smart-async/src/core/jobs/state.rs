@@ -27,9 +27,8 @@ impl Jobs {
     ///
     /// let jobs = JobManager::in_memory();
     /// let latest = jobs.state::<Report>("latest_report")?;
-    /// if let Some(report) = latest.get().await? {
-    ///     println!("{} days", report.simulated_days);
-    /// }
+    /// let report = latest.get().await?; // `None` until a job has filled it
+    /// assert!(report.is_none_or(|report| report.simulated_days > 0));
     /// # Ok(())
     /// # }
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(example())?;
