@@ -109,7 +109,7 @@ struct PanickyStore {
 impl PanickyStore {
     fn ask<'a, T: 'a>(&'a self, answer: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
         // Half of the requests panic before there is a future, and half within it.
-        if self.fuse.0.load(Ordering::SeqCst) % 2 == 0 {
+        if self.fuse.0.load(Ordering::SeqCst).is_multiple_of(2) {
             self.fuse.burn();
             return answer;
         }
