@@ -155,13 +155,6 @@ impl Table {
         self.contents.states.extend(states);
     }
 
-    /// Drops the lines of all jobs, so that each field is written in the form that the format promises: a person may
-    /// have written these.
-    pub(super) fn drop_lines(&mut self) {
-        self.contents.jobs = self.contents.jobs.iter().map(Entry::without_line).collect();
-        self.index = self.contents.jobs.iter().collect();
-    }
-
     fn put(&mut self, id: JobId, change: Option<Entry>) {
         let before = match &change {
             Some(job) => self.contents.jobs.insert(job.clone()),

@@ -101,8 +101,8 @@ fn checked(line: &[u8]) -> Option<(&[u8], u32)> {
 }
 
 impl<'a> Line<'a> {
-    /// Reads a line, and says whether it has a checksum.
-    pub(super) fn parse(line: &'a [u8]) -> Result<(Self, bool), UnreadableLine> {
+    /// Reads a line, and checks its checksum where it has one.
+    pub(super) fn parse(line: &'a [u8]) -> Result<Self, UnreadableLine> {
         let checked = checked(line);
         if checked.is_some_and(|(body, checksum)| crc32fast::hash(body) != checksum) {
             return Err(UnreadableLine::WrongChecksum);
@@ -126,7 +126,7 @@ impl<'a> Line<'a> {
         let (Some(line), None) = (said.next(), said.next()) else {
             return Err(UnreadableLine::Unknown);
         };
-        Ok((line, checked.is_some()))
+        Ok(line)
     }
 }
 
@@ -149,32 +149,14 @@ fn end_line(text: &mut Vec<u8>, start: usize) {
 
 const PUT: &[u8] = b"{\"put\":";
 
-fn record_line(text: Vec<u8>) -> RecordLine {
-    let record = PUT.len()..text.len().saturating_sub(TAIL + 1);
-    RecordLine::new(text, record)
-}
-
 /// The line of a record.
 pub(super) fn put(record: &impl Serialize) -> Result<RecordLine, serde_json::Error> {
     /// Most lines are not longer.
     const USUAL: usize = 768;
     let mut text = Vec::with_capacity(USUAL);
     line(&mut text, "put", record)?;
-    Ok(record_line(text))
-}
-
-/// The line of a record whose JSON is there already.
-pub(super) fn put_text(record: &str) -> RecordLine {
-    let mut text = Vec::with_capacity(PUT.len() + record.len() + TAIL + 1);
-    text.extend_from_slice(PUT);
-    text.extend_from_slice(record.as_bytes());
-    end_line(&mut text, 0);
-    record_line(text)
-}
-
-/// An ended record with its line, as a table keeps it; a live one without.
-pub(super) fn prepare_ended(record: JobRecord) -> Put {
-    if record.status().is_terminal() { prepare(record) } else { record.into() }
+    let record = PUT.len()..text.len().saturating_sub(TAIL + 1);
+    Ok(RecordLine::new(text, record))
 }
 
 /// A record with its line. The caller of a change makes it, so that the writer thread need not.
@@ -241,10 +223,7 @@ pub(super) fn whole(
         line(&mut text, "state", &StateDocument::of(state))?;
     }
     for job in contents.jobs.iter() {
-        match job.line() {
-            Some(line) => text.extend_from_slice(line.text()),
-            None => line(&mut text, "put", &**job.record())?,
-        }
+        line(&mut text, "put", &**job.record())?;
     }
     Ok(text)
 }
@@ -258,7 +237,7 @@ mod tests {
         JobRecord::new(JobId::new(), JobSpec::new("simulate", "reactor", Timestamp::UNIX_EPOCH))
     }
 
-    fn lines(text: &[u8]) -> Vec<Result<(Line<'_>, bool), UnreadableLine>> {
+    fn lines(text: &[u8]) -> Vec<Result<Line<'_>, UnreadableLine>> {
         let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         lines.map(Line::parse).collect()
     }
@@ -273,7 +252,7 @@ mod tests {
         text.extend(batch(&mut changes).unwrap());
         assert!(matches!(
             &lines(&text)[..],
-            [Err(_), Ok((Line::Put(put, None), true)), Ok((Line::Remove(removed), true))]
+            [Err(_), Ok(Line::Put(put, None)), Ok(Line::Remove(removed))]
                 if JobRecord::from_text(put.get()).unwrap() == job && *removed == [gone]
         ));
     }
@@ -300,8 +279,6 @@ mod tests {
         let job = job();
         let line = put(&job).unwrap();
         assert_eq!(line.record(), serde_json::to_vec(&job).unwrap());
-        let again = put_text(std::str::from_utf8(line.record()).unwrap());
-        assert_eq!((again.text(), again.record()), (line.text(), line.record()));
     }
 
     #[test]
@@ -322,9 +299,7 @@ mod tests {
         }
         let text = batch(&mut changes).unwrap();
         let read = lines(&text).into_iter().map(|line| match line {
-            Ok((Line::Put(_, Some(state)), true)) => {
-                super::super::states::from_line(state).unwrap()
-            }
+            Ok(Line::Put(_, Some(state))) => super::super::states::from_line(state).unwrap(),
             other => panic!("{other:?}"),
         });
         assert!(read.map(|state| state.job_id).eq([ids[1], ids[0]]));
@@ -334,10 +309,7 @@ mod tests {
     fn a_line_of_version_1_is_read() {
         let text = format!("{{\"put\":{}}}\n{{\"entry\":null}}\n", job().to_json());
         let lines = lines(text.as_bytes());
-        assert!(matches!(
-            lines[..],
-            [Ok((Line::Put(_, None), false)), Ok((Line::Entry(Value::Null), false))]
-        ));
+        assert!(matches!(lines[..], [Ok(Line::Put(_, None)), Ok(Line::Entry(Value::Null))]));
     }
 
     #[test]

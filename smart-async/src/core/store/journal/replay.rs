@@ -9,12 +9,12 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::format::{self, Line};
+use super::format::Line;
 use super::leftovers::Leftovers;
 use super::states;
 use crate::core::job::{JobId, JobRecord};
 use crate::core::observe;
-use crate::core::store::table::entry::{Entry, Put};
+use crate::core::store::table::entry::Entry;
 use crate::core::store::table::{States, Table};
 
 /// The outcome of reading lines.
@@ -46,7 +46,6 @@ struct Statement<'a> {
 struct Numbered<'a> {
     number: usize,
     text: &'a [u8],
-    has_checksum: bool,
 }
 
 /// Reads whole lines.
@@ -56,15 +55,14 @@ pub(super) fn replay(text: &[u8]) -> Replayed {
     let mut passed_over = Vec::new();
     let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     for (number, text) in lines.enumerate() {
-        let mut line = Numbered { number, text, has_checksum: false };
-        let (parsed, has_checksum) = match Line::parse(text) {
+        let line = Numbered { number, text };
+        let parsed = match Line::parse(text) {
             Ok(parsed) => parsed,
             Err(error) => {
                 passed_over.push(pass_over(line, &error));
                 continue;
             }
         };
-        line.has_checksum = has_checksum;
         match parsed {
             Line::Put(record, state) => {
                 match id_of(record) {
@@ -101,7 +99,7 @@ pub(super) fn replay(text: &[u8]) -> Replayed {
             };
             match JobRecord::from_text(record.get()) {
                 Ok(job) if job.id == *id => {
-                    replayed.jobs.push((*id, Some(entry(job, record, *line))));
+                    replayed.jobs.push((*id, Some(Entry::of_text(job, record.get().len()))));
                     break;
                 }
                 Ok(_) => passed_over.push(pass_over(*line, &"it is a record with two ids")),
@@ -119,14 +117,6 @@ pub(super) fn replay(text: &[u8]) -> Replayed {
     }
     replayed.unread = passed_over.into_iter().map(|line| line.text.to_owned()).collect();
     replayed
-}
-
-/// The entry of a record. An ended job keeps its text where this version wrote it.
-fn entry(job: JobRecord, text: &RawValue, line: Numbered<'_>) -> Entry {
-    if line.has_checksum && job.status().is_terminal() {
-        return Entry::from(Put { line: Some(format::put_text(text.get())), ..job.into() });
-    }
-    Entry::from(format::prepare_ended(job))
 }
 
 fn pass_over<'a>(line: Numbered<'a>, error: &dyn fmt::Display) -> Numbered<'a> {

@@ -64,7 +64,6 @@ impl Loss {
     /// Begins a new journal with what is left. Needs the folder's lock.
     pub(super) fn salvage(self, paths: &Paths, view: View) -> Result<Loaded, StoreError> {
         let View { mut table, mut leftovers, position, .. } = view;
-        table.drop_lines();
         let mut lineage = None;
         let mut unread = Vec::new();
         let mut read = |text: &[u8]| {

@@ -13,7 +13,6 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::format;
 use super::leftovers::{AnyVersion, Leftovers};
 use crate::core::job::{JobId, JobRecord};
 use crate::core::observe;
@@ -114,7 +113,7 @@ pub(super) fn parse(text: &[u8]) -> Result<ParsedView, serde_json::Error> {
     let mut leftovers = Leftovers { fields, entries: Vec::new() };
     for entry in entries {
         match JobRecord::from_text(entry.get()) {
-            Ok(job) => jobs.push((job.id, Some(Entry::from(format::prepare_ended(job))))),
+            Ok(job) => jobs.push((job.id, Some(Entry::of_text(job, entry.get().len())))),
             Err(error) => {
                 let entry = serde_json::from_str(entry.get())?;
                 observe::warn!(%error, "jobs.json holds an entry that is no job record; it is kept as it is");
@@ -181,10 +180,7 @@ pub(super) fn render(
     let mut separator: &[u8] = b"\n";
     for job in contents.jobs.iter() {
         text.extend_from_slice(separator);
-        match job.line() {
-            Some(line) => text.extend_from_slice(line.record()),
-            None => serde_json::to_writer(&mut text, &**job.record())?,
-        }
+        serde_json::to_writer(&mut text, &**job.record())?;
         separator = b",\n";
     }
     for entry in &leftovers.entries {

@@ -1,4 +1,4 @@
-//! A job as a table keeps it: its record and, where a store writes lines, the line that says how the job ended.
+//! A job as a table keeps it, and as it comes there: with its line, where a store writes lines.
 
 use std::fmt;
 use std::ops::Range;
@@ -8,17 +8,17 @@ use crate::core::job::{
     HydratedState, JobId, JobRecord, JobScope, JobStatus, OwnerId, PruneCandidate, Size, Timestamp,
 };
 
-/// A line of a file with a record in it. A table keeps it without reading it.
+/// A line of a file with a record in it.
 #[derive(Clone)]
 pub(in crate::core::store) struct RecordLine {
-    text: Arc<[u8]>,
+    text: Vec<u8>,
     record: Range<usize>,
 }
 
 impl RecordLine {
     /// A line whose bytes of this range are the record.
-    pub(in crate::core::store) fn new(text: impl Into<Arc<[u8]>>, record: Range<usize>) -> Self {
-        Self { text: text.into(), record }
+    pub(in crate::core::store) fn new(text: Vec<u8>, record: Range<usize>) -> Self {
+        Self { text, record }
     }
 
     /// The whole line, with its line break.
@@ -64,8 +64,6 @@ impl From<JobRecord> for Put {
 #[derive(Debug, Clone)]
 pub(in crate::core::store) struct Entry {
     record: Arc<JobRecord>,
-    /// Kept of an ended job only: its record never changes, so the line is written again as it stands.
-    line: Option<RecordLine>,
     /// How many bytes the record of an ended job takes; 0 while the job is live.
     ended_bytes: u64,
 }
@@ -73,30 +71,33 @@ pub(in crate::core::store) struct Entry {
 impl From<Put> for Entry {
     fn from(put: Put) -> Self {
         let Put { record, line, state: _ } = put;
-        if !record.status().is_terminal() {
-            return Self { record, line: None, ended_bytes: 0 };
+        match line {
+            Some(line) => Self::of_text(record, line.record().len()),
+            None if record.status().is_terminal() => {
+                let ended_bytes = record.stored_bytes();
+                Self { record, ended_bytes }
+            }
+            None => Self { record, ended_bytes: 0 },
         }
-        let ended_bytes = match &line {
-            Some(line) => record.stored_with(line.record().len()),
-            None => record.stored_bytes(),
-        };
-        Self { record, line, ended_bytes }
     }
 }
 
 impl Entry {
+    /// A job whose record takes this many bytes as text.
+    pub(in crate::core::store) fn of_text(
+        record: impl Into<Arc<JobRecord>>,
+        text_bytes: usize,
+    ) -> Self {
+        let record = record.into();
+        let ended_bytes = match record.status().is_terminal() {
+            true => record.stored_with(text_bytes),
+            false => 0,
+        };
+        Self { record, ended_bytes }
+    }
+
     pub(in crate::core::store) fn record(&self) -> &Arc<JobRecord> {
         &self.record
-    }
-
-    /// The line of an ended job, where the store has one.
-    pub(in crate::core::store) fn line(&self) -> Option<&RecordLine> {
-        self.line.as_ref()
-    }
-
-    /// The same job without its line: the next writer makes the line anew.
-    pub(in crate::core::store) fn without_line(&self) -> Self {
-        Self { line: None, ..self.clone() }
     }
 
     pub(in crate::core::store) fn id(&self) -> JobId {
