@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
 
+use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -172,4 +173,46 @@ async fn a_server_runs_over_a_store_of_its_own() {
     let server = Connection::open(env!("CARGO_BIN_EXE_custom_store"), &[], ()).await;
     let ticket = server.call("greet", json!({})).await;
     assert_eq!(server.ended(&ticket["job_id"]).await["result"], "hello");
+}
+
+#[test]
+fn the_tour_ends_quietly_when_its_reader_has_gone() {
+    let mut tour = std::process::Command::new(env!("CARGO_BIN_EXE_tour"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    // The reader and with it the end of the pipe are dropped after one line, as by `head -1`.
+    BufReader::new(tour.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let mut said = String::new();
+    tour.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    let status = tour.wait().unwrap();
+    assert!(status.success() && said.is_empty(), "{status}: {said}");
+}
+
+/// An answer of which fields are left out, or that is written anew for the eye, is no JSON.
+#[test]
+fn the_tour_shows_answers_as_they_are() {
+    let tour = std::process::Command::new(env!("CARGO_BIN_EXE_tour")).output().unwrap();
+    assert!(tour.status.success(), "{}", String::from_utf8_lossy(&tour.stderr));
+    let told = String::from_utf8(tour.stdout).unwrap();
+    let mut answers: Vec<String> = Vec::new();
+    let mut inside = false;
+    for line in told.lines() {
+        if let Some(begin) = line.strip_prefix("   <-- ") {
+            answers.push(begin.split_once("] ").unwrap().1.to_owned());
+            inside = true;
+        } else if inside && line.starts_with("       ") {
+            // The screen drops the blank that it breaks a line at.
+            answers.last_mut().unwrap().extend([" ", line.trim_start()]);
+        } else {
+            inside = false;
+        }
+    }
+    assert!(answers.len() > 10, "{told}");
+    for answer in answers {
+        let parsed: Result<Value, _> = serde_json::from_str(&answer);
+        assert!(parsed.is_ok_and(|answer| answer.is_object()), "{answer}");
+    }
 }

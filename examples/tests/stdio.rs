@@ -292,18 +292,62 @@ fn debug_output_goes_to_stderr_and_only_when_it_is_asked_for() {
     }
 }
 
-#[test]
-fn a_warning_reaches_stderr_once_and_without_set_up() {
-    let home = TempDir::new().unwrap();
-    let mut server = Server::start(home.path(), &[("SMART_ASYNC_TIMEOUT_SECONDS", "soon")]);
-    server.call("add", json!({"a": 1, "b": 2}));
-    server.call("add", json!({"a": 3, "b": 4}));
+/// Returns what the server said on stderr, when its input ends now.
+fn said_until_the_end(mut server: Server) -> String {
     server.close_input();
-    let mut shown = String::new();
-    server.process.stderr.take().unwrap().read_to_string(&mut shown).unwrap();
-    assert_eq!(shown.lines().count(), 1, "{shown}");
-    assert!(shown.contains(" WARN smart_async"), "{shown}");
-    assert!(shown.contains("SMART_ASYNC_TIMEOUT_SECONDS=\"soon\""), "{shown}");
+    let mut said = String::new();
+    server.process.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    said
+}
+
+#[test]
+fn each_unusable_variable_is_said_on_stderr_once_and_without_set_up() {
+    let home = TempDir::new().unwrap();
+    let unusable = [
+        ("DEMO_TIMEOUT", "soon"),
+        ("SMART_ASYNC_TIMEOUT_SECONDS", "0"),
+        ("SMART_ASYNC_WAIT_SECONDS", "-3"),
+        ("SMART_ASYNC_DEBUG", "maybe"),
+        ("JOB_CLEANUP_INTERVAL", "20 bananas"),
+    ];
+    let mut server = Server::start(home.path(), &unusable);
+    for _ in 0..2 {
+        server.call("count", json!({"to": 1, "step_ms": 1}));
+        let ticket = server.call("count", json!({"to": 1, "step_ms": 1, "async_mode": true}));
+        server.call("wait_job", json!({"job_ids": [ticket["job_id"]]}));
+    }
+    let said = said_until_the_end(server);
+    for (name, value) in unusable {
+        assert_eq!(said.matches(&format!("{name}={value:?}")).count(), 1, "{name}: {said}");
+    }
+    assert_eq!(said.lines().count(), unusable.len(), "{said}");
+    assert!(said.lines().all(|line| line.contains(" WARN smart_async")), "{said}");
+}
+
+#[test]
+fn a_store_that_fails_is_said_on_stderr_once_however_often_it_is_tried() {
+    let home = TempDir::new().unwrap();
+    let environment = [("DEMO_TIMEOUT", "0.1"), ("RUST_BACKTRACE", "0")];
+    let mut server = Server::start(home.path(), &environment);
+    let id = server.counting_job();
+    let meta = home.path().join("meta");
+    fs::rename(&meta, home.path().join("elsewhere")).unwrap();
+    fs::write(&meta, "no folder").unwrap();
+    // One call waits for the store beyond its budget, and the job's progress is tried again all the time.
+    assert_eq!(server.call("count", json!({"to": 20, "step_ms": 100})), json!({"counted": 20}));
+    server.call("cancel_job", json!({"job_id": id}));
+    let said = said_until_the_end(server);
+    let is_part_of_id = |letter: char| letter.is_ascii_hexdigit() || letter == '-';
+    let without_ids = |line: &str| -> String {
+        line.split(|letter| !is_part_of_id(letter)).filter(|part| part.len() < 36).collect()
+    };
+    let lines: Vec<_> = said.lines().filter(|line| line.contains(" smart_async::")).collect();
+    let words = lines.iter().map(|line| without_ids(line.split_once(' ').unwrap().1));
+    let mut different: Vec<_> = words.collect();
+    different.sort();
+    different.dedup();
+    assert!(!lines.is_empty() && lines.len() == different.len(), "{said}");
+    assert!(said.contains("failed to write the job store"), "{said}");
 }
 
 #[test]

@@ -107,6 +107,12 @@ impl Session {
 }
 
 impl Answer {
+    /// Returns the text of the answer, as a model reads it.
+    pub fn text(&self) -> String {
+        let texts = self.result.content.iter().filter_map(|block| block.as_text());
+        texts.map(|block| block.text.as_str()).collect::<Vec<_>>().join("\n")
+    }
+
     /// Returns the structured content.
     ///
     /// # Errors

@@ -3,8 +3,9 @@
 //!
 //! Warnings and errors reach stderr without set-up: where the thread has no subscriber, the macros install one for the one event
 //! only. They never become the global subscriber, so a program may set its own at any time; from then on, that one receives the
-//! events.
+//! events. On stderr a failure that lasts is told once.
 
+mod repeats;
 mod span;
 mod stderr;
 
@@ -13,8 +14,10 @@ use std::sync::LazyLock;
 use tracing::dispatcher::{get_default, with_default};
 use tracing::subscriber::NoSubscriber;
 use tracing::{Dispatch, Level};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 
+use self::repeats::Repeats;
 use self::stderr::StderrLines;
 use crate::core::shield;
 
@@ -45,7 +48,8 @@ pub(crate) use {
 
 /// Runs `event`, which emits one event, under a subscriber that writes to stderr where this thread has none.
 pub(crate) fn emit(event: impl FnOnce()) {
-    static WARNINGS: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(on_stderr(Level::WARN)));
+    static WARNINGS: LazyLock<Dispatch> =
+        LazyLock::new(|| Dispatch::new(on_stderr(Level::WARN).with(Repeats::default())));
     shielded(|| {
         if get_default(|current| current.is::<NoSubscriber>()) {
             with_default(&WARNINGS, event);

@@ -12,6 +12,18 @@ pub(crate) fn quoted(text: &str) -> String {
     if text.len() > SHOWN { format!("{shown}… ({} bytes)", text.len()) } else { shown }
 }
 
+/// Returns whether a character shows nothing by itself, or changes how the text around it shows: controls, marks of direction, spaces
+/// without width, fillers and tags. Joiners are none, since emoji and words of some languages need them.
+pub(crate) fn is_unseen(letter: char) -> bool {
+    // The format characters of Unicode (Cf) save U+200C and U+200D, line and paragraph separators, and letters that are blank.
+    letter.is_control()
+        || matches!(letter,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
 /// Two lower-case hexadecimal digits for each byte.
 pub(crate) fn hex(bytes: impl IntoIterator<Item = u8>) -> String {
     let digits = bytes.into_iter().flat_map(|byte| [byte >> 4, byte & 0xf]);

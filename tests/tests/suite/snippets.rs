@@ -241,3 +241,21 @@ fn the_view_is_named_with_its_folder() {
         }
     }
 }
+
+#[test]
+fn the_audit_names_tests_and_files_that_exist() {
+    let tests = ["tests/tests", "examples/tests"].map(code_of).concat();
+    let page = read("docs/design/security.md");
+    let (mut proofs, mut places) = (0, 0);
+    for code in inline_code(&page) {
+        let is_path = code.contains('/') && code.starts_with(['c', 'm']);
+        if is_path && !code.starts_with("meta/") {
+            assert!(root().join("smart-async/src").join(&code).exists(), "{code}");
+            places += 1;
+        } else if code.matches('_').count() > 3 {
+            assert!(tests.contains(&format!("fn {code}(")), "there is no test {code}");
+            proofs += 1;
+        }
+    }
+    assert!(proofs > 20 && places > 10, "{proofs} tests, {places} files");
+}

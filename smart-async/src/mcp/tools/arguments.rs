@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::response::{ToolResult, in_band_error};
 use crate::core::job::{JobId, JobStatus, MalformedJobId};
-use crate::core::text::quoted;
+use crate::core::text::{is_unseen, quoted};
 
 /// The most jobs that one call may name.
 const MAX_JOBS: usize = 100;
@@ -196,7 +196,7 @@ pub(in crate::mcp) fn label(arguments: &mut JsonObject, name: &str) -> ToolResul
     if label.chars().count() > MAX_LABEL {
         return refuse(name, &format!("must be a string from 1 to {MAX_LABEL} characters"));
     }
-    if label.chars().any(char::is_control) {
+    if label.chars().any(is_unseen) {
         let reason = format!("must be without control characters, not {}", quoted(&label));
         return refuse(name, &reason);
     }
