@@ -14,6 +14,12 @@ pub(crate) const WAIT_SECONDS: &str = "SMART_ASYNC_WAIT_SECONDS";
 pub(crate) const DEBUG: &str = "SMART_ASYNC_DEBUG";
 /// The interval of the sweep that removes ended jobs that are too old or too many, in seconds.
 pub(crate) const CLEANUP_INTERVAL: &str = "JOB_CLEANUP_INTERVAL";
+/// For how long ended jobs are kept, in hours.
+pub(crate) const RETENTION_HOURS: &str = "JOB_RETENTION_HOURS";
+/// How many ended jobs are kept.
+pub(crate) const RETENTION_JOBS: &str = "JOB_RETENTION_JOBS";
+/// How many bytes of ended jobs are kept.
+pub(crate) const RETENTION_BYTES: &str = "JOB_RETENTION_BYTES";
 /// The folder of the journal store, in place of `~/.job_mcp`.
 pub(crate) const HOME: &str = "JOB_MCP_HOME";
 
@@ -27,25 +33,72 @@ pub(crate) fn process(name: &str) -> Option<String> {
 
 /// Reads a duration: a number of seconds (`20`, `0.5`), or text with units (`1m30s`). `None` if the variable is absent or invalid.
 pub(crate) fn duration(lookup: Lookup<'_>, name: &str) -> Option<Duration> {
+    const ALLOWED: &str =
+        "a positive number of seconds such as 20 or 0.5, or a length of time such as 1m30s";
+    parsed(lookup, name, parse_duration, ALLOWED)
+}
+
+/// Reads a duration: a number of hours (`24`, `0.5`), or text with units (`7d`). `None` if the variable is absent or invalid.
+pub(crate) fn hours(lookup: Lookup<'_>, name: &str) -> Option<Duration> {
+    let parse = |value: &str| parse_time(value, 3600.0);
+    parsed(lookup, name, parse, "a positive number of hours, or a length of time such as 7d")
+}
+
+/// Reads a positive whole number. `None` if the variable is absent or invalid.
+pub(crate) fn count(lookup: Lookup<'_>, name: &str) -> Option<usize> {
+    let parse = |value: &str| value.trim().parse().ok().filter(|count| *count > 0);
+    parsed(lookup, name, parse, "a positive whole number")
+}
+
+/// Reads a number of bytes: `1000000`, or with a unit, `64MiB`. `None` if the variable is absent or invalid.
+pub(crate) fn bytes(lookup: Lookup<'_>, name: &str) -> Option<u64> {
+    parsed(lookup, name, parse_bytes, "a positive number of bytes such as 1000000 or 64MiB")
+}
+
+/// Reads a value, and reports it once where it is invalid.
+fn parsed<T>(
+    lookup: Lookup<'_>,
+    name: &str,
+    parse: impl FnOnce(&str) -> Option<T>,
+    allowed: &str,
+) -> Option<T> {
     let value = lookup(name)?;
-    let parsed = parse_duration(&value);
+    let parsed = parse(&value);
     if parsed.is_none() {
-        report_once(
-            name,
-            &value,
-            "a positive number of seconds such as 20 or 0.5, or a length of time such as 1m30s",
-        );
+        report_once(name, &value, allowed);
     }
     parsed
 }
 
 fn parse_duration(value: &str) -> Option<Duration> {
+    parse_time(value, 1.0)
+}
+
+/// Reads a number of units, of so many seconds each, or text with units of its own.
+fn parse_time(value: &str, unit_seconds: f64) -> Option<Duration> {
     let value = value.trim();
     let parsed = match value.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        Ok(units) => Duration::try_from_secs_f64(units * unit_seconds).ok(),
         Err(_) => humantime::parse_duration(value).ok(),
     };
     parsed.filter(|duration| !duration.is_zero())
+}
+
+fn parse_bytes(value: &str) -> Option<u64> {
+    let value = value.trim();
+    let digits = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+    let (number, unit) = value.split_at_checked(digits)?;
+    let unit = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kb" => 1_000,
+        "kib" => 1 << 10,
+        "mb" => 1_000_000,
+        "mib" => 1 << 20,
+        "gb" => 1_000_000_000,
+        "gib" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit).filter(|bytes| *bytes > 0)
 }
 
 /// Returns whether the variable is `true`, `1`, `yes` or `on`, in any case.
@@ -88,6 +141,23 @@ mod tests {
     fn zero_and_nonsense_are_passed_over() {
         for text in ["0", "-1", "nan", "inf", "1e300", "", "soon", "0s", "20 bananas"] {
             assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_with_and_without_units() {
+        for (text, bytes) in [
+            ("7", Some(7)),
+            ("2 KiB", Some(2048)),
+            ("1gb", Some(1_000_000_000)),
+            ("3MB", Some(3_000_000)),
+        ] {
+            assert_eq!(parse_bytes(text), bytes, "{text}");
+        }
+        for text in
+            ["", "0", "-1", "1.5MiB", "MiB", "1 XB", "99999999999999999999", "99999999999GiB"]
+        {
+            assert_eq!(parse_bytes(text), None, "{text}");
         }
     }
 

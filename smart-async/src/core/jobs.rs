@@ -26,7 +26,7 @@ pub use self::state::{State, StateError};
 pub(crate) use self::status::why_gone;
 pub use self::wait::{WaitFor, Waited};
 pub(crate) use self::watch::JobWatcher;
-use crate::core::job::{JobId, Timestamp};
+use crate::core::job::{JobId, JobRecord, Timestamp};
 pub use crate::core::local::JobChange;
 use crate::core::local::Local;
 pub(crate) use crate::core::local::ReadPin;
@@ -103,6 +103,13 @@ impl Jobs {
     pub(crate) fn poll_after(&self, tool: &str, elapsed: Duration) -> u64 {
         let advice = self.usual_run(tool).map_or(elapsed / 4, |usual| usual / 10);
         advice.as_secs().clamp(2, 30)
+    }
+
+    /// For how long a job has run, or ran. Of a job of this process, no change of the wall clock moves it.
+    pub(crate) fn elapsed(&self, job: &JobRecord) -> Option<Duration> {
+        let live = self.local.live.get(job.id).filter(|_| job.state.started_at().is_some());
+        let measured = live.filter(|_| !job.status().is_terminal()).and_then(|live| live.ran());
+        measured.or_else(|| job.elapsed(self.now()))
     }
 
     /// The median of the tool's last 20 completed runs.

@@ -102,7 +102,7 @@ fn task(manager: &JobManager, job: &JobRecord) -> Task {
     task.status_message = message(job);
     task.ttl_ms = time_to_live(manager, job);
     if !job.status().is_terminal() {
-        let elapsed = job.elapsed(manager.jobs().now()).unwrap_or_default();
+        let elapsed = manager.jobs().elapsed(job).unwrap_or_default();
         task.poll_interval_ms = Some(manager.jobs().poll_after(&job.spec.tool, elapsed) * 1000);
     }
     task
@@ -217,7 +217,7 @@ fn shortened(message: &str) -> String {
 fn time_to_live(manager: &JobManager, job: &JobRecord) -> Option<u64> {
     let ended_at = job.state.completed_at()?;
     let took = (ended_at - job.spec.created_at).to_std().unwrap_or(Duration::ZERO);
-    let kept = took.checked_add(manager.runner().settings().retention.max_age)?;
+    let kept = took.checked_add(manager.runner().settings().retention().max_age)?;
     u64::try_from(kept.as_millis()).ok().filter(|kept| *kept <= LARGEST)
 }
 

@@ -8,6 +8,7 @@ mod answer_schemas;
 mod answer_sizes;
 mod architecture;
 mod calls;
+mod clocks;
 mod coalesce;
 mod coverage;
 mod docs;

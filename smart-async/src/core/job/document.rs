@@ -56,6 +56,8 @@ pub(super) struct JobDocument<'a> {
     #[serde(default, with = "time::option", skip_serializing_if = "Option::is_none")]
     completed_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    ran_seconds: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     progress: Option<Progress>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     questions: BTreeMap<String, Question>,
@@ -151,6 +153,7 @@ impl<'a> From<&'a JobRecord> for JobDocument<'a> {
             updated_at: record.updated_at,
             updated_by: record.updated_by.clone(),
             completed_at: record.state.completed_at(),
+            ran_seconds: record.ran.map(|ran| ran.as_secs_f64()),
             progress: record.progress.clone(),
             questions: record.questions.clone(),
             result: None,
@@ -309,6 +312,10 @@ impl TryFrom<JobDocument<'_>> for JobRecord {
                 completed_at: completed_at()?,
             },
         };
+        let ran = match document.ran_seconds {
+            Some(seconds) => Some(duration("ran_seconds", seconds)?),
+            None => None,
+        };
         let deadline = match document.deadline_seconds {
             Some(seconds) => Some(duration("deadline_seconds", seconds)?),
             None => None,
@@ -350,6 +357,7 @@ impl TryFrom<JobDocument<'_>> for JobRecord {
             version: document.version,
             updated_at: document.updated_at,
             updated_by: document.updated_by,
+            ran,
             progress: document.progress,
             questions: document.questions,
             cancel_requested: document.cancel_requested,

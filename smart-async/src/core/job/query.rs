@@ -1,6 +1,7 @@
 //! Queries over jobs: which to list, which to claim, which to remove. Every store answers them alike, because the conditions
 //! are evaluated here.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{JobId, JobKind, JobRecord, JobScope, JobStatus, Progress, Timestamp};
@@ -192,6 +193,8 @@ pub struct Prune {
     /// Of those that meet the conditions above, all but the newest whose records and result files take this many bytes
     /// together.
     pub keep_bytes: Option<u64>,
+    /// Only these; empty means any.
+    pub jobs: Vec<JobId>,
     /// None of these, whatever the conditions above say: a caller is about to read them.
     pub spare: Vec<JobId>,
 }
@@ -242,7 +245,10 @@ impl Prune {
         &self,
         jobs: impl IntoIterator<Item = PruneCandidate<'a>>,
     ) -> Vec<JobId> {
-        let mut ended: Vec<_> = jobs.into_iter().filter(|job| self.is_about(job)).collect();
+        let named: HashSet<_> = self.jobs.iter().collect();
+        let is_named = |id: JobId| named.is_empty() || named.contains(&id);
+        let mut ended: Vec<_> =
+            jobs.into_iter().filter(|job| is_named(job.id) && self.is_about(job)).collect();
         let newest_first = |job: &PruneCandidate<'_>| std::cmp::Reverse((job.completed_at, job.id));
         let kept = match self.keep_bytes {
             Some(limit) => {
@@ -260,7 +266,7 @@ impl Prune {
         doomed.filter(|id| !self.spare.contains(id)).collect()
     }
 
-    /// Returns whether an ended job meets the conditions, save for the number that is kept.
+    /// Returns whether an ended job meets the conditions, save for the list of jobs and for the number that is kept.
     fn is_about(&self, job: &PruneCandidate<'_>) -> bool {
         self.server.as_ref().is_none_or(|server| *server == job.server)
             && self.scope.as_ref().is_none_or(|scope| job.scope == Some(scope))

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -36,6 +37,9 @@ pub struct JobRecord {
     pub updated_at: Timestamp,
     /// The originator of the last change.
     pub updated_by: Actor,
+    /// For how long the last run of an ended job took, by a clock that no change of the time moves; `None` where no process
+    /// measured it to its end.
+    pub ran: Option<Duration>,
     /// The progress of the work, where it reported any.
     pub progress: Option<Progress>,
     /// The questions of the work, by key; dropped when the job ends.
@@ -68,6 +72,7 @@ impl JobRecord {
             version: 1,
             updated_at,
             updated_by: Actor::Owner,
+            ran: None,
             progress: None,
             questions: BTreeMap::new(),
             cancel_requested: false,
@@ -145,6 +150,7 @@ impl JobRecord {
             dispatch,
             result_location,
             state: _,
+            ran,
         } = change;
         let illegal = IllegalTransition { status: self.status(), event: event.name() };
         if owned_by.is_some_and(|owner| owner != self.owner)
@@ -212,6 +218,7 @@ impl JobRecord {
         };
         if next.status().is_terminal() {
             next.end(result_location);
+            next.ran = ran;
         }
         Ok(next)
     }
@@ -276,8 +283,11 @@ impl JobRecord {
             .map(|(key, question)| (key.as_str(), question))
     }
 
-    /// For how long the work ran, or has run by `now`, by the wall clock.
-    pub fn elapsed(&self, now: Timestamp) -> Option<std::time::Duration> {
+    /// For how long the work ran; where no process measured that, and for a live job by `now`, by the wall clock.
+    pub fn elapsed(&self, now: Timestamp) -> Option<Duration> {
+        if self.ran.is_some() {
+            return self.ran;
+        }
         let started_at = self.state.started_at()?;
         let end = self.state.completed_at().unwrap_or(now);
         Some((end - started_at).to_std().unwrap_or_default())

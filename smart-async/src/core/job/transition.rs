@@ -18,6 +18,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -125,6 +126,8 @@ pub struct Change {
     pub result_location: ResultLocation,
     /// The state that the end fills. The store writes it together with the end.
     pub state: Option<Arc<HydratedState>>,
+    /// Of an end: for how long the work ran, where its process measured that.
+    pub ran: Option<Duration>,
 }
 
 impl Change {
@@ -140,6 +143,7 @@ impl Change {
             dispatch: None,
             result_location: ResultLocation::InRecord,
             state: None,
+            ran: None,
         }
     }
 

@@ -1,8 +1,8 @@
 //! The jobs that run in this process.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{Notify, SetOnce};
@@ -43,6 +43,8 @@ pub(crate) struct LiveJob {
     /// How the job ended, from that moment on. The record may say so later, while the store fails.
     ending: SetOnce<Arc<JobEvent>>,
     origin: Option<Origin>,
+    /// When the run began, once it has.
+    began: OnceLock<Instant>,
     pub(super) callers: Callers,
 }
 
@@ -56,6 +58,7 @@ impl LiveJob {
             taken_over: CancellationToken::new(),
             ending: SetOnce::new(),
             origin,
+            began: OnceLock::new(),
             callers: Callers::default(),
         })
     }
@@ -84,6 +87,17 @@ impl LiveJob {
     /// When the run is over this limit, which counts from the beginning of its call.
     pub(in crate::core) fn deadline(&self, limit: Option<Duration>) -> Option<Instant> {
         limit.and_then(|limit| self.context.began.checked_add(limit))
+    }
+
+    /// Takes note of the beginning of the run.
+    pub(in crate::core) fn set_began(&self, moment: Instant) {
+        let _ = self.began.set(moment);
+    }
+
+    /// For how long the run has taken, to the millisecond; `None` before it begins.
+    pub(in crate::core) fn ran(&self) -> Option<Duration> {
+        let ran = self.began.get()?.elapsed();
+        Some(Duration::new(ran.as_secs(), ran.subsec_millis() * 1_000_000))
     }
 
     fn key(&self) -> Option<CallKey> {

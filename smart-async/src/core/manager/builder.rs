@@ -44,10 +44,11 @@ impl JobManagerBuilder {
         self
     }
 
-    /// For how long, and how many, ended jobs are kept.
+    /// For how long, and how many, ended jobs are kept. The operator's variables `JOB_RETENTION_HOURS`, `JOB_RETENTION_JOBS` and
+    /// `JOB_RETENTION_BYTES` win.
     #[must_use]
     pub const fn retention(mut self, retention: Retention) -> Self {
-        self.settings.retention = retention;
+        self.settings.own_retention = retention;
         self
     }
 

@@ -38,6 +38,7 @@ pub(super) async fn write(
     if !matches!(change.event, JobEvent::Start) {
         change = change.with_progress(live.context.progress.read());
     }
+    change.ran = live.ran();
     change.state = hydrate::state_of(engine, live, &change);
     let stored = local.withheld.redact(live.site(), live.id(), &change);
     let mut backoff = Backoff::default();

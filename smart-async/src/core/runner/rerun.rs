@@ -108,7 +108,7 @@ async fn look_at_waiting(engine: &Arc<Engine>, servers: &Rerunners, jobs: Vec<Ar
             }
             continue;
         }
-        let oldest = engine.local.ago(engine.settings.retention.max_age);
+        let oldest = engine.local.ago(engine.settings.retention().max_age);
         for job in jobs {
             match &found {
                 _ if engine.is_stopping() => return,

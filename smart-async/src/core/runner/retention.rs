@@ -1,12 +1,15 @@
 //! The sweep: a service that removes the ended jobs of this server that are too old, too many or too large together, at the
 //! start and every hour.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::engine::Engine;
 use super::settings::Retention;
-use crate::core::job::Prune;
+use crate::core::job::{JobId, JobQuery, JobRecord, JobStatus, Prune};
 use crate::core::jobs::Jobs;
 use crate::core::spawn::try_spawn;
 use crate::core::{env_vars, observe};
@@ -22,8 +25,9 @@ const MIN_AGE: Duration = Duration::from_secs(60);
 pub(super) fn start(engine: &Arc<Engine>) {
     let (gone, weak) = (engine.gone.clone(), Arc::downgrade(engine));
     try_spawn(async move {
+        let mut readable = Readable::default();
         while let Some(engine) = weak.upgrade() {
-            sweep(&engine).await;
+            sweep(&engine, &mut readable).await;
             drop(engine);
             let interval = env_vars::duration(&env_vars::process, env_vars::CLEANUP_INTERVAL);
             tokio::select! {
@@ -34,18 +38,43 @@ pub(super) fn start(engine: &Arc<Engine>) {
     });
 }
 
-async fn sweep(engine: &Engine) {
-    let Retention { max_age, max_jobs, max_bytes } = engine.settings.retention;
+/// Since when the ended jobs can be read, as the sweeps of this process found them.
+///
+/// The end of a job by the wall clock is no measure of that: no reader could ask while no server ran, and the clock may jump.
+#[derive(Default)]
+struct Readable(HashMap<JobId, Instant>);
+
+impl Readable {
+    /// Takes note of the ended jobs that there are now, and returns those that could be read for `age`.
+    fn for_as_long_as(&mut self, age: Duration, ended: &[Arc<JobRecord>]) -> Vec<JobId> {
+        let now = Instant::now();
+        let known = std::mem::take(&mut self.0);
+        let since = |id| known.get(&id).copied().unwrap_or(now);
+        self.0 = ended.iter().map(|job| (job.id, since(job.id))).collect();
+        let old = self.0.iter().filter(|(_, since)| now.duration_since(**since) >= age);
+        old.map(|(id, _)| *id).collect()
+    }
+}
+
+async fn sweep(engine: &Engine, readable: &mut Readable) {
+    let Retention { max_age, max_jobs, max_bytes } = engine.settings.retention();
     let local = &engine.local;
-    let own = |age: Duration| Prune {
+    let ended = JobQuery {
         server: Some(engine.server().to_owned()),
-        ended_before: Some(local.ago(age)),
-        ..Prune::default()
+        statuses: JobStatus::ALL.into_iter().filter(|status| status.is_terminal()).collect(),
+        ..JobQuery::default()
     };
-    let too_old = own(max_age.max(MIN_AGE));
-    let too_many = Prune { keep_newest: max_jobs, ..own(MIN_AGE) };
-    let too_large = Prune { keep_bytes: Some(max_bytes), ..own(MIN_AGE) };
-    for prune in [too_old, too_many, too_large] {
+    let old = match local.store.list(ended).await {
+        Ok(ended) => readable.for_as_long_as(max_age.max(MIN_AGE), &ended.jobs),
+        Err(error) => return observe::warn!(%error, "failed to look for ended jobs"),
+    };
+    let own = |prune| Prune { server: Some(engine.server().to_owned()), ..prune };
+    let too_old = (!old.is_empty()).then(|| own(Prune { jobs: old, ..Prune::default() }));
+    let ended_before = Some(local.ago(MIN_AGE));
+    let too_many = own(Prune { keep_newest: max_jobs, ended_before, ..Prune::default() });
+    let keep_bytes = Some(max_bytes);
+    let too_large = own(Prune { keep_bytes, ended_before, ..Prune::default() });
+    for prune in too_old.into_iter().chain([too_many, too_large]) {
         match Jobs::prune_unpinned(local, prune).await {
             Ok(pruned) if pruned.removed > 0 => {
                 observe::info!(removed = pruned.removed, "swept away ended jobs");

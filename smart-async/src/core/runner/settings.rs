@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use crate::core::env_vars::{self, Lookup};
+
 /// For how long, and how many, ended jobs are kept. Live jobs are never removed.
 ///
-/// A job that ended less than a minute ago is never swept away: code of another process may be about to read it.
+/// A job that ended less than a minute ago is never swept away: code of another process may be about to read it. The age of a job
+/// counts from the first sweep that finds it ended, by a clock that no change of the time moves: the time in which no server of
+/// its name ran does not count, since no reader could have asked for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retention {
-    /// Ended jobs are removed when they ended longer ago than this. 24 hours unless set.
+    /// Ended jobs are removed once they could be read for this long. 24 hours unless set.
     pub max_age: Duration,
     /// The number of ended jobs that are kept, the newest. 1,000 unless set.
     pub max_jobs: usize,
@@ -40,7 +44,8 @@ impl Retention {
 pub(crate) struct Settings {
     /// The name of the server whose jobs the runner runs, where the program sets one.
     pub(in crate::core) server: Option<String>,
-    pub(crate) retention: Retention,
+    /// The program's own; see [`Settings::retention`].
+    pub(in crate::core) own_retention: Retention,
     /// For how long a body may go on after it was told to stop, before it is aborted.
     pub(crate) cancel_grace: Duration,
     /// For how long a shutdown lets jobs end by themselves.
@@ -56,12 +61,61 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             server: None,
-            retention: Retention::default(),
+            own_retention: Retention::default(),
             cancel_grace: Duration::from_secs(5),
             drain_grace: Duration::from_secs(2),
             end_on_sigterm: true,
             hands_out_ids: true,
             fallback_reason: None,
         }
+    }
+}
+
+impl Settings {
+    /// For how long, and how many, ended jobs are kept: as the operator's variables say, else as the program does.
+    pub(crate) fn retention(&self) -> Retention {
+        self.retention_with(&env_vars::process)
+    }
+
+    fn retention_with(&self, lookup: Lookup<'_>) -> Retention {
+        let Retention { max_age, max_jobs, max_bytes } = self.own_retention;
+        Retention {
+            max_age: env_vars::hours(lookup, env_vars::RETENTION_HOURS).unwrap_or(max_age),
+            max_jobs: env_vars::count(lookup, env_vars::RETENTION_JOBS).unwrap_or(max_jobs),
+            max_bytes: env_vars::bytes(lookup, env_vars::RETENTION_BYTES).unwrap_or(max_bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operators_variables_win_one_by_one_and_nonsense_is_passed_over() {
+        let settings = Settings::default();
+        let with = |variables: &'static [(&str, &str)]| {
+            settings.retention_with(&move |name| {
+                let found = variables.iter().find(|(variable, _)| *variable == name);
+                found.map(|(_, value)| (*value).to_owned())
+            })
+        };
+        assert_eq!(with(&[]), Retention::default());
+        let hour = Duration::from_secs(3600);
+        assert_eq!(with(&[("JOB_RETENTION_HOURS", "1.5")]).max_age, hour * 3 / 2);
+        assert_eq!(with(&[("JOB_RETENTION_HOURS", "7d")]).max_age, hour * 24 * 7);
+        assert_eq!(with(&[("JOB_RETENTION_JOBS", "20")]).max_jobs, 20);
+        assert_eq!(with(&[("JOB_RETENTION_BYTES", "64 MiB")]).max_bytes, 64 << 20);
+        let nonsense = [
+            ("JOB_RETENTION_HOURS", "0"),
+            ("JOB_RETENTION_JOBS", "-1"),
+            ("JOB_RETENTION_BYTES", "much"),
+        ];
+        assert_eq!(
+            settings.retention_with(&|name| {
+                nonsense.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
+            }),
+            Retention::default()
+        );
     }
 }

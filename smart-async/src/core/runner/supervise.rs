@@ -29,6 +29,7 @@ pub(super) fn launch(
         if !begin(&engine, &live).await {
             return;
         }
+        live.set_began(Instant::now());
         let body = start(&live.context);
         // The limit is on the run, not on the wait before it.
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
@@ -46,6 +47,7 @@ pub(super) fn supervise(
     recorded: Option<JoinHandle<bool>>,
 ) {
     let (engine, span, deadline) = (Arc::clone(engine), live.span(), live.deadline(limit));
+    live.set_began(live.context.began);
     let supervisor = async move {
         let _manager = engine.host.keep_alive();
         see_through(&engine, live, body, deadline, recorded).await;

@@ -111,6 +111,7 @@ macro_rules! __conformance_rules {
             pruning_keeps_as_many_of_the_newest_as_fit
             pruning_counts_a_large_result
             pruning_spares_what_it_is_told_to
+            pruning_removes_only_the_jobs_that_it_names
             pruning_keeps_to_its_server_and_counts_there
             pruning_keeps_to_its_client_and_counts_there
             pruning_keeps_to_its_statuses

@@ -54,7 +54,7 @@ impl<S: ServerHandler> JobServer<S> {
             return answer;
         }
         let (tool, follow_up) = (&*job.spec.tool, self.names.follow_up());
-        let elapsed = job.elapsed(self.manager.jobs().now()).unwrap_or_default();
+        let elapsed = self.manager.jobs().elapsed(job).unwrap_or_default();
         let poll_after = self.manager.jobs().poll_after(tool, elapsed);
         let ticket = match job.open_questions().next() {
             Some(asked) => JobTicket::asking(job.id, happened, tool, asked, &follow_up, poll_after),

@@ -18,6 +18,7 @@ const INTERNAL: &[&str] = &[
     "kind",
     "pending_reason",
     "waits_until",
+    "ran_seconds",
     "waits_for_jobs",
     "updated_by",
     "version",
@@ -72,7 +73,7 @@ pub(in crate::mcp) fn job_view(
         view.insert("result_note".to_owned(), reason.into());
     }
     view.entry("cancel_requested").or_insert(Value::Bool(false));
-    let elapsed = job.elapsed(manager.jobs().now());
+    let elapsed = manager.jobs().elapsed(job);
     if let Some(elapsed) = elapsed {
         view.insert("elapsed_seconds".to_owned(), seconds(elapsed));
     }

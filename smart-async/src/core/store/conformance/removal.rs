@@ -94,6 +94,17 @@ pub async fn pruning_spares_what_it_is_told_to(store: &dyn JobStore) {
     assert_eq!(ids(&all(store).await), [jobs[2], jobs[0]]);
 }
 
+/// A prune of certain jobs leaves all others alone, and a live one among those that it names.
+pub async fn pruning_removes_only_the_jobs_that_it_names(store: &dyn JobStore) {
+    let [one, other] = [completed(store, 1).await, completed(store, 2).await];
+    let live = running(store, 3).await;
+    let named = prune(|prune| prune.jobs = vec![one, live, JobId::new()]);
+    let pruned = store.prune(named.clone()).await.unwrap();
+    assert_eq!((pruned.removed, pruned.remaining), (1, 2));
+    assert_eq!(store.prune(named).await.unwrap().removed, 0);
+    assert_eq!(ids(&all(store).await), [live, other]);
+}
+
 /// Pruning the jobs of one server leaves the others' alone, and counts what is left of that server's.
 pub async fn pruning_keeps_to_its_server_and_counts_there(store: &dyn JobStore) {
     completed(store, 0).await;
