@@ -20,6 +20,8 @@ pub(crate) const RETENTION_HOURS: &str = "JOB_RETENTION_HOURS";
 pub(crate) const RETENTION_JOBS: &str = "JOB_RETENTION_JOBS";
 /// How many bytes of ended jobs are kept.
 pub(crate) const RETENTION_BYTES: &str = "JOB_RETENTION_BYTES";
+/// The size of the largest result that is kept, in bytes.
+pub(crate) const MAX_RESULT_BYTES: &str = "JOB_MAX_RESULT_BYTES";
 /// The folder of the journal store, in place of `~/.job_mcp`.
 pub(crate) const HOME: &str = "JOB_MCP_HOME";
 

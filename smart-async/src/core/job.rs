@@ -18,6 +18,7 @@ mod questions;
 mod record;
 mod record_json;
 mod result_location;
+mod result_page;
 mod scope;
 mod spec;
 mod state;
@@ -37,6 +38,7 @@ pub use query::{ClaimQuery, JobCursor, JobPage, JobQuery, ProgressReport, Prune}
 pub use question::{Question, QuestionStatus};
 pub use record::JobRecord;
 pub use result_location::ResultLocation;
+pub use result_page::ResultPage;
 pub use scope::{ClientIdentity, JobScope};
 pub use spec::{JobKind, JobSpec, Priority, RetryPolicy};
 pub use state::{JobState, JobStatus, PendingReason, Timestamp};

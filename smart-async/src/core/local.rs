@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -52,7 +53,13 @@ pub(crate) struct Local {
     /// Calls that are open, jobs that run, and writes in the background: everything that a shutdown waits for.
     pub(in crate::core) in_flight: TaskTracker,
     lost_jobs: OnceLock<Weak<dyn LostJobs>>,
+    /// How many more large results may be read at the same time.
+    pub(in crate::core) result_reads: Semaphore,
 }
+
+/// How many large results are read at the same time at most; the others wait. A reader of a whole one holds several times its
+/// size in memory.
+const RESULT_READS: usize = 4;
 
 impl Local {
     pub(in crate::core) fn new(store: Arc<dyn JobStore>) -> Self {
@@ -68,6 +75,7 @@ impl Local {
             is_owner_lost: AtomicBool::new(false),
             in_flight,
             lost_jobs: OnceLock::new(),
+            result_reads: Semaphore::new(RESULT_READS),
         }
     }
 

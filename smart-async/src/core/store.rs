@@ -28,12 +28,12 @@ pub use news::{News, NewsStream};
 pub(in crate::core) use shielded::ShieldedStore;
 pub use usual_run::UsualRun;
 
-use crate::core::clock;
 pub use crate::core::job::HydratedState;
 use crate::core::job::{
     Change, ClaimQuery, JobEvent, JobId, JobPage, JobQuery, JobRecord, OwnerId, ProgressReport,
-    Prune, StateName, Timestamp,
+    Prune, ResultPage, StateName, Timestamp,
 };
+use crate::core::{clock, env_vars};
 
 /// The return type of a store's methods: a boxed future, so that `dyn JobStore` can be had.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -76,6 +76,23 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// otherwise still, has lost its result.
     fn get_with_result(&self, id: JobId) -> StoreFuture<'_, Option<Arc<JobRecord>>> {
         self.get(id)
+    }
+
+    /// A part of the text of the outcome of an ended job, as [`ResultPage::of`] cuts it. `None` where there is no such job, where it
+    /// has not ended, or where its result is lost.
+    ///
+    /// The provided method reads the whole result.
+    fn result_page(
+        &self,
+        id: JobId,
+        offset: u64,
+        max_bytes: usize,
+    ) -> StoreFuture<'_, Option<ResultPage>> {
+        Box::pin(async move {
+            let job = self.get_with_result(id).await?;
+            let job = job.filter(|job| !job.result_location.is_in_file());
+            Ok(job.and_then(|job| ResultPage::of(&job, offset, max_bytes)))
+        })
     }
 
     /// The jobs of these ids, in the order asked; those that are not there are left out.
@@ -173,8 +190,8 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// with the first job, or large result, that this process writes, so a process that only reads has none.
     fn owner(&self) -> OwnerId;
 
-    /// The size of the largest result that the store keeps, in bytes of JSON. The runner lets a job fail whose result is larger; a
-    /// result that is not stored, and the details of a failure, are as large as they are.
+    /// The size of the largest result that the store keeps, in bytes of JSON. The runner lets a job fail whose result is larger, and
+    /// leaves larger details of a failure out; a result that is not stored is as large as it is.
     /// `None`, as by the provided method, where the store has no limit.
     fn max_result_bytes(&self) -> Option<u64> {
         None
@@ -191,6 +208,12 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// Brings everything to rest and gives up the name: jobs of this owner that have not ended count as abandoned
     /// from then on.
     fn close(&self) -> StoreFuture<'_, ()>;
+}
+
+/// The size of the largest result that the stores of this crate keep: as the operator's variable says, else 64 MiB.
+fn max_result_bytes() -> u64 {
+    const DEFAULT: u64 = 64 * 1024 * 1024;
+    env_vars::bytes(&env_vars::process, env_vars::MAX_RESULT_BYTES).unwrap_or(DEFAULT)
 }
 
 /// The outcome of [`JobStore::prune`].

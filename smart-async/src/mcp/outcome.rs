@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::core::job::{
-    FailureKind, JobEvent, JobFailure, JobOutput, JobRecord, JobState, Outcome,
+    FailureKind, JobEvent, JobFailure, JobOutput, JobRecord, JobState, Outcome, ResultLocation,
 };
 use crate::core::jobs::why_gone;
 
@@ -111,6 +111,27 @@ pub(super) fn stored_result(job: &JobRecord) -> Option<CallToolResult> {
             None
         }
     }
+}
+
+/// The largest result that one answer carries, in bytes of its file. A host takes no larger message, and a client that asks for many
+/// of them at once would take the server's memory.
+const LARGEST_ANSWER: u64 = 4 * 1024 * 1024;
+
+/// Returns whether the result of an ended job is too large for one answer.
+pub(super) const fn is_too_large(job: &JobRecord) -> bool {
+    matches!(job.result_location, ResultLocation::InFile { file_bytes, .. } if file_bytes > LARGEST_ANSWER)
+}
+
+/// The advice for a client that asks for a result which is too large for one answer.
+pub(super) fn too_large(job: &JobRecord) -> String {
+    let bytes = match job.result_location {
+        ResultLocation::InFile { file_bytes, .. } => file_bytes,
+        ResultLocation::InRecord | ResultLocation::InMemory => 0,
+    };
+    let id = job.id;
+    format!(
+        "the result takes {bytes} bytes, and one answer carries {LARGEST_ANSWER}; read it by pages: job_result {{\"job_id\":\"{id}\"}}"
+    )
 }
 
 /// The tool's whole answer, where the record has it.

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use rmcp::ErrorData;
 use rmcp::model::{
-    CallToolResult, ClientCapabilities, CreateTaskResult, DetailedTask, GetTaskResult,
-    InputResponses, JsonObject, Task, TaskPayload, TaskStatus,
+    CallToolResult, ClientCapabilities, ContentBlock, CreateTaskResult, DetailedTask,
+    GetTaskResult, InputResponses, JsonObject, Task, TaskPayload, TaskStatus,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::client::access::Access;
-use super::outcome::{error_text, stored_result};
+use super::outcome::{error_text, is_too_large, stored_result, too_large};
 use super::questions::{answer_all, open_requests};
 use crate::core::clock;
 use crate::core::job::{FailureKind, JobFailure, JobId, JobRecord, JobState, JobStatus, Progress};
@@ -29,7 +29,11 @@ pub(super) fn created(manager: &JobManager, job: &JobRecord) -> CreateTaskResult
 
 /// `tasks/get`.
 pub(super) async fn get(access: &Access, id: &str) -> Result<GetTaskResult, ErrorData> {
-    let job = access.status_with_result(job_id(id)?).await.map_err(failed)?;
+    let job = access.status(job_id(id)?).await.map_err(failed)?;
+    if is_too_large(&job) {
+        return Ok(GetTaskResult::new(with_advice(access.manager(), &job)));
+    }
+    let job = access.status_with_result(job.id).await.map_err(failed)?;
     Ok(GetTaskResult::new(detailed(access.manager(), &job)))
 }
 
@@ -124,6 +128,19 @@ fn detailed(manager: &JobManager, job: &JobRecord) -> DetailedTask {
             TaskPayload::InputRequired { input_requests: open_requests(job) }
         }
         _ => TaskPayload::Working,
+    };
+    DetailedTask::new(task(manager, job), payload)
+}
+
+/// The task of a job whose result is too large for one answer: in its place stands how to read it.
+fn with_advice(manager: &JobManager, job: &JobRecord) -> DetailedTask {
+    let payload = match status(job) {
+        TaskStatus::Failed => TaskPayload::Failed { error: error(job) },
+        _ => {
+            let mut advice = CallToolResult::success(vec![ContentBlock::text(too_large(job))]);
+            advice.is_error = Some(job.status() != JobStatus::Completed);
+            TaskPayload::Completed { result: object(&advice) }
+        }
     };
     DetailedTask::new(task(manager, job), payload)
 }

@@ -23,6 +23,7 @@ mod hydration;
 mod index;
 mod jobs;
 mod language;
+mod large_results;
 mod manager;
 mod missed_news;
 mod model;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::json::present;
 use super::{Change, JobEvent, JobFailure, JobOutput, JobRecord, JobState, ResultLocation};
+use crate::core::text::truncated;
 
 /// The outcome of a job on its way to or from another place than its record.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -80,6 +81,27 @@ impl JobOutput {
         serde_json::to_writer(&mut counter, &(result, tool_result, metadata)).is_err()
     }
 }
+
+impl JobFailure {
+    /// The failure as a store can keep it that keeps `limit` bytes: a longer message is cut off, and details that are larger are left
+    /// out.
+    pub(crate) fn within(&self, limit: u64) -> Self {
+        let mut counter = Counter { counted: 0, limit };
+        let mut kept = self.clone();
+        if serde_json::to_writer(&mut counter, &(&self.details, &self.tool_result)).is_err() {
+            (kept.details, kept.tool_result) = (None, None);
+        }
+        if kept.message.len() > LONGEST_ERROR {
+            let total = kept.message.len();
+            let beginning = truncated(&kept.message, LONGEST_ERROR).to_owned();
+            kept.message = format!("{beginning}… ({total} bytes)");
+        }
+        kept
+    }
+}
+
+/// The longest message of an error, in bytes: it stands in the record, and so in memory.
+const LONGEST_ERROR: usize = 64 * 1024;
 
 /// Counts the bytes that are written to it, and refuses more than `limit`.
 struct Counter {

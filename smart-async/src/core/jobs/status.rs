@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Error, Jobs};
 use crate::core::job::{
-    JobId, JobOutput, JobRecord, JobState, JobStatus, Question, ResultLocation,
+    JobId, JobOutput, JobRecord, JobState, JobStatus, Question, ResultLocation, ResultPage,
 };
 use crate::core::local::LiveJob;
 use crate::core::store::StoreError;
@@ -51,8 +51,39 @@ impl Jobs {
         if !job.result_location.is_in_file() {
             return Ok(job);
         }
+        let _turn = self.local.result_reads.acquire().await;
         let job = self.local.store.get_with_result(id).await?.ok_or(Error::NotFound(id))?;
         Ok(self.as_of_now(job))
+    }
+
+    /// A part of the text of an ended job's outcome, without reading the rest.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::NotEnded`]; [`Error::ResultGone`]; [`Error::Store`].
+    pub async fn result_page(
+        &self,
+        id: JobId,
+        offset: u64,
+        max_bytes: usize,
+    ) -> Result<ResultPage, Error> {
+        let _pin = self.pin(&[id]);
+        let job = self.status(id).await?;
+        if !job.status().is_terminal() {
+            return Err(Error::NotEnded { id, status: job.status() });
+        }
+        let page = if job.result_location.is_in_file() {
+            let _turn = self.local.result_reads.acquire().await;
+            self.local.store.result_page(id, offset, max_bytes).await?
+        } else {
+            ResultPage::of(&job, offset, max_bytes)
+        };
+        match (why_gone(&job), page) {
+            (Some(reason), _) if !job.result_location.is_in_file() => {
+                Err(Error::ResultGone { id, reason })
+            }
+            (_, Some(page)) => Ok(page),
+            (_, None) => Err(Error::ResultGone { id, reason: LOST_FILE }),
+        }
     }
 
     /// The result of a job that completed.
@@ -108,12 +139,14 @@ fn with_questions_of(live: &LiveJob, job: Arc<JobRecord>) -> Arc<JobRecord> {
     Arc::new(whole)
 }
 
+const LOST_FILE: &str = "the file with its result is missing or damaged";
+
 /// The reason why the result of a completed job cannot be had, where it cannot.
 pub(crate) fn why_gone(job: &JobRecord) -> Option<&'static str> {
     match job.result_location {
         _ if job.status() != JobStatus::Completed => None,
         ResultLocation::InRecord => None,
-        ResultLocation::InFile { .. } => Some("the file with its result is missing or damaged"),
+        ResultLocation::InFile { .. } => Some(LOST_FILE),
         ResultLocation::InMemory => Some(
             "the result was not kept on disk (store_result = false or redact), and the server that had it has ended or \
              is another one",

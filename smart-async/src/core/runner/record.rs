@@ -23,6 +23,7 @@ pub(super) fn within_limit(engine: &Engine, live: &LiveJob, event: JobEvent) -> 
             );
             JobEvent::Fail(JobFailure::new(FailureKind::ResultTooLarge, message))
         }
+        (JobEvent::Fail(failure), Some(limit)) => JobEvent::Fail(failure.within(limit)),
         _ => event,
     }
 }

@@ -19,6 +19,7 @@ mod log;
 mod owners;
 mod replay;
 mod replica;
+mod result_text;
 mod results;
 mod salvage;
 mod states;
@@ -48,11 +49,11 @@ use self::writer::{BatchEffects, Request, Trouble, Writer};
 use super::table::Table;
 use super::table::entry::Entry;
 use super::transaction::{Prepared, Transaction};
-use super::{JobStore, NewsStream, Pruned, StoreError, StoreFuture, UsualRun};
+use super::{JobStore, NewsStream, Pruned, StoreError, StoreFuture, UsualRun, max_result_bytes};
 use crate::core::clock::WallClock;
 use crate::core::job::{
     Change, ClaimQuery, HydratedState, JobId, JobPage, JobQuery, JobRecord, OwnerId, Payload,
-    ProgressReport, Prune, ResultLocation, StateName, Timestamp,
+    ProgressReport, Prune, ResultLocation, ResultPage, StateName, Timestamp,
 };
 use crate::core::observe;
 
@@ -314,6 +315,35 @@ impl JobStore for JournalStore {
                 }
             }
         })
+    }
+
+    fn result_page(
+        &self,
+        id: JobId,
+        offset: u64,
+        max_bytes: usize,
+    ) -> StoreFuture<'_, Option<ResultPage>> {
+        Box::pin(async move {
+            let Some(job) = self.get(id).await? else { return Ok(None) };
+            let of_record = ResultPage::of(&job, offset, max_bytes);
+            if !job.result_location.is_in_file() {
+                return Ok(of_record);
+            }
+            let results = Arc::clone(&self.results);
+            let read = spawn_blocking(move || results.page(id, offset, max_bytes)).await;
+            match read.unwrap_or(Err(StoreError::Closed)) {
+                // The text of a job that failed is its error, which the record has.
+                Ok(page) => Ok(page.or(of_record)),
+                Err(error) => {
+                    observe::error!(job_id = %id, %error, "failed to read a part of the result of a job");
+                    Ok(None)
+                }
+            }
+        })
+    }
+
+    fn max_result_bytes(&self) -> Option<u64> {
+        Some(max_result_bytes())
     }
 
     fn get_many(&self, ids: Vec<JobId>) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {

@@ -7,7 +7,7 @@ use super::news::{News, NewsFeed};
 use super::table::Table;
 use super::table::entry::Entry;
 use super::transaction::Transaction;
-use super::{JobStore, NewsStream, Pruned, StoreError, StoreFuture, UsualRun};
+use super::{JobStore, NewsStream, Pruned, StoreError, StoreFuture, UsualRun, max_result_bytes};
 use crate::core::clock::WallClock;
 use crate::core::job::{
     Change, ClaimQuery, HydratedState, JobId, JobPage, JobQuery, JobRecord, OwnerId,
@@ -134,6 +134,10 @@ impl JobStore for MemoryStore {
 
     fn owner(&self) -> OwnerId {
         self.owner
+    }
+
+    fn max_result_bytes(&self) -> Option<u64> {
+        Some(max_result_bytes())
     }
 
     fn is_durable(&self) -> bool {

@@ -11,7 +11,7 @@ use super::{HydratedState, JobStore, NewsStream, Pruned, StoreError, StoreFuture
 use crate::core::clock;
 use crate::core::job::{
     Change, ClaimQuery, JobId, JobPage, JobQuery, JobRecord, OwnerId, ProgressReport, Prune,
-    StateName, Timestamp,
+    ResultPage, StateName, Timestamp,
 };
 use crate::core::shield::{panic_message, shielded};
 
@@ -60,6 +60,15 @@ impl<S: JobStore> JobStore for ShieldedStore<S> {
 
     fn get_with_result(&self, id: JobId) -> StoreFuture<'_, Option<Arc<JobRecord>>> {
         ask(|| self.0.get_with_result(id))
+    }
+
+    fn result_page(
+        &self,
+        id: JobId,
+        offset: u64,
+        max_bytes: usize,
+    ) -> StoreFuture<'_, Option<ResultPage>> {
+        ask(|| self.0.result_page(id, offset, max_bytes))
     }
 
     fn get_many(&self, ids: Vec<JobId>) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {

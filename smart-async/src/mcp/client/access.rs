@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::scope::{Lists, Scope};
-use crate::core::job::{Actor, JobId, JobPage, JobQuery, JobRecord, Prune};
+use crate::core::job::{Actor, JobId, JobPage, JobQuery, JobRecord, Prune, ResultPage};
 use crate::core::jobs::{AnswerError, Cancelled, Error, WaitFor, Waited};
 use crate::core::manager::JobManager;
 use crate::core::store::Pruned;
@@ -54,6 +54,17 @@ impl Access {
         // The check comes first, so that no client makes the server read another client's result.
         self.require(id).await?;
         self.visible(self.manager.status_with_result(id).await?)
+    }
+
+    /// As [`Jobs::result_page`](crate::jobs::Jobs::result_page).
+    pub(in crate::mcp) async fn result_page(
+        &self,
+        id: JobId,
+        offset: u64,
+        max_bytes: usize,
+    ) -> Result<ResultPage, Error> {
+        self.require(id).await?;
+        self.manager.jobs().result_page(id, offset, max_bytes).await
     }
 
     /// As [`JobManager::wait`].

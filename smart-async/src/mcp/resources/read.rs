@@ -11,7 +11,7 @@ use crate::call::reply::FollowUp;
 use crate::core::job::{JobOutput, JobRecord, JobState};
 use crate::core::jobs::why_gone;
 use crate::mcp::client::access::Access;
-use crate::mcp::outcome::stored_result;
+use crate::mcp::outcome::{is_too_large, stored_result, too_large};
 use crate::mcp::tools::job_view::{RESULT_BYTES, job_view, with_shown_result};
 
 const JSON: &str = "application/json";
@@ -29,6 +29,9 @@ pub(in crate::mcp) async fn read(
             vec![in_json(uri, &job_view(access.manager(), follow_up, &job, RESULT_BYTES))]
         }
         ResourcePart::Result => {
+            if is_too_large(&job) {
+                return Err(ErrorData::internal_error(too_large(&job), Some(json!({"uri": uri}))));
+            }
             let job = with_result(access, uri, &job).await?;
             result(uri, &job)?
         }

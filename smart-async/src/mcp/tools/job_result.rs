@@ -1,20 +1,16 @@
 //! `job_result`: the outcome of an ended job, whole or in pages.
 
-use std::borrow::Cow;
-
 use rmcp::model::{CallToolResult, ContentBlock};
 use serde_json::json;
 
 use super::arguments::Arguments;
-use super::job_view::result_text;
 use super::response::{ToolResult, failed, in_band_error, success};
 use super::{Definition, Effect};
 use crate::call::reply::FollowUp;
-use crate::core::job::{JobRecord, JobState, JobStatus};
+use crate::core::job::{JobId, JobRecord, JobState, JobStatus, ResultPage};
 use crate::core::jobs::{Error, why_gone};
-use crate::core::text::truncated;
 use crate::mcp::client::access::Access;
-use crate::mcp::outcome::stored_result;
+use crate::mcp::outcome::{is_too_large, stored_result};
 
 /// The default size of a page in bytes, which hosts accept as one answer.
 const DEFAULT_PAGE: usize = 32 * 1024;
@@ -55,38 +51,37 @@ pub(super) async fn call(
     let offset = arguments.count("offset", 0, usize::MAX)?.unwrap_or(0);
     let max_bytes = arguments.count("max_bytes", 1, MAX_PAGE)?.unwrap_or(DEFAULT_PAGE);
     arguments.finish("job_id, offset, max_bytes")?;
-    let job = access.status_with_result(id).await.map_err(failed)?;
-    if let Some(reason) = why_gone(&job) {
-        return Err(failed(Error::ResultGone { id, reason }));
-    }
-    let Some(stored) = stored_result(&job) else {
+    let job = access.status(id).await.map_err(failed)?;
+    if !job.status().is_terminal() {
         return Ok(success(json!({
             "job_id": id,
             "status": job.status(),
             "terminal": false,
             "next": follow_up.next(&[id]),
         })));
-    };
-    let text = whole_text(&job, &stored);
-    if offset == 0 && text.len() <= max_bytes {
-        return Ok(whole(&job, stored));
     }
-    page(&job, &text, offset, max_bytes, follow_up)
+    if offset == 0
+        && !is_too_large(&job)
+        && let Some(whole) = whole_within(access, id, max_bytes).await?
+    {
+        return Ok(whole);
+    }
+    let page = access.result_page(id, offset as u64, max_bytes).await.map_err(failed)?;
+    show(&job, &page, follow_up)
 }
 
-/// The whole outcome as one text: the result or the error, or else the content blocks as JSON, where the outcome has more
-/// than that, such as an image.
-fn whole_text<'a>(job: &'a JobRecord, stored: &CallToolResult) -> Cow<'a, str> {
-    let blocks = || serde_json::to_string(&stored.content).unwrap_or_default().into();
-    match &job.state {
-        JobState::Completed { output, .. } if output.tool_result.is_none() => {
-            result_text(&output.result)
-        }
-        JobState::Failed { failure, .. } if failure.tool_result.is_none() => {
-            failure.message.as_str().into()
-        }
-        _ => blocks(),
+/// The whole outcome, where its text has `max_bytes` at most.
+async fn whole_within(
+    access: &Access,
+    id: JobId,
+    max_bytes: usize,
+) -> ToolResult<Option<CallToolResult>> {
+    let job = access.status_with_result(id).await.map_err(failed)?;
+    if let Some(reason) = why_gone(&job) {
+        return Err(failed(Error::ResultGone { id, reason }));
     }
+    let fits = job.result_text().is_some_and(|text| text.len() <= max_bytes);
+    Ok(stored_result(&job).filter(|_| fits).map(|stored| whole(&job, stored)))
 }
 
 /// The stored content blocks, with the outcome as structured content. A job without a result gives an error.
@@ -104,31 +99,20 @@ fn whole(job: &JobRecord, mut stored: CallToolResult) -> CallToolResult {
     stored
 }
 
-/// A part of the text from `offset` on. Pages begin and end between characters, so that a page may be a little shorter than
-/// `max_bytes`, but is never empty.
-fn page(
-    job: &JobRecord,
-    text: &str,
-    offset: usize,
-    max_bytes: usize,
-    follow_up: &FollowUp,
-) -> ToolResult<CallToolResult> {
-    let total = text.len();
-    if offset >= total {
+/// A page of the text.
+fn show(job: &JobRecord, page: &ResultPage, follow_up: &FollowUp) -> ToolResult<CallToolResult> {
+    let ResultPage { text: part, offset: start, total, .. } = page;
+    if part.is_empty() {
         return Err(in_band_error(
             &format!("offset: must be less than {total}, the size of the result in bytes"),
             Some(job.id),
         ));
     }
-    let start = text.floor_char_boundary(offset);
-    let rest = text.get(start..).unwrap_or_default();
-    let part = match truncated(rest, max_bytes) {
-        "" => rest.get(..rest.ceil_char_boundary(1)).unwrap_or(rest),
-        part => part,
-    };
-    let end = start + part.len();
-    let next_offset = (end < total).then_some(end);
-    let next = next_offset.and_then(|offset| follow_up.result(job.id, offset));
+    let end = start + part.len() as u64;
+    let next_offset = (end < *total).then_some(end);
+    let next = next_offset
+        .and_then(|offset| usize::try_from(offset).ok())
+        .and_then(|offset| follow_up.result(job.id, offset));
     let mut page = success(json!({
         "job_id": job.id,
         "status": job.status(),
@@ -144,7 +128,7 @@ fn page(
         Some(next) => format!("[bytes {start} to {end} of {total}; next: {next}]"),
         None => format!("[bytes {start} to {end} of {total}]"),
     };
-    page.content = vec![ContentBlock::text(part), ContentBlock::text(note)];
+    page.content = vec![ContentBlock::text(part.as_str()), ContentBlock::text(note)];
     page.is_error = Some(job.status() != JobStatus::Completed);
     Ok(page)
 }

@@ -6,22 +6,25 @@
 //! that no record names; a writer thread removes such files under the same lock, under which no process is between those
 //! steps.
 
-use std::collections::HashSet;
-use std::fs;
+use std::collections::{HashSet, VecDeque};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
 use super::disk::Disk;
-use super::folder::Paths;
+use super::folder::{Identity, Paths, identity};
 use super::owners::Owners;
-use crate::core::job::{JobId, OwnerId, Payload, ResultLocation};
+use super::result_text::TextIndex;
+use crate::core::job::{JobId, OwnerId, Payload, ResultLocation, ResultPage};
 use crate::core::observe;
 use crate::core::store::StoreError;
 use crate::core::store::table::entry::{Entry, Put};
 use crate::core::store::table::{Changes, Table};
+use crate::core::sync::Mutex;
 
 /// The version written. 1: the first.
 const VERSION: u64 = 1;
@@ -38,7 +41,15 @@ pub(super) struct Results {
     written: AtomicU64,
     /// Whether this process has made the folder's name durable.
     is_durable: AtomicBool,
+    /// Where the texts of the files lie that were read last by pages. A file never changes.
+    indexes: Mutex<VecDeque<KnownIndex>>,
 }
+
+/// A file, by its job, its identity and its length, and where its text lies.
+type KnownIndex = ((JobId, Identity, u64), Arc<Option<TextIndex>>);
+
+/// How many files are remembered: those of a few callers that page through results at the same time.
+const INDEXES: usize = 16;
 
 /// A result on disk that no record names yet. Dropped before it is put in place, it removes its file.
 #[derive(Debug)]
@@ -69,7 +80,13 @@ struct StoredResult {
 
 impl Results {
     pub(super) fn new(paths: Paths, owner: OwnerId) -> Self {
-        Self { paths, owner, written: AtomicU64::new(0), is_durable: AtomicBool::new(false) }
+        Self {
+            paths,
+            owner,
+            written: AtomicU64::new(0),
+            is_durable: AtomicBool::new(false),
+            indexes: Mutex::default(),
+        }
     }
 
     fn folder(&self) -> &Path {
@@ -153,6 +170,38 @@ impl Results {
                 Err(StoreError::Unusable { place, reason })
             }
         }
+    }
+
+    /// Reads a part of the text of a result. `None` where its file has no text.
+    pub(super) fn page(
+        &self,
+        id: JobId,
+        offset: u64,
+        max_bytes: usize,
+    ) -> Result<Option<ResultPage>, StoreError> {
+        let path = self.path(id);
+        let failed = |error| StoreError::io("read", &path, error);
+        let mut file = File::open(&path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        let of = (id, identity(&metadata), metadata.len());
+        let known = {
+            let indexes = self.indexes.lock();
+            indexes.iter().find(|(known, _)| *known == of).map(|(_, index)| Arc::clone(index))
+        };
+        let index = match known {
+            Some(index) => index,
+            None => {
+                let index = Arc::new(TextIndex::of(&file).map_err(failed)?);
+                let mut indexes = self.indexes.lock();
+                if indexes.len() == INDEXES {
+                    indexes.pop_front();
+                }
+                indexes.push_back((of, Arc::clone(&index)));
+                index
+            }
+        };
+        let page = index.as_ref().as_ref().map(|index| index.page(&mut file, offset, max_bytes));
+        page.transpose().map_err(failed)
     }
 
     /// Removes the files of jobs that are gone. The next removal of orphans takes a file that cannot be removed now.
