@@ -91,17 +91,15 @@ impl JobFailure {
         if serde_json::to_writer(&mut counter, &(&self.details, &self.tool_result)).is_err() {
             (kept.details, kept.tool_result) = (None, None);
         }
-        if kept.message.len() > LONGEST_ERROR {
+        let longest = usize::try_from(limit).unwrap_or(usize::MAX);
+        if kept.message.len() > longest {
             let total = kept.message.len();
-            let beginning = truncated(&kept.message, LONGEST_ERROR).to_owned();
+            let beginning = truncated(&kept.message, longest).to_owned();
             kept.message = format!("{beginning}… ({total} bytes)");
         }
         kept
     }
 }
-
-/// The longest message of an error, in bytes: it stands in the record, and so in memory.
-const LONGEST_ERROR: usize = 64 * 1024;
 
 /// Counts the bytes that are written to it, and refuses more than `limit`.
 struct Counter {
@@ -218,6 +216,16 @@ mod tests {
             lacking.put_payload(payload);
             assert!(lacking == whole);
         }
+    }
+
+    #[test]
+    fn a_failure_that_is_too_large_keeps_its_beginning_and_no_details() {
+        let mut failure = JobFailure::error("ü".repeat(100)).with_details(json!("x".repeat(60)));
+        failure.tool_result = Some(Box::new(json!({"content": "x".repeat(60)})));
+        assert_eq!(failure.within(1000), failure);
+        let kept = failure.within(101);
+        assert_eq!((kept.details, kept.tool_result), (None, None));
+        assert_eq!(kept.message, format!("{}… (200 bytes)", "ü".repeat(50)));
     }
 
     #[test]
