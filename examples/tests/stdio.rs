@@ -309,6 +309,10 @@ fn each_unusable_variable_is_said_on_stderr_once_and_without_set_up() {
         ("SMART_ASYNC_WAIT_SECONDS", "-3"),
         ("SMART_ASYNC_DEBUG", "maybe"),
         ("JOB_CLEANUP_INTERVAL", "20 bananas"),
+        ("JOB_RETENTION_HOURS", "-1"),
+        ("JOB_RETENTION_JOBS", "many"),
+        ("JOB_RETENTION_BYTES", "64 boxes"),
+        ("JOB_MAX_RESULT_BYTES", "big"),
     ];
     let mut server = Server::start(home.path(), &unusable);
     for _ in 0..2 {
