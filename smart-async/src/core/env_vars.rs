@@ -22,6 +22,8 @@ pub(crate) const RETENTION_JOBS: &str = "JOB_RETENTION_JOBS";
 pub(crate) const RETENTION_BYTES: &str = "JOB_RETENTION_BYTES";
 /// The size of the largest result that is kept, in bytes.
 pub(crate) const MAX_RESULT_BYTES: &str = "JOB_MAX_RESULT_BYTES";
+/// How many jobs one process may run or have waiting at a time.
+pub(crate) const MAX_LIVE: &str = "JOB_MAX_LIVE";
 /// The folder of the journal store, in place of `~/.job_mcp`.
 pub(crate) const HOME: &str = "JOB_MCP_HOME";
 

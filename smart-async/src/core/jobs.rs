@@ -26,10 +26,10 @@ pub use self::state::{State, StateError};
 pub(crate) use self::status::why_gone;
 pub use self::wait::{WaitFor, Waited};
 pub(crate) use self::watch::JobWatcher;
-use crate::core::job::{JobId, JobRecord, Timestamp};
+use crate::core::job::{JobId, JobRecord, JobScope, Timestamp};
 pub use crate::core::local::JobChange;
-use crate::core::local::Local;
 pub(crate) use crate::core::local::ReadPin;
+use crate::core::local::{Local, OpenWait, WAITS};
 use crate::core::store::{JobStore, JournalStore, ShieldedStore, StoreError};
 
 /// For how long [`Jobs::cancel`] waits for the work to stop, unless the manager sets another time.
@@ -96,6 +96,14 @@ impl Jobs {
     /// Keeps jobs from being pruned by this process, until the pin is dropped.
     pub(crate) fn pin(&self, ids: &[JobId]) -> ReadPin {
         self.local.pin(ids)
+    }
+
+    /// Counts one wait or stream of a client until the guard is dropped.
+    ///
+    /// # Errors
+    /// [`Error::TooManyWaits`].
+    pub(crate) fn open_wait(&self, client: Option<JobScope>) -> Result<OpenWait, Error> {
+        self.local.open_waits.open(client).ok_or(Error::TooManyWaits(WAITS))
     }
 
     /// The time after which it makes sense to ask for a job of `tool` again, in whole seconds from 2 to 30: a tenth of the

@@ -8,6 +8,7 @@ mod coalesce;
 mod events;
 mod health;
 mod pins;
+mod quota;
 mod recovery;
 pub(in crate::core) mod redaction;
 mod run_times;
@@ -29,6 +30,9 @@ use self::events::JobEvents;
 use self::health::StoreHealth;
 use self::pins::Pins;
 pub(crate) use self::pins::ReadPin;
+pub(crate) use self::quota::OpenWait;
+use self::quota::OpenWaits;
+pub(in crate::core) use self::quota::WAITS;
 pub(in crate::core) use self::recovery::{LostJobs, recovered};
 use self::redaction::WithheldOutputs;
 use self::run_times::RunTimes;
@@ -53,6 +57,8 @@ pub(crate) struct Local {
     /// Calls that are open, jobs that run, and writes in the background: everything that a shutdown waits for.
     pub(in crate::core) in_flight: TaskTracker,
     lost_jobs: OnceLock<Weak<dyn LostJobs>>,
+    /// The waits that clients have open.
+    pub(in crate::core) open_waits: OpenWaits,
     /// How many more large results may be read at the same time.
     pub(in crate::core) result_reads: Semaphore,
 }
@@ -75,6 +81,7 @@ impl Local {
             is_owner_lost: AtomicBool::new(false),
             in_flight,
             lost_jobs: OnceLock::new(),
+            open_waits: OpenWaits::default(),
             result_reads: Semaphore::new(RESULT_READS),
         }
     }

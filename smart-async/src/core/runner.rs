@@ -22,6 +22,7 @@ mod supervise;
 mod sync;
 mod typed_body;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once, Weak};
 
 use futures_util::future::BoxFuture;
@@ -45,6 +46,7 @@ use crate::core::jobs::{Error, Jobs};
 use crate::core::local::{LiveJob, LiveJobs, Local, LostJobs, Origin};
 use crate::core::observe;
 use crate::core::spawn::try_spawn;
+use crate::core::sync::Mutex;
 
 /// Runs the jobs of one server. Cheap to clone; all clones are the same runner.
 #[derive(Clone)]
@@ -58,6 +60,10 @@ struct Inner {
     recovered: OnceCell<()>,
     /// Of several recoveries at once each would try to account for all jobs that are left.
     recoveries: OneAtATime,
+    /// How many recoveries have begun that readers waited for.
+    begun: AtomicU64,
+    /// The number of the last of these, and the jobs that it changed.
+    last: Mutex<(u64, Vec<JobId>)>,
     listening: Once,
 }
 
@@ -72,6 +78,8 @@ impl Runner {
             rerunners: Arc::default(),
             recovered: OnceCell::new(),
             recoveries: OneAtATime::default(),
+            begun: AtomicU64::new(0),
+            last: Mutex::default(),
             listening: Once::new(),
         });
         let weak: Weak<Inner> = Arc::downgrade(&inner);
@@ -261,9 +269,21 @@ impl Inner {
         retention::start(&self.engine);
     }
 
+    /// Accounts for the jobs that are lost now. Of many readers that ask at once, those that wait for their turn share the recovery
+    /// of the first among them: it begins after all of them have asked.
     async fn recover_lost(&self) -> Vec<JobId> {
+        let asked = self.begun.load(Ordering::SeqCst);
         let _turn = self.recoveries.turn().await;
-        self.recover_in_turn().await
+        {
+            let last = self.last.lock();
+            if last.0 > asked {
+                return last.1.clone();
+            }
+        }
+        let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        let changed = self.recover_in_turn().await;
+        *self.last.lock() = (number, changed.clone());
+        changed
     }
 
     async fn recover_in_turn(&self) -> Vec<JobId> {

@@ -24,6 +24,11 @@ pub(crate) fn is_unseen(letter: char) -> bool {
             | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// The text without characters that are not seen or turn the direction of the text around them. Line breaks and tabs stay.
+pub(crate) fn seen(text: &str) -> String {
+    text.chars().filter(|letter| matches!(letter, '\n' | '\t') || !is_unseen(*letter)).collect()
+}
+
 /// Two lower-case hexadecimal digits for each byte.
 pub(crate) fn hex(bytes: impl IntoIterator<Item = u8>) -> String {
     let digits = bytes.into_iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
@@ -46,6 +51,11 @@ mod tests {
         assert_eq!(quoted("a\nb"), "a\\nb");
         let long = quoted(&"x".repeat(10_000_000));
         assert!(long.len() < 100 && long.ends_with("… (10000000 bytes)"), "{long}");
+    }
+
+    #[test]
+    fn a_text_for_people_loses_what_they_cannot_see() {
+        assert_eq!(seen("pay\u{202e}daol\u{200b}\n\tü\u{7}"), "paydaol\n\tü");
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod index;
 mod jobs;
 mod language;
 mod large_results;
+mod limits;
 mod manager;
 mod missed_news;
 mod model;

@@ -7,8 +7,10 @@ use tokio::time::timeout;
 
 use super::JobContext;
 use super::current;
+use super::questions::{CannotAsk, OPEN_QUESTIONS, QUESTIONS};
 use crate::core::clock;
 use crate::core::job::Question;
+use crate::core::text::seen;
 
 /// How long `ask` waits for an answer unless the body sets a limit. A person may be away for a while.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -41,6 +43,12 @@ pub enum AskError {
         "the question has no recipient: jobs are kept in memory only, and the caller cannot be asked directly"
     )]
     NoRecipient,
+    /// The run has too many open questions, or has asked too many.
+    #[error(
+        "the question cannot be asked: one run may have {OPEN_QUESTIONS} open questions, and ask {QUESTIONS} in all; wait for an \
+         answer first, or put several questions into one form"
+    )]
+    TooMany,
     /// No answer came in time. Asked again under the same key, the question has this outcome again.
     #[error("no answer to the question `{key}` came in time")]
     TimedOut {
@@ -70,8 +78,15 @@ pub(crate) async fn ask(key: &str, request: Value, limit: Duration) -> Result<Va
     }
     let context = current().ok_or(AskError::OutsideOfWork)?;
     let asked_at = context.now();
+    let mut request = request;
+    if let Some(Value::String(message)) = request.pointer_mut("/params/message") {
+        *message = seen(message);
+    }
     let question = Question::new(request, asked_at, clock::after(asked_at, limit));
-    context.questions.ask(key, question.clone()).map_err(|_| AskError::NoRecipient)?;
+    context.questions.ask(key, question.clone()).map_err(|refusal| match refusal {
+        CannotAsk::NoRoute => AskError::NoRecipient,
+        CannotAsk::TooMany => AskError::TooMany,
+    })?;
     let _waiting = AnswerWait { context: &context, key };
     let outcome = async {
         match timeout(limit, context.questions.outcome(key)).await {

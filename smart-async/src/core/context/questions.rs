@@ -66,7 +66,18 @@ pub(crate) enum AnswerRoute {
 
 /// Why a question cannot be asked.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct NoRoute;
+pub(crate) enum CannotAsk {
+    /// It has no answer yet and cannot be answered.
+    NoRoute,
+    /// So many others are open, or were asked, that the record would grow without end.
+    TooMany,
+}
+
+/// How many questions of one run may be open at a time.
+pub(crate) const OPEN_QUESTIONS: usize = 32;
+
+/// How many questions one run may ask in all: the record keeps each with its answer, and is written anew with each.
+pub(crate) const QUESTIONS: usize = 1000;
 
 impl QuestionTable {
     fn is_any_open(&self) -> bool {
@@ -133,14 +144,20 @@ impl PendingQuestions {
     /// before, or whose question has ended in an earlier run, keeps its question.
     ///
     /// # Errors
-    /// [`NoRoute`] where the question has no answer yet and cannot be answered.
-    pub(crate) fn ask(&self, key: &str, question: Question) -> Result<(), NoRoute> {
+    /// [`CannotAsk`], where the question has no answer yet.
+    pub(crate) fn ask(&self, key: &str, question: Question) -> Result<(), CannotAsk> {
         self.change(|inner| {
             let given = inner.given.remove(key).filter(|given| question.check(given).is_ok());
             let has_ended =
                 inner.questions.get(key).is_some_and(|pending| !pending.question.is_open());
             if inner.route == AnswerRoute::Unavailable && given.is_none() && !has_ended {
-                return Err(NoRoute);
+                return Err(CannotAsk::NoRoute);
+            }
+            let is_new = !inner.questions.contains_key(key);
+            if is_new
+                && (inner.open().count() >= OPEN_QUESTIONS || inner.questions.len() >= QUESTIONS)
+            {
+                return Err(CannotAsk::TooMany);
             }
             let pending = inner
                 .questions

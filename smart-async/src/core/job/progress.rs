@@ -130,7 +130,10 @@ impl ProgressCell {
         if let Some(message) = message {
             let mut kept = self.message.lock();
             kept.clear();
-            kept.push_str(text::truncated(message, MESSAGE_BYTES));
+            let message = text::truncated(message, MESSAGE_BYTES);
+            let is_kept =
+                |letter: &char| matches!(letter, '\n' | '\t') || !text::is_unseen(*letter);
+            kept.extend(message.chars().filter(is_kept));
         }
         self.reported.store(true, Ordering::Release);
         if !self.dirty.swap(true, Ordering::AcqRel) {

@@ -56,43 +56,59 @@ impl ChangeSignal {
     /// Listens for the next change of one of these jobs. A change from this call on is not missed, so a reader calls this, reads
     /// the records, and then waits for [`changed`](Self::changed).
     pub(super) fn listen(&mut self, ids: &[JobId], interest: Interest) -> Listening {
-        let mut live: Vec<BoxFuture<'static, ()>> = Vec::with_capacity(ids.len());
-        for id in ids {
-            if let Some(change) = self.local.live.next_change(*id) {
-                live.push(Box::pin(change));
-            }
+        let mut live: Vec<BoxFuture<'static, ()>> = Vec::new();
+        if interest == Interest::Progress {
+            self.begin_news();
+        }
+        // The news of a store tells of each change that a reader of progress wants, those of this process's jobs too.
+        if interest == Interest::State || !matches!(self.news, NewsSource::News(_)) {
+            let changes = ids.iter().filter_map(|id| self.local.live.next_change(*id));
+            live.extend(changes.map(|change| Box::pin(change) as BoxFuture<'static, ()>));
         }
         // Progress wakes no waiter of its job; but the supervisor writes it to the record.
         let needs_news = interest == Interest::Progress || live.len() < ids.len();
-        if needs_news && matches!(self.news, NewsSource::NotAsked) {
-            self.news = self.local.store.news().map_or(NewsSource::None, NewsSource::News);
+        if needs_news {
+            self.begin_news();
         }
         Listening { ids: ids.to_vec(), live, needs_news }
     }
 
-    /// Waits until one of the jobs may have changed.
-    pub(super) async fn changed(&mut self, Listening { ids, live, needs_news }: Listening) {
+    fn begin_news(&mut self) {
+        if matches!(self.news, NewsSource::NotAsked) {
+            self.news = self.local.store.news().map_or(NewsSource::None, NewsSource::News);
+        }
+    }
+
+    /// Waits until one of the jobs may have changed. Returns the one that has, or `None` where it may be any.
+    pub(super) async fn changed(
+        &mut self,
+        Listening { ids, live, needs_news }: Listening,
+    ) -> Option<JobId> {
         match (live.is_empty(), needs_news) {
             (true, _) => self.news_of(&ids).await,
-            (false, false) => drop(select_all(live).await),
+            (false, false) => {
+                select_all(live).await;
+                None
+            }
             (false, true) => tokio::select! {
-                _ = select_all(live) => {}
-                () = self.news_of(&ids) => {}
+                _ = select_all(live) => None,
+                changed = self.news_of(&ids) => changed,
             },
         }
     }
 
-    async fn news_of(&mut self, ids: &[JobId]) {
+    async fn news_of(&mut self, ids: &[JobId]) -> Option<JobId> {
         if let NewsSource::News(news) = &mut self.news {
             while let Some(news) = news.next().await {
                 match news {
-                    News::Changed { id, .. } if ids.contains(&id) => return,
+                    News::Changed { id, .. } if ids.contains(&id) => return Some(id),
                     News::Changed { .. } | News::Waiting => {}
-                    News::OwnerLost(_) | News::Missed => return,
+                    News::OwnerLost(_) | News::Missed => return None,
                 }
             }
             self.news = NewsSource::None;
         }
         sleep(LOOK).await;
+        None
     }
 }

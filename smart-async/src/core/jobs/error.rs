@@ -48,6 +48,16 @@ pub enum Error {
     /// The manager has been shut down, or is about to be.
     #[error("the server is ending and takes no new work")]
     Stopping,
+    /// The server has as many live jobs as it takes.
+    #[error(
+        "{0} jobs of this server are live, and it takes no more (JOB_MAX_LIVE); wait until one ends, or cancel one, and try again"
+    )]
+    TooManyLive(usize),
+    /// The client has as many waits and streams open as it may have.
+    #[error(
+        "{0} waits of this client are open, and it may have no more; name up to 100 jobs in one wait_job, or wait until one returns"
+    )]
+    TooManyWaits(usize),
     /// Jobs are kept in memory in place of a disk that failed, so that no job can be promised.
     #[error("jobs cannot be kept on disk at the moment: {0}")]
     NotDurable(String),

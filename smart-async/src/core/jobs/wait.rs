@@ -85,7 +85,7 @@ impl Jobs {
                 // Where jobs change without pause, the next change is there at each look.
                 biased;
                 () = past(over) => true,
-                () = signal.changed(listening) => false,
+                _ = signal.changed(listening) => false,
             };
             if timed_out {
                 // As they are now, and not as they were when the wait began.

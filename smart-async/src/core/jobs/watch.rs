@@ -1,7 +1,7 @@
 //! Watching jobs: the watcher returns each change of a status at once, and progress once a second at most, in whichever process
 //! the job runs. It returns an ended job once more and then drops it; without jobs it never wakes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,23 @@ pub(crate) struct JobWatcher {
     source: Jobs,
     signal: ChangeSignal,
     jobs: HashMap<JobId, Reported>,
+    look: NextLook,
+}
+
+/// The jobs that the watcher looks at next: one change costs a look at one job, however many are watched.
+enum NextLook {
+    All,
+    At(HashSet<JobId>),
+}
+
+impl NextLook {
+    fn add(&mut self, changed: Option<JobId>) {
+        match (&mut *self, changed) {
+            (Self::At(jobs), Some(id)) => drop(jobs.insert(id)),
+            (Self::At(_), None) => *self = Self::All,
+            (Self::All, _) => {}
+        }
+    }
 }
 
 /// The last report on a job. Without an appearance, the next look is reported in any case.
@@ -64,7 +81,7 @@ impl Appearance {
 impl JobWatcher {
     pub(crate) fn new(source: Jobs) -> Self {
         let signal = ChangeSignal::new(Arc::clone(&source.local));
-        Self { source, signal, jobs: HashMap::new() }
+        Self { source, signal, jobs: HashMap::new(), look: NextLook::All }
     }
 
     /// Watches the job from this record on. A job that is watched already stays as it is.
@@ -73,6 +90,7 @@ impl JobWatcher {
             return;
         }
         let appearance = Some(Appearance::of(job));
+        self.look.add(Some(job.id));
         self.jobs.entry(job.id).or_insert_with(|| Reported { appearance, at: Instant::now() });
     }
 
@@ -82,6 +100,7 @@ impl JobWatcher {
         match job.status() {
             JobStatus::Pending | JobStatus::Running => self.add(job),
             _ => {
+                self.look.add(Some(job.id));
                 self.jobs.insert(job.id, Reported { appearance: None, at: Instant::now() });
             }
         }
@@ -105,8 +124,14 @@ impl JobWatcher {
             return std::future::pending().await;
         }
         loop {
-            let ids: Vec<_> = self.jobs.keys().copied().collect();
-            let listening = self.signal.listen(&ids, Interest::Progress);
+            let all: Vec<_> = self.jobs.keys().copied().collect();
+            let listening = self.signal.listen(&all, Interest::Progress);
+            let ids = match &self.look {
+                NextLook::All => all,
+                NextLook::At(jobs) => {
+                    jobs.iter().filter(|id| self.jobs.contains_key(*id)).copied().collect()
+                }
+            };
             let due = match self.source.found(&ids).await {
                 Ok(found) => {
                     let (changed, next_progress) = self.remember(&ids, found);
@@ -125,7 +150,7 @@ impl JobWatcher {
             }
             tokio::select! {
                 biased;
-                () = self.signal.changed(listening) => {}
+                changed = self.signal.changed(listening) => self.look.add(changed),
                 // Progress that came too soon is reported then.
                 () = past(due) => {}
             }
@@ -140,10 +165,10 @@ impl JobWatcher {
         found: Vec<Arc<JobRecord>>,
     ) -> (Vec<Arc<JobRecord>>, Option<Instant>) {
         let (mut changed, mut next_progress) = (Vec::new(), None);
-        for id in watched {
-            if found.iter().all(|job| job.id != *id) {
-                self.jobs.remove(id);
-            }
+        let mut delayed = HashSet::new();
+        let there: HashSet<_> = found.iter().map(|job| job.id).collect();
+        for id in watched.iter().filter(|id| !there.contains(id)) {
+            self.jobs.remove(id);
         }
         for job in found {
             let Some(reported) = self.jobs.get_mut(&job.id) else { continue };
@@ -154,6 +179,7 @@ impl JobWatcher {
                     let due = reported.at + PROGRESS_EVERY;
                     if Instant::now() < due {
                         next_progress = next_progress.into_iter().chain([due]).min();
+                        delayed.insert(job.id);
                         continue;
                     }
                 }
@@ -165,6 +191,7 @@ impl JobWatcher {
             }
             changed.push(job);
         }
+        self.look = NextLook::At(delayed);
         (changed, next_progress)
     }
 }

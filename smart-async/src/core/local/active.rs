@@ -248,6 +248,11 @@ impl LiveJobs {
         self.jobs.lock().by_id.is_empty()
     }
 
+    /// How many there are.
+    pub(in crate::core) fn count(&self) -> usize {
+        self.jobs.lock().by_id.len()
+    }
+
     /// Lets the same call find a job whose ticket reached no caller. A job that has been removed is not found any more.
     pub(in crate::core) fn remember_undelivered(&self, job: &Arc<LiveJob>) {
         let Some(key) = job.key() else { return };

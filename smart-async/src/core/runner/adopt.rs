@@ -5,6 +5,7 @@
 //! Each write goes on where its caller stops waiting, so that no record is left behind without a supervisor.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -201,6 +202,11 @@ pub(super) fn adopt(
     let write = async move {
         let _in_flight = in_flight;
         engine.local.ready().await;
+        // The call goes on waiting, as while a store fails, and tries again.
+        if let Some(limit) = engine.reached_limit() {
+            let reason = io::Error::other(Error::TooManyLive(limit).to_string());
+            return Err(StoreError::io("take one more job into", "the server", reason));
+        }
         let record = record_running(&engine, &adoption, &context).await?;
         let live = Some(adoption.live(context));
         Ok(Adopted { engine, live, record, deadline: adoption.deadline })
@@ -290,6 +296,9 @@ async fn create(
 ) -> Result<Arc<JobRecord>, Error> {
     if engine.is_stopping() {
         return Err(Error::Stopping);
+    }
+    if let Some(limit) = engine.reached_limit() {
+        return Err(Error::TooManyLive(limit));
     }
     if !engine.settings.hands_out_ids {
         let reason = engine.store_error();

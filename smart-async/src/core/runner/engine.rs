@@ -11,6 +11,7 @@ use super::settings::Settings;
 use super::sync::RemoteSync;
 use crate::core::backoff::Backoff;
 use crate::core::context::{JobContext, JobHost};
+use crate::core::env_vars;
 use crate::core::job::{FailureKind, JobEvent, JobFailure};
 use crate::core::local::Local;
 use crate::core::store::StoreError;
@@ -58,6 +59,13 @@ impl Engine {
     /// The failure of the store, or the reason why jobs are kept in memory only.
     pub(super) fn store_error(&self) -> Option<String> {
         self.local.store_error().or_else(|| self.settings.fallback_reason.clone())
+    }
+
+    /// The limit on live jobs, where it is reached.
+    pub(super) fn reached_limit(&self) -> Option<usize> {
+        const DEFAULT: usize = 10_000;
+        let limit = env_vars::count(&env_vars::process, env_vars::MAX_LIVE).unwrap_or(DEFAULT);
+        (self.local.live.count() >= limit).then_some(limit)
     }
 
     pub(super) fn is_stopping(&self) -> bool {

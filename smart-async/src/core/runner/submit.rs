@@ -13,6 +13,7 @@ use crate::core::context::{self, CurrentJob, JobContext};
 use crate::core::debug_log;
 use crate::core::job::{JobId, JobKind, Outcome};
 use crate::core::jobs::Error;
+use crate::core::text::seen;
 
 /// Work that can be run as a job.
 ///
@@ -67,9 +68,9 @@ impl JobRequest {
         }
     }
 
-    /// The name that people read; the kind unless set.
+    /// The name that people read; the kind unless set. Characters that are not seen, or turn the direction of text, are left out.
     pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.adoption.label = Some(label.into());
+        self.adoption.label = Some(seen(&label.into()));
         self
     }
 

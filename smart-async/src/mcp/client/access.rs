@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::scope::{Lists, Scope};
 use crate::core::job::{Actor, JobId, JobPage, JobQuery, JobRecord, Prune, ResultPage};
 use crate::core::jobs::{AnswerError, Cancelled, Error, WaitFor, Waited};
+use crate::core::local::OpenWait;
 use crate::core::manager::JobManager;
 use crate::core::store::Pruned;
 
@@ -77,7 +78,13 @@ impl Access {
         for id in ids {
             self.require(*id).await?;
         }
+        let _open = self.open_wait()?;
         self.manager.wait(ids, what, limit).await
+    }
+
+    /// Counts one wait or stream of this client until the guard is dropped.
+    pub(in crate::mcp) fn open_wait(&self) -> Result<OpenWait, Error> {
+        self.manager.jobs().open_wait(self.scope.mark())
     }
 
     /// As [`Jobs::cancel`](crate::jobs::Jobs::cancel).

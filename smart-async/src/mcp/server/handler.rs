@@ -115,6 +115,10 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         let access = self.access(context.request_context());
+        subscriptions::check_number(subscriptions::jobs_in(context.requested()).len())?;
+        let _open = access
+            .open_wait()
+            .map_err(|error| ErrorData::invalid_params(error.to_string(), None))?;
         let jobs = Box::pin(subscriptions::notify(access, context.sink().clone()));
         let inner = Box::pin(async {
             match self.accepted_by_inner(context.requested()) {
@@ -188,8 +192,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         self.begin().await?;
         let access = self.access(&context);
         let found = Box::pin(resources::find(&access, &request.uri)).await?;
-        self.subscriptions.subscribe(&self.manager, &context.peer, request.uri, found);
-        Ok(())
+        self.subscriptions.subscribe(&self.manager, &context.peer, request.uri, found)
     }
 
     async fn unsubscribe(

@@ -16,6 +16,7 @@ use rmcp::{ErrorData, RoleServer};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::check_number;
 use super::listen::jobs_in;
 use super::watched_resources::WatchedResources;
 use crate::core::job::JobRecord;
@@ -53,6 +54,8 @@ pub(in crate::mcp) async fn listen_to_tasks(
     if !Client::of(&context).takes_tasks() {
         return Err(tasks::needs_tasks());
     }
+    let _open =
+        access.open_wait().map_err(|error| ErrorData::invalid_params(error.to_string(), None))?;
     let mut stream = TaskStream {
         access,
         context: &context,
@@ -86,6 +89,7 @@ struct TaskStream<'a> {
 impl TaskStream<'_> {
     /// Follows the tasks and the jobs' resources of the filter that exist for this client, and acknowledges those.
     async fn accept(&mut self, filter: TaskFilter) -> Result<(), ErrorData> {
+        check_number(filter.task_ids.len() + jobs_in(&filter.others).len())?;
         let mut task_ids = Vec::with_capacity(filter.task_ids.len().min(64));
         for id in filter.task_ids {
             let Some(job) = tasks::find(self.access, &id).await? else { continue };

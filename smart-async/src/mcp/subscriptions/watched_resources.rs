@@ -49,6 +49,11 @@ impl WatchedResources {
         });
     }
 
+    /// How many resources are watched.
+    pub(super) fn count(&self) -> usize {
+        self.uris.values().map(Vec::len).sum()
+    }
+
     /// Returns whether a watched resource may still change.
     pub(super) fn is_live(&self) -> bool {
         !self.jobs.is_empty()

@@ -163,5 +163,29 @@ async fn without_a_route_every_question_is_given_up() {
     questions.ask("name", question()).unwrap();
     questions.set_route(AnswerRoute::Unavailable);
     assert_eq!(questions.outcome("name").await, None);
-    assert_eq!(questions.ask("size", question()), Err(NoRoute));
+    assert_eq!(questions.ask("size", question()), Err(CannotAsk::NoRoute));
+}
+
+#[tokio::test]
+async fn a_run_has_32_open_questions_at_most_and_an_answer_makes_room() {
+    let questions = PendingQuestions::default();
+    for number in 0..OPEN_QUESTIONS {
+        questions.ask(&number.to_string(), question()).unwrap();
+    }
+    assert_eq!(questions.ask("one more", question()), Err(CannotAsk::TooMany));
+    // A question that is open already may be asked by other code of the run too.
+    questions.ask("0", question()).unwrap();
+    questions.answer("0", json!(1));
+    questions.ask("one more", question()).unwrap();
+}
+
+#[tokio::test]
+async fn a_run_asks_1000_questions_at_most() {
+    let questions = PendingQuestions::default();
+    for number in 0..QUESTIONS {
+        questions.ask(&number.to_string(), question()).unwrap();
+        questions.answer(&number.to_string(), json!(1));
+    }
+    assert_eq!(questions.ask("one more", question()), Err(CannotAsk::TooMany));
+    questions.ask("7", question()).unwrap();
 }
