@@ -62,7 +62,7 @@ impl<C: ClientHandler> Connection<C> {
         let arguments = json!({"job_ids": [id], "progress": true});
         loop {
             let waited = self.call("wait_job", arguments.clone()).await;
-            assert_eq!(waited["jobs"][0]["terminal"], false, "{waited}");
+            assert_eq!(waited["terminal"], false, "{waited}");
             if !waited["jobs"][0]["progress"].is_null() {
                 return waited["jobs"][0]["progress"].clone();
             }

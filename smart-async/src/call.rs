@@ -20,11 +20,11 @@ use std::time::Duration;
 
 use tracing::field::{Empty, display};
 
-pub(crate) use self::caller::Caller;
+pub(crate) use self::caller::{Caller, names_a_time_out};
 use self::errors::{CallError, CallErrorKind};
 use self::race::OpenCall;
 use self::receiver::Owned;
-use self::reply::{JobTicket, Reply};
+use self::reply::{JobPace, JobTicket, Reply};
 use self::report::CallEnd;
 pub(crate) use self::request::CallRequest;
 use self::request::Share;
@@ -230,6 +230,6 @@ fn pending_ticket(
     id: JobId,
     happened: &str,
 ) -> JobTicket {
-    let poll_after = manager.jobs().poll_after(site.tool, Duration::ZERO);
-    JobTicket::new(id, JobStatus::Pending, happened, site.tool, &request.follow_up, poll_after)
+    let pace = JobPace::of(manager, site.tool, Duration::ZERO);
+    JobTicket::new(id, JobStatus::Pending, happened, site.tool, &request.follow_up, pace)
 }

@@ -69,7 +69,7 @@ async function use(bench, client) {
   assert.equal(status.job.id, job);
   let waited;
   do waited = await client.call("wait_job", { job_ids: [job] });
-  while (!waited.jobs[0].terminal);
+  while (!waited.terminal);
   assert.equal(waited.jobs[0].status, "completed");
   const result = await client.call("job_result", { job_id: job });
   assert.deepEqual(result.result, { counted: to });
@@ -86,7 +86,7 @@ async function use(bench, client) {
   const answered = await client.call("answer_job", { job_id: job, key: "name", content: { name: "Ada" } });
   assert.equal(answered.job_id, job);
   do waited = await client.call("wait_job", { job_ids: [job] });
-  while (!waited.jobs[0].terminal);
+  while (!waited.terminal);
   assert.equal(waited.jobs[0].result, "Hello, Ada!");
   bench.found("a question, where it cannot be asked", "a ticket, and answer_job");
 

@@ -77,7 +77,7 @@ async def use(bench: Bench, client) -> None:
     bench.found("a slow call", "a ticket that passes for the tool's result")
     status = await client.call("job_status", {"job_id": job})
     assert status["job"]["id"] == job
-    while not (waited := await client.call("wait_job", {"job_ids": [job]}))["jobs"][0]["terminal"]:
+    while not (waited := await client.call("wait_job", {"job_ids": [job]}))["terminal"]:
         pass
     assert waited["jobs"][0]["status"] == "completed", waited
     result = await client.call("job_result", {"job_id": job})
@@ -94,7 +94,7 @@ async def use(bench: Bench, client) -> None:
     assert ticket["status"] == "input_required" and "answer_job" in ticket["message"], ticket
     answered = await client.call("answer_job", {"job_id": job, "key": "name", "content": {"name": "Ada"}})
     assert answered["job_id"] == job, answered
-    while not (waited := await client.call("wait_job", {"job_ids": [job]}))["jobs"][0]["terminal"]:
+    while not (waited := await client.call("wait_job", {"job_ids": [job]}))["terminal"]:
         pass
     assert waited["jobs"][0]["result"] == "Hello, Ada!", waited
     bench.found("a question, where it cannot be asked", "a ticket, and answer_job")

@@ -93,7 +93,7 @@ impl CallSite {
 /// Returns whether the reason of a cancellation is a time-out of the client, rather than a decision of its user.
 ///
 /// The official clients say "request timeout" (Rust) and "Request timed out" (TypeScript).
-fn names_a_time_out(reason: &str) -> bool {
+pub(crate) fn names_a_time_out(reason: &str) -> bool {
     let reason = reason.to_ascii_lowercase();
     ["timeout", "timed out", "time-out", "time out", "deadline"]
         .iter()

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tracing::field::display;
 
 use super::errors::{CallError, CallErrorKind};
-use super::reply::{JobTicket, Reply};
+use super::reply::{JobPace, JobTicket, Reply};
 use super::report::CallEnd;
 use super::request::CallRequest;
 use super::wait::Wake;
@@ -226,15 +226,14 @@ impl<R: Send + 'static> OpenCall<R> {
             .take()
             .or_else(|| live.and_then(|live| manager.runner().live().attach(&live)));
         self.request.report_end(CallEnd::Job { record, attachment });
-        let poll_after = manager.jobs().poll_after(tool, elapsed);
         let follow_up = &self.request.follow_up;
         Reply::Job(match self.context.questions.open().iter().next() {
             Some((key, question)) => {
-                JobTicket::asking(job_id, &happened, tool, (key, question), follow_up, poll_after)
+                JobTicket::asking(job_id, &happened, tool, (key, question), follow_up)
             }
             None => {
-                let status = JobStatus::Running;
-                JobTicket::new(job_id, status, &happened, tool, follow_up, poll_after)
+                let pace = JobPace::of(manager, tool, elapsed);
+                JobTicket::new(job_id, JobStatus::Running, &happened, tool, follow_up, pace)
             }
         })
     }

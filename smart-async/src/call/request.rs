@@ -25,7 +25,7 @@ use crate::core::context::questions::AnswerRoute;
 use crate::core::job::{JobRecord, JobScope, Progress};
 use crate::core::local::{Attachment, Origin, SharedRun};
 use crate::core::manager::JobManager;
-use crate::core::runner::{Adoption, BodySpawner};
+use crate::core::runner::{Adoption, BodySpawner, CallerMarks};
 use crate::core::spawn::try_spawn;
 use crate::core::sync::Mutex;
 
@@ -52,8 +52,8 @@ pub(crate) struct CallRequest {
     pub(crate) answers: BTreeMap<String, Value>,
     /// The longest budget that the caller's host allows, where that is known.
     pub(crate) budget_limit: Option<Duration>,
-    /// The caller's name for the job.
-    pub(crate) label: Option<String>,
+    /// The caller's marks for the job.
+    pub(crate) marks: CallerMarks,
     /// The client to which the job belongs.
     pub(crate) scope: Option<JobScope>,
     /// The key by which the same call finds this run.
@@ -112,7 +112,7 @@ impl CallRequest {
             asks_caller: false,
             answers: BTreeMap::new(),
             budget_limit: None,
-            label: None,
+            marks: CallerMarks::default(),
             scope: None,
             key: None,
             shares: Mutex::new(None),
@@ -164,7 +164,7 @@ impl CallRequest {
         shared: Option<&Arc<SharedRun>>,
     ) -> Adoption {
         let arguments = self.arguments.clone().filter(|_| site.max_reruns > 0);
-        Adoption::of_call(self.origin(site), self.label.clone(), arguments)
+        Adoption::of_call(self.origin(site), self.marks.clone(), arguments)
             .of_client(self.scope.clone())
             .of_shared_run(shared.cloned())
     }

@@ -29,7 +29,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-pub(crate) use self::adopt::{Adopted, Adopting, Adoption};
+pub(crate) use self::adopt::{Adopted, Adopting, Adoption, CallerMarks};
 pub(crate) use self::body::Body;
 use self::engine::Engine;
 pub(crate) use self::hydrate::InlineCompletion;

@@ -4,5 +4,6 @@ pub(super) mod access;
 pub(super) mod capabilities;
 pub(super) mod host_timeouts;
 pub(super) mod in_flight;
+pub(super) mod patience;
 pub(super) mod scope;
 pub(super) mod session;

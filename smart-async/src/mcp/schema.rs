@@ -94,11 +94,10 @@ static TICKET: LazyLock<Value> = LazyLock::new(|| {
         "properties": {
             "job_id": {"type": "string"},
             "status": {"type": "string"},
-            "terminal": {"type": "boolean"},
             "message": {"type": "string"},
             "poll_after_seconds": {"type": "integer"}
         },
-        "required": ["job_id", "status", "terminal", "message", "poll_after_seconds"]
+        "required": ["job_id", "status", "message"]
     })
 });
 

@@ -15,6 +15,7 @@ use super::client::access::Access;
 use super::client::capabilities::host_timeout;
 use super::client::host_timeouts::{HostTimeout, HostTimeouts};
 use super::client::in_flight::InFlightRequests;
+use super::client::patience::Patience;
 use super::client::session::Session;
 use super::schema::describes_object;
 use super::subscriptions::{self, Subscriptions};
@@ -50,8 +51,9 @@ pub struct JobServer<S> {
     /// Calls tools of the wrapped server again after a restart. The manager holds it weakly, so that it serves as long as a
     /// clone of this server exists.
     rerunner: Arc<ToolRerunner<S>>,
-    // A clone has these three of its own, because they belong to one connection.
+    // A clone has these four of its own, because they belong to one connection.
     in_flight: InFlightRequests,
+    pub(super) patience: Patience,
     subscriptions: Subscriptions,
     pub(super) session: Session,
 }
@@ -78,6 +80,7 @@ impl<S: ServerHandler> JobServer<S> {
             host_timeouts: Arc::default(),
             rerunner,
             in_flight: InFlightRequests::default(),
+            patience: Patience::default(),
             subscriptions: Subscriptions::default(),
             session: Session::default(),
         }
@@ -94,6 +97,14 @@ impl<S: ServerHandler> JobServer<S> {
     #[must_use]
     pub fn hide_tool(mut self, name: &str) -> Self {
         Arc::make_mut(&mut self.names).hide(name);
+        self
+    }
+
+    /// Lets callers group their jobs: annotated tools take `job_tags` and `job_session` as well, and `list_jobs` shows its filters by
+    /// `tag` and `session`. Neither grants or hides anything.
+    #[must_use]
+    pub fn group_jobs(mut self) -> Self {
+        Arc::make_mut(&mut self.names).group_jobs();
         self
     }
 
@@ -187,7 +198,8 @@ impl<S: ServerHandler> JobServer<S> {
     /// A tool of the wrapped server as clients see it: an annotated one with the arguments that the library adds.
     fn shown(&self, mut tool: Tool) -> Tool {
         if self.annotated_tools.learn(&tool).is_some() {
-            tool.input_schema = Arc::new(with_job_arguments(&tool.input_schema));
+            tool.input_schema =
+                Arc::new(with_job_arguments(&tool.input_schema, self.names.groups_jobs()));
             // Only a schema of objects can describe the tool's own answer and a ticket together.
             tool.output_schema = tool.output_schema.filter(|schema| describes_object(schema));
         }
@@ -207,6 +219,7 @@ impl<S> Clone for JobServer<S> {
             host_timeouts: Arc::clone(&self.host_timeouts),
             rerunner: Arc::clone(&self.rerunner),
             in_flight: InFlightRequests::default(),
+            patience: Patience::default(),
             subscriptions: Subscriptions::default(),
             session: Session::default(),
         }

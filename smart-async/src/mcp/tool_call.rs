@@ -70,7 +70,11 @@ impl<S: ServerHandler> JobServer<S> {
             if caller.has_left() {
                 return Ok(in_band_error("the caller has left", None).into());
             }
-            let arguments = match JobArguments::take(annotated, request.arguments.as_mut()) {
+            let arguments = match JobArguments::take(
+                annotated,
+                self.names.groups_jobs(),
+                request.arguments.as_mut(),
+            ) {
                 Ok(arguments) => arguments,
                 Err(answer) => return Ok(answer.into()),
             };
@@ -83,7 +87,7 @@ impl<S: ServerHandler> JobServer<S> {
                 takes_tasks: client.takes_tasks(),
                 rounds: client.can_be_asked_in_rounds(),
                 digest: &digest,
-                budget_limit: self.host_timeout(&context).map(|timeout| timeout.budget()),
+                budget_limit: self.patience.budget(self.host_timeout(&context)),
             };
             if request.request_state.is_some()
                 && let Some(round) =
@@ -117,7 +121,7 @@ impl<S: ServerHandler> JobServer<S> {
                 answers: request.input_responses.clone().unwrap_or_default(),
                 asks_caller: asked.is_some(),
                 budget_limit: requester.budget_limit,
-                label: arguments.label,
+                marks: arguments.marks,
                 scope: scope.mark(),
                 key,
                 shares: Mutex::new(is_new.then(|| request.name.clone())),

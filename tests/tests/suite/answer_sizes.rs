@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rmcp::handler::server::wrapper::Parameters;
+use rmcp::model::{CallToolResult, ContentBlock};
 use rmcp::{ServerHandler, tool, tool_handler, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -38,6 +39,15 @@ impl Writer {
         Parameters(Letters { letters }): Parameters<Letters>,
     ) -> Result<String, String> {
         Err("a".repeat(letters))
+    }
+
+    /// Answers with more structured content than text.
+    #[smart_async(default = 5)]
+    #[tool]
+    async fn sum_up(&self, Parameters(Letters { letters }): Parameters<Letters>) -> CallToolResult {
+        let mut result = CallToolResult::structured(json!({"all": "a".repeat(letters)}));
+        result.content = vec![ContentBlock::text("very many letters")];
+        result
     }
 }
 
@@ -132,4 +142,37 @@ async fn a_list_that_does_not_fit_says_how_much_is_left_out() {
         (&json!(300), 300)
     );
     assert!(answer["note"].as_str().unwrap().contains("status_filter"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_marks_of_a_program_do_not_fill_an_answer() {
+    let fixture = Fixture::serve(Writer, JobManager::in_memory()).await;
+    let long = "é".repeat(500_000);
+    let request = JobRequest::new("night").label(&*long).tag("of", &*long).session(&*long);
+    let work = job_fn(async |_| Ok(JobOutput::new(Value::Null)));
+    let id = fixture.jobs.submit(request, work).await.unwrap().to_string();
+    fixture.wait(&id).await;
+    for (tool, arguments) in [
+        ("job_status", json!({"job_id": id})),
+        ("job_status", json!({"job_id": id, "detail": true})),
+        ("wait_job", json!({"job_ids": [id]})),
+        ("list_jobs", json!({})),
+    ] {
+        let answer = fixture.client.ask(tool, arguments).await.to_string();
+        assert!(answer.contains(&id) && answer.len() <= ANSWER, "{tool}: {} bytes", answer.len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn structured_content_that_is_longer_than_its_text_is_there_where_it_is_asked_for() {
+    let fixture = Fixture::serve(Writer, JobManager::in_memory()).await;
+    let id = &jobs_of(&fixture, "sum_up", 1, 100 * 1024).await[0];
+    fixture.wait(id).await;
+    let short = fixture.client.call("job_result", json!({"job_id": id})).await;
+    assert_eq!(short.content[0].as_text().unwrap().text, "very many letters");
+    let short = short.structured_content.unwrap();
+    assert!(short.get("result").is_none() && short["result_bytes"].as_u64() > Some(100 * 1024));
+    let whole = json!({"job_id": id, "max_bytes": short["result_bytes"]});
+    let whole = fixture.client.ask("job_result", whole).await;
+    assert_eq!(whole["result"]["all"].as_str().unwrap().len(), 100 * 1024);
 }

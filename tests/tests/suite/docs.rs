@@ -173,29 +173,44 @@ fn the_keys_of_the_attribute_are_those_of_the_code() {
     assert_eq!(names("docs/reference/configuration.md", "Keys of the attribute"), code);
 }
 
+/// Returns the number that a text begins with, in seconds.
+fn seconds(text: &str) -> f64 {
+    let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.');
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    let number: f64 = number.parse().unwrap_or_else(|_| panic!("{text:?} begins with no number"));
+    number * if unit.trim_start().starts_with("min") { 60.0 } else { 1.0 }
+}
+
 #[test]
 fn the_hosts_and_their_limits_are_those_of_the_code() {
     let source = part("smart-async/src/mcp/client/host_timeouts.rs", "const KNOWN", "];");
-    let number = |text: &str| -> f64 {
-        text.chars()
-            .filter(|letter| letter.is_ascii_digit() || *letter == '.')
-            .collect::<String>()
-            .parse()
-            .unwrap()
-    };
-    let entries = source.lines().filter(|line| line.contains("Duration::from_secs("));
-    let code = entries.filter(|line| line.contains('"')).map(|line| {
-        let seconds = line.split_once("from_secs(").unwrap().1;
-        (quoted(line, '"')[0].clone(), number(seconds))
+    let entries = source.lines().filter(|line| line.trim_start().starts_with("host"));
+    let code = entries.map(|line| {
+        let name = quoted(line, '"')[0].clone();
+        let figures = line.rsplit_once('"').unwrap().1.trim_matches(|c| ", )".contains(c));
+        let figures: Vec<_> = figures.split(", ").map(seconds).collect();
+        let name = if line.contains("host_ending") { format!("…{name}") } else { name };
+        (name, figures)
     });
+    let mut code: Vec<_> = code.collect();
     let rows = table("docs/reference/configuration.md", "Host time-outs");
-    let page = rows.iter().map(|row| {
-        let limit = number(&row[2]) * if row[2].ends_with("min") { 60.0 } else { 1.0 };
-        assert!((number(&row[3]) - limit * 2.0 / 3.0).abs() < 0.1, "the budget of {}", row[0]);
-        assert!((number(&row[4]) - (limit - 5.0)).abs() < 0.1, "the wait of {}", row[0]);
-        (quoted(&row[1], '`')[0].clone(), limit)
-    });
-    assert_eq!(page.collect::<Vec<_>>(), code.collect::<Vec<_>>());
+    let mut page = Vec::new();
+    for row in rows {
+        let limit = seconds(&row[2]);
+        assert!((seconds(&row[3]) - limit * 2.0 / 3.0).abs() < 0.1, "the budget of {}", row[0]);
+        assert!((seconds(&row[4]) - (limit - 5.0)).abs() < 0.1, "the wait of {}", row[0]);
+        let longer = row[4].split_once("; with progress ").map(|(_, longer)| {
+            let (stdio, http) = longer.split_once(", over HTTP ").unwrap_or((longer, longer));
+            [seconds(stdio), seconds(http)]
+        });
+        for name in quoted(&row[1], '`') {
+            page.push((name, [limit].into_iter().chain(longer.into_iter().flatten()).collect()));
+        }
+    }
+    let by_name = |rows: &mut Vec<(String, Vec<f64>)>| rows.sort_by(|one, two| one.0.cmp(&two.0));
+    by_name(&mut code);
+    by_name(&mut page);
+    assert_eq!(page, code);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod answer_schemas;
 mod answer_sizes;
+mod answer_tokens;
 mod architecture;
 mod calls;
 mod clocks;
@@ -47,3 +48,4 @@ mod snippets;
 mod stores;
 mod subscriptions;
 mod tasks;
+mod unwrapped;

@@ -69,7 +69,8 @@ async fn the_answers_about_a_running_job_are_a_promise() {
     let later = json!({"what": "x", "async_mode": true, "job_label": "later"});
     let accepted = client.ask("make", later).await;
     assert_answer!(accepted);
-    assert_answer!(client.status(&id).await);
+    assert_answer!(client.ask("job_status", json!({"job_id": id})).await);
+    assert_answer!(client.ask("job_status", json!({"job_id": id, "detail": true})).await);
     assert_answer!(client.ask("list_jobs", json!({"limit": 1, "label": "make"})).await);
     assert_answer!(client.ask("job_result", json!({"job_id": id})).await);
     assert_answer!(client.ask("wait_job", json!({"job_ids": [id], "timeout_seconds": 1})).await);
@@ -180,14 +181,17 @@ async fn one_job_that_is_gone_does_not_hide_the_others() {
 async fn a_wait_ends_at_the_cap_and_says_so() {
     let (client, ..) = connected().await;
     let id = client.job("make", json!({})).await;
-    let waited = client.ask("wait_job", json!({"job_ids": [id], "timeout_seconds": 600})).await;
-    assert_eq!((&waited["stopped_by"], &waited["waited_seconds"]), (&json!("cap"), &json!(25.0)));
-    assert_eq!(waited["next"], format!("wait_job {{\"job_ids\":[\"{id}\"]}}"));
-    let waited = client.ask("wait_job", json!({"job_ids": [id], "timeout_seconds": 2})).await;
-    assert_eq!(
-        (&waited["stopped_by"], &waited["waited_seconds"]),
-        (&json!("timeout"), &json!(2.0))
-    );
+    for (asked, stopped_by, waits) in [(600, "cap", 55), (2, "timeout", 2)] {
+        let began = tokio::time::Instant::now();
+        let arguments = json!({"job_ids": [id], "timeout_seconds": asked});
+        let waited = client.ask("wait_job", arguments).await;
+        assert_eq!(
+            (&waited["stopped_by"], &waited["terminal"]),
+            (&json!(stopped_by), &json!(false))
+        );
+        assert_eq!(waited["next"], format!("wait_job {{\"job_ids\":[\"{id}\"]}}"));
+        assert_eq!(began.elapsed().as_secs(), waits);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,9 +199,10 @@ async fn a_large_result_comes_in_pages_that_fit_together_between_characters() {
     let (client, _, jobs) = connected().await;
     let long = "grüße 🙂 ".repeat(5000);
     let id = ended(&jobs, Ok(JobOutput::new(long.as_str()))).await.to_string();
-    let job = client.status(&id).await;
+    let status = client.ask("job_status", json!({"job_id": id})).await;
+    let job = &status["job"];
     assert_eq!((&job["result_bytes"], job.get("result")), (&json!(long.len()), None));
-    assert_eq!(job["next"], format!("job_result {{\"job_id\":\"{id}\"}}"));
+    assert_eq!(status["next"], format!("job_result {{\"job_id\":\"{id}\"}}"));
     for max_bytes in [1000, 20_000, 32 * 1024] {
         let (mut whole, mut offset) = (String::new(), Some(0));
         while let Some(from) = offset {
@@ -254,8 +259,8 @@ async fn a_prefix_and_hidden_tools_are_kept_to_everywhere() {
         ["bg_job_status", "bg_job_result", "bg_answer_job", "bg_list_jobs", "bg_cancel_job"]
     );
     let ticket = client.ask("make", json!({})).await;
-    let next = format!("Next: bg_job_status {{\"job_id\":{}}}", ticket["job_id"]);
-    assert!(ticket["message"].as_str().unwrap().ends_with(&next), "{ticket}");
+    let message = ticket["message"].as_str().unwrap();
+    assert!(message.ends_with("Next: bg_job_status with job_id"), "{ticket}");
     assert!(client.try_call("bg_wait_job", json!({})).await.is_err(), "a hidden tool is not there");
     assert!(
         client.try_call("job_status", json!({})).await.is_err(),
@@ -442,16 +447,73 @@ async fn a_server_lists_and_prunes_its_own_jobs_only() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn callers_group_their_jobs_where_the_author_lets_them() {
+    let (tools, jobs) = (GatedTools::new(), JobManager::in_memory());
+    let client = Client::connect(tools.clone().with_jobs(jobs.clone()).group_jobs()).await;
+    let shown = client.tools().await;
+    let has = |tool: &str, argument: &str| {
+        let tool = shown.iter().find(|shown| shown.name == tool).unwrap();
+        tool.input_schema["properties"].get(argument).is_some()
+    };
+    assert!(has("make", "job_tags") && has("make", "job_session"));
+    assert!(has("list_jobs", "tag") && has("list_jobs", "session"));
+    for (tags, session) in [(json!(["of=may", "night"]), "one"), (json!("of=june"), "two")] {
+        let marks = json!({"async_mode": true, "job_tags": tags, "job_session": session});
+        client.job("make", marks).await;
+    }
+    for (filter, total) in [
+        (json!({"tag": "of"}), 2),
+        (json!({"tag": "of=may"}), 1),
+        (json!({"tag": "night"}), 1),
+        (json!({"session": "two"}), 1),
+        (json!({"session": "three"}), 0),
+    ] {
+        assert_eq!(client.ask("list_jobs", filter.clone()).await["total"], total, "{filter}");
+    }
+    let id = client.ask("list_jobs", json!({"tag": "of=may"})).await["jobs"][0]["id"].take();
+    let job = client.status(id.as_str().unwrap()).await;
+    assert_eq!((&job["tags"]["of"], &job["session"]), (&json!("may"), &json!("one")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_filter_is_shown_that_finds_nothing() {
+    let (client, ..) = connected().await;
+    let tools = client.tools().await;
+    let tool = |name: &str| tools.iter().find(|tool| tool.name == name).unwrap();
+    assert_eq!(tool("list_jobs").input_schema["properties"].get("tag"), None);
+    assert_eq!(tool("make").input_schema["properties"].get("job_tags"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_id_leads_to_the_list() {
+    let (client, ..) = connected().await;
+    for tool in ["job_status", "wait_job", "job_result", "cancel_job", "answer_job"] {
+        for id in [JobId::new().to_string(), "of no job".to_owned()] {
+            let answer = client.call(tool, json!({"job_id": id})).await;
+            assert_eq!(answer.is_error, Some(true));
+            assert_eq!(answer.structured_content.unwrap()["next"], "list_jobs {}", "{tool} {id}");
+        }
+    }
+}
+
+/// A client whose server hides `wait_job` follows its jobs by asking.
+#[tokio::test(start_paused = true)]
 async fn poll_advice_follows_what_the_tool_took_before() {
-    let (client, tools, _) = connected().await;
-    let id = client.job("make", json!({})).await;
+    let (tools, jobs) = (GatedTools::new(), JobManager::in_memory());
+    let polling = tools.clone().with_jobs(jobs.clone()).hide_tool("wait_job");
+    let client = Client::connect(polling).await;
+    let ticket = client.ask("make", json!({})).await;
+    let id = ticket["job_id"].as_str().unwrap();
+    assert_eq!(ticket["poll_after_seconds"], 2, "a quarter of five seconds, but at least two");
+    assert_eq!(client.status(id).await["poll_after_seconds"], 2);
+    let waiting = Client::connect(tools.clone().with_jobs(jobs)).await;
     assert_eq!(
-        client.status(&id).await["poll_after_seconds"],
-        2,
-        "a quarter of five seconds, but at least two"
+        waiting.status(id).await.get("poll_after_seconds"),
+        None,
+        "it would contradict `next`"
     );
     tools.gate.open();
-    client.ask("wait_job", json!({"job_ids": [id]})).await;
+    waiting.ask("wait_job", json!({"job_ids": [id]})).await;
     let job = client.status(&client.job("make_always_job", json!({})).await).await;
     assert!(job.get("usual_seconds").is_none(), "another tool");
 }

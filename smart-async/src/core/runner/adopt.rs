@@ -31,13 +31,21 @@ use crate::core::observe;
 use crate::core::spawn::try_spawn;
 use crate::core::store::StoreError;
 
+/// The marks by which a caller finds its job again.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CallerMarks {
+    /// The name of the job, where it is not that of the tool.
+    pub(crate) label: Option<String>,
+    pub(crate) tags: BTreeMap<String, String>,
+    /// The caller's own grouping of its jobs.
+    pub(crate) session: Option<String>,
+}
+
 /// The request that makes a job, beside the context of its run.
 #[derive(Clone, Default)]
 pub(crate) struct Adoption {
     pub(super) tool: String,
-    pub(super) label: Option<String>,
-    pub(super) tags: BTreeMap<String, String>,
-    pub(super) session: Option<String>,
+    pub(super) marks: CallerMarks,
     /// The client that the job belongs to.
     pub(super) scope: Option<JobScope>,
     /// The call that the job comes from, where it comes from one.
@@ -59,12 +67,12 @@ impl Adoption {
     /// The request that a call makes.
     pub(crate) fn of_call(
         origin: Origin,
-        label: Option<String>,
+        marks: CallerMarks,
         arguments: Option<Arc<Map<String, Value>>>,
     ) -> Self {
         Self {
             tool: origin.site.tool.to_owned(),
-            label,
+            marks,
             deadline: origin.site.deadline,
             state_target: origin.site.state_target(),
             origin: Some(origin),
@@ -95,11 +103,11 @@ impl Adoption {
     fn record(&self, engine: &Engine, id: JobId) -> JobRecord {
         let mut spec = JobSpec::new(&*self.tool, engine.server(), engine.local.now());
         spec.kind = self.kind;
-        if let Some(label) = &self.label {
+        if let Some(label) = &self.marks.label {
             spec.label.clone_from(label);
         }
-        spec.tags.clone_from(&self.tags);
-        spec.session.clone_from(&self.session);
+        spec.tags.clone_from(&self.marks.tags);
+        spec.session.clone_from(&self.marks.session);
         spec.scope.clone_from(&self.scope);
         spec.deadline = self.deadline;
         spec.max_reruns = self.max_reruns;

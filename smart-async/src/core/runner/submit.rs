@@ -70,19 +70,19 @@ impl JobRequest {
 
     /// The name that people read; the kind unless set. Characters that are not seen, or turn the direction of text, are left out.
     pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.adoption.label = Some(seen(&label.into()));
+        self.adoption.marks.label = Some(seen(&label.into()));
         self
     }
 
     /// Adds a mark by which the job can be found.
     pub fn tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.adoption.tags.insert(key.into(), value.into());
+        self.adoption.marks.tags.insert(key.into(), value.into());
         self
     }
 
     /// Adds marks by which the job can be found.
     pub fn tags(mut self, tags: BTreeMap<String, String>) -> Self {
-        self.adoption.tags.extend(tags);
+        self.adoption.marks.tags.extend(tags);
         self
     }
 
@@ -95,7 +95,7 @@ impl JobRequest {
 
     /// The caller's own grouping.
     pub fn session(mut self, session: impl Into<String>) -> Self {
-        self.adoption.session = Some(session.into());
+        self.adoption.marks.session = Some(session.into());
         self
     }
 

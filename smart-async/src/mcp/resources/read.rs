@@ -12,7 +12,8 @@ use crate::core::job::{JobOutput, JobRecord, JobState};
 use crate::core::jobs::why_gone;
 use crate::mcp::client::access::Access;
 use crate::mcp::outcome::{is_too_large, stored_result, too_large};
-use crate::mcp::tools::job_view::{RESULT_BYTES, job_view, with_shown_result};
+use crate::mcp::tools::job_view::{RESULT_BYTES, job_view, next_result, usual, with_shown_result};
+use crate::mcp::tools::question_view::next_answer;
 
 const JSON: &str = "application/json";
 
@@ -26,7 +27,13 @@ pub(in crate::mcp) async fn read(
     let contents = match part {
         ResourcePart::Status => {
             let job = with_shown_result(access.manager(), job, RESULT_BYTES).await;
-            vec![in_json(uri, &job_view(access.manager(), follow_up, &job, RESULT_BYTES))]
+            let mut view = usual(follow_up, job_view(access.manager(), &job, RESULT_BYTES));
+            // The client is told of a live job's changes, and need not wait.
+            let next = next_answer(follow_up, &job);
+            if let Some(next) = next.or_else(|| next_result(follow_up, &job, &view)) {
+                view.insert("next".to_owned(), next.into());
+            }
+            vec![in_json(uri, &view.into())]
         }
         ResourcePart::Result => {
             if is_too_large(&job) {

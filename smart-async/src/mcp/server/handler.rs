@@ -25,7 +25,7 @@ use rmcp::service::{MaybeSendFuture, NotificationContext, RequestContext, Subscr
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 
 use super::JobServer;
-use crate::call::{CallRequest, Caller};
+use crate::call::{CallRequest, Caller, names_a_time_out};
 use crate::core::context::for_client;
 use crate::mcp::resources;
 use crate::mcp::sdk_gaps::list_defaults::or_empty;
@@ -33,6 +33,7 @@ use crate::mcp::sdk_gaps::malformed_requests::refuse_malformed;
 use crate::mcp::sdk_gaps::task_subscriptions::LISTEN;
 use crate::mcp::subscriptions;
 use crate::mcp::tasks;
+use crate::mcp::tools::Waiter;
 
 /// Adds the capabilities that this server has and the wrapped server may not have.
 fn declare(capabilities: &mut ServerCapabilities) {
@@ -276,10 +277,13 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         self.begin().await?;
         if let Some(tool) = self.names.find(&request.name) {
             let arguments = request.arguments.unwrap_or_default();
-            let timeout = if tool.waits() { self.host_timeout(&context) } else { None };
             let follow_up = self.names.follow_up();
             let access = self.access(&context);
-            let answer = Box::pin(tool.call(&access, &follow_up, timeout, arguments)).await;
+            let waiter = tool.waits().then(|| {
+                let timeout = self.patience.for_waits(self.host_timeout(&context));
+                Waiter::new(caller, timeout, &context)
+            });
+            let answer = Box::pin(tool.call(&access, &follow_up, waiter, arguments)).await;
             return Ok(answer.into());
         }
         match self.annotated_tools.look_up(&*self.inner, &request.name, &context).await {
@@ -362,7 +366,10 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
 
     async fn on_cancelled(&self, notification: CancelledNotificationParam, context: Notified) {
         let caller = notification.request_id.as_ref().and_then(|id| self.in_flight.get(id));
-        if let Some(caller) = caller {
+        if let Some((caller, began)) = caller {
+            if notification.reason.as_deref().is_some_and(names_a_time_out) {
+                self.patience.gave_up(began.elapsed());
+            }
             caller.cancels(notification.reason.clone());
         }
         self.inner.on_cancelled(notification, context).await;

@@ -1,64 +1,117 @@
 //! The arguments that every annotated tool takes beside its own: in the schema that clients see, and in a call.
 
+use std::collections::BTreeMap;
+
 use rmcp::model::{CallToolResult, JsonObject};
 use serde_json::{Map, Value, json};
 
 use super::AnnotatedTool;
-use crate::mcp::tools::arguments::{flag, has_same_letters, label};
+use crate::core::runner::CallerMarks;
+use crate::mcp::tools::arguments::{flag, has_same_letters, label, labels};
 
 /// The argument that makes a job of the call at once.
-pub(super) const ASYNC_MODE: &str = "async_mode";
+const ASYNC_MODE: &str = "async_mode";
 /// The argument that names the job.
-pub(super) const JOB_LABEL: &str = "job_label";
+const JOB_LABEL: &str = "job_label";
+/// The argument with the tags of the job.
+const JOB_TAGS: &str = "job_tags";
+/// The argument with the group of the job.
+const JOB_SESSION: &str = "job_session";
 
 /// The caller's arguments for the job.
 #[derive(Debug, Default)]
 pub(super) struct JobArguments {
     pub(super) async_mode: bool,
-    pub(super) label: Option<String>,
+    pub(super) marks: CallerMarks,
+}
+
+/// Which of the arguments for the job a tool has itself. Its own one wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OwnArguments {
+    async_mode: bool,
+    label: bool,
+    tags: bool,
+    session: bool,
+}
+
+impl OwnArguments {
+    pub(super) fn of(input: &JsonObject) -> Self {
+        let properties = input.get("properties").and_then(Value::as_object);
+        // However it is spelt.
+        let has = |name: &str| {
+            properties
+                .is_some_and(|properties| properties.keys().any(|own| has_same_letters(own, name)))
+        };
+        Self {
+            async_mode: has(ASYNC_MODE),
+            label: has(JOB_LABEL),
+            tags: has(JOB_TAGS),
+            session: has(JOB_SESSION),
+        }
+    }
 }
 
 impl JobArguments {
-    /// Takes them out of the arguments, so that the tool never sees them.
+    /// Takes them out of the arguments, so that the tool never sees them; tags and the group only where callers may set those.
     ///
     /// # Errors
     /// The answer to the call, where an argument is invalid. The tool is not called then.
     pub(super) fn take(
         annotated: AnnotatedTool,
+        groups_jobs: bool,
         arguments: Option<&mut JsonObject>,
     ) -> Result<Self, CallToolResult> {
         let mut taken = Self::default();
         let Some(arguments) = arguments else { return Ok(taken) };
-        if !annotated.own_async_mode {
+        let own = annotated.own;
+        if !own.async_mode {
             taken.async_mode = flag(arguments, ASYNC_MODE)?.unwrap_or(false);
         }
-        if !annotated.own_job_label {
-            taken.label = label(arguments, JOB_LABEL)?;
+        if !own.label {
+            taken.marks.label = label(arguments, JOB_LABEL)?;
+        }
+        if groups_jobs && !own.tags {
+            taken.marks.tags = tags(&labels(arguments, JOB_TAGS)?);
+        }
+        if groups_jobs && !own.session {
+            taken.marks.session = label(arguments, JOB_SESSION)?;
         }
         Ok(taken)
     }
 }
 
-/// Returns whether a tool has an argument of this name itself, however spelt.
-pub(super) fn has_own(input: &JsonObject, name: &str) -> bool {
-    let properties = input.get("properties").and_then(Value::as_object);
-    properties.is_some_and(|properties| properties.keys().any(|own| has_same_letters(own, name)))
+/// Tags from texts of the form `key=value`, or `key` alone.
+fn tags(texts: &[String]) -> BTreeMap<String, String> {
+    let tags = texts.iter().map(|text| match text.split_once('=') {
+        Some((key, value)) => (key.trim().to_owned(), value.trim().to_owned()),
+        None => (text.trim().to_owned(), String::new()),
+    });
+    tags.collect()
 }
 
 /// Adds the arguments of the job to the schema of a tool, except those that the tool has itself.
-pub(in crate::mcp) fn with_job_arguments(input: &JsonObject) -> JsonObject {
-    let (own_async_mode, own_job_label) = (has_own(input, ASYNC_MODE), has_own(input, JOB_LABEL));
+pub(in crate::mcp) fn with_job_arguments(input: &JsonObject, groups_jobs: bool) -> JsonObject {
+    let own = OwnArguments::of(input);
     let mut input = input.clone();
     let properties = input.entry("properties").or_insert_with(|| Value::Object(Map::new()));
     if let Value::Object(properties) = properties {
-        if !own_async_mode {
-            let description = "Run as a background job at once; answers with a job_id";
-            let schema = json!({"type": "boolean", "description": description});
-            properties.insert(ASYNC_MODE.to_owned(), schema);
-        }
-        if !own_job_label {
-            let schema = json!({"type": "string", "description": "A name for the job"});
-            properties.insert(JOB_LABEL.to_owned(), schema);
+        let mut add = |name: &str, is_own: bool, schema: Value| {
+            if !is_own {
+                properties.insert(name.to_owned(), schema);
+            }
+        };
+        let description = "Run as a background job at once; answers with a job_id";
+        let schema = json!({"type": "boolean", "description": description});
+        add(ASYNC_MODE, own.async_mode, schema);
+        let schema = json!({"type": "string", "description": "A name for the job"});
+        add(JOB_LABEL, own.label, schema);
+        if groups_jobs {
+            let items = json!({"type": "string"});
+            let schema =
+                json!({"type": "array", "items": items, "description": "key or key=value"});
+            add(JOB_TAGS, own.tags, schema);
+            let schema = json!({"type": "string", "description": "A group for the job"});
+            add(JOB_SESSION, own.session, schema);
         }
     }
     input
@@ -68,32 +121,59 @@ pub(in crate::mcp) fn with_job_arguments(input: &JsonObject) -> JsonObject {
 mod tests {
     use super::*;
 
+    fn annotated() -> AnnotatedTool {
+        AnnotatedTool { own: OwnArguments::of(&JsonObject::new()), rerun: false }
+    }
+
+    #[test]
+    fn tags_and_the_group_are_taken_where_callers_may_set_them() {
+        let given = || {
+            let given = json!({"job_tags": ["night", "of = may"], "jobSession": "s1"});
+            serde_json::from_value::<JsonObject>(given).unwrap()
+        };
+        let mut arguments = given();
+        let marks = JobArguments::take(annotated(), true, Some(&mut arguments)).unwrap().marks;
+        assert!(arguments.is_empty());
+        assert_eq!(marks.session.as_deref(), Some("s1"));
+        assert_eq!((&*marks.tags["night"], &*marks.tags["of"]), ("", "may"));
+        let mut arguments = given();
+        let marks = JobArguments::take(annotated(), false, Some(&mut arguments)).unwrap().marks;
+        assert!(arguments.len() == 2 && marks.tags.is_empty() && marks.session.is_none());
+        for refused in [json!(7), json!([7]), json!(["a".repeat(201)]), json!(vec!["a"; 33])] {
+            let mut arguments = serde_json::from_value(json!({"job_tags": refused})).unwrap();
+            assert!(
+                JobArguments::take(annotated(), true, Some(&mut arguments)).is_err(),
+                "{refused}"
+            );
+        }
+    }
+
     #[test]
     fn a_tools_own_argument_of_the_same_name_wins() {
         let own = json!({"type": "object", "properties": {"job_label": {"type": "integer"}}});
-        let widened = with_job_arguments(own.as_object().unwrap());
+        let widened = with_job_arguments(own.as_object().unwrap(), false);
         assert_eq!(widened["properties"]["job_label"], json!({"type": "integer"}));
         assert_eq!(widened["properties"]["async_mode"]["type"], "boolean");
         let own = json!({"type": "object", "properties": {"asyncMode": {"type": "integer"}}});
-        let widened = with_job_arguments(own.as_object().unwrap());
+        let widened = with_job_arguments(own.as_object().unwrap(), false);
         assert_eq!(widened["properties"].get("async_mode"), None, "however it is spelt");
     }
 
     #[test]
     fn the_arguments_are_taken_however_they_are_spelt() {
-        let annotated = AnnotatedTool { own_async_mode: false, own_job_label: false, rerun: false };
+        let annotated = annotated();
         for spelt in [
             json!({"async_mode": true, "job_label": " nightly "}),
             json!({"asyncmode": "true", "jobLabel": "nightly"}),
             json!({"asyncMode": 1, "job-label": "nightly"}),
         ] {
             let mut arguments: JsonObject = serde_json::from_value(spelt).unwrap();
-            let taken = JobArguments::take(annotated, Some(&mut arguments)).unwrap();
+            let taken = JobArguments::take(annotated, false, Some(&mut arguments)).unwrap();
             assert!(taken.async_mode && arguments.is_empty());
-            assert_eq!(taken.label.as_deref(), Some("nightly"));
+            assert_eq!(taken.marks.label.as_deref(), Some("nightly"));
         }
         let mut empty = serde_json::from_value(json!({"async_mode": "", "job_label": ""})).unwrap();
-        let taken = JobArguments::take(annotated, Some(&mut empty)).unwrap();
-        assert!(!taken.async_mode && taken.label.is_none(), "an empty text is no value");
+        let taken = JobArguments::take(annotated, false, Some(&mut empty)).unwrap();
+        assert!(!taken.async_mode && taken.marks.label.is_none(), "an empty text is no value");
     }
 }

@@ -8,7 +8,7 @@ use rmcp::model::{PaginatedRequestParams, Tool};
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 
-use super::arguments::{ASYNC_MODE, JOB_LABEL, has_own};
+use super::arguments::OwnArguments;
 use crate::core::sync::Mutex;
 use crate::mcp::schema::{is_marked, is_rerun};
 
@@ -18,10 +18,8 @@ const PAGES: usize = 1000;
 /// An annotated tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::mcp) struct AnnotatedTool {
-    /// Whether the tool has an argument `async_mode` of its own.
-    pub(super) own_async_mode: bool,
-    /// Whether the tool has an argument `job_label` of its own.
-    pub(super) own_job_label: bool,
+    /// The arguments of the job's names that are the tool's own.
+    pub(super) own: OwnArguments,
     /// Whether a call may run again after the end of its server.
     pub(super) rerun: bool,
 }
@@ -29,10 +27,8 @@ pub(in crate::mcp) struct AnnotatedTool {
 impl AnnotatedTool {
     /// `None` where the tool is not annotated.
     fn of(tool: &Tool) -> Option<Self> {
-        let has = |name: &str| has_own(&tool.input_schema, name);
         is_marked(tool.meta.as_ref()).then(|| Self {
-            own_async_mode: has(ASYNC_MODE),
-            own_job_label: has(JOB_LABEL),
+            own: OwnArguments::of(&tool.input_schema),
             rerun: is_rerun(tool.meta.as_ref()),
         })
     }

@@ -14,9 +14,11 @@ use crate::call::reply::{JobTicket, Reply, are_job_tools_served};
 use crate::core::observe;
 use crate::core::shield::panic_message;
 use crate::mcp::tasks::needs_tasks;
+use crate::mcp::tools::response::shown_error;
 
 impl<R: IntoCallToolResult> IntoCallToolResult for Reply<R> {
     fn into_call_tool_result(self) -> Result<CallToolResponse, ErrorData> {
+        warn_without_job_server();
         match self {
             // A handler that panics would never answer.
             Self::Inline(result) => {
@@ -30,10 +32,7 @@ impl<R: IntoCallToolResult> IntoCallToolResult for Reply<R> {
                     },
                 )
             }
-            Self::Job(ticket) => {
-                warn_without_job_tools();
-                Ok(ticket.to_result().into())
-            }
+            Self::Job(ticket) => Ok(ticket.to_result().into()),
             // The protocol has an error of its own for a client that lacks a capability.
             Self::Failed(error) if error.kind == CallErrorKind::TaskRequired => Err(needs_tasks()),
             Self::Failed(error) => Ok(error.to_result().into()),
@@ -41,17 +40,22 @@ impl<R: IntoCallToolResult> IntoCallToolResult for Reply<R> {
     }
 }
 
-/// Warns the author of a server whose clients cannot follow the jobs that they get, once.
-fn warn_without_job_tools() {
+/// Warns the author of a server that is not wrapped, once: its tools have no `async_mode`, and its clients may be unable to follow
+/// jobs. The arguments of a call are the tool's own there, and unknown ones end in the tool's type.
+fn warn_without_job_server() {
     static WARNED: Once = Once::new();
-    if CallRequest::server().is_none() && !are_job_tools_served() {
-        WARNED.call_once(|| {
-            observe::warn!(
-                "a call became a job, but this server has no job tools to follow it: wrap the server with .with_jobs(manager), \
-                 or add job_tools() to its router"
-            );
-        });
+    if CallRequest::server().is_some() {
+        return;
     }
+    WARNED.call_once(|| match are_job_tools_served() {
+        true => observe::warn!(
+            "this server is not wrapped with .with_jobs(manager): its tools ignore async_mode and job_label"
+        ),
+        false => observe::warn!(
+            "this server is not wrapped with .with_jobs(manager): it has no job tools to follow a job, unless its router \
+             has job_tools(), and its tools ignore async_mode and job_label"
+        ),
+    });
 }
 
 impl JobTicket {
@@ -64,7 +68,7 @@ impl JobTicket {
 impl CallError {
     fn to_result(&self) -> CallToolResult {
         CallToolResult::structured_error(
-            json!({"error": self.message, "error_kind": self.kind.as_str()}),
+            json!({"error": shown_error(&self.message), "error_kind": self.kind.as_str()}),
         )
     }
 }

@@ -8,7 +8,7 @@ use rmcp::{ErrorData, ServerHandler};
 
 use super::Requester;
 use crate::call::Caller;
-use crate::call::reply::JobTicket;
+use crate::call::reply::{JobPace, JobTicket};
 use crate::core::job::JobRecord;
 use crate::core::local::{Attachment, Detach};
 use crate::mcp::questions::{can_be_asked_all, input_required};
@@ -55,10 +55,12 @@ impl<S: ServerHandler> JobServer<S> {
         }
         let (tool, follow_up) = (&*job.spec.tool, self.names.follow_up());
         let elapsed = self.manager.jobs().elapsed(job).unwrap_or_default();
-        let poll_after = self.manager.jobs().poll_after(tool, elapsed);
         let ticket = match job.open_questions().next() {
-            Some(asked) => JobTicket::asking(job.id, happened, tool, asked, &follow_up, poll_after),
-            None => JobTicket::new(job.id, job.status(), happened, tool, &follow_up, poll_after),
+            Some(asked) => JobTicket::asking(job.id, happened, tool, asked, &follow_up),
+            None => {
+                let pace = JobPace::of(&self.manager, tool, elapsed);
+                JobTicket::new(job.id, job.status(), happened, tool, &follow_up, pace)
+            }
         };
         ticket.to_result().into()
     }

@@ -4,8 +4,8 @@ use rmcp::model::CallToolResult;
 use serde_json::json;
 
 use super::arguments::Arguments;
-use super::job_view::next_answer;
-use super::response::{ToolResult, failed, in_band_error, success};
+use super::question_view::next_answer;
+use super::response::{ToolResult, failed, in_band_error, refusal, success};
 use super::{Definition, Effect};
 use crate::call::reply::FollowUp;
 use crate::core::jobs::AnswerError;
@@ -18,7 +18,7 @@ pub(super) fn definition() -> Definition {
         arguments: json!({
             "job_id": {"type": "string"},
             "key": {"type": "string", "description": "which question, if several"},
-            "action": {"type": "string", "enum": ["accept", "decline", "cancel"], "default": "accept"},
+            "action": {"type": "string", "enum": ["accept", "decline", "cancel"]},
             "content": {"type": "object", "description": "as the question's schema says"}
         }),
         required: &["job_id"],
@@ -44,14 +44,18 @@ pub(super) async fn call(
     let content = arguments.object("content")?;
     arguments.finish("job_id, key, action, content")?;
 
-    let job = access.status(id).await.map_err(failed)?;
+    let job = access.status(id).await.map_err(|error| failed(follow_up, error))?;
     let open: Vec<_> = job.open_questions().map(|(key, _)| key).collect();
     let key = match (key, open.as_slice()) {
         (Some(key), _) => key,
         (None, [only]) => (*only).to_owned(),
         (None, []) => {
             let error = AnswerError::NothingAsked { id, status: job.status() };
-            return Err(in_band_error(&error.to_string(), Some(id)));
+            let next = match job.status().is_terminal() {
+                true => follow_up.result(id, 0),
+                false => follow_up.next(&[id]),
+            };
+            return Err(refusal(&error.to_string(), Some(id), next));
         }
         (None, several) => {
             let message = format!("key: must be one of {}", several.join(", "));
@@ -65,7 +69,7 @@ pub(super) async fn call(
     };
     let job = match access.answer(id, &key, answer).await {
         Ok(job) => job,
-        Err(AnswerError::Job(error)) => return Err(failed(error)),
+        Err(AnswerError::Job(error)) => return Err(failed(follow_up, error)),
         Err(error) => return Err(in_band_error(&error.to_string(), Some(id))),
     };
     let next = next_answer(follow_up, &job).or_else(|| follow_up.next(&[id]));

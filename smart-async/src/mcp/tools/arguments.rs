@@ -7,7 +7,7 @@ use std::time::Duration;
 use rmcp::model::JsonObject;
 use serde_json::Value;
 
-use super::response::{ToolResult, in_band_error};
+use super::response::{ToolResult, in_band_error, refusal};
 use crate::core::job::{JobId, JobStatus, MalformedJobId};
 use crate::core::text::{is_unseen, quoted};
 
@@ -17,6 +17,9 @@ const MAX_JOBS: usize = 100;
 /// The longest label, in characters.
 const MAX_LABEL: usize = 200;
 
+/// The most labels that one list may have.
+const MAX_LABELS: usize = 32;
+
 /// The argument that names one job.
 const JOB_ID: &str = "job_id";
 
@@ -25,27 +28,31 @@ const JOB_IDS: &str = "job_ids";
 
 /// The arguments of a call. Each method removes one of them; `null` and an empty text count as absent.
 #[derive(Debug)]
-pub(super) struct Arguments(JsonObject);
+pub(super) struct Arguments {
+    given: JsonObject,
+    /// The call that finds a job, for a caller that names none.
+    find: Option<String>,
+}
 
 fn refuse<T>(name: &str, reason: &str) -> ToolResult<T> {
     Err(in_band_error(&format!("{name}: {reason}"), None))
 }
 
 impl Arguments {
-    pub(super) const fn new(arguments: JsonObject) -> Self {
-        Self(arguments)
+    pub(super) const fn new(given: JsonObject, find: Option<String>) -> Self {
+        Self { given, find }
     }
 
     /// Refuses arguments that are left over: a misspelt filter must not count as an absent one.
     pub(super) fn finish(self, allowed: &str) -> ToolResult<()> {
-        match self.0.keys().next() {
+        match self.given.keys().next() {
             Some(name) => refuse(&quoted(name), &format!("unknown argument; allowed: {allowed}")),
             None => Ok(()),
         }
     }
 
     fn take(&mut self, name: &str) -> Option<Value> {
-        take(&mut self.0, name)
+        take(&mut self.given, name)
     }
 
     /// The argument `job_id`. The argument `job_ids` with one id counts as it.
@@ -54,7 +61,7 @@ impl Arguments {
             return refuse(JOB_ID, "required; must be the job_id of a ticket");
         };
         match items(value).as_slice() {
-            [id] => job_id(JOB_ID, id),
+            [id] => self.id(JOB_ID, id),
             _ => refuse(JOB_ID, "must be a single job_id"),
         }
     }
@@ -65,7 +72,16 @@ impl Arguments {
         if ids.is_empty() || ids.len() > MAX_JOBS {
             return refuse(JOB_IDS, &format!("must be a list of 1 to {MAX_JOBS} job ids"));
         }
-        ids.iter().map(|id| job_id(JOB_IDS, id)).collect()
+        ids.iter().map(|id| self.id(JOB_IDS, id)).collect()
+    }
+
+    fn id(&self, name: &str, value: &Value) -> ToolResult<JobId> {
+        let Some(text) = value.as_str() else {
+            return refuse(name, "must be a string, the job_id of a ticket");
+        };
+        text.trim().parse().map_err(|error: MalformedJobId| {
+            refusal(&format!("Job {} not found: {error}", quoted(text)), None, self.find.clone())
+        })
     }
 
     pub(super) fn text(&mut self, name: &str) -> ToolResult<Option<String>> {
@@ -108,7 +124,7 @@ impl Arguments {
     }
 
     pub(super) fn flag(&mut self, name: &str) -> ToolResult<Option<bool>> {
-        flag(&mut self.0, name)
+        flag(&mut self.given, name)
     }
 
     pub(super) fn count(
@@ -188,11 +204,23 @@ pub(in crate::mcp) fn flag(arguments: &mut JsonObject, name: &str) -> ToolResult
 /// # Errors
 /// The answer to the call, where the argument is no label.
 pub(in crate::mcp) fn label(arguments: &mut JsonObject, name: &str) -> ToolResult<Option<String>> {
-    let label = match take(arguments, name) {
-        None => return Ok(None),
-        Some(Value::String(label)) => label,
-        Some(_) => return refuse(name, "must be a string"),
-    };
+    take(arguments, name).map(|label| checked_label(name, label)).transpose()
+}
+
+/// Removes the argument `name`, a list of labels; empty where it is absent.
+///
+/// # Errors
+/// The answer to the call, where the argument is no such list.
+pub(in crate::mcp) fn labels(arguments: &mut JsonObject, name: &str) -> ToolResult<Vec<String>> {
+    let labels = take(arguments, name).map(items).unwrap_or_default();
+    if labels.len() > MAX_LABELS {
+        return refuse(name, &format!("must be a list of at most {MAX_LABELS} strings"));
+    }
+    labels.into_iter().map(|label| checked_label(name, label)).collect()
+}
+
+fn checked_label(name: &str, label: Value) -> ToolResult<String> {
+    let Value::String(label) = label else { return refuse(name, "must be a string") };
     if label.chars().count() > MAX_LABEL {
         return refuse(name, &format!("must be a string from 1 to {MAX_LABEL} characters"));
     }
@@ -200,7 +228,7 @@ pub(in crate::mcp) fn label(arguments: &mut JsonObject, name: &str) -> ToolResul
         let reason = format!("must be without control characters, not {}", quoted(&label));
         return refuse(name, &reason);
     }
-    Ok(Some(label.trim().to_owned()))
+    Ok(label.trim().to_owned())
 }
 
 /// The value that a text of JSON stands for; any other value is the value itself.
@@ -223,15 +251,6 @@ fn items(value: Value) -> Vec<Value> {
     }
 }
 
-fn job_id(name: &str, value: &Value) -> ToolResult<JobId> {
-    let Some(text) = value.as_str() else {
-        return refuse(name, "must be a string, the job_id of a ticket");
-    };
-    text.trim().parse().map_err(|error: MalformedJobId| {
-        in_band_error(&format!("Job {} not found: {error}", quoted(text)), None)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -242,7 +261,7 @@ mod tests {
     const OTHER: &str = "10d70b2c-9f0e-4a55-8a39-2f6c5e0d7b42";
 
     fn arguments(arguments: Value) -> Arguments {
-        Arguments::new(serde_json::from_value(arguments).unwrap())
+        Arguments::new(serde_json::from_value(arguments).unwrap(), None)
     }
 
     fn refusal<T: std::fmt::Debug>(refused: ToolResult<T>) -> String {

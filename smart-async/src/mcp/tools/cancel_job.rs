@@ -4,7 +4,7 @@ use rmcp::model::CallToolResult;
 use serde_json::json;
 
 use super::arguments::Arguments;
-use super::response::{ToolResult, failed, in_band_error, success};
+use super::response::{ToolResult, failed, success};
 use super::{Definition, Effect};
 use crate::call::reply::FollowUp;
 use crate::core::job::JobStatus;
@@ -14,8 +14,7 @@ use crate::mcp::client::access::Access;
 pub(super) fn definition() -> Definition {
     Definition {
         title: "Cancel job",
-        description: "Stop a background job. Answers within 10 s: `cancelled` once the work has stopped, \
-                      else `running` with cancel_requested.",
+        description: "Stop a background job. Answers `cancelled` once its work has stopped.",
         arguments: json!({"job_id": {"type": "string"}}),
         required: &["job_id"],
         answer: json!({
@@ -37,7 +36,7 @@ pub(super) async fn call(
 ) -> ToolResult<CallToolResult> {
     let id = arguments.job_id()?;
     arguments.finish("job_id")?;
-    match access.cancel(id).await.map_err(failed)? {
+    match access.cancel(id).await.map_err(|error| failed(follow_up, error))? {
         Cancelled::Stopped(job) if job.status() == JobStatus::Cancelled => {
             Ok(CallToolResult::structured(
                 json!({"job_id": id, "status": "cancelled", "terminal": true, "message": "Job cancelled"}),
@@ -45,8 +44,7 @@ pub(super) async fn call(
         }
         // The work ended by itself before the request reached it.
         Cancelled::Stopped(job) => {
-            let ended = Error::AlreadyEnded { id, status: job.status() };
-            Err(in_band_error(&ended.to_string(), Some(id)))
+            Err(failed(follow_up, Error::AlreadyEnded { id, status: job.status() }))
         }
         Cancelled::StillRunning(job) => Ok(success(json!({
             "job_id": id,

@@ -4,7 +4,7 @@ use rmcp::model::CallToolResult;
 use serde_json::json;
 
 use super::arguments::Arguments;
-use super::job_view::{RESULT_BYTES, job_view, with_shown_result};
+use super::job_view::{RESULT_BYTES, job_view, next_call, usual, with_shown_result};
 use super::response::{ToolResult, failed, success};
 use super::{Definition, Effect};
 use crate::call::reply::FollowUp;
@@ -13,11 +13,14 @@ use crate::mcp::client::access::Access;
 pub(super) fn definition() -> Definition {
     Definition {
         title: "Job status",
-        description: "Status, progress and (if small) result of a background job. \
-                      Done when `terminal` is true. To wait, use {prefix}wait_job.",
-        arguments: json!({"job_id": {"type": "string"}}),
+        description: "Status and progress of a background job, and its result if small.",
+        arguments: json!({"job_id": {"type": "string"}, "detail": {"type": "boolean"}}),
         required: &["job_id"],
-        answer: json!({"job": {"type": "object"}}),
+        answer: json!({
+            "job": {"type": "object"},
+            "terminal": {"type": "boolean"},
+            "next": {"type": "string"}
+        }),
         effect: Effect::ReadOnly,
     }
 }
@@ -28,9 +31,18 @@ pub(super) async fn call(
     mut arguments: Arguments,
 ) -> ToolResult<CallToolResult> {
     let id = arguments.job_id()?;
-    arguments.finish("job_id")?;
+    let detail = arguments.flag("detail")?.unwrap_or(false);
+    arguments.finish("job_id, detail")?;
     let _reading = access.manager().jobs().pin(&[id]);
-    let job = access.status(id).await.map_err(failed)?;
+    let job = access.status(id).await.map_err(|error| failed(follow_up, error))?;
     let job = with_shown_result(access.manager(), job, RESULT_BYTES).await;
-    Ok(success(json!({"job": job_view(access.manager(), follow_up, &job, RESULT_BYTES)})))
+    let mut view = job_view(access.manager(), &job, RESULT_BYTES);
+    let next = next_call(follow_up, &job, &view);
+    if !detail {
+        view = usual(follow_up, view);
+    } else if !follow_up.polls() {
+        // It would contradict `next`, which waits.
+        view.remove("poll_after_seconds");
+    }
+    Ok(success(json!({"job": view, "terminal": job.status().is_terminal(), "next": next})))
 }

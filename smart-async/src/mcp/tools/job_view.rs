@@ -1,4 +1,4 @@
-//! A job as the job tools and the resources show it.
+//! A job as the job tools and the resources show it, with bounds on every part that a tool, a caller or a program fills.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::question_view::{next_answer, question_views};
 use crate::call::reply::FollowUp;
-use crate::core::clock;
-use crate::core::job::{JobRecord, JobStatus, Question, ResultLocation};
+use crate::core::job::{FailureKind, JobKind, JobRecord, JobState, JobStatus, ResultLocation};
 use crate::core::jobs::why_gone;
 use crate::core::manager::JobManager;
 use crate::core::text::truncated;
@@ -42,20 +42,55 @@ const INTERNAL: &[&str] = &[
     "questions",
 ];
 
+/// The fields that a job's status has without `detail`; [`usual`] leaves some of them out where they say nothing.
+const USUAL: &[&str] = &[
+    "id",
+    "tool",
+    "label",
+    "status",
+    "terminal",
+    "created_at",
+    "started_at",
+    "completed_at",
+    "attempt",
+    "tags",
+    "session",
+    "cancel_requested",
+    "poll_after_seconds",
+    "usual_seconds",
+    "waits_for",
+    "progress",
+    "elapsed_seconds",
+    "questions",
+    "questions_omitted",
+    "result",
+    "result_bytes",
+    "result_note",
+    "metadata",
+    "error",
+    "error_bytes",
+    "error_kind",
+    "error_code",
+    "exit_code",
+    "error_details",
+    "note",
+];
+
 /// So much of an error is always shown, in bytes.
 const SHORTEST_ERROR: usize = 200;
 
-/// The largest result that is shown with a job's status, in bytes.
+/// The largest result that is shown with a job's status, in bytes. No other field is longer.
 pub(in crate::mcp) const RESULT_BYTES: usize = 2048;
+
+/// The longest label that is shown, in bytes: the programs that submit jobs set no limit.
+const LABEL_BYTES: usize = 800;
+
+/// The fields of a job as an answer shows them.
+pub(in crate::mcp) type JobFields = Map<String, Value>;
 
 /// The job's record without the internal fields, with its outcome where that has at most `limit` bytes, and for a live job
 /// with the time after which to poll again.
-pub(in crate::mcp) fn job_view(
-    manager: &JobManager,
-    follow_up: &FollowUp,
-    job: &JobRecord,
-    limit: usize,
-) -> Value {
+pub(in crate::mcp) fn job_view(manager: &JobManager, job: &JobRecord, limit: usize) -> JobFields {
     let mut view = match job.to_json() {
         Value::Object(view) => view,
         _ => Map::new(),
@@ -78,17 +113,9 @@ pub(in crate::mcp) fn job_view(
         view.insert("elapsed_seconds".to_owned(), seconds(elapsed));
     }
     shorten(&mut view, limit);
-    let is_shortened =
-        ["result_bytes", "error_bytes"].iter().any(|field| view.contains_key(*field));
-    if is_shortened && let Some(next) = follow_up.result(job.id, 0) {
-        view.insert("next".to_owned(), next.into());
-    }
-    let questions: Map<_, _> = answerable(job).map(question_view).collect();
-    if !questions.is_empty() {
-        view.insert("questions".to_owned(), questions.into());
-        if let Some(next) = next_answer(follow_up, job) {
-            view.insert("next".to_owned(), next.into());
-        }
+    view.extend(question_views(job));
+    if let Some(note) = whether_to_call_again(job) {
+        view.insert("note".to_owned(), note.into());
     }
     if job.waits_for_server() {
         view.insert("waits_for".to_owned(), "a server that has the tool, to run it again".into());
@@ -100,30 +127,74 @@ pub(in crate::mcp) fn job_view(
             view.insert("usual_seconds".to_owned(), seconds(usual));
         }
     }
-    Value::Object(view)
+    view
 }
 
-/// The open questions whose request is on disk. Only the server that runs the job knows the others.
-fn answerable(job: &JobRecord) -> impl Iterator<Item = (&str, &Question)> {
-    job.open_questions().filter(|(_, question)| question.request.is_some())
-}
-
-/// The call that answers the job's first question; `None` where the job asks nothing.
-pub(super) fn next_answer(follow_up: &FollowUp, job: &JobRecord) -> Option<String> {
-    answerable(job).next().and_then(|(key, question)| follow_up.answer(job.id, key, question))
-}
-
-fn question_view((key, question): (&str, &Question)) -> (String, Value) {
-    let mut fields = json!({
-        "message": question.message(),
-        "schema": question.schema(),
-        "url": question.url(),
-        "expires_at": clock::rfc3339(question.expires_at),
-    });
-    if let Value::Object(fields) = &mut fields {
-        fields.retain(|_, value| !value.is_null());
+/// The fields that a model needs: without bookkeeping, without what is the same for nearly every job, and without a time to poll
+/// where a tool waits.
+pub(in crate::mcp) fn usual(follow_up: &FollowUp, mut view: JobFields) -> JobFields {
+    view.retain(|field, _| USUAL.contains(&field.as_str()));
+    if !follow_up.polls() {
+        view.remove("poll_after_seconds");
     }
-    (key.to_owned(), fields)
+    if view.get("label") == view.get("tool") {
+        view.remove("label");
+    }
+    if view.get("attempt") == Some(&json!(1)) {
+        view.remove("attempt");
+    }
+    if view.get("cancel_requested") == Some(&Value::Bool(false)) {
+        view.remove("cancel_requested");
+    }
+    view
+}
+
+/// How far a job is, in one field: the percentage of a live job that has one, else the time that it ran.
+pub(super) fn how_far(job: &JobRecord, manager: &JobManager) -> Option<(&'static str, Value)> {
+    let percentage = job.progress.as_ref().and_then(|progress| progress.percentage);
+    match percentage.filter(|_| !job.status().is_terminal()) {
+        Some(percentage) => Some(("percentage", json!(percentage.floor() as i64))),
+        None => Some(("elapsed_seconds", seconds(manager.jobs().elapsed(job)?))),
+    }
+}
+
+/// The call that the view of a job leads to: it answers the job's question, follows the job, or gets the part of its outcome that
+/// is not in the view. `None` where the view is the end.
+pub(in crate::mcp) fn next_call(
+    follow_up: &FollowUp,
+    job: &JobRecord,
+    view: &JobFields,
+) -> Option<String> {
+    if !job.status().is_terminal() {
+        return next_answer(follow_up, job).or_else(|| follow_up.next(&[job.id]));
+    }
+    next_result(follow_up, job, view)
+}
+
+/// The call that gets the part of the outcome that is not in the view.
+pub(in crate::mcp) fn next_result(
+    follow_up: &FollowUp,
+    job: &JobRecord,
+    view: &JobFields,
+) -> Option<String> {
+    let is_shortened =
+        ["result_bytes", "error_bytes"].iter().any(|field| view.contains_key(*field));
+    follow_up.result(job.id, 0).filter(|_| is_shortened)
+}
+
+/// Whether the caller of a job that was interrupted makes its call again: only the caller knows what the work does.
+pub(super) fn whether_to_call_again(job: &JobRecord) -> Option<String> {
+    let JobState::Failed { failure, .. } = &job.state else { return None };
+    if failure.kind != FailureKind::Interrupted {
+        return None;
+    }
+    Some(match job.spec.kind {
+        JobKind::Tool => format!(
+            "The work may be done in part. Call {} again only if doing that part twice is harmless.",
+            truncated(&job.spec.tool, SHORTEST_ERROR)
+        ),
+        _ => "The work may be done in part. It does not run again by itself.".to_owned(),
+    })
 }
 
 /// The job with its result, where [`job_view`] with this `limit` shows any of it.
@@ -147,8 +218,9 @@ pub(in crate::mcp) async fn with_shown_result(
     }
 }
 
-/// Replaces a result of more than `limit` bytes by its size, and an error by its beginning and its size.
-fn shorten(view: &mut Map<String, Value>, limit: usize) {
+/// Replaces a result of more than `limit` bytes by its size, and an error by its beginning and its size; leaves out any other
+/// field that is too long.
+fn shorten(view: &mut JobFields, limit: usize) {
     if let Some(bytes) =
         view.get("result").map(|result| result_text(result).len()).filter(|bytes| *bytes > limit)
     {
@@ -162,16 +234,36 @@ fn shorten(view: &mut Map<String, Value>, limit: usize) {
         *error = format!("{}…", truncated(error, limit.max(SHORTEST_ERROR)));
         view.insert("error_bytes".to_owned(), bytes.into());
     }
-    for field in ["metadata", "error_details"] {
-        if view.get(field).is_some_and(|value| value.to_string().len() > limit) {
-            view.remove(field);
+    for name in ["label", "tool", "server"] {
+        if let Some(Value::String(text)) = view.get_mut(name)
+            && text.len() > LABEL_BYTES
+        {
+            *text = shown_label(text).into_owned();
         }
+    }
+    view.retain(|field, value| match (field.as_str(), value) {
+        ("result" | "error", _) | (_, Value::Null | Value::Bool(_) | Value::Number(_)) => true,
+        ("metadata" | "error_details", value) => value.to_string().len() <= limit,
+        (_, value) => value.to_string().len() <= RESULT_BYTES,
+    });
+}
+
+/// A label as answers show it.
+pub(super) fn shown_label(label: &str) -> Cow<'_, str> {
+    match label.len() <= LABEL_BYTES {
+        true => label.into(),
+        false => format!("{}…", truncated(label, LABEL_BYTES)).into(),
     }
 }
 
-/// A length of time in seconds, with one decimal.
+/// A length of time in seconds: with one decimal below ten seconds.
 pub(super) fn seconds(time: Duration) -> Value {
-    json!((time.as_secs_f64() * 10.0).round() / 10.0)
+    let tenths = (time.as_secs_f64() * 10.0).round();
+    if tenths >= 100.0 || tenths % 10.0 == 0.0 {
+        json!((tenths / 10.0).round() as u64)
+    } else {
+        json!(tenths / 10.0)
+    }
 }
 
 /// A result as text: a string as it is, any other value as JSON.
@@ -179,5 +271,64 @@ pub(super) fn result_text(result: &Value) -> Cow<'_, str> {
     match result {
         Value::String(text) => text.into(),
         other => other.to_string().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::job::{JobFailure, JobId, JobSpec, Timestamp};
+
+    fn failed(kind: FailureKind, of: JobKind) -> JobRecord {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut job = JobRecord::new(JobId::new(), JobSpec::new("bake", "bakery", now));
+        job.spec_mut().kind = of;
+        let failure = JobFailure::new(kind, "it ended early");
+        job.state = JobState::Failed { started_at: Some(now), completed_at: now, failure };
+        job
+    }
+
+    #[test]
+    fn an_interrupted_job_says_whether_to_call_again() {
+        let note = |kind, of| whether_to_call_again(&failed(kind, of));
+        assert_eq!(
+            note(FailureKind::Interrupted, JobKind::Tool).as_deref(),
+            Some(
+                "The work may be done in part. Call bake again only if doing that part twice is harmless."
+            )
+        );
+        let submitted = note(FailureKind::Interrupted, JobKind::Task).unwrap();
+        assert!(!submitted.contains("Call "), "no caller can call it: {submitted}");
+        assert_eq!(note(FailureKind::Error, JobKind::Tool), None);
+    }
+
+    #[test]
+    fn no_field_grows_without_bound() {
+        let long = Value::String("é".repeat(50_000));
+        let mut view = JobFields::new();
+        for field in
+            ["id", "label", "tool", "server", "session", "error", "result", "of a later version"]
+        {
+            view.insert(field.to_owned(), long.clone());
+        }
+        for field in ["tags", "metadata", "error_details"] {
+            view.insert(field.to_owned(), json!({"a": long}));
+        }
+        shorten(&mut view, RESULT_BYTES);
+        let bytes = Value::from(view.clone()).to_string().len();
+        assert!(bytes <= 4 * RESULT_BYTES, "{bytes} bytes: {:?}", view.keys());
+        assert_eq!(
+            (&view["result_bytes"], &view["error_bytes"]),
+            (&json!(100_000), &json!(100_000))
+        );
+    }
+
+    #[test]
+    fn times_are_as_exact_as_a_reader_needs() {
+        let shown = |millis| seconds(Duration::from_millis(millis));
+        assert_eq!(shown(0), json!(0));
+        assert_eq!(shown(1_540), json!(1.5));
+        assert_eq!(shown(3_000), json!(3));
+        assert_eq!(shown(75_400), json!(75));
     }
 }

@@ -4,29 +4,35 @@ use rmcp::model::CallToolResult;
 use serde_json::{Map, Value, json};
 
 use super::arguments::Arguments;
+use super::job_view::{how_far, shown_label};
 use super::response::{ToolResult, failed, success};
 use super::{ANSWER_BYTES, Definition, Effect};
-use crate::core::clock;
+use crate::call::reply::FollowUp;
 use crate::core::job::{JobQuery, JobRecord};
 use crate::mcp::client::access::Access;
 
 const DEFAULT_LIMIT: usize = 20;
 const MAX_LIMIT: usize = 1000;
 
-pub(super) fn definition() -> Definition {
+/// The filters by tag and session are shown where callers can set these. Jobs of the program have them everywhere.
+pub(super) fn definition(groups_jobs: bool) -> Definition {
+    let mut arguments = json!({
+        "status_filter": {
+            "type": "string",
+            "enum": ["pending", "running", "input_required", "completed", "failed", "cancelled"]
+        },
+        "limit": {"type": "integer"},
+        "label": {"type": "string"}
+    });
+    if let Some(arguments) = arguments.as_object_mut().filter(|_| groups_jobs) {
+        let tag = json!({"type": "string", "description": "key or key=value"});
+        arguments.insert("tag".to_owned(), tag);
+        arguments.insert("session".to_owned(), json!({"type": "string"}));
+    }
     Definition {
         title: "List jobs",
         description: "Background jobs, newest first. `total` counts before the limit.",
-        arguments: json!({
-            "status_filter": {
-                "type": "string",
-                "enum": ["pending", "running", "input_required", "completed", "failed", "cancelled"]
-            },
-            "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-            "label": {"type": "string"},
-            "tag": {"type": "string", "description": "key or key=value"},
-            "session": {"type": "string"}
-        }),
+        arguments,
         required: &[],
         answer: json!({
             "jobs": {"type": "array", "items": {"type": "object"}},
@@ -38,7 +44,11 @@ pub(super) fn definition() -> Definition {
     }
 }
 
-pub(super) async fn call(access: &Access, mut arguments: Arguments) -> ToolResult<CallToolResult> {
+pub(super) async fn call(
+    access: &Access,
+    follow_up: &FollowUp,
+    mut arguments: Arguments,
+) -> ToolResult<CallToolResult> {
     let query = JobQuery {
         statuses: arguments.statuses("status_filter")?,
         limit: Some(arguments.count("limit", 1, MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT)),
@@ -52,11 +62,11 @@ pub(super) async fn call(access: &Access, mut arguments: Arguments) -> ToolResul
         ..JobQuery::default()
     };
     arguments.finish("status_filter, limit, label, tag, session")?;
-    let page = access.list(query).await.map_err(failed)?;
+    let page = access.list(query).await.map_err(|error| failed(follow_up, error))?;
     let mut rows = Vec::with_capacity(page.jobs.len());
     let mut left = ANSWER_BYTES;
     for job in &page.jobs {
-        let row = row(job);
+        let row = row(access, job);
         let Some(rest) = left.checked_sub(row.to_string().len()) else { break };
         left = rest;
         rows.push(row);
@@ -71,16 +81,16 @@ pub(super) async fn call(access: &Access, mut arguments: Arguments) -> ToolResul
     })))
 }
 
-fn row(job: &JobRecord) -> Value {
+/// A job in a few fields. The label is left out where it is the tool's name, as it is unless a caller gives another.
+fn row(access: &Access, job: &JobRecord) -> Value {
+    let (tool, label) = (&*job.spec.tool, &*job.spec.label);
     let mut row = Map::new();
     row.insert("id".to_owned(), job.id.to_string().into());
-    row.insert("tool".to_owned(), job.spec.tool.as_str().into());
-    row.insert("label".to_owned(), job.spec.label.as_str().into());
-    row.insert("status".to_owned(), job.status().as_str().into());
-    row.insert("terminal".to_owned(), job.status().is_terminal().into());
-    if let Some(percentage) = job.progress.as_ref().and_then(|progress| progress.percentage) {
-        row.insert("percentage".to_owned(), percentage.into());
+    row.insert("tool".to_owned(), shown_label(tool).into());
+    if label != tool {
+        row.insert("label".to_owned(), shown_label(label).into());
     }
-    row.insert("updated_at".to_owned(), clock::rfc3339(job.updated_at).into());
+    row.insert("status".to_owned(), job.status().as_str().into());
+    row.extend(how_far(job, access.manager()).map(|(field, value)| (field.to_owned(), value)));
     Value::Object(row)
 }

@@ -13,6 +13,7 @@ use crate::call::reply::FollowUp;
 pub(in crate::mcp) struct JobToolNames {
     prefix: String,
     hidden: BTreeSet<JobTool>,
+    groups_jobs: bool,
     /// Derived from the two fields above.
     follow_up: Arc<FollowUp>,
 }
@@ -35,7 +36,17 @@ impl JobToolNames {
             status: named(JobTool::Status),
             result: named(JobTool::Result),
             answer: named(JobTool::Answer),
+            list: named(JobTool::List),
         });
+    }
+
+    pub(in crate::mcp) const fn group_jobs(&mut self) {
+        self.groups_jobs = true;
+    }
+
+    /// Returns whether callers may group their jobs by tags and sessions.
+    pub(in crate::mcp) const fn groups_jobs(&self) -> bool {
+        self.groups_jobs
     }
 
     /// The calls that a caller of this server makes next.
@@ -61,6 +72,6 @@ impl JobToolNames {
 
     /// The tool as this server shows it.
     pub(in crate::mcp) fn define(&self, tool: JobTool) -> Tool {
-        tool.definition(&self.prefix)
+        tool.definition(&self.prefix, self.groups_jobs)
     }
 }

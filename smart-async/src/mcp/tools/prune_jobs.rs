@@ -8,6 +8,7 @@ use serde_json::json;
 use super::arguments::Arguments;
 use super::response::{ToolResult, failed, success};
 use super::{Definition, Effect};
+use crate::call::reply::FollowUp;
 use crate::core::job::{JobStatus, Prune};
 use crate::mcp::client::access::Access;
 
@@ -17,18 +18,13 @@ const HOUR: Duration = Duration::from_secs(3600);
 pub(super) fn definition() -> Definition {
     Definition {
         title: "Prune jobs",
-        description: "Remove records of ended jobs older than max_age_hours: completed and cancelled ones, \
-                      failed ones only with keep_failed=false. Never touches live jobs.",
+        description: "Remove jobs ended over 24 h ago; keeps failed ones.",
         arguments: json!({
-            "keep_completed": {"type": "boolean", "default": false, "description": "also keeps cancelled"},
-            "keep_failed": {"type": "boolean", "default": true},
-            "max_age_hours": {"type": "number", "minimum": 0, "default": MAX_AGE_HOURS},
-            "keep_count": {"type": "integer", "minimum": 0, "description": "keep so many of the newest of them"},
-            "statuses": {
-                "type": "array",
-                "items": {"type": "string"},
-                "description": "exactly these, in place of keep_completed and keep_failed"
-            }
+            "keep_completed": {"type": "boolean"},
+            "keep_failed": {"type": "boolean"},
+            "max_age_hours": {"type": "number"},
+            "keep_count": {"type": "integer"},
+            "statuses": {"type": "string"}
         }),
         required: &[],
         answer: json!({"removed": {"type": "integer"}, "remaining": {"type": "integer"}}),
@@ -36,7 +32,11 @@ pub(super) fn definition() -> Definition {
     }
 }
 
-pub(super) async fn call(access: &Access, mut arguments: Arguments) -> ToolResult<CallToolResult> {
+pub(super) async fn call(
+    access: &Access,
+    follow_up: &FollowUp,
+    mut arguments: Arguments,
+) -> ToolResult<CallToolResult> {
     let keep_completed = arguments.flag("keep_completed")?.unwrap_or(false);
     let keep_failed = arguments.flag("keep_failed")?.unwrap_or(true);
     let max_age = arguments.time("max_age_hours", HOUR)?.unwrap_or(HOUR * MAX_AGE_HOURS);
@@ -58,6 +58,6 @@ pub(super) async fn call(access: &Access, mut arguments: Arguments) -> ToolResul
         ended_before: Some(access.manager().jobs().ago(max_age)).filter(|_| !max_age.is_zero()),
         ..Prune::default()
     };
-    let pruned = access.prune(prune).await.map_err(failed)?;
+    let pruned = access.prune(prune).await.map_err(|error| failed(follow_up, error))?;
     Ok(success(json!({"removed": pruned.removed, "remaining": pruned.remaining})))
 }

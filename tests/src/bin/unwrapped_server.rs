@@ -1,0 +1,46 @@
+//! A server that uses the attribute without `.with_jobs`, over stdin and stdout, so that a test sees its stderr.
+//!
+//! `unwrapped_server <plain|tools>`; with `tools`, its router has the job tools.
+
+use std::time::Duration;
+
+use rmcp::handler::server::router::tool::ToolRouter;
+use rmcp::{ServerHandler, ServiceExt, tool, tool_handler, tool_router};
+use smart_async::{JobManager, job_tools, smart_async};
+
+#[derive(Clone)]
+struct Plain {
+    tool_router: ToolRouter<Self>,
+}
+
+#[tool_router]
+impl Plain {
+    #[smart_async]
+    #[tool]
+    async fn quick(&self) -> String {
+        "done".to_owned()
+    }
+
+    #[smart_async(default = "50ms")]
+    #[tool]
+    async fn slow(&self) -> String {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        "done".to_owned()
+    }
+}
+
+#[tool_handler(router = self.tool_router)]
+impl ServerHandler for Plain {}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() {
+    let jobs = JobManager::builder().server("plain").in_memory();
+    jobs.clone().make_global().expect("there is no other manager");
+    let mut tool_router = Plain::tool_router();
+    if std::env::args().nth(1).as_deref() == Some("tools") {
+        tool_router.merge(job_tools());
+    }
+    let serving = Plain { tool_router }.serve(smart_async::transport::stdio());
+    let _ = serving.await.expect("the client begins").waiting().await;
+    jobs.shutdown().await.expect("memory can be written");
+}
