@@ -26,6 +26,8 @@ pub(crate) const MAX_RESULT_BYTES: &str = "JOB_MAX_RESULT_BYTES";
 pub(crate) const MAX_LIVE: &str = "JOB_MAX_LIVE";
 /// The folder of the journal store, in place of `~/.job_mcp`.
 pub(crate) const HOME: &str = "JOB_MCP_HOME";
+/// `true` takes a job folder that other users own or may write to.
+pub(crate) const TRUST_FOLDER: &str = "JOB_MCP_TRUST_FOLDER";
 
 /// Returns the value of a variable: from the environment of the process, or from a table in a test.
 pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;

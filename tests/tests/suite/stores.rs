@@ -4,6 +4,8 @@
 mod damage;
 mod lost_part;
 mod shortening;
+#[cfg(unix)]
+mod trust;
 
 use std::fs;
 use std::path::Path;

@@ -24,6 +24,7 @@ mod results;
 mod salvage;
 mod states;
 mod tail;
+mod trust;
 mod view;
 mod view_format;
 mod view_signal;
@@ -43,6 +44,7 @@ use self::owners::Owners;
 use self::replica::Replica;
 use self::results::{LARGE, Results};
 use self::tail::Tail;
+use self::trust::Trust;
 use self::view::ViewWriter;
 use self::view_signal::{Pace, ViewSignal};
 use self::writer::{BatchEffects, Request, Trouble, Writer};
@@ -51,6 +53,7 @@ use super::table::entry::Entry;
 use super::transaction::{Prepared, Transaction};
 use super::{JobStore, NewsStream, Pruned, StoreError, StoreFuture, UsualRun, max_result_bytes};
 use crate::core::clock::WallClock;
+use crate::core::env_vars;
 use crate::core::job::{
     Change, ClaimQuery, HydratedState, JobId, JobPage, JobQuery, JobRecord, OwnerId, Payload,
     ProgressReport, Prune, ResultLocation, ResultPage, StateName, Timestamp,
@@ -59,7 +62,9 @@ use crate::core::observe;
 
 /// Keeps job records in a folder, by default `~/.job_mcp`; several processes may share it.
 ///
-/// The store makes the folder with mode 0700 and its files with 0600. It sets a file that it cannot understand aside, beside
+/// The store makes the folder with mode 0700 and its files with 0600. It refuses a folder or file that belongs to another user
+/// (but root) or that others may write to, unless the variable `JOB_MCP_TRUST_FOLDER` is `true`, and follows no link in the
+/// folder. It sets a file that it cannot understand aside, beside
 /// itself and with the time in its name, and never overwrites it; it leaves a file of a later version alone. Where a write
 /// fails, as on a full disk, the change is refused and may be tried again. Where a sync fails and the journal cannot be
 /// written anew, the store stops: it refuses every change with [`StoreError::Stopped`], and goes on by itself once it has
@@ -83,7 +88,8 @@ impl JournalStore {
     /// Opens the store in `home`, making the folder where it is missing.
     ///
     /// # Errors
-    /// [`StoreError`] where the folder cannot be made, written, locked or synced, or holds a later version's file.
+    /// [`StoreError`] where the folder cannot be made, written, locked or synced, where another user could have written it, or
+    /// where it holds a later version's file.
     pub async fn open(home: impl Into<PathBuf>) -> Result<Self, StoreError> {
         Self::open_with_clock(home, WallClock::default()).await
     }
@@ -98,7 +104,7 @@ impl JournalStore {
     ) -> Result<Self, StoreError> {
         let home = home.into();
         let open = move || {
-            let paths = Paths::prepare(&home, Disk::default(), clock)?;
+            let paths = Paths::prepare(&home, Disk::new(Trust::of(&env_vars::process)), clock)?;
             Self::open_blocking(home, paths, Pace::default())
         };
         spawn_blocking(open).await.unwrap_or(Err(StoreError::Closed))

@@ -1,11 +1,12 @@
 //! All changes that the store makes to the disk, each operation by itself, so that tests can cut the file system before any
-//! of them. Locks and reads do not go through here.
-//!
-//! Without the feature `conformance` this is `std::fs` and nothing else.
+//! of them; and the one way in which it opens files that are there, so that each is checked ([`Trust`]). Tests see neither locks
+//! nor reads.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
+
+use super::trust::Trust;
 
 #[cfg(feature = "conformance")]
 use crate::core::store::faults::{Operation, Verdict, Watcher};
@@ -13,11 +14,40 @@ use crate::core::store::faults::{Operation, Verdict, Watcher};
 /// The handle to the disk. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Disk {
+    /// Whose files are read.
+    pub(super) trust: Trust,
     #[cfg(feature = "conformance")]
     watcher: Option<std::sync::Arc<dyn Watcher>>,
 }
 
 impl Disk {
+    /// A disk whose files are read as far as they are trusted.
+    pub(super) fn new(trust: Trust) -> Self {
+        Self { trust, ..Self::default() }
+    }
+
+    /// Opens a file for reading.
+    pub(super) fn open(&self, path: &Path) -> io::Result<File> {
+        self.trust.open(OpenOptions::new().read(true), path)
+    }
+
+    /// Opens a file for reading, and for writing at its end.
+    pub(super) fn open_to_append(&self, path: &Path) -> io::Result<File> {
+        self.trust.open(OpenOptions::new().read(true).append(true), path)
+    }
+
+    /// Opens a file that is locked, and makes it where it is missing.
+    pub(super) fn open_lock(&self, path: &Path) -> io::Result<File> {
+        self.trust.open(private().create(true).truncate(false).write(true), path)
+    }
+
+    /// The bytes of a file.
+    pub(super) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        self.open(path)?.read_to_end(&mut text)?;
+        Ok(text)
+    }
+
     /// Makes a folder, for its owner alone. A folder that is there already is no error.
     pub(super) fn create_folder(&self, path: &Path) -> io::Result<()> {
         #[cfg(feature = "conformance")]
@@ -93,7 +123,7 @@ impl Disk {
 impl Disk {
     /// A disk that is watched.
     pub(super) fn watched(watcher: std::sync::Arc<dyn Watcher>) -> Self {
-        Self { watcher: Some(watcher) }
+        Self { watcher: Some(watcher), ..Self::default() }
     }
 
     fn ask(&self, operation: Operation<'_>) -> Verdict {
@@ -114,7 +144,7 @@ fn failure() -> io::Error {
 }
 
 /// The options with which this library's files are opened: for their owner alone.
-pub(super) fn private() -> OpenOptions {
+fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);

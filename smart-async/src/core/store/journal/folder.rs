@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::disk::{Disk, private};
+use super::disk::Disk;
 use crate::core::clock::WallClock;
 use crate::core::store::StoreError;
 
@@ -55,7 +55,9 @@ impl Paths {
             clock,
             meta,
         };
+        paths.check(home)?;
         paths.make_folders()?;
+        paths.check(home)?;
         for file in [&paths.jobs, &paths.journal] {
             if file.is_dir() {
                 let reason = "it is a folder, and should be a file; move it away".to_owned();
@@ -63,6 +65,26 @@ impl Paths {
             }
         }
         Ok(paths)
+    }
+
+    /// Refuses folders that another user could have filled. The files in them are checked when they are opened; of those that this
+    /// does not open at once, here.
+    fn check(&self, home: &Path) -> Result<(), StoreError> {
+        let refused = |path: &Path, error: io::Error| StoreError::Unusable {
+            place: path.display().to_string(),
+            reason: error.to_string(),
+        };
+        let trust = self.disk.trust;
+        trust.check_home(home).map_err(|error| refused(home, error))?;
+        for folder in [&self.meta, &self.owners, &self.results, &self.states] {
+            trust.check_folder(folder).map_err(|error| refused(folder, error))?;
+        }
+        let owners = fs::read_dir(&self.owners).into_iter().flatten().flatten();
+        let owners = owners.map(|entry| entry.path());
+        for file in owners.chain([self.view_lock.clone()]) {
+            trust.check_file(&file).map_err(|error| refused(&file, error))?;
+        }
+        Ok(())
     }
 
     /// Makes the folders that are missing, durably.
@@ -97,6 +119,8 @@ impl Paths {
                 .create_folder(folder)
                 .map_err(|error| StoreError::io("make the folder", folder, error))?;
         }
+        let checked = self.disk.trust.check_folder(folder);
+        checked.map_err(|error| StoreError::io("use the folder", folder, error))?;
         self.sync_folder_of(folder)
     }
 
@@ -123,11 +147,12 @@ impl Paths {
     /// A process that is stopped while it holds the lock would hold up all others for ever, so the wait has an end.
     pub(super) fn lock(&self) -> Result<File, StoreError> {
         let failed = |error| StoreError::io("lock", &self.lock, error);
-        let file = match open_lock(&self.lock) {
+        let open = || self.disk.open_lock(&self.lock);
+        let file = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // A person removed the folder while it was in use.
                 self.make_folders()?;
-                open_lock(&self.lock)
+                open()
             }
             opened => opened,
         };
@@ -139,14 +164,15 @@ impl Paths {
 
     /// Opens the lock of the turn: only the process that has it waits for the folder's lock, and the others queue behind it.
     pub(super) fn open_turn(&self) -> Result<File, StoreError> {
-        open_lock(&self.turn).map_err(|error| StoreError::io("lock", &self.turn, error))
+        let opened = self.disk.open_lock(&self.turn);
+        opened.map_err(|error| StoreError::io("lock", &self.turn, error))
     }
 
     /// Tries whether locks work here: some network file systems grant a lock to every process.
     pub(super) fn try_locks_out(&self) -> Result<(), StoreError> {
         let held = self.lock()?;
-        let second =
-            open_lock(&self.lock).map_err(|error| StoreError::io("lock", &self.lock, error))?;
+        let second = self.disk.open_lock(&self.lock);
+        let second = second.map_err(|error| StoreError::io("lock", &self.lock, error))?;
         let refused = matches!(second.try_lock(), Err(TryLockError::WouldBlock));
         drop(held);
         if refused {
@@ -159,14 +185,15 @@ impl Paths {
     }
 
     /// Takes the lock of the view, if no other process has it now.
-    pub(super) fn try_lock_view(&self) -> Option<File> {
-        let file = open_lock(&self.view_lock).ok()?;
-        file.try_lock().is_ok().then_some(file)
+    pub(super) fn try_lock_view(&self) -> Result<Option<File>, StoreError> {
+        let file = self.disk.open_lock(&self.view_lock);
+        let file = file.map_err(|error| StoreError::io("lock", &self.view_lock, error))?;
+        Ok(file.try_lock().is_ok().then_some(file))
     }
 
     /// The text of the view; `None` where there is none.
     pub(super) fn read_view(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        match fs::read(&self.jobs) {
+        match self.disk.read(&self.jobs) {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StoreError::io("read", &self.jobs, error)),
@@ -231,9 +258,9 @@ impl Paths {
 
     /// Copies a file that cannot be understood, under a name with the time, before another file takes its place.
     pub(super) fn copy_aside(&self, path: &Path) -> Result<PathBuf, StoreError> {
-        let text = fs::read(path).map_err(|error| StoreError::io("read", path, error))?;
+        let text = self.disk.read(path).map_err(|error| StoreError::io("read", path, error))?;
         // An attempt that failed later may have left the same copy.
-        let is_copy = |there: &PathBuf| fs::read(there).is_ok_and(|there| there == text);
+        let is_copy = |there: &PathBuf| self.disk.read(there).is_ok_and(|there| there == text);
         match self.set_aside_of(path).into_iter().find(is_copy) {
             Some(copy) => Ok(copy),
             None => self.put_aside(path, &text),
@@ -329,10 +356,6 @@ pub(super) fn stands_at(file: &File, path: &Path) -> bool {
 #[cfg(not(unix))]
 pub(super) const fn stands_at(_: &File, _: &Path) -> bool {
     false
-}
-
-pub(super) fn open_lock(path: &Path) -> io::Result<File> {
-    private().create(true).truncate(false).write(true).open(path)
 }
 
 /// Tells a file from another one of the same name, for as long as it is held open: by its device and number, or by the

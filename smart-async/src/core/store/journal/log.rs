@@ -91,7 +91,7 @@ impl Journal {
     pub(super) fn open(paths: &Paths) -> Result<Found, StoreError> {
         let path = &paths.journal;
         let failed = |error| StoreError::io("read", path, error);
-        let mut file = match File::options().read(true).append(true).open(path) {
+        let mut file = match paths.disk.open_to_append(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
             Err(error) => return Err(failed(error)),
@@ -181,7 +181,7 @@ impl Journal {
             text.push(b'\n');
         }
         paths.replace(&paths.journal, &text)?;
-        let file = File::options().read(true).append(true).open(&paths.journal);
+        let file = paths.disk.open_to_append(&paths.journal);
         let file = file.map_err(|error| StoreError::io("read", &paths.journal, error))?;
         let length = text.len() as u64;
         let first = text.iter().position(|byte| *byte == b'\n');

@@ -88,7 +88,7 @@ impl Owners {
             return matches!(*self.registration.lock(), Registration::Held(_));
         }
         let path = lock_path(&self.folder, owner);
-        let file = match File::open(&path) {
+        let file = match self.disk.open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return false,
             Err(error) => return assume_alive(&path, &error),
@@ -167,7 +167,7 @@ fn remove_stale(disk: &Disk, folder: &Path) {
             .and_then(|metadata| metadata.modified())
             .is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age < BEING_TAKEN));
         let being_taken = young && path.extension().is_some_and(|extension| extension == "new");
-        if !being_taken && File::open(&path).is_ok_and(|file| file.try_lock_shared().is_ok()) {
+        if !being_taken && disk.open(&path).is_ok_and(|file| file.try_lock_shared().is_ok()) {
             let _ = disk.remove(&path);
         }
     }

@@ -152,7 +152,8 @@ impl Results {
     /// Reads the result of a job.
     pub(super) fn read(&self, id: JobId) -> Result<Payload, StoreError> {
         let path = self.path(id);
-        let text = fs::read(&path).map_err(|error| StoreError::io("read", &path, error))?;
+        let text =
+            self.paths.disk.read(&path).map_err(|error| StoreError::io("read", &path, error))?;
         let place = path.display().to_string();
         match serde_json::from_slice(&text) {
             Ok(StoredResult { version, .. }) if version > VERSION => {

@@ -111,7 +111,7 @@ fn path(paths: &Paths, field: &StateName) -> PathBuf {
 
 fn read(paths: &Paths, field: &StateName) -> Result<StateFile, StoreError> {
     let path = path(paths, field);
-    match fs::read(&path) {
+    match paths.disk.read(&path) {
         Ok(text) => Ok(parse(field.clone(), &text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(StateFile::Nothing),
         Err(error) => Err(StoreError::io("read", path, error)),

@@ -1,7 +1,6 @@
 //! The view thread: the one thread of a process that keeps `jobs.json` and the files of the states up with the journal, in its
 //! own time. The writer thread never waits for it.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::thread;
@@ -92,7 +91,7 @@ impl ViewThread {
 impl ViewWriter {
     pub(super) fn new(paths: Paths, writer: Writer) -> Self {
         // Another process that has the lock may be writing one of these files now.
-        if paths.states.is_dir() && paths.try_lock_view().is_some() {
+        if paths.states.is_dir() && paths.try_lock_view().is_ok_and(|locked| locked.is_some()) {
             states::remove_unfinished(&paths);
         }
         Self { paths, writer, exported: States::new() }
@@ -100,7 +99,7 @@ impl ViewWriter {
 
     /// Rewrites the view; returns whether it could, as no other process was rewriting it.
     pub(super) fn write(&mut self) -> Result<bool, StoreError> {
-        let Some(_locked) = self.paths.try_lock_view() else { return Ok(false) };
+        let Some(_locked) = self.paths.try_lock_view()? else { return Ok(false) };
         // Synced: a view that survived a power loss without the lines it shows would hide those that are appended in their place.
         let Snapshot { position, contents, leftovers } = self.writer.snapshot()?;
         // Before the view, which names the states: a process that begins with the view reads them from these files.
@@ -126,7 +125,7 @@ impl ViewWriter {
     /// The kind of file that is about to be replaced, by its first and last bytes.
     fn standing(&self) -> io::Result<Standing> {
         let read = || -> io::Result<Standing> {
-            let mut file = File::open(&self.paths.jobs)?;
+            let mut file = self.paths.disk.open(&self.paths.jobs)?;
             let (mut first, mut last) = ([0; 20], [0; 3]);
             file.read_exact(&mut first)?;
             file.seek(SeekFrom::End(-3))?;
