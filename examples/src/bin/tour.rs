@@ -236,14 +236,14 @@ impl Tour {
         let file = folder.join("meta").join("jobs.json");
         let content = std::fs::read_to_string(&file)
             .with_context(|| format!("failed to read {}", file.display()))?;
-        let whole: Value = serde_json::from_str(&content).context("jobs.json is no JSON")?;
-        ensure!(whole.get("version") == Some(&json!(2)), "jobs.json has another version");
+        let whole: Value = serde_json::from_str(&content).context("meta/jobs.json is no JSON")?;
+        ensure!(whole.get("version") == Some(&json!(2)), "meta/jobs.json has another version");
         self.screen.say(
             "In a journal: each change is on disk before its caller gets an answer. This file beside it follows \
              within about a second, a complete JSON document at every instant, one job a line:",
         )?;
         self.screen.say(&file.display().to_string())?;
-        let first = content.lines().next().context("jobs.json is empty")?;
+        let first = content.lines().next().context("meta/jobs.json is empty")?;
         let job =
             content.lines().find(|line| line.contains(id)).context("the job is not in the file")?;
         self.screen.excerpt(first, 1)?;

@@ -232,12 +232,20 @@ fn the_versions_of_the_readme_are_those_that_cargo_requires() {
 /// A reader who looks for the file in the folder's root does not find it.
 #[test]
 fn the_view_is_named_with_its_folder() {
+    let is_bare =
+        |line: &str| line.match_indices("jobs.json").any(|(at, _)| !line[..at].ends_with("meta/"));
     // Other libraries' files of that name are measured too.
     for page in all_pages().into_iter().filter(|page| page != "docs/figures.md") {
-        for (number, line) in read(&page).lines().enumerate() {
-            let bare =
-                line.match_indices("jobs.json").any(|(at, _)| !line[..at].ends_with("meta/"));
-            assert!(!bare, "{page}:{}: {line}", number + 1);
+        for line in read(&page).lines() {
+            assert!(!is_bare(line), "{page}: {line}");
+        }
+    }
+    for path in files("smart-async/src", "rs") {
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("\n#[cfg(test)]\nmod tests").next().unwrap();
+        let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for line in code.filter(|line| !line.contains("join(\"jobs.json\")")) {
+            assert!(!is_bare(line), "{}: {line}", path.display());
         }
     }
 }

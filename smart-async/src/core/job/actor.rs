@@ -1,4 +1,4 @@
-//! The originator of a change, which every change names: an audit log needs it, and so does a reader of `jobs.json`.
+//! The originator of a change, which every change names: an audit log needs it, and so does a reader of `meta/jobs.json`.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! A job record as one flat JSON object: the form that it has in the journal, in `jobs.json` and in the answers of tools.
+//! A job record as one flat JSON object: the form that it has in the journal, in `meta/jobs.json` and in the answers of tools.
 //!
 //! The names here are promises. A field may be added; an existing one is never renamed and never changes its meaning.
 

@@ -7,7 +7,7 @@ use super::document::JobDocument;
 use super::{JobRecord, MalformedRecord, ResultLocation};
 
 impl JobRecord {
-    /// The record as one flat JSON object, as `jobs.json` holds it.
+    /// The record as one flat JSON object, as `meta/jobs.json` holds it.
     pub fn to_json(&self) -> Value {
         serde_json::to_value(JobDocument::from(self)).unwrap_or_default()
     }

@@ -289,7 +289,7 @@ fn read_view(paths: &Paths) -> Result<View, StoreError> {
         }
         Err(error) => {
             let aside = paths.set_aside(&paths.jobs)?;
-            observe::error!(%error, aside = %aside.display(), "jobs.json is damaged; it was set aside, and is written anew from the journal");
+            observe::error!(%error, aside = %aside.display(), "meta/jobs.json is damaged; it was set aside, and is written anew from the journal");
             Ok(View::default())
         }
     }

@@ -96,7 +96,7 @@ impl Loss {
             Self::Apart(journal) => {
                 take_beside(&mut table, read(&journal.text()?));
                 lineage = Some(journal.lineage());
-                "jobs.json is not a view of this journal".to_owned()
+                "meta/jobs.json is not a view of this journal".to_owned()
             }
         };
         // The copies come first: wherever a crash comes, the next start finds the same.
@@ -118,7 +118,7 @@ impl Loss {
             let jobs = contents.jobs.iter().count();
             observe::error!(
                 jobs, copies = ?kept,
-                "{what}; a new one has all jobs that it and jobs.json still had. Others may be lost. No result file is removed while a copy is there"
+                "{what}; a new one has all jobs that it and meta/jobs.json still had. Others may be lost. No result file is removed while a copy is there"
             );
         }
         Ok(Loaded { journal, table, leftovers })

@@ -73,7 +73,7 @@ impl ViewThread {
                 // The writer thread is gone, and nothing can be read any more.
                 Err(StoreError::Closed) => return,
                 Err(error) => {
-                    observe::error!(%error, "failed to rewrite jobs.json; the journal has everything");
+                    observe::error!(%error, "failed to rewrite meta/jobs.json; the journal has everything");
                     self.retry(&mut attempts);
                 }
             }
@@ -110,12 +110,12 @@ impl ViewWriter {
         match standing.map_err(|error| StoreError::io("read", &self.paths.jobs, error))? {
             Standing::OursOrNothing => {}
             Standing::Later => {
-                observe::error!("jobs.json was written by a later version; it is left alone");
+                observe::error!("meta/jobs.json was written by a later version; it is left alone");
                 return Ok(true);
             }
             Standing::SomethingElse => {
                 let aside = self.paths.set_aside(&self.paths.jobs)?;
-                observe::error!(aside = %aside.display(), "jobs.json was no longer ours; it was set aside");
+                observe::error!(aside = %aside.display(), "meta/jobs.json was no longer ours; it was set aside");
             }
         }
         self.paths.replace(&self.paths.jobs, &text)?;

@@ -116,7 +116,7 @@ pub(super) fn parse(text: &[u8]) -> Result<ParsedView, serde_json::Error> {
             Ok(job) => jobs.push((job.id, Some(Entry::of_text(job, entry.get().len())))),
             Err(error) => {
                 let entry = serde_json::from_str(entry.get())?;
-                observe::warn!(%error, "jobs.json holds an entry that is no job record; it is kept as it is");
+                observe::warn!(%error, "meta/jobs.json holds an entry that is no job record; it is kept as it is");
                 leftovers.entries.push(entry);
             }
         }
