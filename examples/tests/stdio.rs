@@ -313,6 +313,7 @@ fn each_unusable_variable_is_said_on_stderr_once_and_without_set_up() {
         ("JOB_RETENTION_JOBS", "many"),
         ("JOB_RETENTION_BYTES", "64 boxes"),
         ("JOB_MAX_RESULT_BYTES", "big"),
+        ("JOB_MAX_LIVE", "none"),
     ];
     let mut server = Server::start(home.path(), &unusable);
     for _ in 0..2 {
