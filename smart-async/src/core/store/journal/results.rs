@@ -7,7 +7,7 @@
 //! steps.
 
 use std::collections::{HashSet, VecDeque};
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -182,7 +182,7 @@ impl Results {
     ) -> Result<Option<ResultPage>, StoreError> {
         let path = self.path(id);
         let failed = |error| StoreError::io("read", &path, error);
-        let mut file = File::open(&path).map_err(failed)?;
+        let mut file = self.paths.disk.open(&path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         let of = (id, identity(&metadata), metadata.len());
         let known = {
