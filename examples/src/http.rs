@@ -10,9 +10,8 @@ use anyhow::{Context, Result, bail};
 use axum::serve::ListenerExt;
 use axum::{Extension, Router};
 use rmcp::ServerHandler;
-use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
-use smart_async::transport::HttpTaskSubscriptions;
+use smart_async::transport::{HttpSessions, HttpTaskSubscriptions};
 use smart_async::{ClientIdentity, JobServer};
 use tokio::net::TcpListener;
 
@@ -98,7 +97,7 @@ impl HttpServer {
         // One server and one manager for all clients: the SDK gets a clone for each session or request.
         let endpoint = StreamableHttpService::new(
             move || Ok(server.clone()),
-            Arc::new(LocalSessionManager::default()),
+            Arc::new(HttpSessions::default()),
             config,
         );
         let mut router = Router::new().route_service("/mcp", HttpTaskSubscriptions::new(endpoint));

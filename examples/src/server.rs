@@ -1,6 +1,5 @@
 //! Starts and ends the demo server, for `demo_server` and for the tour's child process.
 
-use rmcp::ServiceExt;
 use smart_async::transport::stdio;
 use smart_async::{JobManager, WithJobs};
 

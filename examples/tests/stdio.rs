@@ -193,6 +193,23 @@ fn the_end_of_the_input_ends_the_server_in_order() {
     assert_interrupted(&in_jobs_json(home.path(), &id));
 }
 
+/// The host goes while a call is open: the work is a job from then on, also where it ends before the server does.
+#[test]
+fn a_call_that_is_open_at_the_end_of_the_input_leaves_a_job_with_its_result() {
+    let home = TempDir::new().unwrap();
+    let mut server = Server::start(home.path(), &[]);
+    let count = json!({"to": 40, "step_ms": 10});
+    server.request("tools/call", json!({"name": "count", "arguments": count}));
+    server.close_input();
+    let answer = server.read();
+    assert_eq!(answer["result"]["structuredContent"], json!({"counted": 40}), "it may read on");
+    assert!(server.end().success());
+    let text = fs::read_to_string(home.path().join("meta/jobs.json")).unwrap();
+    let document: Value = serde_json::from_str(&text).unwrap();
+    let job = &document["jobs"][0];
+    assert_eq!((&job["status"], &job["result"]), (&json!("completed"), &json!({"counted": 40})));
+}
+
 #[cfg(unix)]
 #[test]
 fn sigterm_ends_the_server_in_order_and_as_the_signal_says() {

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use tracing::field::{Empty, display};
 
-pub(crate) use self::caller::{Caller, names_a_time_out};
+pub(crate) use self::caller::{Caller, Way, Ways, names_a_time_out};
 use self::errors::{CallError, CallErrorKind};
 use self::race::OpenCall;
 use self::receiver::Owned;
@@ -116,7 +116,7 @@ async fn race<R: Send + 'static>(
     conclude: fn(R) -> Outcome,
 ) -> Reply<R> {
     let request = CallRequest::current();
-    if request.caller.has_left() {
+    if request.caller.is_gone() {
         return Reply::Failed(CallError::caller_left(site.tool));
     }
     if request.is_stopping() {

@@ -52,8 +52,8 @@
 //! of the server; the work itself does not: what still runs then is `failed`, `interrupted`, or is called again from its
 //! arguments where the tool says `restart = "rerun"`.
 //!
-//! Features, none of them on unless asked for: `http`, for subscriptions to tasks over Streamable HTTP
-//! (`transport::HttpTaskSubscriptions`; a server over HTTP needs none), and `conformance`, the rules of every store as tests
+//! Features, none of them on unless asked for: `http`, for servers over Streamable HTTP (subscriptions to tasks, and sessions whose
+//! end is known at once: `transport::HttpTaskSubscriptions`, `transport::HttpSessions`), and `conformance`, the rules of every store as tests
 //! for one of your own (`store::conformance`).
 
 // Lets the macro's paths, which begin with `::smart_async`, be used in this crate's own tests.

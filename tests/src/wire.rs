@@ -194,6 +194,11 @@ impl Wire {
         self.noted.drain(..).collect()
     }
 
+    /// Sends nothing more, and reads on.
+    pub async fn end_input(&mut self) {
+        self.input.shutdown().await.expect("the input should end");
+    }
+
     async fn read(&mut self) -> Value {
         let mut line = String::new();
         self.output.read_line(&mut line).await.expect("the server should speak");

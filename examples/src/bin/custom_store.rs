@@ -9,7 +9,7 @@
 use std::io::Write;
 use std::sync::{Arc, atomic::AtomicU64, atomic::Ordering};
 
-use rmcp::{ServerHandler, ServiceExt, tool, tool_handler, tool_router};
+use rmcp::{ServerHandler, tool, tool_handler, tool_router};
 use smart_async::job::{Change, ClaimQuery, JobPage, JobQuery, OwnerId, Prune, StateName};
 use smart_async::store::{HydratedState, JobStore, MemoryStore, NewsStream, Pruned, StoreFuture};
 use smart_async::transport::stdio;

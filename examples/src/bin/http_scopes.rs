@@ -19,10 +19,9 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt;
-use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{ServerHandler, tool, tool_handler, tool_router};
-use smart_async::transport::HttpTaskSubscriptions;
+use smart_async::transport::{HttpSessions, HttpTaskSubscriptions};
 use smart_async::{ClientIdentity, JobManager, WithJobs, smart_async};
 
 /// The server.
@@ -69,7 +68,7 @@ async fn main() -> anyhow::Result<()> {
     let server = Reports.with_jobs(jobs.clone()); // built once; each session gets a clone
     let config = StreamableHttpServerConfig::default();
     let streams = config.cancellation_token.clone();
-    let sessions = Arc::new(LocalSessionManager::default());
+    let sessions = Arc::new(HttpSessions::default());
     let mcp = StreamableHttpService::new(move || Ok(server.clone()), sessions, config);
     let app = Router::new()
         .route_service("/mcp", HttpTaskSubscriptions::new(mcp))

@@ -7,7 +7,7 @@
 //! The tool does not know how its client can be asked. A client with elicitation shows a form; a client of the Tasks
 //! extension finds the question in its task; any other client gets a ticket that names `answer_job`.
 
-use rmcp::{ErrorData, ServerHandler, ServiceExt, tool, tool_handler, tool_router};
+use rmcp::{ErrorData, ServerHandler, tool, tool_handler, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use smart_async::transport::stdio;

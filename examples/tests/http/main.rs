@@ -183,9 +183,9 @@ fn a_request_about_a_task_names_it_in_a_header_or_is_refused() {
     assert_eq!(client.ask("tasks/get", about)["result"]["taskId"], task["taskId"]);
 }
 
-/// The reason is the SDK's: a session keeps what its client has not read, so that the client can come back for it.
+/// A session keeps what its client has not read, so that the client can come back for it; and the work is a job by then.
 #[test]
-fn in_a_session_a_broken_stream_is_no_departure_and_is_resumed() {
+fn in_a_session_a_broken_stream_is_resumed_and_its_work_is_a_job() {
     let home = TempDir::new().unwrap();
     let server = Server::start(home.path(), &[]);
     let mut client = Client::initialize(&server.address);
@@ -193,11 +193,25 @@ fn in_a_session_a_broken_stream_is_no_departure_and_is_resumed() {
     until_progress(&mut exchange);
     let last_event = exchange.last_event.take().unwrap();
     drop(exchange);
+    let kept = only_job(&home, &mut client);
     let answer = client.resume(&last_event).answer();
     let ticket = &answer["result"]["structuredContent"];
     assert!(ticket["message"].as_str().unwrap().contains("exceeded 1.0s time budget"), "{answer}");
-    let status = client.structured("job_status", json!({"job_id": ticket["job_id"]}));
-    assert_eq!(status["job"]["status"], "running");
+    assert_eq!((&ticket["job_id"], &kept["status"]), (&kept["id"], &json!("running")));
+    // An answer that is ready before the stream is resumed is lost with rmcp's session, and the job has it.
+    let mut exchange = client.open_call("count", json!({"to": 30, "step_ms": 10}));
+    until_progress(&mut exchange);
+    let kept = |client: &mut Client| {
+        let list = client.structured("list_jobs", json!({"status_filter": "completed"}));
+        list["jobs"][0]["id"].as_str().map(str::to_owned)
+    };
+    drop(exchange);
+    let id = loop {
+        if let Some(id) = kept(&mut client) {
+            break id;
+        }
+    };
+    assert_eq!(client.ended(&id)["result"], json!({"counted": 30}));
 }
 
 #[test]

@@ -91,7 +91,8 @@ impl<R: Send + 'static> OpenCall<R> {
 
     /// Waits for the answer.
     pub(super) async fn answer(mut self, budget: Duration) -> Reply<R> {
-        if let Some(body) = &mut self.body
+        if !self.request.caller.has_left()
+            && let Some(body) = &mut self.body
             && let Some(ended) = ready_after_yield(Pin::new(body)).await
         {
             return self.answer_ended(ended);

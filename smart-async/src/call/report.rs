@@ -7,7 +7,7 @@ use tokio::sync::SetOnce;
 
 use crate::core::context::JobContext;
 use crate::core::job::JobRecord;
-use crate::core::local::{Attachment, SharedRun};
+use crate::core::local::{Attachment, LiveJob, SharedRun};
 use crate::core::runner::InlineCompletion;
 use crate::core::sync::Mutex;
 
@@ -37,6 +37,8 @@ pub(crate) enum CallEnd {
     },
     /// The same call runs already, and the caller waits for that run.
     Joined(Attachment),
+    /// The caller left, and its call is kept as a job. The answer may reach the caller all the same.
+    Kept(Arc<LiveJob>),
 }
 
 impl CallReport {

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::model::{ErrorCode, Implementation, SubscriptionFilter, Tool};
-use rmcp::service::RequestContext;
+use rmcp::service::{RequestContext, RunningService, ServerInitializeError, serve_server_with_ct};
+use rmcp::transport::IntoTransport;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 
 use super::client::access::Access;
 use super::client::capabilities::host_timeout;
@@ -18,10 +20,12 @@ use super::client::in_flight::InFlightRequests;
 use super::client::patience::Patience;
 use super::client::session::Session;
 use super::schema::describes_object;
+use super::sdk_gaps::departures::{WatchedTransport, ways_over_http};
 use super::subscriptions::{self, Subscriptions};
 use super::tool_call::{AnnotatedTools, ToolRerunner, with_job_arguments};
 use super::tools::{JobTool, JobToolNames};
 use crate::call::receiver::Server;
+use crate::call::{Way, Ways};
 use crate::core::manager::JobManager;
 use crate::core::{debug_log, observe};
 
@@ -51,7 +55,8 @@ pub struct JobServer<S> {
     /// Calls tools of the wrapped server again after a restart. The manager holds it weakly, so that it serves as long as a
     /// clone of this server exists.
     rerunner: Arc<ToolRerunner<S>>,
-    // A clone has these four of its own, because they belong to one connection.
+    // A clone has these five of its own, because they belong to one connection.
+    connection: Way,
     in_flight: InFlightRequests,
     pub(super) patience: Patience,
     subscriptions: Subscriptions,
@@ -79,6 +84,7 @@ impl<S: ServerHandler> JobServer<S> {
             annotated_tools,
             host_timeouts: Arc::default(),
             rerunner,
+            connection: Way::default(),
             in_flight: InFlightRequests::default(),
             patience: Patience::default(),
             subscriptions: Subscriptions::default(),
@@ -133,6 +139,56 @@ impl<S: ServerHandler> JobServer<S> {
     /// How long the host of this request waits for an answer; `None` for an unknown host.
     pub(super) fn host_timeout(&self, context: &RequestContext<RoleServer>) -> Option<HostTimeout> {
         host_timeout(&self.host_timeouts, context)
+    }
+
+    /// Serves this server over a transport, as the SDK's `serve` does, and learns at once when the input of the connection ends.
+    ///
+    /// The host is gone then, and each open call of an annotated tool is one whose caller has left: it becomes a job, unless the
+    /// tool says `on_disconnect = "cancel"`. The SDK tells this only when the calls are answered, or after five seconds. Served by the
+    /// SDK's own function, or from code that is generic over the server, the server learns it then; over
+    /// [`transport::stdio`](crate::transport::stdio) and [`TaskSubscriptions`](crate::transport::TaskSubscriptions), at once.
+    ///
+    /// # Errors
+    /// Those of the SDK's `serve`: the client does not begin the protocol.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the transport.
+    pub async fn serve<T, E, A>(
+        self,
+        transport: T,
+    ) -> Result<RunningService<RoleServer, Self>, ServerInitializeError>
+    where
+        T: IntoTransport<RoleServer, E, A>,
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        self.serve_with_ct(transport, CancellationToken::new()).await
+    }
+
+    /// The same, until `ct` is cancelled.
+    ///
+    /// # Errors
+    /// Those of the SDK's `serve_with_ct`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the transport.
+    pub async fn serve_with_ct<T, E, A>(
+        self,
+        transport: T,
+        ct: CancellationToken,
+    ) -> Result<RunningService<RoleServer, Self>, ServerInitializeError>
+    where
+        T: IntoTransport<RoleServer, E, A>,
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let connection = self.connection.clone();
+        let transport = WatchedTransport::new(transport.into_transport(), connection);
+        serve_server_with_ct(self, transport, ct).await
+    }
+
+    /// The ways to the caller of this request.
+    fn ways(&self, context: &RequestContext<RoleServer>) -> Ways {
+        let of_stream = ways_over_http(context);
+        of_stream.unwrap_or_else(|| Ways { connection: self.connection.clone(), stream: None })
     }
 
     /// The jobs as the client of this request may use them.
@@ -218,6 +274,7 @@ impl<S> Clone for JobServer<S> {
             annotated_tools: self.annotated_tools.clone(),
             host_timeouts: Arc::clone(&self.host_timeouts),
             rerunner: Arc::clone(&self.rerunner),
+            connection: Way::default(),
             in_flight: InFlightRequests::default(),
             patience: Patience::default(),
             subscriptions: Subscriptions::default(),

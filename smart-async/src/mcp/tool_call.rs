@@ -67,7 +67,7 @@ impl<S: ServerHandler> JobServer<S> {
         async move {
             // A call that is looked at too late has no part in anything. The reason of its caller may be lost: the notification
             // found no such call when it came first. So the call must not stop a run that it would join.
-            if caller.has_left() {
+            if caller.is_gone() {
                 return Ok(in_band_error("the caller has left", None).into());
             }
             let arguments = match JobArguments::take(
@@ -103,7 +103,8 @@ impl<S: ServerHandler> JobServer<S> {
                 && run.site().is_some_and(|site| requester.takes_tasks || !site.task_required)
                 && let Some(attachment) = live.attach(&run)
             {
-                return Box::pin(self.join_running(&mut notifier, attachment, requester)).await;
+                let joined = self.join_running(&mut notifier, run, Some(attachment), requester);
+                return Box::pin(joined).await;
             }
             // The request's own token is cancelled when the answer goes out; the body's has to outlive the ticket.
             let body_token = CancellationToken::new();
@@ -173,7 +174,11 @@ impl<S: ServerHandler> JobServer<S> {
             CallEnd::Job { record, attachment } => {
                 self.became_job(record, attachment, requester, answer).await
             }
-            CallEnd::Joined(attachment) => self.join_running(notifier, attachment, requester).await,
+            CallEnd::Joined(attachment) => {
+                let run = Arc::clone(attachment.job());
+                self.join_running(notifier, run, Some(attachment), requester).await
+            }
+            CallEnd::Kept(run) => self.join_running(&mut None, run, None, requester).await,
         }
     }
 

@@ -27,6 +27,7 @@ use super::client::access::Access;
 use super::client::capabilities::host_timeout;
 use super::client::host_timeouts::HostTimeouts;
 use super::client::session::scope_of_request;
+use super::sdk_gaps::departures::ways_over_http;
 use crate::call::Caller;
 use crate::call::reply::{FollowUp, set_job_tools_served};
 use crate::core::manager::JobManager;
@@ -173,7 +174,8 @@ pub fn job_tools<S: Send + Sync + 'static>() -> ToolRouter<S> {
     for tool in JobTool::ALL {
         router.add_route(ToolRoute::new_dyn(tool.definition("", false), move |context| {
             let arguments = context.arguments.unwrap_or_default();
-            let caller = Caller::new(context.request_context.ct.clone());
+            let ways = ways_over_http(&context.request_context).unwrap_or_default();
+            let caller = Caller::new(context.request_context.ct.clone(), ways);
             let timeout = host_timeout(&HostTimeouts::default(), &context.request_context);
             let waiter = Waiter::new(caller, timeout, &context.request_context);
             let scope = scope_of_request(&context.request_context);

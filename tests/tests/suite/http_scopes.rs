@@ -1,7 +1,7 @@
 //! Whose jobs are whose over Streamable HTTP: with an identity, those of that identity; without one, by id what nobody has
 //! proved to be theirs, and in lists those of the own session. Everybody else's are answered for like ids that never were.
 
-mod caller;
+pub(crate) mod caller;
 mod shop;
 
 use std::time::Duration;

@@ -12,6 +12,7 @@ mod calls;
 mod clocks;
 mod coalesce;
 mod coverage;
+mod departures;
 mod docs;
 mod failing_disk;
 mod foreign_panics;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::OpenCall;
 use crate::call::caller::Departure;
+use crate::call::report::CallEnd;
 use crate::core::context::questions::AnswerRoute;
 use crate::core::local::{Detach, LiveJob};
 use crate::core::observe;
@@ -24,15 +25,19 @@ impl<R: Send + 'static> OpenCall<R> {
             }
         }
         let departure = self.request.caller.departure().await;
-        self.settle(&departure);
+        if let Some(live) = self.settle(&departure)
+            && !self.request.caller.is_gone()
+        {
+            self.request.report_end(CallEnd::Kept(live));
+        }
     }
 
     fn new_live_job(&self) -> Arc<LiveJob> {
         LiveJob::new(Arc::clone(&self.context), Some(self.request.origin(self.site)))
     }
 
-    /// Keeps the work as a job, or stops it.
-    fn settle(&mut self, departure: &Departure) {
+    /// Keeps the work as a job, and returns that; or stops it.
+    fn settle(&mut self, departure: &Departure) -> Option<Arc<LiveJob>> {
         let keep = self.site.keeps_after(departure);
         let (live, keep) = match self.attachment.take() {
             Some(attachment) => {
@@ -43,18 +48,19 @@ impl<R: Send + 'static> OpenCall<R> {
         };
         observe::debug!(?departure, keep, "the caller left before the answer");
         if keep {
-            self.keep_as_job(live);
-        } else {
-            self.stop_body(live);
+            return self.keep_as_job(live);
         }
+        self.stop_body(live);
+        None
     }
 
     /// Makes the work a job in the background. Where its record cannot be written, the manager keeps the result in memory for
     /// the caller's return.
-    fn keep_as_job(&mut self, live: Option<Arc<LiveJob>>) {
-        let Some(body) = self.body.take() else { return };
+    fn keep_as_job(&mut self, live: Option<Arc<LiveJob>>) -> Option<Arc<LiveJob>> {
+        let body = self.body.take()?;
         let body = Body::new(body, self.conclude);
         let live = live.unwrap_or_else(|| self.new_live_job());
+        let kept = Arc::clone(&live);
         let adopting = self.adopting.take();
         let adoption = self.request.adoption(self.site, self.shared.as_ref());
         self.context.questions.set_route(AnswerRoute::Job);
@@ -66,6 +72,7 @@ impl<R: Send + 'static> OpenCall<R> {
             runner.register_undelivered(&live);
             runner.keep(adoption, live, body, adopting);
         });
+        Some(kept)
     }
 
     /// Stops the body, and ends the run for callers that found it, if any did.

@@ -9,7 +9,6 @@
 //! # use smart_async::rmcp;
 //! # struct Reactor;
 //! # impl ServerHandler for Reactor {}
-//! use rmcp::ServiceExt;
 //! use smart_async::transport::stdio; // in place of `rmcp::transport::stdio`
 //! use smart_async::{JobManager, WithJobs};
 //!
@@ -21,7 +20,7 @@
 //! ```
 //!
 //! For any other stream of lines, put [`TaskSubscriptions`] around its reading half. For Streamable HTTP, put
-//! `HttpTaskSubscriptions` (feature `http`) around the SDK's service.
+//! `HttpTaskSubscriptions` (feature `http`) around the SDK's service, and give that `HttpSessions`.
 //!
 //! Over any other transport, the server acknowledges such a request without its `taskIds`, and the client goes on polling.
 //! Everything else works there too.
@@ -40,7 +39,9 @@ use tokio::io::{Stdin, Stdout};
 #[cfg(feature = "http")]
 pub use self::http::{HttpBody, HttpTaskSubscriptions};
 pub use self::lines::TaskSubscriptions;
-pub(in crate::mcp) use self::rename::LISTEN;
+pub(in crate::mcp) use self::rename::{INPUT_ENDED, LISTEN};
+#[cfg(feature = "http")]
+pub use super::departures::HttpSessions;
 
 /// Standard input and output, as `rmcp::transport::stdio` returns them, for a [`JobServer`](crate::JobServer) whose clients
 /// can subscribe to their tasks.

@@ -30,7 +30,7 @@ use crate::core::context::for_client;
 use crate::mcp::resources;
 use crate::mcp::sdk_gaps::list_defaults::or_empty;
 use crate::mcp::sdk_gaps::malformed_requests::refuse_malformed;
-use crate::mcp::sdk_gaps::task_subscriptions::LISTEN;
+use crate::mcp::sdk_gaps::task_subscriptions::{INPUT_ENDED, LISTEN};
 use crate::mcp::subscriptions;
 use crate::mcp::tasks;
 use crate::mcp::tools::Waiter;
@@ -94,7 +94,6 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         on_progress(notification: ProgressNotificationParam, context: Notified) -> ();
         on_initialized(context: Notified) -> ();
         on_roots_list_changed(context: Notified) -> ();
-        on_custom_notification(notification: CustomNotification, context: Notified) -> ();
     }
 
     fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
@@ -272,7 +271,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         context: Context,
     ) -> Result<CallToolResponse, ErrorData> {
         // Listed before anything else, because the client may cancel the call while the manager is still getting ready.
-        let caller = Caller::new(context.ct.clone());
+        let caller = Caller::new(context.ct.clone(), self.ways(&context));
         let _in_flight = self.in_flight.enter(context.id.clone(), &caller);
         self.begin().await?;
         if let Some(tool) = self.names.find(&request.name) {
@@ -362,6 +361,13 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
                 for_client(client, self.inner.on_custom_request(request, context)).await
             }
         }
+    }
+
+    async fn on_custom_notification(&self, notification: CustomNotification, context: Notified) {
+        if notification.method == INPUT_ENDED {
+            return self.connection.lose();
+        }
+        self.inner.on_custom_notification(notification, context).await;
     }
 
     async fn on_cancelled(&self, notification: CancelledNotificationParam, context: Notified) {

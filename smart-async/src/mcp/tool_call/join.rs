@@ -29,14 +29,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl<S: ServerHandler> JobServer<S> {
     /// Waits for the run of the same call. The answer is that of the run or, after the caller's own budget, the run's ticket.
+    /// A caller without an attachment has left, and is answered in case that it reads on.
     pub(super) async fn join_running(
         &self,
         notifier: &mut Option<Box<ProgressNotifier>>,
-        attachment: Attachment,
+        run: Arc<LiveJob>,
+        attachment: Option<Attachment>,
         requester: Requester<'_>,
     ) -> Result<CallToolResponse, ErrorData> {
         let _open = self.manager.runner().open_call();
-        let run = Arc::clone(attachment.job());
         let answer = pin!(self.wait_for_joined(&run, attachment, requester));
         with_progress(notifier, || run.context.progress.read(), answer).await
     }
@@ -44,15 +45,18 @@ impl<S: ServerHandler> JobServer<S> {
     async fn wait_for_joined(
         &self,
         run: &Arc<LiveJob>,
-        attachment: Attachment,
+        mut attachment: Option<Attachment>,
         requester: Requester<'_>,
     ) -> Result<CallToolResponse, ErrorData> {
         observe::debug!(job_id = %run.id(), tool = %run.context.tool, "the same call runs already");
+        let (is_joined, now) = (attachment.is_some(), Instant::now());
         let waits = run.site().filter(|site| !requester.at_once && !site.always_job);
         let budget = waits.map(|site| budget::of(site, requester.budget_limit));
-        let mut until = Instant::now().checked_add(budget.unwrap_or_default());
+        let began = if is_joined { now } else { run.context.began };
+        let mut until = began.checked_add(budget.unwrap_or_default());
         let mut pause = FIRST_PAUSE;
         let mut asked = false;
+        let though_left = requester.caller.though_left();
         loop {
             let asks = async move {
                 match asked {
@@ -60,19 +64,29 @@ impl<S: ServerHandler> JobServer<S> {
                     true => pending().await,
                 }
             };
-            let (caller, manager) = (requester.caller, Some(&self.manager));
+            let caller = if attachment.is_some() { requester.caller } else { &though_left };
+            let manager = Some(&self.manager);
             let (ending, asks) = (pin!(run.ending()), pin!(asks));
             match wait_for_run(ending, caller, manager, until, asks).await {
                 Wake::Ended(ending) => {
-                    attachment.deliver();
+                    if let Some(attachment) = attachment {
+                        attachment.deliver();
+                    }
                     return outcome::of_ending(&ending).map(CallToolResponse::from);
                 }
                 Wake::CallerLeft => {
-                    self.ticket_undelivered(attachment, caller).await;
-                    return Ok(in_band_error("the caller has left", None).into());
+                    if let Some(attachment) = attachment.take() {
+                        self.ticket_undelivered(attachment, caller).await;
+                    }
+                    if caller.is_gone() {
+                        return Ok(in_band_error("the caller has left", None).into());
+                    }
+                    continue;
                 }
                 Wake::Halted => {
-                    attachment.release();
+                    if let Some(attachment) = attachment {
+                        attachment.release();
+                    }
                     return Ok(in_band_error("the server is ending", None).into());
                 }
                 Wake::Asks => asked = true,
@@ -81,10 +95,15 @@ impl<S: ServerHandler> JobServer<S> {
             if let Some(job) = self.followable(run).await
                 && !caller.has_left()
             {
-                let happened =
-                    "This call was made before and its work still runs in the background.";
-                let answer = self.ticket(&job, happened, requester);
-                settle(attachment, &answer);
+                let happened = match budget.filter(|_| !is_joined) {
+                    Some(budget) => exceeded(budget),
+                    None => "This call was made before and its work still runs in the background."
+                        .to_owned(),
+                };
+                let answer = self.ticket(&job, &happened, requester);
+                if let Some(attachment) = attachment {
+                    settle(attachment, &answer);
+                }
                 return Ok(answer);
             }
             until = Instant::now().checked_add(pause);
@@ -156,10 +175,7 @@ impl<S: ServerHandler> JobServer<S> {
         }
         let happened = match job.open_questions().next() {
             Some(_) => "Task runs in background.".to_owned(),
-            None => {
-                let budget = budget::display(budget);
-                format!("Task exceeded {budget} time budget; running in background.")
-            }
+            None => exceeded(budget),
         };
         let answer = self.ticket(&job, &happened, requester);
         if let Some(attachment) = attachment {
@@ -167,4 +183,9 @@ impl<S: ServerHandler> JobServer<S> {
         }
         Ok(answer)
     }
+}
+
+/// The first half of the ticket of a call that took longer than its budget.
+fn exceeded(budget: Duration) -> String {
+    format!("Task exceeded {} time budget; running in background.", budget::display(budget))
 }

@@ -8,10 +8,9 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
-use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::{Value, json};
-use smart_async::transport::HttpTaskSubscriptions;
+use smart_async::transport::{HttpSessions, HttpTaskSubscriptions};
 use smart_async::{ClientIdentity, JobManager, JobServer, WithJobs};
 use smart_async_tests::TASKS;
 use tempfile::TempDir;
@@ -19,7 +18,7 @@ use tower_service::Service;
 
 use super::shop::Shop;
 
-type Http = HttpTaskSubscriptions<StreamableHttpService<JobServer<Shop>, LocalSessionManager>>;
+type Http = HttpTaskSubscriptions<StreamableHttpService<JobServer<Shop>, HttpSessions>>;
 
 const USER: &str = "x-user";
 const SESSION: &str = "mcp-session-id";
@@ -40,7 +39,7 @@ impl House {
         let serve = |sessions| {
             let server = server.clone();
             let config = StreamableHttpServerConfig::default().with_legacy_session_mode(sessions);
-            let sessions = Arc::new(LocalSessionManager::default());
+            let sessions = Arc::new(HttpSessions::default());
             let service = StreamableHttpService::new(move || Ok(server.clone()), sessions, config);
             HttpTaskSubscriptions::new(service)
         };
@@ -158,6 +157,21 @@ impl Caller {
         let body = json!({"jsonrpc": "2.0", "id": self.asked, "method": method, "params": params});
         let request = request.body(Full::<Bytes>::from(body.to_string())).unwrap();
         self.service.call(identify(request)).await.unwrap()
+    }
+
+    /// Ends the session.
+    pub(crate) async fn end_session(&mut self) {
+        let mut request = Request::builder()
+            .method(Method::DELETE)
+            .uri("/")
+            .header("host", "localhost")
+            .header("mcp-protocol-version", self.version);
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        let request = request.body(Full::<Bytes>::default()).unwrap();
+        let answer = self.service.call(identify(request)).await.unwrap();
+        assert_eq!(answer.status(), 202);
     }
 
     /// Sends a request; what comes back is still to be read.

@@ -60,6 +60,12 @@ impl Shop {
         self.work(order.what).await
     }
 
+    #[smart_async(default = 60, on_disconnect = "cancel")]
+    #[tool]
+    async fn make_while_watched(&self, Parameters(order): Parameters<Order>) -> String {
+        self.work(order.what).await
+    }
+
     #[smart_async(always_job, coalesce, restart = "rerun")]
     #[tool]
     async fn make_for_all(&self, Parameters(order): Parameters<Order>) -> String {

@@ -1,4 +1,4 @@
-//! Renames subscriptions to tasks in a stream of lines, one message each.
+//! Renames subscriptions to tasks in a stream of lines, one message each, and tells the server of the stream's end.
 
 use std::io;
 use std::pin::Pin;
@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::rename::renamed;
+use super::rename::{INPUT_ENDED, renamed};
 
 /// The longest line that is read as a message, in bytes, with room for more than ten thousand tasks. A longer line passes
 /// unchanged, so that a line without an end holds no more memory than this.
@@ -19,7 +19,7 @@ const CHUNK: usize = 8 * 1024;
 /// [`JobServer`](crate::JobServer) serves it together with the writing half.
 ///
 /// ```no_run
-/// # use rmcp::{ServerHandler, ServiceExt};
+/// # use rmcp::ServerHandler;
 /// # use smart_async::rmcp;
 /// # async fn example<S: ServerHandler>(
 /// #     server: smart_async::JobServer<S>,
@@ -43,18 +43,29 @@ pub struct TaskSubscriptions<R> {
     ready: Vec<u8>,
     taken: usize,
     ended: bool,
+    /// Whether a line has named the method of a call: only then the server is told of the end.
+    has_called: bool,
 }
 
 impl<R> TaskSubscriptions<R> {
     /// Reads from `read`.
     pub const fn new(read: R) -> Self {
-        Self { read, line: Vec::new(), too_long: false, ready: Vec::new(), taken: 0, ended: false }
+        Self {
+            read,
+            line: Vec::new(),
+            too_long: false,
+            ready: Vec::new(),
+            taken: 0,
+            ended: false,
+            has_called: false,
+        }
     }
 
     fn push(&mut self, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let ends = piece.ends_with(b"\n");
             if self.too_long || self.line.len() + piece.len() > LONGEST {
+                self.has_called = true;
                 self.ready.append(&mut self.line);
                 self.ready.extend_from_slice(piece);
                 self.too_long = !ends;
@@ -62,6 +73,7 @@ impl<R> TaskSubscriptions<R> {
             }
             self.line.extend_from_slice(piece);
             if ends {
+                self.has_called = self.has_called || is_call(&self.line);
                 match renamed(&self.line) {
                     Some(renamed) => {
                         self.ready.extend(renamed);
@@ -73,6 +85,12 @@ impl<R> TaskSubscriptions<R> {
             }
         }
     }
+}
+
+/// Returns whether the line may be a call of a tool.
+fn is_call(line: &[u8]) -> bool {
+    const CALL: &[u8] = b"tools/call";
+    line.windows(CALL.len()).any(|bytes| bytes == CALL || bytes == br"tools\/cal")
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for TaskSubscriptions<R> {
@@ -100,8 +118,14 @@ impl<R: AsyncRead + Unpin> AsyncRead for TaskSubscriptions<R> {
             ready!(Pin::new(&mut this.read).poll_read(context, &mut chunk))?;
             if chunk.filled().is_empty() {
                 this.ended = true;
-                // The SDK decides about a last line without an end.
-                this.ready.append(&mut this.line);
+                // The SDK passes over a last line without an end, unless another line follows.
+                this.line.clear();
+                if this.has_called {
+                    let begin = if this.too_long { "\n" } else { "" };
+                    let notice = format!(r#"{begin}{{"jsonrpc":"2.0","method":"{INPUT_ENDED}"}}"#);
+                    this.ready.extend(notice.into_bytes());
+                    this.ready.push(b'\n');
+                }
             } else {
                 this.push(chunk.filled());
             }
@@ -161,7 +185,7 @@ mod tests {
             let read = read(input.as_bytes(), &vec![size; input.len()]).await;
             let read = String::from_utf8(read).unwrap();
             let lines: Vec<_> = read.split('\n').collect();
-            assert_eq!((lines[0], lines[2], lines[4]), ("{\"a\":1}", "{\"b\":2}", "rest"));
+            assert_eq!((lines[0], lines[2], lines[4]), ("{\"a\":1}", "{\"b\":2}", ""));
             for renamed in [lines[1], lines[3]] {
                 assert!(renamed.contains(LISTEN), "{renamed}");
             }
@@ -176,6 +200,21 @@ mod tests {
         let lines: Vec<_> = read.lines().collect();
         assert_eq!(lines[0], long);
         assert!(lines[1].contains(LISTEN));
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_input_is_told_of_behind_a_call() {
+        let call = r#"{"id":1,"method":"tools/call","params":{"name":"a"}}"#;
+        let escaped = call.replace('/', r"\/");
+        for call in [call, &escaped] {
+            let read = read(format!("{call}\n{{\"cut").as_bytes(), &[]).await;
+            let read = String::from_utf8(read).unwrap();
+            let told: Vec<_> = read.lines().collect();
+            assert!(told.len() == 2 && told[0] == call && told[1].contains(INPUT_ENDED), "{read}");
+        }
+        let long = format!("{}\ncut", "x".repeat(LONGEST + 1));
+        let read = String::from_utf8(read(long.as_bytes(), &[4096; 300]).await).unwrap();
+        assert!(read.lines().last().unwrap().contains(INPUT_ENDED), "it may have been a call");
     }
 
     #[test]

@@ -9,6 +9,9 @@ pub(super) const SUBSCRIPTIONS_LISTEN: &str = "subscriptions/listen";
 /// The method that the server gets in its place. Only the transports here write it; no client sends it.
 pub(in crate::mcp) const LISTEN: &str = "smart-async/subscriptions/listen";
 
+/// The notification that the reader of a stream of lines sends at the end of its input, behind a call.
+pub(in crate::mcp) const INPUT_ENDED: &str = "smart-async/input-ended";
+
 /// The message as the server has to read it, without the line's end; `None` where the server reads it unchanged.
 pub(super) fn renamed(message: &[u8]) -> Option<Vec<u8>> {
     // Nearly all messages return here, unparsed.
