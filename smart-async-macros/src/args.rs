@@ -28,6 +28,7 @@ pub(crate) struct Args {
     pub(crate) always_job: Option<Keyed<()>>,
     pub(crate) task_required: Option<Keyed<()>>,
     pub(crate) coalesce: Option<Keyed<()>>,
+    pub(crate) repeatable: Option<Keyed<()>>,
     pub(crate) restart: Option<Keyed<Restart>>,
     pub(crate) max_reruns: Option<Keyed<u32>>,
     pub(crate) on_disconnect: Option<Keyed<OnDisconnect>>,
@@ -78,6 +79,7 @@ enum Key {
     AlwaysJob,
     TaskRequired,
     Coalesce,
+    Repeatable,
     Restart,
     MaxReruns,
     OnDisconnect,
@@ -90,7 +92,7 @@ enum Key {
 }
 
 /// Every spelling of every key with an example of its use, in the order of error messages.
-const KEYS: [(&str, Key, &str); 17] = [
+const KEYS: [(&str, Key, &str); 18] = [
     ("timeout_env", Key::TimeoutEnv, "timeout_env = \"SIMULATE_TIMEOUT\""),
     ("default", Key::Default, "default = 20"),
     ("default_timeout", Key::Default, "default_timeout = 20"),
@@ -99,6 +101,7 @@ const KEYS: [(&str, Key, &str); 17] = [
     ("always_job", Key::AlwaysJob, "always_job"),
     ("task_required", Key::TaskRequired, "task_required"),
     ("coalesce", Key::Coalesce, "coalesce"),
+    ("repeatable", Key::Repeatable, "repeatable"),
     ("restart", Key::Restart, "restart = \"rerun\""),
     ("max_reruns", Key::MaxReruns, "max_reruns = 3"),
     ("on_disconnect", Key::OnDisconnect, "on_disconnect = \"cancel\""),
@@ -137,6 +140,7 @@ impl Args {
             Key::AlwaysJob => entry.set(&mut self.always_job, errors),
             Key::TaskRequired => entry.set(&mut self.task_required, errors),
             Key::Coalesce => entry.set(&mut self.coalesce, errors),
+            Key::Repeatable => entry.set(&mut self.repeatable, errors),
             Key::Restart => entry.fill(&mut self.restart, errors, KeyEntry::restart),
             Key::MaxReruns => entry.fill(&mut self.max_reruns, errors, KeyEntry::positive_number),
             Key::OnDisconnect => {

@@ -227,6 +227,9 @@ impl<'a> Expansion<'a> {
         if self.args.coalesce.is_some() {
             keys.extend(quote!(.coalesce()));
         }
+        if self.args.repeatable.is_some() {
+            keys.extend(quote!(.repeatable()));
+        }
         if self.args.reruns() {
             let max_reruns = self.args.max_reruns.as_ref().map_or(1, |max_reruns| max_reruns.value);
             let max_reruns = Literal::u32_unsuffixed(max_reruns);

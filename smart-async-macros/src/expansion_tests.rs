@@ -302,6 +302,15 @@ async fn simulate(&self) -> String { todo!() }"
 );
 
 golden!(
+    calls_of_their_own_reach_the_call_site,
+    Impl,
+    "repeatable",
+    r"
+#[tool]
+async fn simulate(&self) -> String { todo!() }"
+);
+
+golden!(
     what_says_the_usual_leaves_no_trace,
     Impl,
     r#"restart = "fail", store_result = true"#,

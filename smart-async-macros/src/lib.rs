@@ -69,6 +69,7 @@ use proc_macro::TokenStream;
 /// | `always_job` | Every call becomes a job at once. It leaves nothing for `default` and `timeout_env` to do. |
 /// | `task_required` | For a tool: a client that does not know MCP tasks is refused, before any work starts. |
 /// | `coalesce` | For a tool: the same call, made while one runs, gets that one's result or job. |
+/// | `repeatable` | For a tool: the same call, made while one has been open for long, gets a run of its own. |
 /// | `restart = "rerun"` | What happens to a job whose server ended before it did: it is `"fail"`ed, or a tool's call is made again. |
 /// | `max_reruns = 1` | How often at most, with `restart = "rerun"`. |
 /// | `on_disconnect = "keep"` | What happens when the connection is lost: `"keep"` the work, or `"cancel"` it. |
@@ -86,7 +87,7 @@ use proc_macro::TokenStream;
 ///
 /// - A key that does not exist, that is given twice, or whose value it cannot have; keys that cancel each other out.
 /// - `blocking` on an `async fn`, and a plain `fn` without it; `restart = "rerun"`,
-///   `task_required` and `coalesce` on a function that is no tool.
+///   `task_required`, `coalesce` and `repeatable` on a function that is no tool.
 /// - Any receiver but `&self`, `&'a self` and `self: &Self`: the work outlives the call, and the server is needed for
 ///   others. Keep what changes behind an `Arc`.
 /// - Borrows in parameters and in the result, other than `&'static`; `impl Trait` in the result, which has no name.

@@ -283,6 +283,25 @@ impl GatedTools {
         CallToolResult::structured(serde_json::json!({"deep": deep}))
     }
 
+    /// As `make`, with time enough for a call to be open for long.
+    #[smart_async(default = 20)]
+    #[tool]
+    async fn make_slowly(&self, Parameters(order): Parameters<Order>) -> Json<Piece> {
+        let _over = self.begin();
+        smart_async::progress().report(1, 2, "waiting at the gate");
+        self.gate.opened().await;
+        Json(Piece { made: order.what })
+    }
+
+    /// As `make_slowly`, a run of its own for each call.
+    #[smart_async(default = 20, repeatable)]
+    #[tool]
+    async fn make_slowly_repeatable(&self, Parameters(order): Parameters<Order>) -> Json<Piece> {
+        let _over = self.begin();
+        self.gate.opened().await;
+        Json(Piece { made: order.what })
+    }
+
     /// Stops when its caller is gone.
     #[smart_async(default = 60, on_disconnect = "cancel")]
     #[tool]

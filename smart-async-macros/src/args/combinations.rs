@@ -12,6 +12,7 @@ impl Args {
         self.check_times(errors);
         self.check_reruns(given, errors);
         self.check_what_is_kept(errors);
+        self.check_sharing(errors);
         self.check_state(given, errors);
     }
 
@@ -58,6 +59,15 @@ impl Args {
                 &max_reruns.key,
                 "`max_reruns` does nothing without `restart = \"rerun\"`: unless that is said, nothing runs again; say \
                  it too, or remove `max_reruns`",
+            );
+        }
+    }
+
+    fn check_sharing(&self, errors: &mut Errors) {
+        if let (Some(repeatable), Some(_)) = (&self.repeatable, &self.coalesce) {
+            errors.at(
+                &repeatable.key,
+                "`repeatable` gives equal calls runs of their own, and `coalesce` one run together; remove one of the two",
             );
         }
     }

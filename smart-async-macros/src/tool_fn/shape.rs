@@ -175,13 +175,17 @@ pub(super) fn check_task_of_no_tool(args: &Args, errors: &mut Errors) {
     }
 }
 
-/// Reports `coalesce`. The caller has checked that the function is no tool, so the arguments of its calls are unknown.
+/// Reports `coalesce` and `repeatable`. The caller has checked that the function is no tool, so the arguments of its calls are
+/// unknown.
 pub(super) fn check_coalescing_of_no_tool(args: &Args, errors: &mut Errors) {
-    if let Some(coalesce) = &args.coalesce {
+    for flag in [&args.coalesce, &args.repeatable].into_iter().flatten() {
+        let key = &flag.key;
         errors.at(
-            &coalesce.key,
-            "`coalesce` is for a tool: only a server sees the arguments that make two calls the same, and this function \
-             has no `#[tool]`; add one below, or remove `coalesce`",
+            key,
+            format!(
+                "`{key}` is for a tool: only a server sees the arguments that make two calls the same, and this function \
+                 has no `#[tool]`; add one below, or remove `{key}`"
+            ),
         );
     }
 }

@@ -21,7 +21,7 @@ use crate::core::call_site::CallSite;
 use crate::core::context::JobContext;
 use crate::core::context::questions::AnswerRoute;
 use crate::core::job::{JobStatus, Outcome};
-use crate::core::local::{Attachment, SharedRun};
+use crate::core::local::{Attachment, LONG_OPEN, SharedRun};
 use crate::core::manager::JobManager;
 use crate::core::observe;
 use crate::core::ready_after_yield::ready_after_yield;
@@ -42,7 +42,7 @@ pub(super) struct OpenCall<R: Send + 'static> {
     body: Option<TypedBody<R>>,
     /// The write of the job's record, while it lasts.
     adopting: Option<Adopting>,
-    /// The run as the same calls join it, where the tool coalesces calls.
+    /// The run as the same calls join it, where they do.
     shared: Option<Arc<SharedRun>>,
     /// The caller, where other callers can find the run: from the start of a shared run, else from the caller's departure.
     attachment: Option<Attachment>,
@@ -111,8 +111,30 @@ impl<R: Send + 'static> OpenCall<R> {
         Box::pin(self.detach(because)).await
     }
 
-    /// Waits for the body until `until` at most and, where it `may_ask`, until it asks a question that only a job can ask.
+    /// Waits as `wait_until` does. Once the call has been open for long, the same call joins it.
     async fn wait(&mut self, until: Option<Instant>, may_ask: bool) -> Wake<Ran<R>> {
+        if let Some(long_open) = self.long_open()
+            && until.is_none_or(|until| long_open < until)
+        {
+            match self.wait_until(Some(long_open), may_ask).await {
+                Wake::TimeOver => {
+                    (self.shared, self.attachment) =
+                        self.request.share_open(self.site, &self.context).unzip();
+                }
+                wake => return wake,
+            }
+        }
+        self.wait_until(until, may_ask).await
+    }
+
+    /// When the same call may join this one, where that is possible and does not hold yet.
+    fn long_open(&self) -> Option<Instant> {
+        let joined = self.shared.is_none() && self.request.is_joined_when_long_open(self.site);
+        self.context.began.checked_add(LONG_OPEN).filter(|_| joined)
+    }
+
+    /// Waits for the body until `until` at most and, where it `may_ask`, until it asks a question that only a job can ask.
+    async fn wait_until(&mut self, until: Option<Instant>, may_ask: bool) -> Wake<Ran<R>> {
         let deadline = self.deadline();
         let Some(body) = self.body.as_mut() else { return Wake::Halted };
         let asks = async {

@@ -58,6 +58,8 @@ pub(crate) struct CallRequest {
     pub(crate) scope: Option<JobScope>,
     /// The key by which the same call finds this run.
     pub(crate) key: Option<CallKey>,
+    /// The key by which the same call on the same connection finds this run, once the call has been open for long.
+    pub(crate) key_on_connection: Option<CallKey>,
     /// The tool that was called, where the same call may share its run. The first call of that tool within the request takes
     /// the name out; other functions that a handler calls have nothing to do with the request's arguments.
     pub(crate) shares: Mutex<Option<Cow<'static, str>>>,
@@ -115,6 +117,7 @@ impl CallRequest {
             marks: CallerMarks::default(),
             scope: None,
             key: None,
+            key_on_connection: None,
             shares: Mutex::new(None),
             caller: Caller::default(),
             follow_up: FollowUp::unwrapped(),
@@ -170,7 +173,7 @@ impl CallRequest {
     }
 
     pub(super) const fn origin(&self, site: &'static CallSite) -> Origin {
-        Origin { site, key: self.key }
+        Origin { site, key: self.key, key_on_connection: self.key_on_connection }
     }
 
     /// Joins the same call where that runs already and its tool coalesces calls; else starts a run that others may join.
@@ -190,6 +193,22 @@ impl CallRequest {
                 Share::Joined
             }
         }
+    }
+
+    /// Returns whether the same call may join this one once it has been open for long.
+    pub(super) fn is_joined_when_long_open(&self, site: &CallSite) -> bool {
+        !site.repeatable && !site.coalesce && self.key_on_connection.is_some()
+    }
+
+    /// Lets the same call on the same connection join this one, which has been open for long.
+    pub(super) fn share_open(
+        &self,
+        site: &'static CallSite,
+        context: &Arc<JobContext>,
+    ) -> Option<(Arc<SharedRun>, Attachment)> {
+        let manager = self.manager.as_ref()?;
+        self.shares.lock().take_if(|tool| *tool == site.tool)?;
+        manager.runner().live().share_open(self.origin(site), context)
     }
 
     /// Reports the start of the body.

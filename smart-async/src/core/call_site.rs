@@ -38,6 +38,8 @@ pub struct CallSite {
     pub(crate) task_required: bool,
     /// Whether a call that equals a running one shares its run.
     pub(crate) coalesce: bool,
+    /// Whether the same call, made again while one has been open for long, is a call of its own.
+    pub(crate) repeatable: bool,
     pub(crate) on_disconnect: OnDisconnect,
     pub(crate) on_cancel: OnCancel,
     /// The largest number of reruns after the end of the server; 0 for none.
@@ -61,6 +63,7 @@ impl CallSite {
             always_job: false,
             task_required: false,
             coalesce: false,
+            repeatable: false,
             on_disconnect: OnDisconnect::Keep,
             on_cancel: OnCancel::Auto,
             max_reruns: 0,
@@ -109,6 +112,13 @@ impl CallSite {
     #[must_use]
     pub const fn coalesce(mut self) -> Self {
         self.coalesce = true;
+        self
+    }
+
+    /// Lets the same call run anew while one has been open for long.
+    #[must_use]
+    pub const fn repeatable(mut self) -> Self {
+        self.repeatable = true;
         self
     }
 

@@ -4,6 +4,7 @@ mod handler;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rmcp::model::{ErrorCode, Implementation, SubscriptionFilter, Tool};
@@ -55,8 +56,10 @@ pub struct JobServer<S> {
     /// Calls tools of the wrapped server again after a restart. The manager holds it weakly, so that it serves as long as a
     /// clone of this server exists.
     rerunner: Arc<ToolRerunner<S>>,
-    // A clone has these five of its own, because they belong to one connection.
+    // A clone has these of its own, because they belong to one connection.
     connection: Way,
+    /// The number of the connection in this process.
+    pub(super) number: u64,
     in_flight: InFlightRequests,
     pub(super) patience: Patience,
     subscriptions: Subscriptions,
@@ -85,6 +88,7 @@ impl<S: ServerHandler> JobServer<S> {
             host_timeouts: Arc::default(),
             rerunner,
             connection: Way::default(),
+            number: next_number(),
             in_flight: InFlightRequests::default(),
             patience: Patience::default(),
             subscriptions: Subscriptions::default(),
@@ -263,6 +267,11 @@ impl<S: ServerHandler> JobServer<S> {
     }
 }
 
+fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 /// Clones share the wrapped server.
 impl<S> Clone for JobServer<S> {
     fn clone(&self) -> Self {
@@ -275,6 +284,7 @@ impl<S> Clone for JobServer<S> {
             host_timeouts: Arc::clone(&self.host_timeouts),
             rerunner: Arc::clone(&self.rerunner),
             connection: Way::default(),
+            number: next_number(),
             in_flight: InFlightRequests::default(),
             patience: Patience::default(),
             subscriptions: Subscriptions::default(),

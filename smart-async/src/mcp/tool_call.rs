@@ -98,8 +98,12 @@ impl<S: ServerHandler> JobServer<S> {
             let scope = self.session.scope(&context);
             let key =
                 scope.call_key(&digest, std::any::type_name::<S>(), &beside_arguments(&request));
+            // A caller that requests a job at once does not wait for an open call.
+            let key_on_connection = key
+                .filter(|_| !arguments.async_mode)
+                .map(|key| key.on_connection(self.number, &arguments.marks));
             let live = self.manager.runner().live();
-            if let Some(run) = key.and_then(|key| live.called(key))
+            if let Some(run) = live.called([key, key_on_connection])
                 && run.site().is_some_and(|site| requester.takes_tasks || !site.task_required)
                 && let Some(attachment) = live.attach(&run)
             {
@@ -125,6 +129,7 @@ impl<S: ServerHandler> JobServer<S> {
                 marks: arguments.marks,
                 scope: scope.mark(),
                 key,
+                key_on_connection,
                 shares: Mutex::new(is_new.then(|| request.name.clone())),
                 carrier: spawner(&client, &context),
                 arguments: annotated

@@ -27,6 +27,7 @@ mod jobs;
 mod language;
 mod large_results;
 mod limits;
+mod long_open;
 mod manager;
 mod missed_news;
 mod model;

@@ -144,7 +144,6 @@ mod up_to_2025_11_25 {
         let (jobs, gate) = (JobManager::in_memory(), Gate::new());
         let (near, far) = tokio::io::duplex(1 << 16);
         let server = tokio::spawn({
-            use rmcp::ServiceExt;
             let server = Library::new().with_jobs(jobs.clone());
             async move { server.serve(far).await.unwrap() }
         });

@@ -26,6 +26,8 @@ pub(crate) struct Origin {
     pub(crate) site: &'static CallSite,
     /// The key that the same call would have, made again.
     pub(crate) key: Option<CallKey>,
+    /// The key that the same call would have, made again on the same connection.
+    pub(crate) key_on_connection: Option<CallKey>,
 }
 
 /// A run that is a job of this process, or may become one.
@@ -100,8 +102,12 @@ impl LiveJob {
         Some(Duration::new(ran.as_secs(), ran.subsec_millis() * 1_000_000))
     }
 
-    fn key(&self) -> Option<CallKey> {
+    pub(super) fn key(&self) -> Option<CallKey> {
         self.origin.and_then(|origin| origin.key)
+    }
+
+    fn key_on_connection(&self) -> Option<CallKey> {
+        self.origin.and_then(|origin| origin.key_on_connection)
     }
 
     /// Returns whether the same calls share the run.
@@ -175,19 +181,18 @@ impl LiveJob {
     }
 }
 
-/// The live jobs by id; and by call those that the same call finds: jobs whose ticket reached no caller, and runs that calls
-/// share, these from the beginning of the call on. Clones are the same register.
+/// The live jobs by id; and by call the runs that the same call finds, by the rules of `coalesce`. Clones are the same register.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct LiveJobs {
-    jobs: Arc<Mutex<Registered>>,
+    pub(super) jobs: Arc<Mutex<Registered>>,
     /// Counts the registered jobs among the work that a shutdown waits for.
     in_flight: TaskTracker,
 }
 
 #[derive(Debug, Default)]
-struct Registered {
-    by_id: HashMap<JobId, (Arc<LiveJob>, TaskTrackerToken)>,
-    by_call: HashMap<CallKey, Arc<LiveJob>>,
+pub(super) struct Registered {
+    pub(super) by_id: HashMap<JobId, (Arc<LiveJob>, TaskTrackerToken)>,
+    pub(super) by_call: HashMap<CallKey, Arc<LiveJob>>,
     /// Those whose records were not read since they are registered.
     unread: Vec<JobId>,
 }
@@ -253,64 +258,18 @@ impl LiveJobs {
         self.jobs.lock().by_id.len()
     }
 
-    /// Lets the same call find a job whose ticket reached no caller. A job that has been removed is not found any more.
-    pub(in crate::core) fn remember_undelivered(&self, job: &Arc<LiveJob>) {
-        let Some(key) = job.key() else { return };
-        let mut jobs = self.jobs.lock();
-        if jobs.by_id.contains_key(&job.id()) {
-            jobs.by_call.insert(key, Arc::clone(job));
-        }
-    }
-
-    /// Lets the same call find a run that an earlier process began, unless it finds another one. A caller of that process has
-    /// the ticket, so no departure stops the work.
-    pub(in crate::core) fn share_again(&self, job: &Arc<LiveJob>) {
-        job.callers.set_delivered();
-        let Some(key) = job.key() else { return };
-        self.jobs.lock().by_call.entry(key).or_insert_with(|| Arc::clone(job));
-    }
-
-    /// A caller has the ticket of this job, or its end: the same call finds it no more, unless it still runs and calls share it.
-    pub(super) fn forget_undelivered(&self, job: &LiveJob) {
-        if !job.coalesces() || job.has_ended() {
-            self.forget(job);
-        }
-    }
-
-    /// The work has ended, while its record does not say so yet. Where a caller has the ticket, the same call starts a new run
-    /// from now on; else it gets this end.
-    pub(in crate::core) fn forget_delivered(&self, job: &LiveJob) {
-        if job.callers.was_delivered() {
-            self.forget(job);
-        }
-    }
-
     /// The same call does not find this run any more.
     pub(super) fn forget(&self, job: &LiveJob) {
-        let Some(key) = job.key() else { return };
-        let mut jobs = self.jobs.lock();
-        if jobs.by_call.get(&key).is_some_and(|known| std::ptr::eq(&**known, job)) {
-            jobs.by_call.remove(&key);
+        let keys = [job.key(), job.key_on_connection()];
+        if keys == [None; 2] {
+            return;
         }
-    }
-
-    /// The run that the same call finds.
-    pub(crate) fn called(&self, key: CallKey) -> Option<Arc<LiveJob>> {
-        self.jobs.lock().by_call.get(&key).cloned()
-    }
-
-    /// The run that the same call finds, which counts its caller from now on; where there is none that takes callers, lets the
-    /// same call find `job` from now on.
-    pub(super) fn find_or_share(&self, job: &Arc<LiveJob>) -> Option<Arc<LiveJob>> {
-        let key = job.key()?;
         let mut jobs = self.jobs.lock();
-        if let Some(known) = jobs.by_call.get(&key)
-            && known.take_caller()
-        {
-            return Some(Arc::clone(known));
+        for key in keys.into_iter().flatten() {
+            if jobs.by_call.get(&key).is_some_and(|known| std::ptr::eq(&**known, job)) {
+                jobs.by_call.remove(&key);
+            }
         }
-        jobs.by_call.insert(key, Arc::clone(job));
-        None
     }
 
     /// Returns whether this run is a job of this process, or is kept as one.

@@ -51,6 +51,7 @@ impl Attachment {
     pub(crate) fn release(mut self) {
         self.is_settled = true;
         self.job.callers.release(false);
+        self.jobs.forget_unawaited(&self.job);
     }
 
     /// The caller left without an answer. Where it was the last one, `keep` decides; the caller of this method has to stop
@@ -63,7 +64,7 @@ impl Attachment {
     fn detach(&self, keep: bool) -> Detach {
         let detach = self.job.callers.leave(keep);
         match detach {
-            Detach::Nothing => {}
+            Detach::Nothing => self.jobs.forget_unawaited(&self.job),
             Detach::Keep => self.jobs.remember_undelivered(&self.job),
             Detach::Stop => self.jobs.forget(&self.job),
         }
@@ -97,7 +98,7 @@ mod tests {
     static SHARED: CallSite = CallSite::new("saw").coalesce();
 
     fn run(site: &'static CallSite) -> (LiveJobs, Arc<LiveJob>) {
-        let origin = Origin { site, key: None };
+        let origin = Origin { site, key: None, key_on_connection: None };
         let context = Arc::new(JobContext::new("saw", None));
         (LiveJobs::default(), LiveJob::new(context, Some(origin)))
     }

@@ -25,6 +25,10 @@ impl Callers {
         self.0.lock().delivered
     }
 
+    pub(super) fn is_any_waiting(&self) -> bool {
+        self.0.lock().waiting > 0
+    }
+
     /// Counts one more caller. Returns whether that is possible: a run that is being stopped takes no callers.
     pub(super) fn attach(&self) -> bool {
         let mut counts = self.0.lock();

@@ -32,7 +32,7 @@ use crate::core::spawn::try_spawn;
 use crate::core::store::StoreError;
 
 /// The marks by which a caller finds its job again.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub(crate) struct CallerMarks {
     /// The name of the job, where it is not that of the tool.
     pub(crate) label: Option<String>,

@@ -1,6 +1,5 @@
 //! What is told of tasks: `notifications/tasks` through `subscriptions/listen`.
 
-use rmcp::ServiceExt;
 use smart_async::{JobRequest, job_fn};
 use smart_async_tests::{BOOK, Gate, Library, SUBSCRIPTION};
 use tokio::time::{Instant, sleep};

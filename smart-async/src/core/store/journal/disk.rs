@@ -23,7 +23,11 @@ pub(super) struct Disk {
 impl Disk {
     /// A disk whose files are read as far as they are trusted.
     pub(super) fn new(trust: Trust) -> Self {
-        Self { trust, ..Self::default() }
+        Self {
+            trust,
+            #[cfg(feature = "conformance")]
+            watcher: None,
+        }
     }
 
     /// Opens a file for reading.
