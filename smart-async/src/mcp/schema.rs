@@ -1,13 +1,24 @@
-//! The output schema of an annotated tool, which answers with its own result, with a ticket or with an error of this library, and
-//! the `_meta` marker of annotated tools.
+//! The schemas that clients see: the output schema of an annotated tool, which answers with its own result, with a ticket or with
+//! an error of this library; the portable form of schemas; and the `_meta` marker of annotated tools.
 
-use std::any::Any;
+mod keywords;
+mod portable;
+mod rules;
+mod union;
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use rmcp::handler::server::tool::schema_for_output;
 use rmcp::model::{JsonObject, MetaObject};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
+
+use self::portable::portable;
+pub(super) use self::portable::portable_input;
+pub(super) use self::rules::{LONGEST_NAME, broken_rules, is_name};
+use crate::core::sync::Mutex;
 
 /// The key in a tool's `_meta` that marks the tool as annotated.
 const MARKER: &str = "smart-async/annotated";
@@ -51,38 +62,35 @@ pub(super) fn is_marked(meta: Option<&MetaObject>) -> bool {
     meta.and_then(|meta| meta.get(MARKER)) == Some(&Value::Bool(true))
 }
 
-/// The output schema of an annotated tool that returns `Json<T>`.
+/// The output schema of an annotated tool that returns `Json<T>`. It is kept: a handler that the SDK generates builds its tools
+/// anew for each request.
 pub fn output_schema<T: JsonSchema + Any>() -> Arc<JsonObject> {
-    widened_schema(schema_for_output::<T>())
+    static KEPT: LazyLock<Mutex<HashMap<TypeId, Arc<JsonObject>>>> = LazyLock::new(Mutex::default);
+    let kept = KEPT.lock().get(&TypeId::of::<T>()).cloned();
+    kept.unwrap_or_else(|| {
+        let schema = widened_schema(schema_for_output::<T>());
+        KEPT.lock().insert(TypeId::of::<T>(), Arc::clone(&schema));
+        schema
+    })
 }
 
-/// The schema of an answer that is the tool's own result, a ticket, or an error that this library answers in its place.
+/// The schema of an answer that is the tool's own result, a ticket, or an error that this library answers in its place, in the
+/// form that all hosts take.
 ///
 /// Clients check answers against the schema, errors as well, and several reject a whole list of tools for one schema without
 /// `"type": "object"` at its root. With that and `anyOf`, all clients accept each of these answers. A schema of other values than
 /// objects cannot be written so; it is returned unchanged, and `JobServer` leaves it out.
 pub fn widened_schema(own: impl Into<Arc<JsonObject>>) -> Arc<JsonObject> {
     let own = own.into();
-    if !describes_object(&own) {
+    let Some((own, definitions)) = portable(&own).filter(|_| describes_object(&own)) else {
         return own;
-    }
-    let mut own = Arc::unwrap_or_clone(own);
+    };
     let mut widened = Map::new();
-    for hoisted in ["$schema", "$defs", "definitions"] {
-        if let Some(value) = own.remove(hoisted) {
-            widened.insert(hoisted.to_owned(), value);
-        }
-    }
-    let mut own = Value::Object(own);
-    // A recursive type refers to the root, and its schema is no longer there.
-    redirect(&mut own);
-    for hoisted in ["$defs", "definitions"] {
-        if let Some(value) = widened.get_mut(hoisted) {
-            redirect(value);
-        }
-    }
     widened.insert("type".to_owned(), json!("object"));
     widened.insert("anyOf".to_owned(), Value::Array(vec![own, TICKET.clone(), ERROR.clone()]));
+    if !definitions.is_empty() {
+        widened.insert("$defs".to_owned(), Value::Object(definitions));
+    }
     Arc::new(widened)
 }
 
@@ -145,24 +153,6 @@ fn is_object(schema: &JsonObject, root: &JsonObject, depth: usize) -> bool {
 
 fn definition<'a>(root: &'a JsonObject, target: &str) -> Option<&'a Value> {
     root.get("$defs")?.get(target.strip_prefix("#/$defs/")?)
-}
-
-/// Redirects references from the root to the tool's own branch.
-fn redirect(schema: &mut Value) {
-    match schema {
-        Value::Object(object) => {
-            for (name, value) in object {
-                match value {
-                    Value::String(target) if name == "$ref" && target == "#" => {
-                        *target = "#/anyOf/0".to_owned();
-                    }
-                    value => redirect(value),
-                }
-            }
-        }
-        Value::Array(values) => values.iter_mut().for_each(redirect),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rmcp::model::{ErrorCode, Implementation, SubscriptionFilter, Tool};
+use rmcp::model::{ErrorCode, Implementation, SubscriptionFilter};
 use rmcp::service::{RequestContext, RunningService, ServerInitializeError, serve_server_with_ct};
 use rmcp::transport::IntoTransport;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -20,10 +20,9 @@ use super::client::host_timeouts::{HostTimeout, HostTimeouts};
 use super::client::in_flight::InFlightRequests;
 use super::client::patience::Patience;
 use super::client::session::Session;
-use super::schema::describes_object;
 use super::sdk_gaps::departures::{WatchedTransport, ways_over_http};
 use super::subscriptions::{self, Subscriptions};
-use super::tool_call::{AnnotatedTools, ToolRerunner, with_job_arguments};
+use super::tool_call::{AnnotatedTools, ToolRerunner};
 use super::tools::{JobTool, JobToolNames};
 use crate::call::receiver::Server;
 use crate::call::{Way, Ways};
@@ -96,10 +95,16 @@ impl<S: ServerHandler> JobServer<S> {
         }
     }
 
-    /// Sets a prefix for the names of the job tools, for a server that has tools of the same names.
+    /// Sets a prefix for the names of the job tools, for a server that has tools of the same names: at most 54 letters, digits, `_`
+    /// and `-`, with a letter or `_` first, because model APIs refuse other names, or ones of more than 64 characters. With another
+    /// prefix the server answers each request with an error, which is also logged here.
     #[must_use]
     pub fn tool_prefix(mut self, prefix: impl Into<String>) -> Self {
-        Arc::make_mut(&mut self.names).set_prefix(prefix.into());
+        let names = Arc::make_mut(&mut self.names);
+        names.set_prefix(prefix.into());
+        if let Some(fault) = names.prefix_fault() {
+            observe::error!("{fault}");
+        }
         self
     }
 
@@ -215,8 +220,12 @@ impl<S: ServerHandler> JobServer<S> {
         &self.manager
     }
 
-    /// Prepares the manager, and refuses the request where a tool of the wrapped server has the name of a job tool.
+    /// Prepares the manager, and refuses the request where the job tools have names that cannot be, or that a tool of the wrapped
+    /// server has.
     async fn begin(&self) -> Result<(), ErrorData> {
+        if let Some(fault) = self.names.prefix_fault() {
+            return Err(ErrorData::internal_error(fault, None));
+        }
         debug_log::set_up();
         self.manager.runner().ready().await;
         self.manager.runner().listen_for_sigterm();
@@ -253,17 +262,6 @@ impl<S: ServerHandler> JobServer<S> {
         let accepted = self.inner.accepted_subscription_filter(&requested)?;
         let advertised = requested.supported_by(&self.inner.get_info().capabilities);
         Some(requested.intersection(&accepted).intersection(&advertised))
-    }
-
-    /// A tool of the wrapped server as clients see it: an annotated one with the arguments that the library adds.
-    fn shown(&self, mut tool: Tool) -> Tool {
-        if self.annotated_tools.learn(&tool).is_some() {
-            tool.input_schema =
-                Arc::new(with_job_arguments(&tool.input_schema, self.names.groups_jobs()));
-            // Only a schema of objects can describe the tool's own answer and a ticket together.
-            tool.output_schema = tool.output_schema.filter(|schema| describes_object(schema));
-        }
-        tool
     }
 }
 

@@ -18,7 +18,6 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use self::arguments::JobArguments;
-pub(super) use self::arguments::with_job_arguments;
 pub(super) use self::known_tools::{AnnotatedTool, AnnotatedTools};
 pub(super) use self::rerun::ToolRerunner;
 use super::client::capabilities::Client;

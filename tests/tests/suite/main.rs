@@ -35,6 +35,7 @@ mod news;
 mod own_output;
 mod own_rounds;
 mod peer_requests;
+mod portable_schemas;
 mod progress;
 mod questions;
 mod races;

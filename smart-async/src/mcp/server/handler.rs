@@ -251,7 +251,9 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         if let Some(tool) = list.tools.iter().find_map(|tool| self.names.find(&tool.name)) {
             return Err(self.clash_error(tool));
         }
-        list.tools = list.tools.into_iter().map(|tool| self.shown(tool)).collect();
+        let groups = self.names.groups_jobs();
+        list.tools =
+            list.tools.into_iter().map(|tool| self.annotated_tools.shown(tool, groups)).collect();
         if list.next_cursor.is_none() {
             list.tools.extend(self.names.tools().map(|tool| self.names.define(tool)));
         }
@@ -261,7 +263,10 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
     fn get_tool(&self, name: &str) -> Option<Tool> {
         match self.names.find(name) {
             Some(tool) => Some(self.names.define(tool)),
-            None => self.inner.get_tool(name).map(|tool| self.shown(tool)),
+            None => {
+                let groups = self.names.groups_jobs();
+                self.inner.get_tool(name).map(|tool| self.annotated_tools.shown(tool, groups))
+            }
         }
     }
 

@@ -8,9 +8,10 @@ use rmcp::model::{PaginatedRequestParams, Tool};
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 
-use super::arguments::OwnArguments;
+use super::arguments::{OwnArguments, with_job_arguments};
+use crate::core::observe;
 use crate::core::sync::Mutex;
-use crate::mcp::schema::{is_marked, is_rerun};
+use crate::mcp::schema::{broken_rules, describes_object, is_marked, is_rerun, portable_input};
 
 /// How many pages of a list are read: a server may have a list that never ends.
 const PAGES: usize = 1000;
@@ -24,29 +25,62 @@ pub(in crate::mcp) struct AnnotatedTool {
     pub(super) rerun: bool,
 }
 
-impl AnnotatedTool {
+/// A tool of the server, as the server describes it and as clients see it apart from the arguments that the library adds.
+#[derive(Debug)]
+struct KnownTool {
+    described: Tool,
+    shown: Tool,
     /// `None` where the tool is not annotated.
-    fn of(tool: &Tool) -> Option<Self> {
-        is_marked(tool.meta.as_ref()).then(|| Self {
-            own: OwnArguments::of(&tool.input_schema),
-            rerun: is_rerun(tool.meta.as_ref()),
-        })
+    annotated: Option<AnnotatedTool>,
+}
+
+impl KnownTool {
+    fn of(described: Tool) -> Self {
+        let mut shown = described.clone();
+        let annotated = is_marked(described.meta.as_ref()).then(|| {
+            shown.input_schema = Arc::new(portable_input(&described.input_schema));
+            // Only a schema of objects can describe the tool's own answer and a ticket together.
+            shown.output_schema.take_if(|schema| !describes_object(schema));
+            AnnotatedTool {
+                own: OwnArguments::of(&shown.input_schema),
+                rerun: is_rerun(described.meta.as_ref()),
+            }
+        });
+        for broken in broken_rules(&shown) {
+            observe::warn!(tool = %shown.name, "some model APIs refuse this tool, or all tools with it: {broken}");
+        }
+        Self { described, shown, annotated }
     }
 }
 
-/// The tools of a server by name; `None` is a tool that is not annotated.
+/// The tools of a server by name.
 #[derive(Debug, Clone, Default)]
-pub(in crate::mcp) struct AnnotatedTools(Arc<Mutex<HashMap<String, Option<AnnotatedTool>>>>);
+pub(in crate::mcp) struct AnnotatedTools(Arc<Mutex<HashMap<String, KnownTool>>>);
 
 impl AnnotatedTools {
-    /// Takes over how the server describes a tool at this moment.
-    pub(in crate::mcp) fn learn(&self, tool: &Tool) -> Option<AnnotatedTool> {
-        let annotated = AnnotatedTool::of(tool);
-        let known = self.0.lock().get(&*tool.name).copied();
-        if known != Some(annotated) {
-            self.0.lock().insert(tool.name.to_string(), annotated);
+    /// The tool as clients see it: an annotated one with the arguments that the library adds, and in the form of schemas that all
+    /// hosts take.
+    pub(in crate::mcp) fn shown(&self, tool: Tool, groups_jobs: bool) -> Tool {
+        let (mut tool, is_annotated) =
+            self.learn(tool, |known| (known.shown.clone(), known.annotated.is_some()));
+        if is_annotated {
+            tool.input_schema = Arc::new(with_job_arguments(&tool.input_schema, groups_jobs));
         }
-        annotated
+        tool
+    }
+
+    /// Takes over how the server describes a tool at this moment, and reads from it.
+    fn learn<T>(&self, tool: Tool, read: impl Fn(&KnownTool) -> T) -> T {
+        if let Some(known) = self.0.lock().get(&*tool.name)
+            && known.described == tool
+        {
+            return read(known);
+        }
+        // Outside of the lock, because this writes to the log of the program.
+        let known = KnownTool::of(tool);
+        let answer = read(&known);
+        self.0.lock().insert(known.described.name.to_string(), known);
+        answer
     }
 
     /// Looks up a tool that is called. A server that does not describe single tools is asked for its list, once for each name.
@@ -57,14 +91,23 @@ impl AnnotatedTools {
         context: &RequestContext<RoleServer>,
     ) -> Option<AnnotatedTool> {
         if let Some(known) = self.0.lock().get(name) {
-            return *known;
+            return known.annotated;
         }
+        let annotated = |known: &KnownTool| known.annotated;
         if let Some(tool) = server.get_tool(name) {
-            return self.learn(&tool);
+            return self.learn(tool, annotated);
         }
         // A name that the list lacks is not remembered: a client may call any name.
         let tools = Box::pin(whole_list(server, context)).await.unwrap_or_default();
-        tools.iter().map(|tool| (tool, self.learn(tool))).find(|(tool, _)| tool.name == name)?.1
+        let mut called = None;
+        for tool in tools {
+            let is_called = tool.name == name;
+            let annotated = self.learn(tool, annotated);
+            if is_called {
+                called = annotated;
+            }
+        }
+        called
     }
 }
 

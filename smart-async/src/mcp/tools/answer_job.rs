@@ -19,7 +19,12 @@ pub(super) fn definition() -> Definition {
             "job_id": {"type": "string"},
             "key": {"type": "string", "description": "which question, if several"},
             "action": {"type": "string", "enum": ["accept", "decline", "cancel"]},
-            "content": {"type": "object", "description": "as the question's schema says"}
+            "content": {
+                "type": "object",
+                "description": "as the question's schema says",
+                "properties": {},
+                "additionalProperties": true
+            }
         }),
         required: &["job_id"],
         answer: json!({

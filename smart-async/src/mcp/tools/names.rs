@@ -7,6 +7,8 @@ use rmcp::model::Tool;
 
 use super::JobTool;
 use crate::call::reply::FollowUp;
+use crate::core::text::quoted;
+use crate::mcp::schema::{LONGEST_NAME, is_name};
 
 /// The names of one server's job tools.
 #[derive(Debug, Clone, Default)]
@@ -47,6 +49,20 @@ impl JobToolNames {
     /// Returns whether callers may group their jobs by tags and sessions.
     pub(in crate::mcp) const fn groups_jobs(&self) -> bool {
         self.groups_jobs
+    }
+
+    /// The reason why the prefix cannot be used; `None` for one that can.
+    pub(in crate::mcp) fn prefix_fault(&self) -> Option<String> {
+        let longest = JobTool::ALL.into_iter().map(|tool| tool.name().len()).max().unwrap_or(0);
+        let most = LONGEST_NAME - longest;
+        let fits = self.prefix.is_empty() || is_name(&self.prefix) && self.prefix.len() <= most;
+        (!fits).then(|| {
+            format!(
+                "the tool prefix `{}` cannot be used, because model APIs refuse such names of tools; give at most {most} \
+                 letters, digits, `_` and `-`, with a letter or `_` first",
+                quoted(&self.prefix)
+            )
+        })
     }
 
     /// The calls that a caller of this server makes next.
