@@ -90,7 +90,9 @@ async fn quickstart_answers_inline_and_beyond_its_budget_with_a_ticket() {
     assert!(ticket["message"].as_str().unwrap().contains("wait_job"), "{ticket}");
     let job = server.ended(&ticket["job_id"]).await;
     assert_eq!(job["result"], json!({"counted": to}));
-    assert_eq!(job["progress"]["message"], format!("counted {to} of {to}"));
+    let detail = json!({"job_id": ticket["job_id"], "detail": true});
+    let status = server.call("job_status", detail).await;
+    assert_eq!(status["job"]["progress"]["message"], format!("counted {to} of {to}"));
     assert_eq!(server.call("list_jobs", json!({})).await["total"], 1);
 }
 
