@@ -11,7 +11,7 @@ use std::task::Waker;
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use smart_async::store::faults::{Operation, Verdict, Watcher};
+use smart_async::store::faults::{Operation, ThreadEnd, Verdict, Watcher};
 
 use super::model::{FileId, Step};
 use super::promises::Event;
@@ -253,7 +253,7 @@ impl Recorder {
         if thread::panicking() || thread::current().id() == self.test {
             return Verdict::Fail { written: 0 };
         }
-        resume_unwind(Box::new("killed"))
+        resume_unwind(Box::new(ThreadEnd))
     }
 
     /// Waits until no thread of the dead process is left: each has the recorder as long as it can reach the disk.

@@ -4,6 +4,7 @@
 //! A store that was opened with [`JournalStore::open_watched`](super::JournalStore::open_watched) announces every change to the disk to a [`Watcher`] before it makes it. The watcher may record it, hold
 //! it up, or make it fail. Locks and reads are not announced.
 
+pub use crate::core::shield::ThreadEnd;
 use std::fmt;
 use std::fs::File;
 use std::path::Path;
