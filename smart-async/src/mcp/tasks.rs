@@ -8,33 +8,61 @@ use std::time::Duration;
 use rmcp::ErrorData;
 use rmcp::model::{
     CallToolResult, ClientCapabilities, ContentBlock, CreateTaskResult, DetailedTask,
-    GetTaskResult, InputResponses, JsonObject, Task, TaskPayload, TaskStatus,
+    ElicitationCapability, GetTaskResult, InputResponses, JsonObject, Task, TaskPayload,
+    TaskStatus,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::client::access::Access;
 use super::outcome::{error_text, is_too_large, stored_result, too_large};
-use super::questions::{answer_all, open_requests};
+use super::questions::{answer_all, can_be_asked_all, open_requests};
+use super::tools::question_view::next_answer;
+use crate::call::reply::FollowUp;
 use crate::core::clock;
 use crate::core::job::{FailureKind, JobFailure, JobId, JobRecord, JobState, JobStatus, Progress};
 use crate::core::jobs::{Error, why_gone};
 use crate::core::manager::JobManager;
 use crate::core::observe;
 
+/// The client that a task is shown to. One that cannot be asked sees a task that asks something as `working`: the protocol
+/// forbids requests that a client did not declare.
+#[derive(Clone, Copy)]
+pub(super) struct TaskClient<'a> {
+    /// The elicitations that the client declared.
+    pub(super) asked: Option<&'a ElicitationCapability>,
+    /// The tools by which its model can answer all the same.
+    pub(super) follow_up: &'a FollowUp,
+}
+
+impl TaskClient<'_> {
+    /// Returns whether the client can be asked all that the job asks.
+    fn answers(self, job: &JobRecord) -> bool {
+        can_be_asked_all(self.asked, job)
+    }
+}
+
 /// The answer to a call that became a job. The job is on disk by then.
-pub(super) fn created(manager: &JobManager, job: &JobRecord) -> CreateTaskResult {
-    CreateTaskResult::new(task(manager, job))
+pub(super) fn created(
+    manager: &JobManager,
+    job: &JobRecord,
+    client: TaskClient<'_>,
+) -> CreateTaskResult {
+    CreateTaskResult::new(task(manager, job, client))
 }
 
 /// `tasks/get`.
-pub(super) async fn get(access: &Access, id: &str) -> Result<GetTaskResult, ErrorData> {
+pub(super) async fn get(
+    access: &Access,
+    id: &str,
+    client: TaskClient<'_>,
+) -> Result<GetTaskResult, ErrorData> {
     let job = access.status(job_id(id)?).await.map_err(failed)?;
     if is_too_large(&job) {
-        return Ok(GetTaskResult::new(with_advice(access.manager(), &job)));
+        return Ok(GetTaskResult::new(with_advice(access.manager(), &job, client)));
     }
     let job = access.status_with_result(job.id).await.map_err(failed)?;
-    Ok(GetTaskResult::new(detailed(access.manager(), &job)))
+    Ok(GetTaskResult::new(detailed(access.manager(), &job, client)))
 }
 
 /// The job behind a task; `None` where the client sees no such task.
@@ -99,11 +127,11 @@ fn unknown(id: &str) -> ErrorData {
 }
 
 /// The job as a task.
-fn task(manager: &JobManager, job: &JobRecord) -> Task {
+fn task(manager: &JobManager, job: &JobRecord, client: TaskClient<'_>) -> Task {
     let created_at = clock::rfc3339(job.spec.created_at);
     let updated_at = clock::rfc3339(job.updated_at);
-    let mut task = Task::new(job.id.to_string(), status(job), created_at, updated_at);
-    task.status_message = message(job);
+    let mut task = Task::new(job.id.to_string(), status(job, client), created_at, updated_at);
+    task.status_message = message(job, client);
     task.ttl_ms = time_to_live(manager, job);
     if !job.status().is_terminal() {
         let elapsed = manager.jobs().elapsed(job).unwrap_or_default();
@@ -113,14 +141,14 @@ fn task(manager: &JobManager, job: &JobRecord) -> Task {
 }
 
 /// The job as a task, with its outcome. A result that was not kept makes the task failed.
-fn detailed(manager: &JobManager, job: &JobRecord) -> DetailedTask {
+fn detailed(manager: &JobManager, job: &JobRecord, client: TaskClient<'_>) -> DetailedTask {
     if let Some(reason) = why_gone(job) {
-        let mut task = task(manager, job);
+        let mut task = task(manager, job, client);
         task.status_message = Some(reason.to_owned());
         let error = object(&ErrorData::internal_error(reason, None));
         return DetailedTask::new(task, TaskPayload::Failed { error });
     }
-    let payload = match status(job) {
+    let payload = match status(job, client) {
         TaskStatus::Completed => TaskPayload::Completed { result: result(job) },
         TaskStatus::Failed => TaskPayload::Failed { error: error(job) },
         TaskStatus::Cancelled => TaskPayload::Cancelled,
@@ -129,12 +157,12 @@ fn detailed(manager: &JobManager, job: &JobRecord) -> DetailedTask {
         }
         _ => TaskPayload::Working,
     };
-    DetailedTask::new(task(manager, job), payload)
+    DetailedTask::new(task(manager, job, client), payload)
 }
 
 /// The task of a job whose result is too large for one answer: in its place stands how to read it.
-fn with_advice(manager: &JobManager, job: &JobRecord) -> DetailedTask {
-    let payload = match status(job) {
+fn with_advice(manager: &JobManager, job: &JobRecord, client: TaskClient<'_>) -> DetailedTask {
+    let payload = match status(job, client) {
         TaskStatus::Failed => TaskPayload::Failed { error: error(job) },
         _ => {
             let mut advice = CallToolResult::success(vec![ContentBlock::text(too_large(job))]);
@@ -142,18 +170,18 @@ fn with_advice(manager: &JobManager, job: &JobRecord) -> DetailedTask {
             TaskPayload::Completed { result: object(&advice) }
         }
     };
-    DetailedTask::new(task(manager, job), payload)
+    DetailedTask::new(task(manager, job, client), payload)
 }
 
 /// A task is failed only for an error of the protocol. A tool's own error is a result, and its task is completed.
-fn status(job: &JobRecord) -> TaskStatus {
+fn status(job: &JobRecord, client: TaskClient<'_>) -> TaskStatus {
     match &job.state {
         JobState::Completed { .. } => TaskStatus::Completed,
         JobState::Failed { failure, .. } if is_of_the_protocol(failure) => TaskStatus::Failed,
         JobState::Failed { .. } => TaskStatus::Completed,
         JobState::Cancelled { .. } => TaskStatus::Cancelled,
         // Questions of a tool with `redact` are not on disk, so that only the server that runs the job can show them.
-        JobState::InputRequired { .. } if !open_requests(job).is_empty() => {
+        JobState::InputRequired { .. } if client.answers(job) && !open_requests(job).is_empty() => {
             TaskStatus::InputRequired
         }
         JobState::Pending { .. } | JobState::Running { .. } | JobState::InputRequired { .. } => {
@@ -192,7 +220,7 @@ fn object(value: &impl Serialize) -> JsonObject {
 }
 
 /// The status in words: the last progress, the first open question, or the reason of the end.
-fn message(job: &JobRecord) -> Option<String> {
+fn message(job: &JobRecord, client: TaskClient<'_>) -> Option<String> {
     match &job.state {
         JobState::Completed { .. } => None,
         JobState::Failed { failure, .. } if failure.tool_result.is_some() => {
@@ -205,7 +233,14 @@ fn message(job: &JobRecord) -> Option<String> {
         _ if job.status() == JobStatus::Pending => Some("not begun".to_owned()),
         JobState::InputRequired { .. } => {
             let mut asked = job.open_questions().filter_map(|(_, question)| question.message());
-            asked.next().map(shortened)
+            let asked = asked.next().map(shortened);
+            if client.answers(job) {
+                return asked;
+            }
+            let answer = next_answer(client.follow_up, job);
+            let answer = answer.map(|call| format!("Waits for an answer: {call}"));
+            let words: Vec<_> = asked.into_iter().chain(answer).collect();
+            (!words.is_empty()).then(|| words.join(" "))
         }
         _ => job.progress.as_ref().map(progress),
     }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use smart_async::job::{Change, JobEvent, JobStatus, Timestamp};
 use smart_async::manager::{AnswerError, WaitFor};
 use smart_async::{AskError, JobId, JobManager, WithJobs, ask_for, smart_async};
-use smart_async_tests::{Client, Gate, SimulatedProcess, Wire, assert_answer};
+use smart_async_tests::{Client, Gate, SimulatedProcess, TASKS, Wire, assert_answer};
 
 const LONG: Duration = Duration::from_secs(3600);
 

@@ -27,12 +27,13 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use super::JobServer;
 use crate::call::{CallRequest, Caller, names_a_time_out};
 use crate::core::context::for_client;
+use crate::mcp::client::capabilities::Client;
 use crate::mcp::resources;
 use crate::mcp::sdk_gaps::list_defaults::or_empty;
 use crate::mcp::sdk_gaps::malformed_requests::refuse_malformed;
 use crate::mcp::sdk_gaps::task_subscriptions::{INPUT_ENDED, LISTEN};
 use crate::mcp::subscriptions;
-use crate::mcp::tasks;
+use crate::mcp::tasks::{self, TaskClient};
 use crate::mcp::tools::Waiter;
 
 /// Adds the capabilities that this server has and the wrapped server may not have.
@@ -309,7 +310,9 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
     ) -> Result<GetTaskResult, ErrorData> {
         self.begin().await?;
         let access = self.access(&context);
-        match Box::pin(tasks::get(&access, &request.task_id)).await {
+        let (client, follow_up) = (Client::of(&context), self.names.follow_up());
+        let client = TaskClient { asked: client.can_be_asked_in_rounds(), follow_up: &follow_up };
+        match Box::pin(tasks::get(&access, &request.task_id, client)).await {
             Err(error) if self.may_be_inner_task(&error) => {
                 self.inner.get_task(request, context).await
             }
@@ -357,7 +360,10 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
             self.begin().await?;
             let access = self.access(&context);
             let info = self.get_info().server_info;
-            return Box::pin(subscriptions::listen_to_tasks(&access, info, request, context)).await;
+            let follow_up = self.names.follow_up();
+            let listening =
+                subscriptions::listen_to_tasks(&access, &follow_up, info, request, context);
+            return Box::pin(listening).await;
         }
         match refuse_malformed(&request, &context) {
             Some(error) => Err(error),

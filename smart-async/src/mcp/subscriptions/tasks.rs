@@ -19,12 +19,14 @@ use serde_json::{Value, json};
 use super::check_number;
 use super::listen::jobs_in;
 use super::watched_resources::WatchedResources;
+use crate::call::reply::FollowUp;
 use crate::core::job::JobRecord;
 use crate::core::jobs::JobWatcher;
 use crate::core::observe;
 use crate::mcp::client::access::Access;
 use crate::mcp::client::capabilities::Client;
-use crate::mcp::{resources, tasks};
+use crate::mcp::resources;
+use crate::mcp::tasks::{self, TaskClient};
 
 const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
 
@@ -44,6 +46,7 @@ struct TaskFilter {
 /// -32602 for a malformed filter, and -32603 where the store cannot be read or the acknowledgement cannot be sent.
 pub(in crate::mcp) async fn listen_to_tasks(
     access: &Access,
+    follow_up: &FollowUp,
     server_info: Implementation,
     request: CustomRequest,
     context: RequestContext<RoleServer>,
@@ -51,13 +54,15 @@ pub(in crate::mcp) async fn listen_to_tasks(
     if context.protocol_version().is_none_or(|version| version.has_initialize()) {
         return Err(ErrorData::method_not_found::<SubscriptionsListenRequestMethod>());
     }
-    if !Client::of(&context).takes_tasks() {
+    let client = Client::of(&context);
+    if !client.takes_tasks() {
         return Err(tasks::needs_tasks());
     }
     let _open =
         access.open_wait().map_err(|error| ErrorData::invalid_params(error.to_string(), None))?;
     let mut stream = TaskStream {
         access,
+        client: TaskClient { asked: client.can_be_asked_in_rounds(), follow_up },
         context: &context,
         tasks: JobWatcher::new(access.manager().jobs().clone()),
         resources: WatchedResources::new(access.manager().clone()),
@@ -81,6 +86,7 @@ fn filter(request: CustomRequest) -> Result<TaskFilter, ErrorData> {
 /// One open request, with the jobs of which its client is notified.
 struct TaskStream<'a> {
     access: &'a Access,
+    client: TaskClient<'a>,
     context: &'a RequestContext<RoleServer>,
     tasks: JobWatcher,
     resources: WatchedResources,
@@ -144,7 +150,7 @@ impl TaskStream<'_> {
 
     /// Sends what `tasks/get` answers at this moment, or nothing where there is no such task any more.
     async fn notify_of_task(&mut self, job: &JobRecord) -> Result<(), ServiceError> {
-        match tasks::get(self.access, &job.id.to_string()).await {
+        match tasks::get(self.access, &job.id.to_string(), self.client).await {
             Ok(task) => {
                 let status = TaskStatusNotificationParams::new(task.task);
                 let status = TaskStatusNotification::new(status);

@@ -13,7 +13,7 @@ use crate::core::job::JobRecord;
 use crate::core::local::{Attachment, Detach};
 use crate::mcp::questions::{can_be_asked_all, input_required};
 use crate::mcp::server::JobServer;
-use crate::mcp::tasks::created;
+use crate::mcp::tasks::{TaskClient, created};
 
 impl<S: ServerHandler> JobServer<S> {
     /// The answer of a call that became a job: `answer` has the ticket, which this client may take in another form.
@@ -72,7 +72,9 @@ impl<S: ServerHandler> JobServer<S> {
         requester: Requester<'_>,
     ) -> Option<CallToolResponse> {
         if requester.takes_tasks {
-            return Some(created(&self.manager, job).into());
+            let follow_up = self.names.follow_up();
+            let client = TaskClient { asked: requester.rounds, follow_up: &follow_up };
+            return Some(created(&self.manager, job, client).into());
         }
         // A client that cannot be asked all of it gets the ticket, which tells the model what is asked.
         requester.rounds?;

@@ -2,8 +2,43 @@ use super::*;
 
 async fn inn() -> (Wire, Inn, JobManager) {
     let (inn, jobs) = (Inn::new(), JobManager::in_memory());
-    let wire = Wire::with_tasks(inn.clone().with_jobs(jobs.clone())).await;
+    let can = json!({"extensions": {TASKS: {}}, "elicitation": {"form": {}, "url": {}}});
+    let wire = Wire::discover(inn.clone().with_jobs(jobs.clone()), can).await;
     (wire, inn, jobs)
+}
+
+/// The protocol forbids requests that a client did not declare: the model is told in words how to answer.
+#[tokio::test(start_paused = true)]
+async fn of_a_client_that_cannot_be_asked_works_and_names_the_call_that_answers() {
+    for can in [json!({}), json!({"elicitation": {"url": {}}})] {
+        let mut can = can;
+        can["extensions"] = json!({TASKS: {}});
+        let (inn, jobs) = (Inn::new(), JobManager::in_memory());
+        let mut wire = Wire::discover(inn.with_jobs(jobs.clone()), can).await;
+        let created = wire.task("greet", json!({})).await;
+        let got = get(&mut wire, &created).await;
+        let listen = json!({"notifications": {"taskIds": [created["taskId"]]}});
+        wire.request("subscriptions/listen", listen).await;
+        let told = loop {
+            let mut note = wire.noted().await;
+            if note["method"] == "notifications/tasks" {
+                break note["params"].take();
+            }
+        };
+        for task in [&created, &got, &told] {
+            assert_eq!(task["status"], "working", "{task}");
+            assert!(task.get("inputRequests").is_none(), "{task}");
+            let id = task["taskId"].as_str().unwrap();
+            let answer = json!({"content": {"name": "<string>"}, "job_id": id, "key": "name"});
+            let message = format!("What is your name? Waits for an answer: answer_job {answer}");
+            assert_eq!(task["statusMessage"], message);
+        }
+        let answer = json!({"job_id": created["taskId"], "content": {"name": "Ann"}});
+        wire.call("answer_job", answer).await;
+        ended(&jobs, &created).await;
+        let task = get(&mut wire, &created).await;
+        assert_eq!(task["result"]["content"][0]["text"], "Hello, Ann!");
+    }
 }
 
 async fn update(wire: &mut Wire, task: &Value, answers: Value) -> Value {
