@@ -158,7 +158,8 @@ async fn a_redacted_tool_is_heard_by_its_caller_and_by_no_disk_and_no_log() {
     let jobs = open(folder.path()).await;
     for end in ENDS {
         let (client, id) = confession(&jobs, "redacted", end).await;
-        let shown = client.ask("wait_job", json!({"job_ids": [id]})).await.to_string();
+        let detail = json!({"job_id": id, "detail": true});
+        let shown = client.ask("job_status", detail).await.to_string();
         assert!(shown.contains("again hush-hush"), "{end}: {shown}");
         let result = client.call("job_result", json!({"job_id": id})).await;
         let result = serde_json::to_string(&result).unwrap();
