@@ -7,16 +7,25 @@ use crate::core::store::UsualRun;
 use crate::core::sync::Mutex;
 
 #[derive(Debug, Default)]
-pub(in crate::core) struct RunTimes(Mutex<HashMap<String, VecDeque<Duration>>>);
+pub(in crate::core) struct RunTimes(Mutex<HashMap<String, Runs>>);
+
+/// The newest runs of a tool, and their median: a ticket asks for it more often than a run ends.
+#[derive(Debug, Default)]
+struct Runs {
+    newest: VecDeque<Duration>,
+    median: Option<Duration>,
+}
 
 impl RunTimes {
     pub(in crate::core) fn remember(&self, tool: &str, ran: Duration) {
         let mut tools = self.0.lock();
         let runs = tools.entry(tool.to_owned()).or_default();
-        if runs.len() == UsualRun::RUNS {
-            runs.pop_front();
+        if runs.newest.len() == UsualRun::RUNS {
+            runs.newest.pop_front();
         }
-        runs.push_back(ran);
+        runs.newest.push_back(ran);
+        let newest = runs.newest.iter().copied().collect();
+        runs.median = UsualRun::new(tool, newest).map(|usual| usual.median);
     }
 
     /// Remembers the earlier runs of a tool, of which the store knows the median.
@@ -28,9 +37,7 @@ impl RunTimes {
 
     /// The median of the remembered runs of a tool.
     pub(in crate::core) fn usual(&self, tool: &str) -> Option<Duration> {
-        let tools = self.0.lock();
-        let runs = tools.get(tool)?.iter().copied().collect();
-        UsualRun::new(tool, runs).map(|usual| usual.median)
+        self.0.lock().get(tool)?.median
     }
 }
 
