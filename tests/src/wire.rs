@@ -140,6 +140,12 @@ impl Wire {
         self.input.write_all(line.as_bytes()).await.expect("the server should listen");
     }
 
+    /// Sends a line as it is.
+    pub async fn raw(&mut self, line: &str) {
+        self.input.write_all(line.as_bytes()).await.expect("the server should listen");
+        self.input.write_all(b"\n").await.expect("the server should listen");
+    }
+
     /// Sends a notification.
     pub async fn note(&mut self, method: &str, params: Value) {
         self.send(&json!({"jsonrpc": "2.0", "method": method, "params": params})).await;

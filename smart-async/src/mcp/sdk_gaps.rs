@@ -6,3 +6,4 @@ pub(super) mod list_defaults;
 pub(super) mod malformed_requests;
 pub(super) mod request_scope;
 pub mod task_subscriptions;
+pub(super) mod undecodable;

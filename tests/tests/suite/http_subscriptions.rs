@@ -84,7 +84,7 @@ async fn answer<S: rmcp::ServerHandler>(
     service: &mut Http<S>,
     request: Request<Full<Bytes>>,
 ) -> Response<BoxBody<Bytes, Infallible>> {
-    service.call(request).await.unwrap()
+    service.call(request).await.unwrap().map(BodyExt::boxed)
 }
 
 /// A server with a task that waits at the gate of the tools.

@@ -51,4 +51,5 @@ mod snippets;
 mod stores;
 mod subscriptions;
 mod tasks;
+mod undecodable;
 mod unwrapped;

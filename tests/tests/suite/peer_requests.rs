@@ -30,10 +30,14 @@ impl Porter {
 #[tool_handler]
 impl ServerHandler for Porter {}
 
+/// The server with its tool `ask`.
+pub(crate) fn server() -> impl ServerHandler {
+    Porter.with_jobs(JobManager::in_memory())
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_question_of_a_body_reaches_its_client_on_stdio() {
-    let server = Porter.with_jobs(JobManager::in_memory());
-    let mut wire = Wire::initialize(server, json!({"elicitation": {}})).await;
+    let mut wire = Wire::initialize(server(), json!({"elicitation": {}})).await;
     let call = wire.request("tools/call", json!({"name": "ask", "arguments": {}})).await;
     let question = wire.noted().await;
     assert_eq!(question["method"], "elicitation/create", "{question}");
@@ -45,8 +49,7 @@ async fn a_question_of_a_body_reaches_its_client_on_stdio() {
 /// The protocol has no such requests any more; what the SDK says of that is the body's to tell.
 #[tokio::test(start_paused = true)]
 async fn a_client_of_2026_07_28_is_not_asked() {
-    let server = Porter.with_jobs(JobManager::in_memory());
-    let mut wire = Wire::discover(server, json!({"elicitation": {}})).await;
+    let mut wire = Wire::discover(server(), json!({"elicitation": {}})).await;
     let answer = wire.call("ask", json!({})).await;
     let text = answer["result"]["content"][0]["text"].as_str().unwrap();
     assert!(text.starts_with("Err("), "{answer}");

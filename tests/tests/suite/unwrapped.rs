@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 /// Calls tools of the server, each also with `async_mode`. Returns the answers and what the server wrote to stderr.
 fn calls(tools: &str, names: &[&str]) -> (Vec<Value>, String) {
-    let mut server = Command::new(env!("CARGO_BIN_EXE_unwrapped_server"))
+    let mut server = Command::new(env!("CARGO_BIN_EXE_stdio_server"))
         .arg(tools)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -14,25 +14,40 @@
 #[cfg(feature = "http")]
 mod http;
 
+use std::pin::Pin;
+
 use rmcp::RoleServer;
+use rmcp::model::ClientRequest;
 use rmcp::service::{RequestContext, RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 
 #[cfg(feature = "http")]
 pub use self::http::HttpSessions;
+use super::undecodable::refusal_of;
 use crate::call::{Way, Ways};
 
-/// A transport that tells when its input ends.
+/// A transport that tells when its input ends. It also answers the requests that a reader of `task_subscriptions` refused: the SDK
+/// takes them for requests that come too early, or that lack their metadata.
 pub(in crate::mcp) struct WatchedTransport<T> {
     transport: T,
     connection: Way,
+    /// The answer that is being sent. It is kept here, because the SDK drops the future of `receive` at any time.
+    refusing: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl<T> WatchedTransport<T> {
     /// Loses `connection` at the end of the input.
     pub(in crate::mcp) const fn new(transport: T, connection: Way) -> Self {
-        Self { transport, connection }
+        Self { transport, connection, refusing: None }
     }
+}
+
+/// The answer to a request that a reader refused; `None` for any other message.
+fn refusal(message: &RxJsonRpcMessage<RoleServer>) -> Option<TxJsonRpcMessage<RoleServer>> {
+    let RxJsonRpcMessage::<RoleServer>::Request(request) = message else { return None };
+    let ClientRequest::CustomRequest(custom) = &request.request else { return None };
+    let error = refusal_of(custom)?;
+    Some(TxJsonRpcMessage::<RoleServer>::error(error, Some(request.id.clone())))
 }
 
 impl<T: Transport<RoleServer>> Transport<RoleServer> for WatchedTransport<T> {
@@ -46,11 +61,25 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for WatchedTransport<T> {
     }
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
-        let message = self.transport.receive().await;
-        if message.is_none() {
-            self.connection.lose();
+        loop {
+            if let Some(refusing) = &mut self.refusing {
+                refusing.as_mut().await;
+                self.refusing = None;
+            }
+            let message = self.transport.receive().await;
+            match &message {
+                None => self.connection.lose(),
+                Some(message) => {
+                    if let Some(refusal) = refusal(message) {
+                        let sending = self.transport.send(refusal);
+                        // A connection that takes no answer ends by itself.
+                        self.refusing = Some(Box::pin(async move { drop(sending.await) }));
+                        continue;
+                    }
+                }
+            }
+            return message;
         }
-        message
     }
 
     fn close(&mut self) -> impl Future<Output = Result<(), T::Error>> + Send {

@@ -33,6 +33,8 @@
 mod http;
 mod lines;
 mod rename;
+#[cfg(feature = "http")]
+mod undecodable_body;
 
 use tokio::io::{Stdin, Stdout};
 
@@ -40,6 +42,8 @@ use tokio::io::{Stdin, Stdout};
 pub use self::http::{HttpBody, HttpTaskSubscriptions};
 pub use self::lines::TaskSubscriptions;
 pub(in crate::mcp) use self::rename::{INPUT_ENDED, LISTEN};
+#[cfg(feature = "http")]
+pub use self::undecodable_body::HttpAnswer;
 #[cfg(feature = "http")]
 pub use super::departures::HttpSessions;
 

@@ -32,6 +32,7 @@ use crate::mcp::resources;
 use crate::mcp::sdk_gaps::list_defaults::or_empty;
 use crate::mcp::sdk_gaps::malformed_requests::refuse_malformed;
 use crate::mcp::sdk_gaps::task_subscriptions::{INPUT_ENDED, LISTEN};
+use crate::mcp::sdk_gaps::undecodable::refusal_of;
 use crate::mcp::subscriptions;
 use crate::mcp::tasks::{self, TaskClient};
 use crate::mcp::tools::Waiter;
@@ -365,7 +366,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
                 subscriptions::listen_to_tasks(&access, &follow_up, info, request, context);
             return Box::pin(listening).await;
         }
-        match refuse_malformed(&request, &context) {
+        match refusal_of(&request).or_else(|| refuse_malformed(&request, &context)) {
             Some(error) => Err(error),
             None => {
                 let client = self.session.scope(&context).mark();

@@ -156,7 +156,26 @@ impl Caller {
         }
         let body = json!({"jsonrpc": "2.0", "id": self.asked, "method": method, "params": params});
         let request = request.body(Full::<Bytes>::from(body.to_string())).unwrap();
-        self.service.call(identify(request)).await.unwrap()
+        self.service.call(identify(request)).await.unwrap().map(BodyExt::boxed)
+    }
+
+    /// Posts these bytes, which may be no message. Returns the status and the body of the answer.
+    pub(crate) async fn post_bytes(&mut self, body: &[u8]) -> (u16, String) {
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri("/")
+            .header("host", "localhost")
+            .header("accept", "application/json, text/event-stream")
+            .header("content-type", "application/json")
+            .header("mcp-protocol-version", self.version);
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        let request = request.body(Full::<Bytes>::from(body.to_vec())).unwrap();
+        let answer = self.service.call(identify(request)).await.unwrap();
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
     /// Ends the session.

@@ -1,4 +1,5 @@
-//! Renames subscriptions to tasks in a stream of lines, one message each, and tells the server of the stream's end.
+//! Renames subscriptions to tasks in a stream of lines, one message each, refuses the lines that cannot be decoded, and tells the
+//! server of the stream's end.
 
 use std::io;
 use std::pin::Pin;
@@ -7,16 +8,21 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::rename::{INPUT_ENDED, renamed};
+use crate::core::observe;
+use crate::mcp::sdk_gaps::undecodable::{Scan, Undecodable, undecodable};
 
-/// The longest line that is read as a message, in bytes, with room for more than ten thousand tasks. A longer line passes
-/// unchanged, so that a line without an end holds no more memory than this.
-const LONGEST: usize = 1024 * 1024;
+/// The longest line that is read as a message, in bytes: the limit of the SDK's own transport (`DEFAULT_MAX_LINE_LENGTH` in
+/// `async_rw.rs` of rmcp 3.11), which drops a longer line.
+const LONGEST: usize = 16 * 1024 * 1024;
 
 /// The size of one read, in bytes.
 const CHUNK: usize = 8 * 1024;
 
 /// The reading half of a connection whose client can subscribe to its tasks: stdin, a socket, a pipe. A
 /// [`JobServer`](crate::JobServer) serves it together with the writing half.
+///
+/// A request that cannot be decoded, or whose line is longer than 16 MiB, is answered with an error under its id. The SDK's own
+/// transport passes over it.
 ///
 /// ```no_run
 /// # use rmcp::ServerHandler;
@@ -37,8 +43,8 @@ pub struct TaskSubscriptions<R> {
     read: R,
     /// The beginning of a line whose end has not arrived.
     line: Vec<u8>,
-    /// Whether the rest of the current line passes unchanged.
-    too_long: bool,
+    /// The reader of a line that is longer than [`LONGEST`], none of which is kept.
+    too_long: Option<Scan>,
     /// The bytes for the reader, from `taken` on.
     ready: Vec<u8>,
     taken: usize,
@@ -53,7 +59,7 @@ impl<R> TaskSubscriptions<R> {
         Self {
             read,
             line: Vec::new(),
-            too_long: false,
+            too_long: None,
             ready: Vec::new(),
             taken: 0,
             ended: false,
@@ -64,15 +70,31 @@ impl<R> TaskSubscriptions<R> {
     fn push(&mut self, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let ends = piece.ends_with(b"\n");
-            if self.too_long || self.line.len() + piece.len() > LONGEST {
-                self.has_called = true;
-                self.ready.append(&mut self.line);
-                self.ready.extend_from_slice(piece);
-                self.too_long = !ends;
+            if self.too_long.is_some() || self.line.len() + piece.len() > LONGEST {
+                let scan = self.too_long.get_or_insert_default();
+                scan.read(&std::mem::take(&mut self.line));
+                scan.read(piece);
+                if ends && let Some(scan) = self.too_long.take() {
+                    self.refuse(&Undecodable::too_long(scan, LONGEST));
+                }
                 continue;
             }
             self.line.extend_from_slice(piece);
             if ends {
+                self.end_line();
+            }
+        }
+    }
+
+    fn end_line(&mut self) {
+        match undecodable(&self.line) {
+            Some(fault) => {
+                let line = std::mem::take(&mut self.line);
+                if !self.refuse(&fault) && !line.trim_ascii().is_empty() {
+                    self.ready.extend(line);
+                }
+            }
+            None => {
                 self.has_called = self.has_called || is_call(&self.line);
                 match renamed(&self.line) {
                     Some(renamed) => {
@@ -84,6 +106,17 @@ impl<R> TaskSubscriptions<R> {
                 }
             }
         }
+    }
+
+    /// Lets the server answer a line that cannot be decoded. Returns whether the line is meant as a message.
+    fn refuse(&mut self, fault: &Undecodable) -> bool {
+        if fault.is_anonymous() {
+            observe::warn!("a line of the client is no message, or names no id for an answer");
+        }
+        let lines = fault.lines();
+        let is_message = lines.is_some();
+        self.ready.extend(lines.unwrap_or_default());
+        is_message
     }
 }
 
@@ -121,8 +154,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for TaskSubscriptions<R> {
                 // The SDK passes over a last line without an end, unless another line follows.
                 this.line.clear();
                 if this.has_called {
-                    let begin = if this.too_long { "\n" } else { "" };
-                    let notice = format!(r#"{begin}{{"jsonrpc":"2.0","method":"{INPUT_ENDED}"}}"#);
+                    let notice = format!(r#"{{"jsonrpc":"2.0","method":"{INPUT_ENDED}"}}"#);
                     this.ready.extend(notice.into_bytes());
                     this.ready.push(b'\n');
                 }
@@ -193,13 +225,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_that_is_too_long_passes_unchanged_and_the_next_is_renamed() {
+    async fn a_line_that_is_too_long_is_refused_and_the_next_is_renamed() {
         let long = LISTEN_TO_TASKS.replace("[]", &format!("[\"{}\"]", "x".repeat(LONGEST)));
         let input = format!("{long}\n{LISTEN_TO_TASKS}\n");
-        let read = String::from_utf8(read(input.as_bytes(), &[4096; 600]).await).unwrap();
+        let read = String::from_utf8(read(input.as_bytes(), &vec![1 << 16; 300]).await).unwrap();
         let lines: Vec<_> = read.lines().collect();
-        assert_eq!(lines[0], long);
+        assert!(lines.len() == 2 && lines[0].contains("longer than 16 MiB"), "{}", lines[0]);
         assert!(lines[1].contains(LISTEN));
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_no_message_passes_and_a_message_that_is_none_is_replaced() {
+        let bad_notification = r#"{"method":"notifications/a","params":"\ud83d"}"#;
+        let input = format!("\n \r\nhello\n{bad_notification}\n{{\n");
+        let read = String::from_utf8(read(input.as_bytes(), &[]).await).unwrap();
+        assert_eq!(read, "hello\n{}\n");
     }
 
     #[tokio::test]
@@ -212,15 +252,12 @@ mod tests {
             let told: Vec<_> = read.lines().collect();
             assert!(told.len() == 2 && told[0] == call && told[1].contains(INPUT_ENDED), "{read}");
         }
-        let long = format!("{}\ncut", "x".repeat(LONGEST + 1));
-        let read = String::from_utf8(read(long.as_bytes(), &[4096; 300]).await).unwrap();
-        assert!(read.lines().last().unwrap().contains(INPUT_ENDED), "it may have been a call");
     }
 
     #[test]
     fn a_line_without_an_end_holds_no_more_than_a_line() {
         let mut reader = TaskSubscriptions::new(tokio::io::empty());
-        for _ in 0..1000 {
+        for _ in 0..LONGEST / CHUNK * 2 {
             reader.push(&[b'x'; CHUNK]);
             reader.ready.clear();
             assert!(reader.line.capacity() <= 4 * LONGEST);

@@ -1,12 +1,12 @@
-//! A server that uses the attribute without `.with_jobs`, over stdin and stdout, so that a test sees its stderr.
+//! A server over stdin and stdout, so that a test sees what stands there and on its stderr.
 //!
-//! `unwrapped_server <plain|tools>`; with `tools`, its router has the job tools.
+//! `stdio_server <plain|tools|jobs>`: without `.with_jobs`, the same with the job tools in its router, and with `.with_jobs`.
 
 use std::time::Duration;
 
 use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::{ServerHandler, ServiceExt, tool, tool_handler, tool_router};
-use smart_async::{JobManager, job_tools, smart_async};
+use smart_async::{JobManager, WithJobs, job_tools, smart_async};
 
 #[derive(Clone)]
 struct Plain {
@@ -36,11 +36,18 @@ impl ServerHandler for Plain {}
 async fn main() {
     let jobs = JobManager::builder().server("plain").in_memory();
     jobs.clone().make_global().expect("there is no other manager");
+    let way = std::env::args().nth(1).unwrap_or_default();
     let mut tool_router = Plain::tool_router();
-    if std::env::args().nth(1).as_deref() == Some("tools") {
+    if way == "tools" {
         tool_router.merge(job_tools());
     }
-    let serving = Plain { tool_router }.serve(smart_async::transport::stdio());
-    let _ = serving.await.expect("the client begins").waiting().await;
+    let plain = Plain { tool_router };
+    if way == "jobs" {
+        let serving = plain.with_jobs(jobs.clone()).serve(smart_async::transport::stdio());
+        let _ = serving.await.expect("the client begins").waiting().await;
+    } else {
+        let serving = plain.serve(smart_async::transport::stdio());
+        let _ = serving.await.expect("the client begins").waiting().await;
+    }
     jobs.shutdown().await.expect("memory can be written");
 }
