@@ -50,7 +50,7 @@ pub struct JobServer<S> {
     pub(super) names: Arc<JobToolNames>,
     /// The job tool whose name the wrapped server has as well, if any. Computed by the first request.
     clash: Arc<OnceCell<Option<JobTool>>>,
-    annotated_tools: AnnotatedTools,
+    pub(super) annotated_tools: AnnotatedTools,
     host_timeouts: Arc<HostTimeouts>,
     /// Calls tools of the wrapped server again after a restart. The manager holds it weakly, so that it serves as long as a
     /// clone of this server exists.

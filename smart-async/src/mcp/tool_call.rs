@@ -4,6 +4,7 @@
 mod arguments;
 mod join;
 mod known_tools;
+mod misspelt;
 mod reply;
 mod rerun;
 mod ticket;
@@ -73,6 +74,7 @@ impl<S: ServerHandler> JobServer<S> {
                 annotated,
                 self.names.groups_jobs(),
                 request.arguments.as_mut(),
+                |name| self.annotated_tools.has_argument(&request.name, name),
             ) {
                 Ok(arguments) => arguments,
                 Err(answer) => return Ok(answer.into()),

@@ -30,6 +30,7 @@ mod limits;
 mod long_open;
 mod manager;
 mod missed_news;
+mod misspelt_arguments;
 mod model;
 mod news;
 mod own_output;

@@ -1,4 +1,5 @@
-//! The arguments that every annotated tool takes beside its own: in the schema that clients see, and in a call.
+//! The arguments that every annotated tool takes beside its own: in the schema that clients see, and in a call. `misspelt` finds
+//! those that a caller spells otherwise.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +7,11 @@ use rmcp::model::{CallToolResult, JsonObject};
 use serde_json::{Map, Value, json};
 
 use super::AnnotatedTool;
+use super::misspelt::is_nearly;
 use crate::core::runner::CallerMarks;
+use crate::core::text::quoted;
 use crate::mcp::tools::arguments::{flag, has_same_letters, label, labels};
+use crate::mcp::tools::response::in_band_error;
 
 /// The argument that makes a job of the call at once.
 const ASYNC_MODE: &str = "async_mode";
@@ -53,13 +57,15 @@ impl OwnArguments {
 
 impl JobArguments {
     /// Takes them out of the arguments, so that the tool never sees them; tags and the group only where callers may set those.
+    /// `is_own` tells whether an argument of some name is, or may be, one of the tool's.
     ///
     /// # Errors
-    /// The answer to the call, where an argument is invalid. The tool is not called then.
+    /// The answer to the call, where an argument is invalid, or misspelt and none of the tool's. The tool is not called then.
     pub(super) fn take(
         annotated: AnnotatedTool,
         groups_jobs: bool,
         arguments: Option<&mut JsonObject>,
+        is_own: impl Fn(&str) -> bool,
     ) -> Result<Self, CallToolResult> {
         let mut taken = Self::default();
         let Some(arguments) = arguments else { return Ok(taken) };
@@ -76,8 +82,36 @@ impl JobArguments {
         if groups_jobs && !own.session {
             taken.marks.session = label(arguments, JOB_SESSION)?;
         }
+        let meant = [
+            (ASYNC_MODE, !own.async_mode),
+            (JOB_LABEL, !own.label),
+            (JOB_TAGS, groups_jobs && !own.tags),
+            (JOB_SESSION, groups_jobs && !own.session),
+        ];
+        for given in arguments.keys() {
+            let nearly = meant.iter().find(|(name, is_ours)| *is_ours && is_nearly(given, name));
+            if let Some((name, _)) = nearly
+                && !is_own(given)
+            {
+                let given = quoted(given);
+                let message = format!(
+                    "{given}: unknown argument, so nothing was run; call again with {name}, or without it"
+                );
+                return Err(in_band_error(&message, None));
+            }
+        }
         Ok(taken)
     }
+}
+
+/// Returns whether an argument of this name is one of a tool with this schema, or may be one, since the tool takes any names.
+pub(super) fn is_own(input: &JsonObject, name: &str) -> bool {
+    let properties = input.get("properties").and_then(Value::as_object);
+    let takes_any = input.get("additionalProperties").is_some_and(|any| *any != Value::Bool(false))
+        || ["patternProperties", "$ref", "allOf", "anyOf", "oneOf"]
+            .iter()
+            .any(|keyword| input.contains_key(*keyword));
+    takes_any || properties.is_none_or(|properties| properties.contains_key(name))
 }
 
 /// Tags from texts of the form `key=value`, or `key` alone.
@@ -132,17 +166,19 @@ mod tests {
             serde_json::from_value::<JsonObject>(given).unwrap()
         };
         let mut arguments = given();
-        let marks = JobArguments::take(annotated(), true, Some(&mut arguments)).unwrap().marks;
+        let marks =
+            JobArguments::take(annotated(), true, Some(&mut arguments), |_| false).unwrap().marks;
         assert!(arguments.is_empty());
         assert_eq!(marks.session.as_deref(), Some("s1"));
         assert_eq!((&*marks.tags["night"], &*marks.tags["of"]), ("", "may"));
         let mut arguments = given();
-        let marks = JobArguments::take(annotated(), false, Some(&mut arguments)).unwrap().marks;
+        let marks =
+            JobArguments::take(annotated(), false, Some(&mut arguments), |_| false).unwrap().marks;
         assert!(arguments.len() == 2 && marks.tags.is_empty() && marks.session.is_none());
         for refused in [json!(7), json!([7]), json!(["a".repeat(201)]), json!(vec!["a"; 33])] {
             let mut arguments = serde_json::from_value(json!({"job_tags": refused})).unwrap();
             assert!(
-                JobArguments::take(annotated(), true, Some(&mut arguments)).is_err(),
+                JobArguments::take(annotated(), true, Some(&mut arguments), |_| false).is_err(),
                 "{refused}"
             );
         }
@@ -168,12 +204,13 @@ mod tests {
             json!({"asyncMode": 1, "job-label": "nightly"}),
         ] {
             let mut arguments: JsonObject = serde_json::from_value(spelt).unwrap();
-            let taken = JobArguments::take(annotated, false, Some(&mut arguments)).unwrap();
+            let taken =
+                JobArguments::take(annotated, false, Some(&mut arguments), |_| false).unwrap();
             assert!(taken.async_mode && arguments.is_empty());
             assert_eq!(taken.marks.label.as_deref(), Some("nightly"));
         }
         let mut empty = serde_json::from_value(json!({"async_mode": "", "job_label": ""})).unwrap();
-        let taken = JobArguments::take(annotated, false, Some(&mut empty)).unwrap();
+        let taken = JobArguments::take(annotated, false, Some(&mut empty), |_| false).unwrap();
         assert!(!taken.async_mode && taken.marks.label.is_none(), "an empty text is no value");
     }
 }

@@ -8,7 +8,7 @@ use rmcp::model::{PaginatedRequestParams, Tool};
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 
-use super::arguments::{OwnArguments, with_job_arguments};
+use super::arguments::{OwnArguments, is_own, with_job_arguments};
 use crate::core::observe;
 use crate::core::sync::Mutex;
 use crate::mcp::schema::{broken_rules, describes_object, is_marked, is_rerun, portable_input};
@@ -67,6 +67,12 @@ impl AnnotatedTools {
             tool.input_schema = Arc::new(with_job_arguments(&tool.input_schema, groups_jobs));
         }
         tool
+    }
+
+    /// Returns whether an argument of this name is, or may be, one of the tool's own.
+    pub(super) fn has_argument(&self, tool: &str, argument: &str) -> bool {
+        let tools = self.0.lock();
+        tools.get(tool).is_none_or(|known| is_own(&known.shown.input_schema, argument))
     }
 
     /// Takes over how the server describes a tool at this moment, and reads from it.
