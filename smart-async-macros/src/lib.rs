@@ -65,7 +65,7 @@ use proc_macro::TokenStream;
 /// | `timeout_env = "NAME"` | The environment variable that holds the time a call may take before it becomes a job. |
 /// | `default = 20` | That time where no variable says otherwise. `default_timeout` is the same key. |
 /// | `deadline = "10m"` | The longest that the work may run at all. It is longer than `default`. |
-/// | `blocking` | For a plain `fn`: it runs on the blocking pool, and becomes `async` for its callers. |
+/// | `blocking` | For a plain `fn`: it runs on a thread of its own, and becomes `async` for its callers. Some run at a time (64 unless the manager says otherwise); the others wait as `pending`. It stops only if it asks `is_cancelled()`; one that never does is completed after all. |
 /// | `always_job` | Every call becomes a job at once. It leaves nothing for `default` and `timeout_env` to do. |
 /// | `task_required` | For a tool: a client that does not know MCP tasks is refused, before any work starts. |
 /// | `coalesce` | For a tool: the same call, made while one runs, gets that one's result or job. |

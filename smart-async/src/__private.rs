@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::call::receiver::Owned;
 use crate::call::reply::Reply;
-use crate::call::{in_task, on_blocking_pool, run};
+use crate::call::{in_task, on_thread, run};
 pub use crate::core::call_site::{CallSite, OnCancel, OnDisconnect};
 use crate::core::job::{JobFailure, JobOutput, Outcome};
 use crate::{call, mcp};
@@ -37,7 +37,7 @@ where
     R: IntoCallToolResult + Send + 'static,
     F: FnOnce() -> R + Send + 'static,
 {
-    run(site, on_blocking_pool(body), mcp::of_tool)
+    run(site, on_thread(body), mcp::of_tool)
 }
 
 /// Runs an async function that is no tool and returns a `Result`.
@@ -63,7 +63,7 @@ where
     E: Display + Send + 'static,
     F: FnOnce() -> Result<T, E> + Send + 'static,
 {
-    run(site, on_blocking_pool(body), of_fallible)
+    run(site, on_thread(body), of_fallible)
 }
 
 /// Runs an async function that is no tool and returns its result as it is.
@@ -87,7 +87,7 @@ where
     T: Serialize + Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    run(site, on_blocking_pool(body), of_infallible)
+    run(site, on_thread(body), of_infallible)
 }
 
 fn of_infallible<T: Serialize>(result: T) -> Outcome {

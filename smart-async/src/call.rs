@@ -15,6 +15,7 @@ pub(crate) mod report;
 mod request;
 pub(crate) mod wait;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use self::reply::{JobPace, JobTicket, Reply};
 use self::report::CallEnd;
 pub(crate) use self::request::CallRequest;
 use self::request::Share;
+use crate::core::blocking::{BodySlot, Slots};
 use crate::core::call_site::CallSite;
 use crate::core::context::JobContext;
 use crate::core::context::questions::AnswerRoute;
@@ -37,41 +39,64 @@ use crate::core::jobs::Error;
 use crate::core::local::{Attachment, SharedRun};
 use crate::core::manager::JobManager;
 use crate::core::observe::{self, Span};
-use crate::core::runner::{Body, BodySpawner, TypedBody};
+use crate::core::runner::{Body, BodySpawner, Needs, TypedBody};
 
-/// Spawns a body: an async one in a task, a blocking one on the blocking pool. The carrier is there while the call is open and
-/// a plain spawn would cut the body off from its caller.
-pub(crate) trait Spawn<R>:
-    FnOnce(&Arc<JobContext>, Option<BodySpawner>) -> TypedBody<R> + Send + 'static
-{
+/// Spawns a body: an async one in a task, a blocking one on a thread of its own, once that is its turn.
+pub(crate) trait Spawn<R>: Send + 'static {
+    /// The condition for its beginning.
+    const NEEDS: Needs;
+
+    fn spawn(self, context: &Arc<JobContext>, means: Means<'_>) -> TypedBody<R>;
 }
-impl<R, F: FnOnce(&Arc<JobContext>, Option<BodySpawner>) -> TypedBody<R> + Send + 'static> Spawn<R>
-    for F
-{
+
+/// The means to spawn a body.
+pub(crate) struct Means<'a> {
+    /// Spawns an async body while its call is open and a plain spawn would cut the body off from its caller.
+    carrier: Option<BodySpawner>,
+    slots: &'a Arc<Slots>,
+    /// The turn of a blocking body, where it has come.
+    slot: Option<BodySlot>,
 }
 
 /// Spawns async bodies.
 pub(crate) fn in_task<R: Send + 'static>(
     body: impl Future<Output = R> + Send + 'static,
 ) -> impl Spawn<R> {
-    let body = Box::pin(body);
-    |context: &Arc<JobContext>, carrier: Option<BodySpawner>| {
-        let body = Span::current().around(context.run(body));
-        match carrier {
+    AsyncBody(Box::pin(body))
+}
+
+struct AsyncBody<F>(Pin<Box<F>>);
+
+impl<R: Send + 'static, F: Future<Output = R> + Send + 'static> Spawn<R> for AsyncBody<F> {
+    const NEEDS: Needs = Needs::Nothing;
+
+    fn spawn(self, context: &Arc<JobContext>, means: Means<'_>) -> TypedBody<R> {
+        let body = Span::current().around(context.run(self.0));
+        match means.carrier {
             Some(carrier) => TypedBody::carried(carrier, body),
             None => tokio::spawn(body).into(),
         }
     }
 }
 
-/// Spawns blocking bodies. A carrier cannot reach a thread of the pool.
-pub(crate) fn on_blocking_pool<R: Send + 'static>(
+/// Spawns blocking bodies. A carrier cannot reach a thread.
+pub(crate) fn on_thread<R: Send + 'static>(
     body: impl FnOnce() -> R + Send + 'static,
 ) -> impl Spawn<R> {
-    |context: &Arc<JobContext>, _: Option<BodySpawner>| {
-        let (context, span) = (Arc::clone(context), Span::current());
-        let seen = move || span.in_scope(|| context.run_blocking(body));
-        tokio::task::spawn_blocking(seen).into()
+    BlockingBody(body)
+}
+
+struct BlockingBody<F>(F);
+
+impl<R: Send + 'static, F: FnOnce() -> R + Send + 'static> Spawn<R> for BlockingBody<F> {
+    const NEEDS: Needs = Needs::Thread;
+
+    fn spawn(self, context: &Arc<JobContext>, means: Means<'_>) -> TypedBody<R> {
+        let span = Span::current();
+        TypedBody::blocking(context, means.slots, means.slot, move |context, slot| {
+            let context = Arc::clone(context);
+            slot.run(move || span.in_scope(|| context.run_blocking(self.0)))
+        })
     }
 }
 
@@ -149,7 +174,8 @@ async fn race<R: Send + 'static>(
     }
     let budget = budget::of(site, request.budget_limit);
     request.report_start(&context);
-    let body = spawn(&context, request.carrier);
+    let means = Means { carrier: request.carrier, slots: request.slots(), slot: None };
+    let body = spawn.spawn(&context, means);
     let call = OpenCall::new(site, request, context, body, conclude);
     match shared {
         Some((shared, attachment)) => call.of_shared_run(shared, attachment).answer(budget).await,
@@ -158,21 +184,19 @@ async fn race<R: Send + 'static>(
 }
 
 /// Makes a job of the call before its work starts (`async_mode` and `always_job`).
-async fn queue<R: Send + 'static>(
+async fn queue<R: Send + 'static, S: Spawn<R>>(
     site: &'static CallSite,
     request: &Arc<CallRequest>,
     manager: &JobManager,
     context: Arc<JobContext>,
     shared: Option<(Arc<SharedRun>, Attachment)>,
-    spawn: impl Spawn<R>,
+    spawn: S,
     conclude: fn(R) -> Outcome,
 ) -> Reply<R> {
     let (shared, attachment) = shared.unzip();
     let adoption = request.adoption(site, shared.as_ref());
-    let queued = manager
-        .runner()
-        .enqueue(adoption, context, move |context| Body::new(spawn(context, None), conclude))
-        .await;
+    let start = start(manager, spawn, conclude);
+    let queued = manager.runner().enqueue(adoption, context, S::NEEDS, start).await;
     let error = match queued {
         Ok((live, record)) => {
             let id = record.id;
@@ -204,22 +228,33 @@ async fn queue<R: Send + 'static>(
 }
 
 /// Starts the work of a job again that this process has claimed.
-async fn run_again<R: Send + 'static>(
+async fn run_again<R: Send + 'static, S: Spawn<R>>(
     site: &'static CallSite,
     request: &Arc<CallRequest>,
     job: &JobRecord,
-    spawn: impl Spawn<R>,
+    spawn: S,
     conclude: fn(R) -> Outcome,
 ) -> Reply<R> {
     let manager = request.manager().await;
     let context = request.new_context(site).with_id(job.id).with_attempt(job.attempt);
     context.questions.apply_recorded(&job.questions);
     let origin = request.origin(site);
-    manager
-        .runner()
-        .resume(origin, context, move |context| Body::new(spawn(context, None), conclude));
+    manager.runner().resume(origin, context, S::NEEDS, start(&manager, spawn, conclude));
     let happened = "Task runs again as a background job.";
     Reply::Job(pending_ticket(site, request, &manager, job.id, happened))
+}
+
+/// The function that starts the body of a job, once it is the job's turn.
+fn start<R: Send + 'static>(
+    manager: &JobManager,
+    spawn: impl Spawn<R>,
+    conclude: fn(R) -> Outcome,
+) -> impl FnOnce(&Arc<JobContext>, Option<BodySlot>) -> Body + Send + 'static {
+    let slots = Arc::clone(manager.runner().slots());
+    move |context, slot| {
+        let means = Means { carrier: None, slots: &slots, slot };
+        Body::new(spawn.spawn(context, means), conclude)
+    }
 }
 
 /// The ticket of a job whose work has not begun.

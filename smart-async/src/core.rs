@@ -3,6 +3,7 @@
 //! Nothing here names the SDK, the race of a call (`call`) or the protocol (`mcp`); a test holds that.
 
 pub(crate) mod backoff;
+pub(crate) mod blocking;
 pub(crate) mod call_key;
 pub(crate) mod call_site;
 pub(crate) mod clock;

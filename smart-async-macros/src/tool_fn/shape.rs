@@ -71,13 +71,13 @@ pub(super) fn check_asyncness(signature: &Signature, args: &Args, errors: &mut E
     match (&signature.asyncness, &args.blocking) {
         (Some(_), Some(blocking)) => errors.at(
             &blocking.key,
-            "`blocking` is for a plain `fn`, which runs on the blocking pool, and this is an `async fn`; remove \
+            "`blocking` is for a plain `fn`, which runs on a thread of its own, and this is an `async fn`; remove \
              `blocking`, or remove `async` if the body never awaits",
         ),
         (None, None) => errors.at(
             signature.fn_token,
             "this is a plain `fn`, which would hold its thread while it works; write `async fn`, or \
-             `#[smart_async(blocking)]` to run it on the blocking pool",
+             `#[smart_async(blocking)]` to run it on a thread of its own",
         ),
         _ => {}
     }

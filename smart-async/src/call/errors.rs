@@ -26,6 +26,14 @@ impl CallError {
         Self::new(CallErrorKind::Stopping, tool, message)
     }
 
+    pub(super) fn told_to_stop(tool: &str) -> Self {
+        let message = format!(
+            "{tool}: the server is ending; the work was told to stop, and ends with the server at the latest; it may be \
+             done in part"
+        );
+        Self::new(CallErrorKind::Stopping, tool, message)
+    }
+
     /// Only code between the tool and the server sees this error: the server answers with the run that the call joined.
     pub(super) fn joined(tool: &str) -> Self {
         let message =

@@ -3,8 +3,10 @@
 
 mod departure;
 
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -135,7 +137,7 @@ impl<R: Send + 'static> OpenCall<R> {
 
     /// Waits for the body until `until` at most and, where it `may_ask`, until it asks a question that only a job can ask.
     async fn wait_until(&mut self, until: Option<Instant>, may_ask: bool) -> Wake<Ran<R>> {
-        let deadline = self.deadline();
+        let deadline = self.site.deadline;
         let Some(body) = self.body.as_mut() else { return Wake::Halted };
         let asks = async {
             match may_ask {
@@ -145,10 +147,6 @@ impl<R: Send + 'static> OpenCall<R> {
         };
         let run = pin!(within(&self.context, deadline, body));
         self.request.wait_for(run, until, pin!(asks)).await
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        self.site.deadline.and_then(|deadline| self.context.began.checked_add(deadline))
     }
 
     /// Makes the call a job, or goes on waiting where that cannot be done. Boxes the other ways out, as `answer_later` does.
@@ -191,7 +189,7 @@ impl<R: Send + 'static> OpenCall<R> {
 
     /// Writes the job's record while the body runs on. Where anything else ends the wait first, the record is taken back.
     async fn adopt(&mut self, manager: &JobManager) -> Attempt<R> {
-        let deadline = self.deadline();
+        let deadline = self.site.deadline;
         let Some(body) = self.body.as_mut() else { return Attempt::Failed(StoreError::Closed) };
         // A body that ends at this very moment is answered inline, also where the store answers at once.
         if let Some(ended) = ready_after_yield(Pin::new(&mut *body)).await {
@@ -200,8 +198,18 @@ impl<R: Send + 'static> OpenCall<R> {
         let adoption = self.request.adoption(self.site, self.shared.as_ref());
         let adopting =
             self.adopting.insert(manager.runner().adopt(adoption, Arc::clone(&self.context)));
+        let waits = self.context.turn.waits();
+        // The record says that the body has not begun, so it must not begin before its job has a supervisor.
+        if waits {
+            body.step_aside();
+        }
         let adopted = {
-            let run = pin!(within(&self.context, deadline, &mut *body));
+            let run = pin!(async {
+                match waits {
+                    true => std::future::pending().await,
+                    false => within(&self.context, deadline, &mut *body).await,
+                }
+            });
             let asks = pin!(std::future::pending());
             tokio::select! {
                 biased;
@@ -229,6 +237,10 @@ impl<R: Send + 'static> OpenCall<R> {
         let elapsed = self.context.began.elapsed();
         observe::Span::current().record("job_id", display(job_id));
         let happened = match because {
+            Because::TimeOver(_) if self.context.turn.waits() => {
+                record_outcome("waited for its turn for its budget and became a job", elapsed);
+                "Task not begun: all threads are busy; waiting in background.".to_owned()
+            }
             Because::TimeOver(budget) => {
                 record_outcome("outlived its budget and became a job", elapsed);
                 format!(
@@ -240,6 +252,10 @@ impl<R: Send + 'static> OpenCall<R> {
                 record_outcome("asked something and became a job", elapsed);
                 "Task runs in background.".to_owned()
             }
+        };
+        let status = match self.context.turn.waits() {
+            true => JobStatus::Pending,
+            false => JobStatus::Running,
         };
         // The followers of the job may answer from now on what the caller has not answered.
         self.context.questions.set_route(AnswerRoute::Job);
@@ -256,7 +272,7 @@ impl<R: Send + 'static> OpenCall<R> {
             }
             None => {
                 let pace = JobPace::of(manager, tool, elapsed);
-                JobTicket::new(job_id, JobStatus::Running, &happened, tool, follow_up, pace)
+                JobTicket::new(job_id, status, &happened, tool, follow_up, pace)
             }
         })
     }
@@ -307,18 +323,26 @@ impl<R: Send + 'static> OpenCall<R> {
                 return self.answer_ended(ended);
             }
             Wake::Ended(Ran::DeadlineOver) => {
+                let fate = match self.body.as_ref().is_some_and(TypedBody::is_on_thread) {
+                    // No code but the body's own ends it.
+                    true => "was told to stop, which it does when it asks is_cancelled()",
+                    false => "was stopped",
+                };
                 self.stop_body(None);
                 let limit = humantime::format_duration(self.site.deadline.unwrap_or_default());
-                let message =
-                    format!("{tool} ran longer than its deadline of {limit} and was stopped");
+                let message = format!("{tool} ran longer than its deadline of {limit} and {fate}");
                 record_outcome("ran longer than its deadline", elapsed);
                 observe::warn!("{message}");
                 CallError::new(CallErrorKind::Deadline, tool, message)
             }
             Wake::Halted | Wake::TimeOver | Wake::Asks => {
                 record_outcome("was ended by the end of the server", elapsed);
+                let is_on_thread = self.body.as_ref().is_some_and(TypedBody::is_on_thread);
                 self.stop_body(None);
-                CallError::stopping(tool)
+                match is_on_thread {
+                    true => CallError::told_to_stop(tool),
+                    false => CallError::stopping(tool),
+                }
             }
             Wake::CallerLeft => {
                 record_outcome("was left by its caller", elapsed);
@@ -358,12 +382,18 @@ async fn take_back(site: &CallSite, adopted: impl Future<Output = Option<Adopted
 /// Waits for the body, until it has run for longer than its deadline. An end of the body that is there already counts first.
 async fn within<R>(
     context: &JobContext,
-    deadline: Option<Instant>,
+    deadline: Option<Duration>,
     body: &mut TypedBody<R>,
 ) -> Ran<R> {
+    let over = async {
+        // A body that waits for its turn begins when it is polled, which comes before each look at this.
+        poll_fn(|_| if context.turn.waits() { Poll::Pending } else { Poll::Ready(()) }).await;
+        let deadline = deadline.and_then(|deadline| context.run_began().checked_add(deadline));
+        context.questions.past(deadline).await;
+    };
     tokio::select! {
         biased;
         ended = body => Ran::Body(ended),
-        () = context.questions.past(deadline) => Ran::DeadlineOver,
+        () = over => Ran::DeadlineOver,
     }
 }

@@ -17,6 +17,7 @@ use super::receiver::Server;
 use super::reply::FollowUp;
 use super::report::{CallEnd, CallReport};
 use super::wait::{Wake, wait_for_run};
+use crate::core::blocking::Slots;
 use crate::core::call_key::CallKey;
 use crate::core::call_site::CallSite;
 use crate::core::context;
@@ -245,6 +246,14 @@ impl CallRequest {
     /// The manager of the call, or the global one.
     pub(super) async fn manager(&self) -> JobManager {
         or_global(self.manager.clone()).await
+    }
+
+    /// The share of blocking bodies that the call's body belongs to.
+    pub(super) fn slots(&self) -> &Arc<Slots> {
+        match &self.manager {
+            Some(manager) => manager.runner().slots(),
+            None => Slots::of_process(),
+        }
     }
 
     /// Returns whether the server takes no new work.

@@ -9,6 +9,7 @@ mod current_job;
 mod long_polls;
 pub(crate) mod questions;
 pub(crate) mod reporter;
+mod turn;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -25,6 +26,7 @@ pub use self::current_job::{
 };
 use self::long_polls::warn_of_long_polls;
 use self::questions::PendingQuestions;
+use self::turn::BodyTurn;
 use crate::core::clock;
 use crate::core::job::{JobId, JobScope, ProgressCell, Timestamp};
 
@@ -50,7 +52,10 @@ pub(crate) trait JobHost: Any + Send + Sync {
 /// One run of one body, from its spawn to its end, whether the run becomes a job or not.
 pub(crate) struct JobContext {
     pub(crate) tool: Cow<'static, str>,
+    /// When the call began.
     pub(crate) began: Instant,
+    /// The body's turn, where it has to wait for one.
+    pub(crate) turn: BodyTurn,
     pub(crate) progress: ProgressCell,
     /// Tells the body to stop.
     pub(crate) cancellation: Cancellation,
@@ -73,6 +78,7 @@ impl JobContext {
             scope: None,
             tool: tool.into(),
             began: Instant::now(),
+            turn: BodyTurn::default(),
             progress: ProgressCell::new(),
             cancellation: Cancellation::default(),
             questions: PendingQuestions::default(),
@@ -132,6 +138,11 @@ impl JobContext {
         CONTEXT.scope(Arc::clone(self), warn_of_long_polls(self.tool.clone(), body))
     }
 
+    /// When the run began: with the call, or later where the body had to wait for its turn.
+    pub(crate) fn run_began(&self) -> Instant {
+        self.turn.came_at().unwrap_or(self.began)
+    }
+
     /// Runs a blocking body in this context.
     pub(crate) fn run_blocking<R>(self: &Arc<Self>, body: impl FnOnce() -> R) -> R {
         CONTEXT.sync_scope(Arc::clone(self), body)
@@ -152,6 +163,11 @@ fn current() -> Option<Arc<JobContext>> {
 /// The manager of the work that this code runs in.
 pub(crate) fn current_host() -> Option<Arc<dyn JobHost>> {
     current()?.host.clone()
+}
+
+/// Returns whether the work that this code runs in holds a thread of its manager's share.
+pub(crate) fn holds_slot() -> bool {
+    CONTEXT.try_with(|context| context.turn.is_on_thread()).unwrap_or(false)
 }
 
 /// The client of the work that this code runs in; outside of any work, the client whose request is being served.

@@ -1,7 +1,7 @@
 //! The execution of jobs, from the record that is written first to the record of the end.
 //!
 //! The files of this folder stand in layers: `engine` is shared by all; `record` and `sync` write what `supervise` decides;
-//! `adopt`, `rerun` and `submit` give work to `supervise`; `recover`, `retention` and `sigterm` are services beside them. Only
+//! `launch` begins jobs, and gives them to `supervise`; `adopt`, `rerun` and `submit` give work to both; `recover`, `retention` and `sigterm` are services beside them. Only
 //! this file names all of them.
 
 mod adopt;
@@ -9,6 +9,7 @@ mod body;
 mod engine;
 mod hydrate;
 mod idempotency;
+mod launch;
 mod one_at_a_time;
 mod record;
 mod recover;
@@ -33,6 +34,7 @@ pub(crate) use self::adopt::{Adopted, Adopting, Adoption, CallerMarks};
 pub(crate) use self::body::Body;
 use self::engine::Engine;
 pub(crate) use self::hydrate::InlineCompletion;
+pub(crate) use self::launch::Needs;
 use self::one_at_a_time::OneAtATime;
 use self::rerun::Rerunners;
 pub(crate) use self::rerun::{RerunSupport, Rerunner};
@@ -40,6 +42,7 @@ pub use self::settings::Retention;
 pub(crate) use self::settings::Settings;
 pub use self::submit::{Job, JobRequest, job_fn};
 pub(crate) use self::typed_body::{BodyError, BodySpawner, StopBody, TypedBody};
+use crate::core::blocking::{BodySlot, Slots};
 use crate::core::context::{JobContext, JobHost};
 use crate::core::job::{Actor, JobEvent, JobId, JobOutput, JobRecord};
 use crate::core::jobs::{Error, Jobs};
@@ -129,6 +132,11 @@ impl Runner {
         self.engine().store_error()
     }
 
+    /// The share of blocking bodies.
+    pub(crate) fn slots(&self) -> &Arc<Slots> {
+        &self.engine().slots
+    }
+
     /// The manager, as the jobs carry it along.
     pub(crate) fn host(&self) -> Arc<dyn JobHost> {
         Arc::clone(&self.engine().host)
@@ -149,9 +157,10 @@ impl Runner {
         &self,
         adoption: Adoption,
         context: Arc<JobContext>,
-        start: impl FnOnce(&Arc<JobContext>) -> Body + Send + 'static,
+        needs: Needs,
+        start: impl FnOnce(&Arc<JobContext>, Option<BodySlot>) -> Body + Send + 'static,
     ) -> Result<(Arc<LiveJob>, Arc<JobRecord>), Error> {
-        adopt::enqueue(self.engine(), adoption, context, start).await
+        adopt::enqueue(self.engine(), adoption, context, needs, start).await
     }
 
     /// Registers a run whose caller has left, so that the same call finds it from now on.
@@ -186,9 +195,10 @@ impl Runner {
         &self,
         origin: Origin,
         context: JobContext,
-        start: impl FnOnce(&Arc<JobContext>) -> Body + Send + 'static,
+        needs: Needs,
+        start: impl FnOnce(&Arc<JobContext>, Option<BodySlot>) -> Body + Send + 'static,
     ) {
-        rerun::resume(self.engine(), origin, context, start);
+        rerun::resume(self.engine(), origin, context, needs, start);
     }
 
     /// Takes note of a server that can make calls again, and lets it make those that wait.

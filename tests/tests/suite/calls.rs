@@ -159,21 +159,6 @@ async fn a_body_that_ignores_its_token_is_aborted_after_the_grace() {
     assert_eq!(fixture.client.status(&id).await["status"], "cancelled");
 }
 
-#[tokio::test]
-async fn a_body_that_cannot_be_stopped_is_shown_as_it_is() {
-    let second = std::time::Duration::from_millis(20);
-    let jobs = JobManager::builder().cancel_grace(second).cancel_answer(second * 3).in_memory();
-    let fixture = Fixture::with_manager(jobs).await;
-    let id = fixture.client.job("blocking", json!({"async_mode": true})).await;
-    fixture.tools.gate.arrived(1).await;
-    let answer = fixture.client.ask("cancel_job", json!({"job_id": id})).await;
-    assert_eq!((&answer["status"], &answer["cancel_requested"]), (&json!("running"), &json!(true)));
-    let job = fixture.client.status(&id).await;
-    assert_eq!((&job["status"], &job["cancel_requested"]), (&json!("running"), &json!(true)));
-    fixture.tools.gate.open();
-    assert_eq!(fixture.wait(&id).await["status"], "cancelled");
-}
-
 #[tokio::test(start_paused = true)]
 async fn an_ended_job_cannot_be_cancelled() {
     let fixture = Fixture::new().await;

@@ -8,6 +8,7 @@ mod answer_schemas;
 mod answer_sizes;
 mod answer_tokens;
 mod architecture;
+mod blocking;
 mod calls;
 mod clocks;
 mod coalesce;

@@ -24,6 +24,9 @@ impl<R: Send + 'static> OpenCall<R> {
                 self.attachment = manager.runner().live().attach(&live);
             }
         }
+        if let Some(body) = &mut self.body {
+            body.step_aside();
+        }
         let departure = self.request.caller.departure().await;
         if let Some(live) = self.settle(&departure)
             && !self.request.caller.is_gone()

@@ -101,7 +101,7 @@ pub(crate) async fn ask(key: &str, request: Value, limit: Duration) -> Result<Va
     let outcome = tokio::select! {
         biased;
         outcome = outcome => outcome,
-        () = context.cancellation.cancelled() => return Err(AskError::Stopped),
+        () = context.cancellation.told() => return Err(AskError::Stopped),
     };
     match outcome {
         // Each answer was checked where it came in, but against the question that has the key: an earlier run, or other code of

@@ -49,7 +49,7 @@ impl CurrentJob {
 
     /// Returns whether this work was requested to stop.
     pub fn is_cancelled(&self) -> bool {
-        self.0.cancellation.is_cancelled()
+        self.0.cancellation.tells()
     }
 
     /// Waits until this work is requested to stop.
@@ -57,12 +57,12 @@ impl CurrentJob {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn cancelled(&self) {
-        self.0.cancellation.cancelled().await;
+        self.0.cancellation.told().await;
     }
 
     /// The token that is cancelled when this work is requested to stop, for code that takes one.
     pub fn cancellation_token(&self) -> CancellationToken {
-        self.0.cancellation.token().clone()
+        self.0.cancellation.give_token()
     }
 
     /// Runs `future` as part of this work, in whichever task it is polled.
@@ -100,7 +100,7 @@ pub fn carry_blocking<R>(function: impl FnOnce() -> R) -> impl FnOnce() -> R {
 
 /// Returns whether the work that this code runs in was requested to stop; false outside of any work.
 pub fn is_cancelled() -> bool {
-    CONTEXT.try_with(|context| context.cancellation.is_cancelled()).unwrap_or(false)
+    CONTEXT.try_with(|context| context.cancellation.tells()).unwrap_or(false)
 }
 
 /// Waits until the work that this code runs in is requested to stop. Outside of any work, it waits for ever.

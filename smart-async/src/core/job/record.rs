@@ -108,6 +108,11 @@ impl JobRecord {
         self.state == JobState::Pending { reason: PendingReason::WaitingForServer }
     }
 
+    /// Returns whether the job waits for a free slot in the process that has it.
+    pub(crate) fn waits_for_slot(&self) -> bool {
+        self.owner.is_some() && self.state == JobState::Pending { reason: PendingReason::Queued }
+    }
+
     /// Returns whether a process may claim the job: it waits, and has no owner.
     pub fn is_claimable(&self) -> bool {
         self.owner.is_none()

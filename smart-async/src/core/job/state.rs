@@ -84,7 +84,7 @@ impl FromStr for JobStatus {
 pub enum PendingReason {
     /// Its owner is about to start it.
     Starting,
-    /// It waits for a free slot.
+    /// It waits for a free slot: in the process that owns it, or in a queue where no process does.
     Queued,
     /// It waits for a server that has the tool, to run the work again.
     WaitingForServer,

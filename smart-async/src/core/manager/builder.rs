@@ -74,6 +74,14 @@ impl JobManagerBuilder {
         self
     }
 
+    /// How many [`blocking`](macro@crate::smart_async) bodies run at a time, each on a thread of its own; one at least. The others
+    /// wait: their jobs are `pending`. 64 unless set.
+    #[must_use]
+    pub const fn blocking_bodies(mut self, at_most: usize) -> Self {
+        self.settings.blocking_bodies = at_most;
+        self
+    }
+
     /// Whether a wrapped server that is told to end by SIGTERM shuts this manager down and then ends as the signal
     /// says. Yes unless set; say no where the program handles the signal itself. On Unix only.
     #[must_use]

@@ -18,11 +18,14 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::body::Body;
 use super::engine::Engine;
-use super::supervise::{launch, supervise};
+use super::launch::{Needs, StartTurn, launch};
+use super::supervise::{Recorded, supervise};
 use crate::core::backoff::Backoff;
+use crate::core::blocking::BodySlot;
 use crate::core::context::JobContext;
 use crate::core::job::{
-    Change, JobEvent, JobId, JobKind, JobRecord, JobScope, JobSpec, JobState, OwnerId, StateTarget,
+    Change, JobEvent, JobId, JobKind, JobRecord, JobScope, JobSpec, JobState, JobStatus, OwnerId,
+    PendingReason, StateTarget,
 };
 use crate::core::jobs::Error;
 use crate::core::local::redaction::{redacted_progress, redacted_questions};
@@ -100,6 +103,15 @@ impl Adoption {
         }
     }
 
+    /// The record of a body that has not begun.
+    fn pending_record(&self, engine: &Engine, context: &JobContext) -> JobRecord {
+        let mut record = self.record(engine, context.id());
+        if context.turn.waits() {
+            record.state = JobState::Pending { reason: PendingReason::Queued };
+        }
+        record
+    }
+
     fn record(&self, engine: &Engine, id: JobId) -> JobRecord {
         let mut spec = JobSpec::new(&*self.tool, engine.server(), engine.local.now());
         spec.kind = self.kind;
@@ -125,12 +137,28 @@ impl Adoption {
         let progress = context.progress.read();
         record.progress = progress.map(|progress| redacted_progress(site, progress));
         // A new job can always start.
-        if let Ok(state) =
-            JobState::STARTING.apply(JobEvent::Start, engine.local.ago(context.began.elapsed()))
+        if let Ok(state) = JobState::STARTING
+            .apply(JobEvent::Start, engine.local.ago(context.run_began().elapsed()))
         {
             record.state = state;
         }
         record.with_questions(redacted_questions(site, context.questions.all()))
+    }
+}
+
+/// Supervises a body that was spawned already: that runs, or waits for its turn.
+fn see_to(
+    engine: &Arc<Engine>,
+    live: Arc<LiveJob>,
+    body: Body,
+    limit: Option<Duration>,
+    recorded: Option<Recorded>,
+) {
+    if live.context.turn.waits() {
+        let begin = body.into_begin();
+        launch(engine, live, StartTurn::ToCome, move |_, slot| begin(slot), limit, recorded);
+    } else {
+        supervise(engine, live, body, limit, recorded);
     }
 }
 
@@ -150,7 +178,7 @@ impl Adopted {
         let live = self.live.take();
         if let Some(live) = &live {
             self.engine.local.live.insert(live);
-            supervise(&self.engine, Arc::clone(live), body, self.deadline, None);
+            see_to(&self.engine, Arc::clone(live), body, self.deadline, None);
         }
         (live, Arc::clone(&self.record))
     }
@@ -227,11 +255,13 @@ async fn record_running(
     adoption: &Adoption,
     context: &JobContext,
 ) -> Result<Arc<JobRecord>, StoreError> {
-    if adoption.max_reruns.is_some() {
-        engine.keep_owner_alive(context);
-    }
+    engine.keep_owner_alive(context);
     let (local, id) = (&engine.local, context.id());
-    let inserted = local.store.insert(adoption.running_record(engine, context)).await;
+    let attempt = match context.turn.waits() {
+        true => adoption.pending_record(engine, context),
+        false => adoption.running_record(engine, context),
+    };
+    let inserted = local.store.insert(attempt).await;
     let record = match local.observed(inserted) {
         Ok(record) => {
             local.announce(&record);
@@ -242,6 +272,11 @@ async fn record_running(
             local.store.get(id).await?.ok_or(StoreError::NotFound(id))?
         }
         Err(error) => return Err(error),
+    };
+    // The body may have begun since an earlier attempt.
+    let record = match record.status() == JobStatus::Pending && !context.turn.waits() {
+        true => local.update(id, local.own_change(JobEvent::Start)).await?,
+        false => record,
     };
     context.questions.apply_recorded(&record.questions);
     Ok(record)
@@ -281,16 +316,18 @@ pub(super) async fn enqueue(
     engine: &Arc<Engine>,
     adoption: Adoption,
     context: Arc<JobContext>,
-    start: impl FnOnce(&Arc<JobContext>) -> Body + Send + 'static,
+    needs: Needs,
+    start: impl FnOnce(&Arc<JobContext>, Option<BodySlot>) -> Body + Send + 'static,
 ) -> Result<(Arc<LiveJob>, Arc<JobRecord>), Error> {
     let engine = Arc::clone(engine);
     let written = tokio::spawn(async move {
         engine.local.ready().await;
+        let turn = needs.turn(&engine, &context);
         let record = create(&engine, &adoption, &context).await?;
         let live = adoption.live(context);
         engine.local.live.insert(&live);
         engine.local.announce(&record);
-        launch(&engine, Arc::clone(&live), start, adoption.deadline);
+        launch(&engine, Arc::clone(&live), turn, start, adoption.deadline, None);
         Ok((live, record))
     });
     written.await.unwrap_or(Err(Error::Stopping))
@@ -314,14 +351,12 @@ async fn create(
             reason.unwrap_or_else(|| "the job folder cannot be used".to_owned()),
         ));
     }
-    if adoption.max_reruns.is_some() {
-        engine.keep_owner_alive(context);
-    }
+    engine.keep_owner_alive(context);
     let (local, id) = (&engine.local, context.id());
     if local.store.get(id).await?.is_some() {
         return Err(StoreError::Duplicate(id).into());
     }
-    let attempt = adoption.record(engine, id);
+    let attempt = adoption.pending_record(engine, context);
     match local.observed(local.store.insert(attempt.clone()).await) {
         Ok(record) => Ok(record),
         Err(error) => {
@@ -349,7 +384,8 @@ pub(super) fn keep(
         let (engine, live) = (Arc::clone(engine), Arc::clone(&live));
         tokio::spawn(async move { record_at_last(&engine, &adoption, &live, adopting).await })
     };
-    supervise(engine, live, body, deadline, Some(recorded));
+    let recorded = recorded.map(|recorded| recorded.unwrap_or(false)).boxed().shared();
+    see_to(engine, live, body, deadline, Some(recorded));
 }
 
 /// Writes the record of kept work, however long that takes. Returns whether it was written before the runner ended.

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::typed_body::{BodyError, TypedBody};
+use crate::core::blocking::BodySlot;
 use crate::core::context::JobContext;
 use crate::core::job::{FailureKind, JobFailure, Outcome, check_depth};
 use crate::core::shield::{panic_message, shielded};
@@ -13,8 +14,13 @@ use crate::core::shield::{panic_message, shielded};
 /// A body that runs in a task of its own. As a future, it waits for the end; dropped, the body runs on.
 pub(crate) struct Body(Box<dyn Run>);
 
+/// Begins a body when it is its turn; with the slot, where it needs one.
+pub(crate) type BeginBody = Box<dyn FnOnce(Option<BodySlot>) -> Body + Send>;
+
 trait Run: Future<Output = BodyEnd> + Send + Unpin {
     fn abort(&self);
+    fn is_on_thread(&self) -> bool;
+    fn into_begin(self: Box<Self>) -> BeginBody;
 }
 
 /// A body, and the function that makes an outcome of its result.
@@ -32,9 +38,17 @@ pub(crate) enum BodyEnd {
     Aborted,
 }
 
-impl<R: Send> Run for Concluding<R> {
+impl<R: Send + 'static> Run for Concluding<R> {
     fn abort(&self) {
         self.body.abort();
+    }
+
+    fn is_on_thread(&self) -> bool {
+        self.body.is_on_thread()
+    }
+
+    fn into_begin(self: Box<Self>) -> BeginBody {
+        Box::new(move |slot| Body::new(self.body.with_turn(slot), self.conclude))
     }
 }
 
@@ -64,6 +78,16 @@ impl Body {
 
     pub(in crate::core) fn abort(&self) {
         self.0.abort();
+    }
+
+    /// Returns whether nothing but the body itself ends it, because it has a thread of its own.
+    pub(in crate::core) fn is_on_thread(&self) -> bool {
+        self.0.is_on_thread()
+    }
+
+    /// The function that lets the body begin, where it waits for its turn. The body gives up its place in the line.
+    pub(in crate::core) fn into_begin(self) -> BeginBody {
+        self.0.into_begin()
     }
 
     /// Tells the body to stop, gives it `grace`, and aborts it where it does not; returns when it has really stopped.

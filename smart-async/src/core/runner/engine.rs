@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::settings::Settings;
 use super::sync::RemoteSync;
 use crate::core::backoff::Backoff;
+use crate::core::blocking::Slots;
 use crate::core::context::{JobContext, JobHost};
 use crate::core::env_vars;
 use crate::core::job::{FailureKind, JobEvent, JobFailure};
@@ -24,6 +25,8 @@ pub(in crate::core) struct Engine {
     /// The name of the server whose jobs these are; set once, by the builder or by the server that is wrapped.
     pub(super) server: OnceLock<String>,
     pub(super) remote: Arc<RemoteSync>,
+    /// The share of blocking bodies.
+    pub(super) slots: Arc<Slots>,
     /// Cancelled when no new work is taken.
     pub(super) stopping: CancellationToken,
     /// Cancelled when everything that still runs has to stop.
@@ -42,6 +45,7 @@ impl Engine {
         Self {
             remote: Arc::new(RemoteSync::new(Arc::clone(&local))),
             server: settings.server.clone().map_or_else(OnceLock::new, OnceLock::from),
+            slots: Slots::new(settings.blocking_bodies),
             local,
             settings,
             host,

@@ -9,9 +9,10 @@ use futures_util::future::BoxFuture;
 
 use super::body::Body;
 use super::engine::{Engine, interruption};
+use super::launch::{Needs, launch};
 use super::one_at_a_time::OneAtATime;
-use super::supervise::launch;
 use crate::core::backoff::Backoff;
+use crate::core::blocking::BodySlot;
 use crate::core::context::JobContext;
 use crate::core::job::{
     Change, ClaimQuery, FailureKind, JobEvent, JobFailure, JobRecord, JobStatus,
@@ -212,13 +213,15 @@ pub(super) fn resume(
     engine: &Arc<Engine>,
     origin: Origin,
     context: JobContext,
-    start: impl FnOnce(&Arc<JobContext>) -> Body + Send + 'static,
+    needs: Needs,
+    start: impl FnOnce(&Arc<JobContext>, Option<BodySlot>) -> Body + Send + 'static,
 ) {
     engine.keep_owner_alive(&context);
+    let turn = needs.turn(engine, &context);
     let live = LiveJob::new(Arc::new(context), Some(origin));
     engine.local.live.insert(&live);
     if origin.site.coalesce {
         engine.local.live.share_again(&live);
     }
-    launch(engine, live, start, origin.site.deadline);
+    launch(engine, live, turn, start, origin.site.deadline, None);
 }

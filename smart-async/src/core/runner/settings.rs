@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::core::blocking::DEFAULT_SLOTS;
 use crate::core::env_vars::{self, Lookup};
 
 /// For how long, and how many, ended jobs are kept. Live jobs are never removed.
@@ -50,6 +51,8 @@ pub(crate) struct Settings {
     pub(crate) cancel_grace: Duration,
     /// For how long a shutdown lets jobs end by themselves.
     pub(in crate::core) drain_grace: Duration,
+    /// How many blocking bodies run at a time.
+    pub(in crate::core) blocking_bodies: usize,
     pub(in crate::core) end_on_sigterm: bool,
     /// Whether ids may leave the process: not where a restart would break the promise that they make.
     pub(crate) hands_out_ids: bool,
@@ -64,6 +67,7 @@ impl Default for Settings {
             own_retention: Retention::default(),
             cancel_grace: Duration::from_secs(5),
             drain_grace: Duration::from_secs(2),
+            blocking_bodies: DEFAULT_SLOTS,
             end_on_sigterm: true,
             hands_out_ids: true,
             fallback_reason: None,

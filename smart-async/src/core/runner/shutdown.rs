@@ -26,9 +26,13 @@ pub(super) async fn shutdown(engine: &Engine) -> Result<(), Error> {
         local.store.close().await
     });
     let Ok(closed) = written.await else {
-        // The store keeps the name of this process, so that no other process runs work again that has not stopped.
-        let missed = "some jobs did not stop, or took too long to be written down";
-        return Err(Error::NotDurable(engine.store_error().unwrap_or_else(|| missed.to_owned())));
+        // The store keeps the name of this process: other processes account for the rest once this one has ended, and run no
+        // work again that has not stopped.
+        let missed = match local.live.count() {
+            0 => "the job store took too long to write everything down".to_owned(),
+            jobs => format!("{jobs} jobs did not stop, or took too long to be written down"),
+        };
+        return Err(Error::NotDurable(engine.store_error().unwrap_or(missed)));
     };
     closed?;
     match engine.unwritten.load(Ordering::Relaxed) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::adopt::{Adoption, enqueue};
 use super::body::Body;
 use super::engine::Engine;
+use super::launch::Needs;
 use crate::ClientIdentity;
 use crate::core::context::{self, CurrentJob, JobContext};
 use crate::core::debug_log;
@@ -135,14 +136,14 @@ pub(super) async fn submit(
     let context = JobContext::new(adoption.tool.clone(), Some(Arc::clone(&engine.host)))
         .with_id(id)
         .with_scope(adoption.scope.clone());
-    let start = |context: &Arc<JobContext>| {
+    let start = |context: &Arc<JobContext>, _| {
         let current = CurrentJob::new(Arc::clone(context));
         Body::new(
             tokio::spawn(context.run(Box::pin(run(work, current)))).into(),
             std::convert::identity,
         )
     };
-    enqueue(engine, adoption, Arc::new(context), start).await?;
+    enqueue(engine, adoption, Arc::new(context), Needs::Nothing, start).await?;
     Ok(id)
 }
 

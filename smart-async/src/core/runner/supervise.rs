@@ -1,42 +1,22 @@
-//! The supervisor of a job: one task from the start of the job to its end, which starts the body, stops it, and writes how it
-//! ended.
+//! The supervisor of a job: one task from the start of the job to its end, which watches the body, stops it, and writes how it
+//! ended, once it has.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use futures_util::future::{BoxFuture, Shared};
 use tokio::time::Instant;
 
 use super::body::{Body, BodyEnd};
 use super::engine::{Engine, interruption};
 use super::{record, sync};
 use crate::core::clock;
-use crate::core::context::JobContext;
 use crate::core::job::{FailureKind, JobEvent, JobFailure};
 use crate::core::local::LiveJob;
 use crate::core::observe;
 
-/// Starts a job that is `pending`, and supervises it.
-pub(super) fn launch(
-    engine: &Arc<Engine>,
-    live: Arc<LiveJob>,
-    start: impl FnOnce(&Arc<JobContext>) -> Body + Send + 'static,
-    limit: Option<Duration>,
-) {
-    let (engine, span) = (Arc::clone(engine), live.span());
-    let supervisor = async move {
-        let _manager = engine.host.keep_alive();
-        if !begin(&engine, &live).await {
-            return;
-        }
-        live.set_began(Instant::now());
-        let body = start(&live.context);
-        // The limit is on the run, not on the wait before it.
-        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
-        see_through(&engine, live, body, deadline, None).await;
-    };
-    tokio::spawn(span.around(supervisor));
-}
+/// Returns whether the record of a job was written that was still being written when its supervisor began.
+pub(super) type Recorded = Shared<BoxFuture<'static, bool>>;
 
 /// Supervises a job whose body runs already. Where its record is still being written, `recorded` returns whether it was.
 pub(super) fn supervise(
@@ -44,10 +24,10 @@ pub(super) fn supervise(
     live: Arc<LiveJob>,
     body: Body,
     limit: Option<Duration>,
-    recorded: Option<JoinHandle<bool>>,
+    recorded: Option<Recorded>,
 ) {
     let (engine, span, deadline) = (Arc::clone(engine), live.span(), live.deadline(limit));
-    live.set_began(live.context.began);
+    live.set_began(live.context.run_began());
     let supervisor = async move {
         let _manager = engine.host.keep_alive();
         see_through(&engine, live, body, deadline, recorded).await;
@@ -55,49 +35,20 @@ pub(super) fn supervise(
     tokio::spawn(span.around(supervisor));
 }
 
-/// Writes that a job begins. Returns whether it does; if not, it has ended by then.
-async fn begin(engine: &Arc<Engine>, live: &LiveJob) -> bool {
-    let refusal = || {
-        if live.is_to_be_cancelled() {
-            Some(JobEvent::Cancel)
-        } else {
-            engine.is_stopping().then(interruption)
-        }
-    };
-    let mut refused = refusal();
-    if refused.is_none() {
-        let Some(job) = record::write(engine, live, JobEvent::Start).await else {
-            // Another process ended it before it began.
-            live.ends_with(&JobEvent::Cancel);
-            engine.local.live.remove(live);
-            return false;
-        };
-        if job.cancel_requested {
-            live.request_cancel();
-        }
-        // The write may have taken its time.
-        refused = refusal();
-    }
-    let Some(event) = refused else { return true };
-    end(engine, live, event, None).await;
-    false
-}
-
 /// Watches the body until it has ended or has to be left alone, and writes how the job ended. Boxes all but the watch, so that
 /// the supervisor of a running job has the size of that and no more.
-async fn see_through(
+pub(super) async fn see_through(
     engine: &Arc<Engine>,
     live: Arc<LiveJob>,
     mut body: Body,
     deadline: Option<Instant>,
-    recorded: Option<JoinHandle<bool>>,
+    recorded: Option<Recorded>,
 ) {
     let (seen, stop) = watch(engine, &live, &mut body, deadline).await;
     let event = match (seen, stop) {
         (Seen::TakenOver, _) => return Box::pin(abandon(engine, &live, body)).await,
         (Seen::Halted, stop) => Box::pin(halt(&live, body, stop)).await,
-        // The reason of the stop decides how the job ends, whatever the body returns in its last moments.
-        (Seen::Ended(_), Some(stop)) => stop.ending(),
+        (Seen::Ended(ended), Some(stop)) => stop.ending(&live, ended, body.is_on_thread()),
         (Seen::Ended(BodyEnd::Returned(Ok(output))), None) => JobEvent::Complete(output),
         (Seen::Ended(BodyEnd::Returned(Err(failure))), None) => JobEvent::Fail(failure),
         // Only the end of the runtime aborts a body that was not told to stop.
@@ -120,17 +71,34 @@ enum Seen {
 enum StopReason {
     Cancelled,
     Deadline,
+    /// The runner ends.
+    Halted,
 }
 
 impl StopReason {
-    /// How the job ends.
-    fn ending(self) -> JobEvent {
+    /// How the job ends, now that its body has. The reason of the stop decides, whatever the body returns in its last moments. But a
+    /// body that cannot be aborted, and went on to its end without a look at whether it should stop, has done its work; and so has
+    /// any body that is done when the runner ends.
+    fn ending(self, live: &LiveJob, ended: BodyEnd, is_on_thread: bool) -> JobEvent {
+        match ended {
+            BodyEnd::Returned(Ok(output))
+                if (is_on_thread || self == Self::Halted)
+                    && live.context.cancellation.went_unnoticed() =>
+            {
+                JobEvent::Complete(output)
+            }
+            _ => self.event(),
+        }
+    }
+
+    fn event(self) -> JobEvent {
         match self {
             Self::Cancelled => JobEvent::Cancel,
             Self::Deadline => JobEvent::Fail(JobFailure::new(
                 FailureKind::Deadline,
                 "the work ran longer than its deadline and was stopped",
             )),
+            Self::Halted => interruption(),
         }
     }
 }
@@ -174,18 +142,18 @@ async fn watch(
 
 /// Writes how a live job ended, and removes it from the jobs of this process. Where its record is still being written,
 /// `recorded` returns whether it was.
-async fn end(
+pub(super) async fn end(
     engine: &Arc<Engine>,
     live: &LiveJob,
     event: JobEvent,
-    recorded: Option<JoinHandle<bool>>,
+    recorded: Option<Recorded>,
 ) {
     let event = record::within_limit(engine, live, event);
     live.ends_with(&event);
     // The same call gets this end for as long as no caller has the ticket, however long the store takes.
     engine.local.live.forget_delivered(live);
     let is_recorded = match recorded {
-        Some(recorded) => recorded.await.unwrap_or(false),
+        Some(recorded) => recorded.await,
         None => true,
     };
     if is_recorded {
@@ -194,26 +162,15 @@ async fn end(
     engine.local.live.remove(live);
 }
 
-/// Stops a body because the runner ends, and returns how its job ends. The body's end is not waited for, because the process is
-/// about to end as well. But a job is `cancelled` only once its work has stopped, and work that may run again must not run
-/// twice at once: such a job is left as it is until its body has stopped, and if the body never does, the end of the process
-/// decides.
+/// Stops a body because the runner ends, and returns how its job ends, once the body has. Of a body that never ends, the end of the
+/// process decides: until then its record says that it runs, and other processes see that its owner lives.
 async fn halt(live: &LiveJob, body: Body, stop: Option<StopReason>) -> JobEvent {
     live.context.cancellation.cancel();
     body.abort();
-    if stop == Some(StopReason::Deadline) {
-        return StopReason::Deadline.ending();
-    }
-    if live.is_to_be_cancelled() {
-        body.await;
-        return JobEvent::Cancel;
-    }
-    if live.site().is_some_and(|site| site.max_reruns > 0)
-        && let BodyEnd::Returned(Ok(output)) = body.await
-    {
-        return JobEvent::Complete(output);
-    }
-    interruption()
+    let is_on_thread = body.is_on_thread();
+    let ended = body.await;
+    let cancelled = live.is_to_be_cancelled().then_some(StopReason::Cancelled);
+    stop.or(cancelled).unwrap_or(StopReason::Halted).ending(live, ended, is_on_thread)
 }
 
 /// Stops a body whose job another process has or has ended. This process writes nothing more of the job.

@@ -117,6 +117,15 @@ pub(in crate::mcp) fn job_view(manager: &JobManager, job: &JobRecord, limit: usi
     if let Some(note) = whether_to_call_again(job) {
         view.insert("note".to_owned(), note.into());
     }
+    let live = manager.runner().live().get(job.id).filter(|_| !job.status().is_terminal());
+    let context = live.as_ref().map(|live| &live.context);
+    if !job.cancel_requested && context.is_some_and(|work| work.cancellation.is_cancelled()) {
+        let note = "The work was told to stop, and has not stopped yet.";
+        view.insert("note".to_owned(), note.into());
+    }
+    if job.waits_for_slot() || context.is_some_and(|work| work.turn.waits()) {
+        view.insert("waits_for".to_owned(), "a free thread".into());
+    }
     if job.waits_for_server() {
         view.insert("waits_for".to_owned(), "a server that has the tool, to run it again".into());
     }
