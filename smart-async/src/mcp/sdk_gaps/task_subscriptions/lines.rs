@@ -172,8 +172,7 @@ mod tests {
     use super::*;
     use crate::mcp::sdk_gaps::task_subscriptions::LISTEN;
 
-    const LISTEN_TO_TASKS: &str =
-        r#"{"id":1,"method":"subscriptions/listen","params":{"notifications":{"taskIds":[]}}}"#;
+    const LISTEN_TO_TASKS: &str = r#"{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"taskIds":[]}}}"#;
 
     /// The output for an input in pieces of these sizes.
     async fn read(input: &[u8], pieces: &[usize]) -> Vec<u8> {
@@ -211,13 +210,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_line_is_renamed_wherever_it_is_cut() {
-        let input =
-            format!("{{\"a\":1}}\n{LISTEN_TO_TASKS}\r\n{{\"b\":2}}\n{LISTEN_TO_TASKS}\nrest");
+        const A: &str = r#"{"jsonrpc":"2.0","method":"a"}"#;
+        const B: &str = r#"{"jsonrpc":"2.0","method":"b"}"#;
+        let input = format!("{A}\n{LISTEN_TO_TASKS}\r\n{B}\n{LISTEN_TO_TASKS}\nrest");
         for size in [1, 2, 7, 64, 4000] {
             let read = read(input.as_bytes(), &vec![size; input.len()]).await;
             let read = String::from_utf8(read).unwrap();
             let lines: Vec<_> = read.split('\n').collect();
-            assert_eq!((lines[0], lines[2], lines[4]), ("{\"a\":1}", "{\"b\":2}", ""));
+            assert_eq!((lines[0], lines[2], lines[4]), (A, B, ""));
             for renamed in [lines[1], lines[3]] {
                 assert!(renamed.contains(LISTEN), "{renamed}");
             }
@@ -228,7 +228,9 @@ mod tests {
     async fn a_line_that_is_too_long_is_refused_and_the_next_is_renamed() {
         let long = LISTEN_TO_TASKS.replace("[]", &format!("[\"{}\"]", "x".repeat(LONGEST)));
         let input = format!("{long}\n{LISTEN_TO_TASKS}\n");
-        let read = String::from_utf8(read(input.as_bytes(), &vec![1 << 16; 300]).await).unwrap();
+        let read =
+            String::from_utf8(read(input.as_bytes(), &vec![CHUNK; LONGEST / CHUNK + 9]).await)
+                .unwrap();
         let lines: Vec<_> = read.lines().collect();
         assert!(lines.len() == 2 && lines[0].contains("longer than 16 MiB"), "{}", lines[0]);
         assert!(lines[1].contains(LISTEN));
@@ -244,7 +246,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_of_the_input_is_told_of_behind_a_call() {
-        let call = r#"{"id":1,"method":"tools/call","params":{"name":"a"}}"#;
+        let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}"#;
         let escaped = call.replace('/', r"\/");
         for call in [call, &escaped] {
             let read = read(format!("{call}\n{{\"cut").as_bytes(), &[]).await;
