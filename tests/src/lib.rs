@@ -14,6 +14,7 @@ mod gated_tools;
 mod library;
 mod panicking_subscriber;
 mod seeded_rng;
+mod server_process;
 mod simulated_process;
 mod snapshot;
 pub mod source;
@@ -29,6 +30,7 @@ pub use gated_tools::GatedTools;
 pub use library::{BOOK, Library};
 pub use panicking_subscriber::PanickingSubscriber;
 pub use seeded_rng::SeededRng;
+pub use server_process::{Era, ServerProcess};
 pub use simulated_process::SimulatedProcess;
 pub use wire::{SUBSCRIPTION, TASKS, Wire};
 

@@ -25,6 +25,7 @@ mod typed_body;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once, Weak};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
@@ -37,7 +38,7 @@ pub(crate) use self::hydrate::InlineCompletion;
 pub(crate) use self::launch::Needs;
 use self::one_at_a_time::OneAtATime;
 use self::rerun::Rerunners;
-pub(crate) use self::rerun::{RerunSupport, Rerunner};
+pub(crate) use self::rerun::{RerunSupport, Rerunner, Usage};
 pub use self::settings::Retention;
 pub(crate) use self::settings::Settings;
 pub use self::submit::{Job, JobRequest, job_fn};
@@ -201,15 +202,19 @@ impl Runner {
         rerun::resume(self.engine(), origin, context, needs, start);
     }
 
-    /// Takes note of a server that can make calls again, and lets it make those that wait.
+    /// Takes note of a server that can make calls again, and lets it make those that wait once this process is in use.
     pub(crate) fn add_rerunner(&self, server: &Arc<impl Rerunner + 'static>) {
         let server: Weak<dyn Rerunner> = Arc::downgrade(server) as _;
         self.inner.rerunners.add(server);
-        let inner = Arc::clone(&self.inner);
-        try_spawn(async move {
-            inner.ready().await;
-            rerun::run_waiting(&inner.engine, &inner.rerunners);
-        });
+        rerun::run_waiting(&self.inner.engine, &self.inner.rerunners);
+        self.inner.take_on_waiting_after(rerun::IN_USE_UNASKED);
+    }
+
+    /// Takes note that a client uses this process.
+    pub(crate) fn used_for(&self, usage: Usage) {
+        if let Some(wait) = self.inner.rerunners.used_for(usage) {
+            self.inner.take_on_waiting_after(wait);
+        }
     }
 
     /// Requests that a job stops, in this process at once and then in its record, without waiting for its end.
@@ -294,6 +299,21 @@ impl Inner {
         let changed = self.recover_in_turn().await;
         *self.last.lock() = (number, changed.clone());
         changed
+    }
+
+    /// Lets this process take on the jobs that wait for its servers, in the background and after this time.
+    fn take_on_waiting_after(self: &Arc<Self>, wait: Duration) {
+        let (weak, gone) = (Arc::downgrade(self), self.engine.gone.clone());
+        try_spawn(async move {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = gone.cancelled() => return,
+            }
+            let Some(inner) = weak.upgrade() else { return };
+            inner.ready().await;
+            inner.rerunners.set_in_use();
+            rerun::run_waiting(&inner.engine, &inner.rerunners);
+        });
     }
 
     async fn recover_in_turn(&self) -> Vec<JobId> {

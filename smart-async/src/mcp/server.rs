@@ -19,7 +19,7 @@ use super::client::capabilities::host_timeout;
 use super::client::host_timeouts::{HostTimeout, HostTimeouts};
 use super::client::in_flight::InFlightRequests;
 use super::client::patience::Patience;
-use super::client::session::Session;
+use super::client::session::{Session, came_over_http};
 use super::sdk_gaps::departures::{WatchedTransport, ways_over_http};
 use super::subscriptions::{self, Subscriptions};
 use super::tool_call::{AnnotatedTools, ToolRerunner};
@@ -27,6 +27,7 @@ use super::tools::{JobTool, JobToolNames};
 use crate::call::receiver::Server;
 use crate::call::{Way, Ways};
 use crate::core::manager::JobManager;
+use crate::core::runner::Usage;
 use crate::core::{debug_log, observe};
 
 /// Gives every MCP server `with_jobs`.
@@ -220,9 +221,28 @@ impl<S: ServerHandler> JobServer<S> {
         &self.manager
     }
 
+    /// Takes note that a client uses this process. No request that a probe for a version makes comes here.
+    fn used_for(&self, usage: Usage) {
+        self.manager.runner().used_for(usage);
+    }
+
+    /// Prepares for a request that may be a probe's for a version. A process that serves HTTP is not started for a probe.
+    async fn begin_probe(&self, context: &RequestContext<RoleServer>) -> Result<(), ErrorData> {
+        if came_over_http(context) {
+            self.used_for(Usage::Work);
+        }
+        self.prepare().await
+    }
+
+    /// Prepares for a request of a client that uses this process.
+    async fn begin(&self, usage: Usage) -> Result<(), ErrorData> {
+        self.used_for(usage);
+        self.prepare().await
+    }
+
     /// Prepares the manager, and refuses the request where the job tools have names that cannot be, or that a tool of the wrapped
     /// server has.
-    async fn begin(&self) -> Result<(), ErrorData> {
+    async fn prepare(&self) -> Result<(), ErrorData> {
         if let Some(fault) = self.names.prefix_fault() {
             return Err(ErrorData::internal_error(fault, None));
         }

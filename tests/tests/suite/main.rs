@@ -38,6 +38,7 @@ mod own_output;
 mod own_rounds;
 mod peer_requests;
 mod portable_schemas;
+mod probes;
 mod progress;
 mod questions;
 mod races;

@@ -165,7 +165,14 @@ async fn open(folder: &Path) -> JobManager {
 
 async fn serve(folder: &Path, server: impl ServerHandler + Clone) -> (Client, JobManager) {
     let jobs = open(folder).await;
-    (Client::connect(server.with_jobs(jobs.clone())).await, jobs)
+    (serve_over(&jobs, server).await, jobs)
+}
+
+/// Serves a client that asks for something: a server that is not asked leaves what waits to others.
+async fn serve_over(jobs: &JobManager, server: impl ServerHandler + Clone) -> Client {
+    let client = Client::connect(server.with_jobs(jobs.clone())).await;
+    client.ask("list_jobs", json!({})).await;
+    client
 }
 
 /// A job whose process died while its body waited at the gate.
@@ -221,7 +228,7 @@ async fn who_took_a_job_on_though_the_store_said_otherwise_runs_it_once() {
     let store = FaultyStore::over(JournalStore::open(folder.path()).await.unwrap());
     store.doubt_next("claim");
     let jobs = JobManager::builder().with_store(store.clone());
-    let _client = Client::connect(mill.clone().with_jobs(jobs.clone())).await;
+    let _client = serve_over(&jobs, mill.clone()).await;
     mill.gate.arrived(2).await;
     mill.gate.open();
     let job = ended(&jobs, id).await;

@@ -2,7 +2,9 @@
 //! stay `pending` until this process has a server with their tool.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -43,10 +45,30 @@ pub(crate) trait Rerunner: Send + Sync {
     fn rerun(&self, job: Arc<JobRecord>) -> BoxFuture<'_, Result<(), String>>;
 }
 
+/// What a client uses this process for, as its requests show it.
+///
+/// Clients start throw-away processes to ask for a version (`initialize`, `server/discover`, `ping`), and kill them. A waiting job that
+/// such a process takes on is interrupted once more for nothing, so that only a process in use takes jobs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Usage {
+    /// Lists and settings: a host asks for these when it begins to use a server, and so does an inspector that ends it at once.
+    SetUp,
+    /// Anything else.
+    Work,
+}
+
+/// How long after the first list a process counts as in use.
+const IN_USE_AFTER_SET_UP: Duration = Duration::from_secs(5);
+
+/// How long after its start a server counts as in use though no client asks for anything: no probe takes that long.
+pub(super) const IN_USE_UNASKED: Duration = Duration::from_secs(60);
+
 /// The servers of this process that can make calls again, for as long as they are there.
 #[derive(Default)]
 pub(super) struct Rerunners {
     known: Mutex<Vec<Weak<dyn Rerunner>>>,
+    is_set_up: AtomicBool,
+    is_in_use: AtomicBool,
     /// Of the tasks that go through the waiting jobs, one at a time is enough.
     looks: OneAtATime,
 }
@@ -56,6 +78,26 @@ impl Rerunners {
         let mut servers = self.known.lock();
         servers.retain(|server| server.strong_count() > 0);
         servers.push(server);
+    }
+
+    /// Takes note of a use. Returns after what time the process takes waiting jobs on, where this use decides that.
+    pub(super) fn used_for(&self, usage: Usage) -> Option<Duration> {
+        let (known, wait) = match usage {
+            Usage::SetUp => (&self.is_set_up, IN_USE_AFTER_SET_UP),
+            Usage::Work => (&self.is_in_use, Duration::ZERO),
+        };
+        let is_first = !known.load(Ordering::Relaxed) && !known.swap(true, Ordering::Relaxed);
+        is_first.then_some(wait)
+    }
+
+    /// Lets this process take waiting jobs on.
+    pub(super) fn set_in_use(&self) {
+        self.is_in_use.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the waiting jobs are to be left alone, because the servers of this process may be a probe's.
+    fn may_be_probed(&self) -> bool {
+        !self.is_in_use.load(Ordering::Relaxed) && !self.known.lock().is_empty()
     }
 
     fn all(&self) -> Vec<Arc<dyn Rerunner>> {
@@ -76,8 +118,11 @@ impl Rerunners {
     }
 }
 
-/// Reruns, in the background, the jobs that wait for a server which this process has.
+/// Reruns, in the background, the jobs that wait for a server which this process has, where it is in use.
 pub(super) fn run_waiting(engine: &Arc<Engine>, servers: &Arc<Rerunners>) {
+    if servers.may_be_probed() {
+        return;
+    }
     let Some(place) = servers.looks.place() else { return };
     let (engine, servers) = (Arc::clone(engine), Arc::clone(servers));
     try_spawn(async move {
@@ -101,6 +146,10 @@ async fn look_at_waiting(engine: &Arc<Engine>, servers: &Rerunners, jobs: Vec<Ar
     }
     for (tool, jobs) in of_tool {
         let found = servers.find(&tool).await;
+        // The server may be a probe's that has come since the look began.
+        if found.is_some() && servers.may_be_probed() {
+            continue;
+        }
         if let Some((RerunSupport::Rerunnable, server)) = found {
             let mut query = ClaimQuery::new(engine.server(), jobs.len());
             query.jobs = jobs.iter().map(|job| job.id).collect();

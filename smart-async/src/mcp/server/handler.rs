@@ -11,11 +11,12 @@ use std::sync::Arc;
 
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CancelTaskParams, CancelledNotificationParam,
-    CompleteRequestParams, CompleteResult, CustomNotification, CustomRequest, CustomResult,
-    DiscoverResult, GetPromptRequestParams, GetPromptResponse, GetSkillRequestParams,
-    GetSkillResult, GetTaskParams, GetTaskResult, InitializeRequestParams, InitializeResult,
-    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListSkillsResult,
-    ListToolsResult, PaginatedRequestParams, ProgressNotificationParam, ProtocolVersion,
+    CompleteRequestParams, CompleteResult, ConstString, CustomNotification, CustomRequest,
+    CustomResult, DiscoverRequestMethod, DiscoverResult, GetPromptRequestParams, GetPromptResponse,
+    GetSkillRequestParams, GetSkillResult, GetTaskParams, GetTaskResult, InitializeRequestParams,
+    InitializeResult, InitializeResultMethod, ListPromptsResult, ListResourceTemplatesResult,
+    ListResourcesResult, ListSkillsResult, ListToolsResult, PaginatedRequestParams,
+    PingRequestMethod, ProgressNotificationParam, ProtocolVersion,
     ReadResourceDirectoryRequestParams, ReadResourceDirectoryResult, ReadResourceRequestParams,
     ReadResourceResponse, ServerCapabilities, ServerConfig, SetLevelRequestParams,
     SubscribeRequestParams, SubscriptionFilter, TASKS_EXTENSION_ID, Tool, ToolsCapability,
@@ -27,6 +28,7 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use super::JobServer;
 use crate::call::{CallRequest, Caller, names_a_time_out};
 use crate::core::context::for_client;
+use crate::core::runner::Usage;
 use crate::mcp::client::capabilities::Client;
 use crate::mcp::resources;
 use crate::mcp::sdk_gaps::list_defaults::or_empty;
@@ -48,14 +50,23 @@ fn declare(capabilities: &mut ServerCapabilities) {
         .or_default();
 }
 
-/// Forwards requests that only the wrapped server answers. The jobs that it submits meanwhile belong to the client.
+/// Returns whether a request that the SDK could not decode is one for the version or for a sign of life.
+fn is_probe(method: &str) -> bool {
+    [InitializeResultMethod::VALUE, DiscoverRequestMethod::VALUE, PingRequestMethod::VALUE]
+        .contains(&method)
+}
+
+/// Forwards requests that only the wrapped server answers, each with the use of this process that it shows. The jobs that the
+/// wrapped server submits meanwhile belong to the client.
 macro_rules! forward_requests {
-    ($($method:ident($($argument:ident: $kind:ty),*; $context:ident) -> $answer:ty;)*) => {$(
+    ($($method:ident($($argument:ident: $kind:ty),*; $context:ident) -> $answer:ty, $usage:expr;)*) => {$(
         fn $method(
             &self,
             $($argument: $kind,)*
             $context: Context
         ) -> impl Future<Output = Result<$answer, ErrorData>> + MaybeSendFuture + '_ {
+            let usage: Option<Usage> = $usage;
+            usage.into_iter().for_each(|usage| self.used_for(usage));
             let client = self.session.scope(&$context).mark();
             for_client(client, self.inner.$method($($argument,)* $context))
         }
@@ -82,14 +93,14 @@ type Notified = NotificationContext<RoleServer>;
 #[deny(clippy::missing_trait_methods)]
 impl<S: ServerHandler> ServerHandler for JobServer<S> {
     forward_requests! {
-        ping(; context) -> ();
-        complete(request: CompleteRequestParams; context) -> CompleteResult;
-        set_level(request: SetLevelRequestParams; context) -> ();
-        get_prompt(request: GetPromptRequestParams; context) -> GetPromptResponse;
-        list_prompts(request: Option<PaginatedRequestParams>; context) -> ListPromptsResult;
-        list_skills(request: Option<PaginatedRequestParams>; context) -> ListSkillsResult;
-        get_skill(request: GetSkillRequestParams; context) -> GetSkillResult;
-        read_resource_directory(request: ReadResourceDirectoryRequestParams; context) -> ReadResourceDirectoryResult;
+        ping(; context) -> (), None;
+        complete(request: CompleteRequestParams; context) -> CompleteResult, Some(Usage::Work);
+        set_level(request: SetLevelRequestParams; context) -> (), Some(Usage::SetUp);
+        get_prompt(request: GetPromptRequestParams; context) -> GetPromptResponse, Some(Usage::Work);
+        list_prompts(request: Option<PaginatedRequestParams>; context) -> ListPromptsResult, Some(Usage::SetUp);
+        list_skills(request: Option<PaginatedRequestParams>; context) -> ListSkillsResult, Some(Usage::SetUp);
+        get_skill(request: GetSkillRequestParams; context) -> GetSkillResult, Some(Usage::Work);
+        read_resource_directory(request: ReadResourceDirectoryRequestParams; context) -> ReadResourceDirectoryResult, Some(Usage::Work);
     }
 
     forward_notifications! {
@@ -117,7 +128,9 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         let access = self.access(context.request_context());
-        subscriptions::check_number(subscriptions::jobs_in(context.requested()).len())?;
+        let jobs = subscriptions::jobs_in(context.requested()).len();
+        self.used_for(if jobs == 0 { Usage::SetUp } else { Usage::Work });
+        subscriptions::check_number(jobs)?;
         let _open = access
             .open_wait()
             .map_err(|error| ErrorData::invalid_params(error.to_string(), None))?;
@@ -142,7 +155,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         request: Option<PaginatedRequestParams>,
         context: Context,
     ) -> Result<ListResourcesResult, ErrorData> {
-        self.begin().await?;
+        self.begin(Usage::SetUp).await?;
         let access = self.access(&context);
         let cursor = request.as_ref().and_then(|request| request.cursor.as_deref());
         if let Some(after) = cursor.and_then(resources::parse_cursor) {
@@ -160,7 +173,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         request: Option<PaginatedRequestParams>,
         context: Context,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        self.begin().await?;
+        self.begin(Usage::SetUp).await?;
         let mut list = or_empty(self.inner.list_resource_templates(request, context).await)?;
         if list.next_cursor.is_none() {
             resources::append_templates(&mut list);
@@ -174,10 +187,11 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         context: Context,
     ) -> Result<ReadResourceResponse, ErrorData> {
         if !resources::is_of_job(&request.uri) {
+            self.used_for(Usage::Work);
             let client = self.session.scope(&context).mark();
             return for_client(client, self.inner.read_resource(request, context)).await;
         }
-        self.begin().await?;
+        self.begin(Usage::Work).await?;
         let follow_up = self.names.follow_up();
         let access = self.access(&context);
         Ok(Box::pin(resources::read(&access, &follow_up, &request.uri)).await?.into())
@@ -189,9 +203,10 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         context: Context,
     ) -> Result<(), ErrorData> {
         if !resources::is_of_job(&request.uri) {
+            self.used_for(Usage::Work);
             return self.inner.subscribe(request, context).await;
         }
-        self.begin().await?;
+        self.begin(Usage::Work).await?;
         let access = self.access(&context);
         let found = Box::pin(resources::find(&access, &request.uri)).await?;
         self.subscriptions.subscribe(&self.manager, &context.peer, request.uri, found)
@@ -229,7 +244,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         request: InitializeRequestParams,
         context: Context,
     ) -> Result<InitializeResult, ErrorData> {
-        self.begin().await?;
+        self.begin_probe(&context).await?;
         self.session.open();
         let mut result = self.inner.initialize(request, context).await?;
         declare(&mut result.capabilities);
@@ -237,7 +252,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
     }
 
     async fn discover(&self, context: Context) -> Result<DiscoverResult, ErrorData> {
-        self.begin().await?;
+        self.begin_probe(&context).await?;
         let mut result = self.inner.discover(context).await?;
         declare(&mut result.capabilities);
         Ok(result)
@@ -248,7 +263,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         request: Option<PaginatedRequestParams>,
         context: Context,
     ) -> Result<ListToolsResult, ErrorData> {
-        self.begin().await?;
+        self.begin(Usage::SetUp).await?;
         let mut list = or_empty(self.inner.list_tools(request, context).await)?;
         if let Some(tool) = list.tools.iter().find_map(|tool| self.names.find(&tool.name)) {
             return Err(self.clash_error(tool));
@@ -280,7 +295,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         // Listed before anything else, because the client may cancel the call while the manager is still getting ready.
         let caller = Caller::new(context.ct.clone(), self.ways(&context));
         let _in_flight = self.in_flight.enter(context.id.clone(), &caller);
-        self.begin().await?;
+        self.begin(Usage::Work).await?;
         if let Some(tool) = self.names.find(&request.name) {
             let arguments = request.arguments.unwrap_or_default();
             let follow_up = self.names.follow_up();
@@ -309,7 +324,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         request: GetTaskParams,
         context: Context,
     ) -> Result<GetTaskResult, ErrorData> {
-        self.begin().await?;
+        self.begin(Usage::Work).await?;
         let access = self.access(&context);
         let (client, follow_up) = (Client::of(&context), self.names.follow_up());
         let client = TaskClient { asked: client.can_be_asked_in_rounds(), follow_up: &follow_up };
@@ -326,7 +341,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         request: UpdateTaskParams,
         context: Context,
     ) -> Result<(), ErrorData> {
-        self.begin().await?;
+        self.begin(Usage::Work).await?;
         let access = self.access(&context);
         let updating = tasks::update(&access, &request.task_id, &request.input_responses);
         match Box::pin(updating).await {
@@ -342,7 +357,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         request: CancelTaskParams,
         context: Context,
     ) -> Result<(), ErrorData> {
-        self.begin().await?;
+        self.begin(Usage::Work).await?;
         let access = self.access(&context);
         match Box::pin(tasks::cancel(&access, &request.task_id)).await {
             Err(error) if self.may_be_inner_task(&error) => {
@@ -358,7 +373,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         context: Context,
     ) -> Result<CustomResult, ErrorData> {
         if request.method == LISTEN {
-            self.begin().await?;
+            self.begin(Usage::Work).await?;
             let access = self.access(&context);
             let info = self.get_info().server_info;
             let follow_up = self.names.follow_up();
@@ -366,7 +381,13 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
                 subscriptions::listen_to_tasks(&access, &follow_up, info, request, context);
             return Box::pin(listening).await;
         }
-        match refusal_of(&request).or_else(|| refuse_malformed(&request, &context)) {
+        if let Some(error) = refusal_of(&request) {
+            return Err(error);
+        }
+        if !is_probe(&request.method) {
+            self.used_for(Usage::Work);
+        }
+        match refuse_malformed(&request, &context) {
             Some(error) => Err(error),
             None => {
                 let client = self.session.scope(&context).mark();
