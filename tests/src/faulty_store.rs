@@ -32,6 +32,8 @@ struct Faults {
     slow: Option<Gate>,
     /// The next `put_state` waits for this gate before it does anything.
     held_state: Mutex<Option<Gate>>,
+    /// Each `interrupt` waits for this gate before it is made.
+    held_interrupts: Mutex<Option<Gate>>,
     tells_no_news: AtomicBool,
     owner_lost: AtomicBool,
     max_result_bytes: Mutex<Option<u64>>,
@@ -70,6 +72,7 @@ impl FaultyStore {
             hidden: AtomicBool::new(false),
             slow,
             held_state: Mutex::default(),
+            held_interrupts: Mutex::default(),
             tells_no_news: AtomicBool::new(false),
             owner_lost: AtomicBool::new(false),
             max_result_bytes: Mutex::default(),
@@ -107,6 +110,15 @@ impl FaultyStore {
     /// Lets the next `put_state` arrive at `gate`, and go on when that opens.
     pub fn hold_next_state(&self, gate: Gate) {
         *self.held_state() = Some(gate);
+    }
+
+    /// Lets each `interrupt` arrive at `gate`, and go on when that opens.
+    pub fn hold_interrupts(&self, gate: Gate) {
+        *self.held_interrupts() = Some(gate);
+    }
+
+    fn held_interrupts(&self) -> MutexGuard<'_, Option<Gate>> {
+        self.0.held_interrupts.lock().expect("no thread panics with the lock")
     }
 
     fn held_state(&self) -> MutexGuard<'_, Option<Gate>> {
@@ -204,6 +216,11 @@ impl JobStore for FaultyStore {
     fn update(&self, id: JobId, change: Change) -> StoreFuture<'_, Arc<JobRecord>> {
         Box::pin(async move {
             self.check()?;
+            let held = self.held_interrupts().clone();
+            if let Some(gate) = held.filter(|_| change.event.name() == "interrupt") {
+                gate.arrive();
+                gate.opened().await;
+            }
             self.0.hidden.store(false, Ordering::SeqCst);
             let in_doubt = self.doubtful().take_if(|name| *name == change.event.name()).is_some();
             let updated = self.0.inner.update(id, change).await?;

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 /// The protocol that a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Era {
-    /// That of 2025-11-25, which begins with `initialize`.
+    /// The one of 2025-11-25, which begins with `initialize`.
     Initialize,
-    /// That of 2026-07-28, which begins with `server/discover`.
+    /// The one of 2026-07-28, which begins with `server/discover`.
     Discover,
 }
 

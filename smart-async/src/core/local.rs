@@ -33,7 +33,7 @@ pub(crate) use self::pins::ReadPin;
 pub(crate) use self::quota::OpenWait;
 use self::quota::OpenWaits;
 pub(in crate::core) use self::quota::WAITS;
-pub(in crate::core) use self::recovery::{LostJobs, recovered};
+pub(in crate::core) use self::recovery::{DeadOwners, LostJobs, recovered};
 use self::redaction::WithheldOutputs;
 use self::run_times::RunTimes;
 use crate::core::clock;
@@ -57,6 +57,7 @@ pub(crate) struct Local {
     /// Calls that are open, jobs that run, and writes in the background: everything that a shutdown waits for.
     pub(in crate::core) in_flight: TaskTracker,
     lost_jobs: OnceLock<Weak<dyn LostJobs>>,
+    pub(in crate::core) dead_owners: DeadOwners,
     /// The waits that clients have open.
     pub(in crate::core) open_waits: OpenWaits,
     /// How many more large results may be read at the same time.
@@ -81,6 +82,7 @@ impl Local {
             is_owner_lost: AtomicBool::new(false),
             in_flight,
             lost_jobs: OnceLock::new(),
+            dead_owners: DeadOwners::default(),
             open_waits: OpenWaits::default(),
             result_reads: Semaphore::new(RESULT_READS),
         }
@@ -116,8 +118,8 @@ impl Local {
         self.lost_jobs.get()?.upgrade()
     }
 
-    /// Waits until the runner has accounted for the jobs that an earlier process of its server left behind. Without a runner
-    /// there is nothing to wait for.
+    /// Waits until the runner knows which owners have died, so that the jobs that an earlier process of its server left behind are
+    /// shown as recovery leaves them. Without a runner there is nothing to wait for.
     pub(in crate::core) async fn ready(&self) {
         if let Some(runner) = self.lost_jobs() {
             runner.ready().await;

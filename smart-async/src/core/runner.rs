@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 pub(crate) use self::adopt::{Adopted, Adopting, Adoption, CallerMarks};
@@ -61,7 +62,10 @@ pub(crate) struct Runner {
 struct Inner {
     engine: Arc<Engine>,
     rerunners: Arc<Rerunners>,
-    recovered: OnceCell<()>,
+    /// Set once the owners are known that have died.
+    ready: OnceCell<()>,
+    /// Cancelled when the first recovery is over.
+    recovered: CancellationToken,
     /// Of several recoveries at once each would try to account for all jobs that are left.
     recoveries: OneAtATime,
     /// How many recoveries have begun that readers waited for.
@@ -80,7 +84,8 @@ impl Runner {
         let inner = Arc::new(Inner {
             engine: Arc::new(Engine::new(Arc::clone(&local), settings, host)),
             rerunners: Arc::default(),
-            recovered: OnceCell::new(),
+            ready: OnceCell::new(),
+            recovered: CancellationToken::new(),
             recoveries: OneAtATime::default(),
             begun: AtomicU64::new(0),
             last: Mutex::default(),
@@ -123,9 +128,9 @@ impl Runner {
         self.engine().local.in_flight()
     }
 
-    /// Waits until the jobs of an earlier process of this server are accounted for.
+    /// Waits until the jobs of an earlier process of this server are shown as recovery leaves them.
     pub(crate) async fn ready(&self) {
-        self.inner.ready().await;
+        self.inner.wait_until_ready().await;
     }
 
     /// The failure of the store, or the reason why jobs are kept in memory only.
@@ -270,18 +275,26 @@ impl Runner {
 }
 
 impl Inner {
-    /// Waits until the jobs of an earlier process of this server are accounted for.
-    async fn ready(&self) {
+    /// Waits until the owners are known that have died.
+    async fn wait_until_ready(self: &Arc<Self>) {
         // Boxed, because every read would carry the size along of what is done once.
-        self.recovered.get_or_init(|| Box::pin(self.first_recovery())).await;
+        self.ready.get_or_init(|| Box::pin(self.begin_first_recovery())).await;
     }
 
-    /// Accounts for what an earlier process left behind, and starts the sweep. A store that fails now is no reason not to serve:
-    /// what was left behind stays as it is until the next start.
-    async fn first_recovery(&self) {
-        self.recover_lost().await;
+    /// Looks for what an earlier process left behind, and accounts for it in the background: that may be much. A store that fails
+    /// now is no reason not to serve: what was left behind is shown as it is, and stays until the next look.
+    async fn begin_first_recovery(self: &Arc<Self>) {
+        let abandoned = recover::look(&self.engine).await;
         recover::remember_runs(&self.engine).await;
-        retention::start(&self.engine);
+        let (inner, over) = (Arc::clone(self), self.recovered.clone().drop_guard());
+        try_spawn(async move {
+            {
+                let _turn = inner.recoveries.turn().await;
+                inner.account_for(abandoned).await;
+            }
+            drop(over);
+            retention::start(&inner.engine);
+        });
     }
 
     /// Accounts for the jobs that are lost now. Of many readers that ask at once, those that wait for their turn share the recovery
@@ -310,14 +323,18 @@ impl Inner {
                 () = gone.cancelled() => return,
             }
             let Some(inner) = weak.upgrade() else { return };
-            inner.ready().await;
+            inner.wait_until_ready().await;
             inner.rerunners.set_in_use();
             rerun::run_waiting(&inner.engine, &inner.rerunners);
         });
     }
 
     async fn recover_in_turn(&self) -> Vec<JobId> {
-        let recovered = recover::recover(&self.engine).await;
+        self.account_for(recover::look(&self.engine).await).await
+    }
+
+    async fn account_for(&self, abandoned: Vec<Arc<JobRecord>>) -> Vec<JobId> {
+        let recovered = recover::account_for(&self.engine, abandoned).await;
         if recovered.is_work_waiting {
             rerun::run_waiting(&self.engine, &self.rerunners);
         }
@@ -330,12 +347,26 @@ impl LostJobs for Inner {
         self.engine.server()
     }
 
-    fn ready(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.ready())
+    fn ready(self: Arc<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move { self.wait_until_ready().await })
+    }
+
+    fn recovered(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.recovered.cancelled())
+    }
+
+    fn is_recovering(&self) -> bool {
+        !self.recovered.is_cancelled()
     }
 
     fn recover(&self) -> BoxFuture<'_, Vec<JobId>> {
-        Box::pin(self.recover_lost())
+        Box::pin(async {
+            if !self.is_recovering() {
+                return self.recover_lost().await;
+            }
+            recover::look(&self.engine).await;
+            Vec::new()
+        })
     }
 
     fn look_for_lost(self: Arc<Self>) {

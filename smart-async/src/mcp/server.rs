@@ -226,7 +226,8 @@ impl<S: ServerHandler> JobServer<S> {
         self.manager.runner().used_for(usage);
     }
 
-    /// Prepares for a request that may be a probe's for a version. A process that serves HTTP is not started for a probe.
+    /// Prepares for a request that may be a probe's for a version, and waits for nothing. A process that serves HTTP is not started for
+    /// a probe.
     async fn begin_probe(&self, context: &RequestContext<RoleServer>) -> Result<(), ErrorData> {
         if came_over_http(context) {
             self.used_for(Usage::Work);
@@ -237,17 +238,17 @@ impl<S: ServerHandler> JobServer<S> {
     /// Prepares for a request of a client that uses this process.
     async fn begin(&self, usage: Usage) -> Result<(), ErrorData> {
         self.used_for(usage);
+        self.manager.runner().ready().await;
         self.prepare().await
     }
 
-    /// Prepares the manager, and refuses the request where the job tools have names that cannot be, or that a tool of the wrapped
+    /// Sets up the process, and refuses the request where the job tools have names that cannot be, or that a tool of the wrapped
     /// server has.
     async fn prepare(&self) -> Result<(), ErrorData> {
         if let Some(fault) = self.names.prefix_fault() {
             return Err(ErrorData::internal_error(fault, None));
         }
         debug_log::set_up();
-        self.manager.runner().ready().await;
         self.manager.runner().listen_for_sigterm();
         let clash = self.clash.get_or_init(async || {
             self.names.tools().find(|tool| self.inner.get_tool(&self.names.full(*tool)).is_some())

@@ -16,6 +16,8 @@ mod coverage;
 mod departures;
 mod docs;
 mod failing_disk;
+#[cfg(unix)]
+mod file_size_limit;
 mod foreign_panics;
 mod formats;
 mod hostile_inputs;
@@ -51,6 +53,7 @@ mod rules;
 mod server;
 mod shapes;
 mod snippets;
+mod starts;
 mod stores;
 mod subscriptions;
 mod tasks;

@@ -288,18 +288,20 @@ async fn a_result_that_waits_for_the_store_is_not_overwritten_by_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_says_how_many_ends_it_could_not_write() {
-    let store = FaultyStore::working();
-    let jobs = JobManager::builder().with_store(store.clone());
-    let gate = Gate::new();
-    for _ in 0..3 {
-        jobs.submit(JobRequest::new("run"), at(&gate)).await.unwrap();
-    }
-    gate.arrived(3).await;
-    store.set_broken(true);
-    for _ in 0..2 {
-        let error = jobs.shutdown().await.unwrap_err().to_string();
-        assert!(error.contains("the ends of 3 jobs could not be written"), "{error}");
-        assert!(error.contains("no storage space"), "with the reason: {error}");
+    for (number, said) in [(1, "the end of 1 job could"), (3, "the ends of 3 jobs could")] {
+        let store = FaultyStore::working();
+        let jobs = JobManager::builder().with_store(store.clone());
+        let gate = Gate::new();
+        for _ in 0..number {
+            jobs.submit(JobRequest::new("run"), at(&gate)).await.unwrap();
+        }
+        gate.arrived(number).await;
+        store.set_broken(true);
+        for _ in 0..2 {
+            let error = jobs.shutdown().await.unwrap_err().to_string();
+            assert!(error.contains(&format!("{said} not be written")), "{error}");
+            assert!(error.contains("no storage space"), "with the reason: {error}");
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use smart_async::store::JobStore;
 use smart_async::{JobId, JobManager, JobServer, WithJobs, smart_async};
 use smart_async_tests::{Era, FaultyStore, Gate, ServerProcess, Wire};
 use tempfile::TempDir;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::http_scopes::caller::House;
 

@@ -33,6 +33,7 @@ impl Jobs {
     /// Dropping the future ends the wait only; the job is stopped all the same once this was polled.
     pub async fn cancel(&self, id: JobId, actor: Actor) -> Result<Cancelled, Error> {
         self.local.ready().await;
+        self.account_for(id).await?;
         let _pin = self.pin(&[id]);
         let patience = self.cancel_answer;
         if let Some(live) = self.local.live.get(id) {

@@ -1,10 +1,10 @@
 //! Lists of jobs.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::lost::Lost;
 use super::{Error, Jobs};
-use crate::core::job::{JobPage, JobQuery, JobRecord};
+use crate::core::job::{JobId, JobPage, JobQuery, JobRecord};
 use crate::core::store::StoreError;
 
 impl Jobs {
@@ -15,7 +15,7 @@ impl Jobs {
     pub async fn list(&self, query: JobQuery) -> Result<JobPage, Error> {
         self.local.ready().await;
         let lost = if query.statuses.is_empty() {
-            Vec::new()
+            HashMap::new()
         } else {
             self.lost(query.server.clone()).await?
         };
@@ -42,18 +42,23 @@ impl Jobs {
     }
 
     /// A page of jobs in certain statuses, of which a lost one is in another status than its record says.
-    async fn page_with(&self, lost: &[Lost], query: &JobQuery) -> Result<JobPage, StoreError> {
-        let limit = query.limit.map(|limit| limit.saturating_add(lost.len()));
-        let stored = self.local.store.list(JobQuery { limit, ..query.clone() }).await?;
-        let is_lost = |job: &Arc<JobRecord>| lost.iter().any(|lost| lost.stored.id == job.id);
-        let others = stored.jobs.into_iter().filter(|job| !is_lost(job));
-        let mut page = query.select(others.chain(lost.iter().map(|lost| Arc::clone(&lost.shown))));
-        page.total = stored.total.map(|total| {
-            let count = |job: fn(&Lost) -> &JobRecord| {
-                lost.iter().filter(|lost| query.matches(job(lost))).count()
-            };
-            total.saturating_sub(count(|lost| &lost.stored)) + count(|lost| &lost.shown)
-        });
-        Ok(page)
+    async fn page_with(
+        &self,
+        lost: &HashMap<JobId, Arc<JobRecord>>,
+        query: &JobQuery,
+    ) -> Result<JobPage, StoreError> {
+        // One read of all of them, because recovery may change records between two.
+        let all = JobQuery {
+            statuses: Vec::new(),
+            after: None,
+            limit: None,
+            with_total: false,
+            ..query.clone()
+        };
+        let stored = self.local.store.list(all).await?;
+        Ok(query.select(stored.jobs.into_iter().map(|job| match lost.get(&job.id) {
+            Some(shown) if !job.status().is_terminal() => Arc::clone(shown),
+            _ => job,
+        })))
     }
 }

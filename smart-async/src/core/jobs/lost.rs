@@ -6,22 +6,15 @@ use std::sync::Arc;
 
 use super::Jobs;
 use crate::core::job::{JobId, JobRecord};
-use crate::core::local::recovered;
+use crate::core::local::{LostJobs, recovered};
 use crate::core::store::StoreError;
-
-/// A live job whose owner has died.
-pub(super) struct Lost {
-    pub(super) stored: Arc<JobRecord>,
-    /// The job as recovery will leave it.
-    pub(super) shown: Arc<JobRecord>,
-}
 
 impl Jobs {
     /// Lets the runner of this process account for lost jobs of its server, where one of `jobs` may be one. Returns those of
     /// which the records have changed.
     pub(super) async fn recover_lost(&self, jobs: &[Arc<JobRecord>]) -> Vec<JobId> {
         match self.local.lost_jobs() {
-            Some(runner) if jobs.iter().any(|job| self.may_be_lost(job, runner.server())) => {
+            Some(runner) if jobs.iter().any(|job| self.may_be_lost(job, &*runner)) => {
                 runner.recover().await
             }
             _ => Vec::new(),
@@ -29,14 +22,34 @@ impl Jobs {
     }
 
     /// Returns whether a job of this server seems to run elsewhere, or waits for a server.
-    fn may_be_lost(&self, job: &JobRecord, server: &str) -> bool {
+    fn may_be_lost(&self, job: &JobRecord, runner: &dyn LostJobs) -> bool {
         !job.status().is_terminal()
-            && job.spec.server == server
+            && job.spec.server == runner.server()
             && job.owner != Some(self.local.store.owner())
+            // The first recovery comes to it.
+            && !(runner.is_recovering() && self.local.dead_owners.found_at(job).is_some())
     }
 
-    /// The lost jobs of a server, or of all. The runner has accounted for those of its own server.
-    pub(super) async fn lost(&self, server: Option<String>) -> Result<Vec<Lost>, StoreError> {
+    /// Accounts for a job that the first recovery has not come to yet, so that a request finds it as readers see it.
+    pub(super) async fn account_for(&self, id: JobId) -> Result<(), StoreError> {
+        if !self.local.lost_jobs().is_some_and(|runner| runner.is_recovering()) {
+            return Ok(());
+        }
+        let Some(job) = self.local.store.get(id).await? else { return Ok(()) };
+        if let Some(at) = self.local.dead_owners.found_at(&job)
+            && !job.status().is_terminal()
+            && let Ok(job) = self.local.update(id, recovered(&job, at)).await
+        {
+            self.local.announce(&job);
+        }
+        Ok(())
+    }
+
+    /// The lost jobs of a server, or of all, as recovery will leave them.
+    pub(super) async fn lost(
+        &self,
+        server: Option<String>,
+    ) -> Result<HashMap<JobId, Arc<JobRecord>>, StoreError> {
         let mut abandoned = self.local.store.abandoned(server.clone()).await?;
         if !self.recover_lost(&abandoned).await.is_empty() {
             abandoned = self.local.store.abandoned(server).await?;
@@ -44,8 +57,9 @@ impl Jobs {
         // One that waits for a server has no owner, and is not lost.
         let has_owner = abandoned.into_iter().filter(|job| job.owner.is_some());
         let lost = has_owner.filter_map(|stored| {
-            let shown = stored.apply(recovered(&stored, self.local.now())).ok()?;
-            Some(Lost { stored, shown: Arc::new(shown) })
+            let at = self.local.dead_owners.found_at(&stored).unwrap_or_else(|| self.local.now());
+            let shown = stored.apply(recovered(&stored, at)).ok()?;
+            Some((stored.id, Arc::new(shown)))
         });
         Ok(lost.collect())
     }
@@ -58,15 +72,18 @@ impl Jobs {
             let (server, owner) = (&job.spec.server, job.owner);
             if job.status().is_terminal()
                 || owner.is_none_or(|owner| owner == self.local.store.owner())
-                // The runner has accounted for these.
-                || own.as_ref().is_some_and(|runner| runner.server() == server)
             {
                 continue;
             }
+            // The runner has accounted for these, is about to, or cannot, because the store fails.
+            if own.as_ref().is_some_and(|runner| runner.server() == server) {
+                if let Some(shown) = self.local.dead_owners.shown(job) {
+                    *job = shown;
+                }
+                continue;
+            }
             if !lost.contains_key(server) {
-                let of_server = self.lost(Some(server.clone())).await?.into_iter();
-                let shown = of_server.map(|lost| (lost.stored.id, lost.shown)).collect();
-                lost.insert(server.clone(), shown);
+                lost.insert(server.clone(), self.lost(Some(server.clone())).await?);
             }
             if let Some(shown) = lost.get(server).and_then(|lost| lost.get(&job.id)) {
                 *job = Arc::clone(shown);

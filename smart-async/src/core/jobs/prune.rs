@@ -13,6 +13,10 @@ impl Jobs {
     /// [`Error::Store`].
     pub async fn prune(&self, prune: Prune) -> Result<Pruned, Error> {
         self.local.ready().await;
+        // Readers see its jobs as ended, so that they are removed like those.
+        if let Some(runner) = self.local.lost_jobs() {
+            runner.recovered().await;
+        }
         Ok(Self::prune_unpinned(&self.local, prune).await?)
     }
 

@@ -115,7 +115,7 @@ impl JobManagerBuilder {
         let has_name = self.settings.server.is_some();
         let manager = self.over(store);
         if has_name {
-            manager.runner().ready().await;
+            manager.runner().serve_as(None);
         }
         Ok(manager)
     }

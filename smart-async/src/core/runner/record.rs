@@ -68,9 +68,8 @@ pub(super) async fn write(
             }
             Err(error) => {
                 // Another process has the job or has ended it, or the store fails or is closed.
-                if !matches!(change.event, JobEvent::Start) {
-                    engine.count_unwritten(&error);
-                }
+                // A job whose start is lost does not begin, so that its end is lost as well.
+                engine.count_unwritten(&error);
                 observe::warn!(job_id = %live.id(), event = change.event.name(), %error, "a job's change was lost");
                 local.withheld.forget(live.id());
                 return None;

@@ -45,7 +45,7 @@ pub(crate) trait Rerunner: Send + Sync {
     fn rerun(&self, job: Arc<JobRecord>) -> BoxFuture<'_, Result<(), String>>;
 }
 
-/// What a client uses this process for, as its requests show it.
+/// The use that a client makes of this process, as its requests show it.
 ///
 /// Clients start throw-away processes to ask for a version (`initialize`, `server/discover`, `ping`), and kill them. A waiting job that
 /// such a process takes on is interrupted once more for nothing, so that only a process in use takes jobs on.

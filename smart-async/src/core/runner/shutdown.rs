@@ -39,7 +39,11 @@ pub(super) async fn shutdown(engine: &Engine) -> Result<(), Error> {
         0 => Ok(()),
         jobs => {
             let why = engine.store_error().map(|why| format!(": {why}")).unwrap_or_default();
-            Err(Error::NotDurable(format!("the ends of {jobs} jobs could not be written{why}")))
+            let ends = match jobs {
+                1 => "the end of 1 job".to_owned(),
+                _ => format!("the ends of {jobs} jobs"),
+            };
+            Err(Error::NotDurable(format!("{ends} could not be written{why}")))
         }
     }
 }

@@ -9,6 +9,7 @@
 //! `docs/operate/durability.md` says what that promises.
 
 mod disk;
+mod file_size_limit;
 mod folder;
 mod format;
 mod leftovers;
@@ -111,6 +112,7 @@ impl JournalStore {
     }
 
     fn open_blocking(home: PathBuf, paths: Paths, pace: Pace) -> Result<Self, StoreError> {
+        file_size_limit::survive();
         paths.try_locks_out()?;
         let owners = Arc::new(Owners::new(&paths));
         let results = Arc::new(Results::new(paths.clone(), owners.own()));
