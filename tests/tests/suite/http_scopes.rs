@@ -576,8 +576,8 @@ async fn work_that_runs_again_is_its_clients_as_before() {
     let folder = TempDir::new().unwrap();
     let id = left_behind(&folder).await;
     let house = House::over(&folder).await;
-    house.shop.gate.arrived(1).await;
     assert_eq!(house.caller(ALICE).listed().await, [id.to_string()]);
+    house.shop.gate.arrived(1).await;
     assert_eq!(house.caller(BOB).listed().await, [""; 0]);
     let mut bob = house.caller(BOB);
     assert_ne!(bob.job("make_for_all", chair()).await, id.to_string());
