@@ -34,6 +34,8 @@ struct Faults {
     held_state: Mutex<Option<Gate>>,
     /// Each `interrupt` waits for this gate before it is made.
     held_interrupts: Mutex<Option<Gate>>,
+    /// Each look for abandoned jobs waits for this gate before it is made.
+    held_looks: Mutex<Option<Gate>>,
     tells_no_news: AtomicBool,
     owner_lost: AtomicBool,
     max_result_bytes: Mutex<Option<u64>>,
@@ -73,6 +75,7 @@ impl FaultyStore {
             slow,
             held_state: Mutex::default(),
             held_interrupts: Mutex::default(),
+            held_looks: Mutex::default(),
             tells_no_news: AtomicBool::new(false),
             owner_lost: AtomicBool::new(false),
             max_result_bytes: Mutex::default(),
@@ -117,6 +120,15 @@ impl FaultyStore {
         *self.held_interrupts() = Some(gate);
     }
 
+    /// Lets each look for abandoned jobs arrive at `gate`, and go on when that opens.
+    pub fn hold_looks(&self, gate: Gate) {
+        *self.held_looks() = Some(gate);
+    }
+
+    fn held_looks(&self) -> MutexGuard<'_, Option<Gate>> {
+        self.0.held_looks.lock().expect("no thread panics with the lock")
+    }
+
     fn held_interrupts(&self) -> MutexGuard<'_, Option<Gate>> {
         self.0.held_interrupts.lock().expect("no thread panics with the lock")
     }
@@ -155,7 +167,7 @@ impl FaultyStore {
         self.0.failing_reads.store(reads, Ordering::SeqCst);
     }
 
-    /// The number of reads of jobs by their ids.
+    /// The number of reads of jobs by their ids that are done.
     pub fn reads(&self) -> usize {
         self.0.reads.load(Ordering::SeqCst)
     }
@@ -233,13 +245,16 @@ impl JobStore for FaultyStore {
         if self.0.hidden.load(Ordering::SeqCst) {
             return Box::pin(async { Ok(Vec::new()) });
         }
-        self.0.reads.fetch_add(1, Ordering::SeqCst);
         let one_less = |reads: usize| reads.checked_sub(1);
         let failing = &self.0.failing_reads;
         if failing.try_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
             return Box::pin(async { Err(self.fail_if(true).expect_err("it fails")) });
         }
-        self.0.inner.get_many(ids)
+        Box::pin(async {
+            let found = self.0.inner.get_many(ids).await;
+            self.0.reads.fetch_add(1, Ordering::SeqCst);
+            found
+        })
     }
 
     fn get(&self, id: JobId) -> StoreFuture<'_, Option<Arc<JobRecord>>> {
@@ -264,7 +279,14 @@ impl JobStore for FaultyStore {
 
     fn abandoned(&self, server: Option<String>) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
         self.0.abandoned.fetch_add(1, Ordering::SeqCst);
-        self.0.inner.abandoned(server)
+        Box::pin(async {
+            let held = self.held_looks().clone();
+            if let Some(gate) = held {
+                gate.arrive();
+                gate.opened().await;
+            }
+            self.0.inner.abandoned(server).await
+        })
     }
 
     fn put_state(&self, state: HydratedState) -> StoreFuture<'_, bool> {

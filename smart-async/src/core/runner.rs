@@ -16,6 +16,7 @@ mod recover;
 mod rerun;
 mod retention;
 mod settings;
+mod shared_answer;
 mod shutdown;
 mod sigterm;
 mod submit;
@@ -23,7 +24,6 @@ mod supervise;
 mod sync;
 mod typed_body;
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once, Weak};
 use std::time::Duration;
 
@@ -42,6 +42,7 @@ use self::rerun::Rerunners;
 pub(crate) use self::rerun::{RerunSupport, Rerunner, Usage};
 pub use self::settings::Retention;
 pub(crate) use self::settings::Settings;
+use self::shared_answer::SharedAnswer;
 pub use self::submit::{Job, JobRequest, job_fn};
 pub(crate) use self::typed_body::{BodyError, BodySpawner, StopBody, TypedBody};
 use crate::core::blocking::{BodySlot, Slots};
@@ -51,7 +52,6 @@ use crate::core::jobs::{Error, Jobs};
 use crate::core::local::{LiveJob, LiveJobs, Local, LostJobs, Origin};
 use crate::core::observe;
 use crate::core::spawn::try_spawn;
-use crate::core::sync::Mutex;
 
 /// Runs the jobs of one server. Cheap to clone; all clones are the same runner.
 #[derive(Clone)]
@@ -68,10 +68,10 @@ struct Inner {
     recovered: CancellationToken,
     /// Of several recoveries at once each would try to account for all jobs that are left.
     recoveries: OneAtATime,
-    /// How many recoveries have begun that readers waited for.
-    begun: AtomicU64,
-    /// The number of the last of these, and the jobs that it changed.
-    last: Mutex<(u64, Vec<JobId>)>,
+    /// The recoveries that readers wait for; the answer is the jobs that were changed.
+    recoveries_for_readers: SharedAnswer<Vec<JobId>>,
+    /// The looks for dead owners that readers wait for, while the first recovery is under way.
+    looks_for_readers: SharedAnswer<()>,
     listening: Once,
 }
 
@@ -87,8 +87,8 @@ impl Runner {
             ready: OnceCell::new(),
             recovered: CancellationToken::new(),
             recoveries: OneAtATime::default(),
-            begun: AtomicU64::new(0),
-            last: Mutex::default(),
+            recoveries_for_readers: SharedAnswer::default(),
+            looks_for_readers: SharedAnswer::default(),
             listening: Once::new(),
         });
         let weak: Weak<Inner> = Arc::downgrade(&inner);
@@ -297,23 +297,6 @@ impl Inner {
         });
     }
 
-    /// Accounts for the jobs that are lost now. Of many readers that ask at once, those that wait for their turn share the recovery
-    /// of the first among them: it begins after all of them have asked.
-    async fn recover_lost(&self) -> Vec<JobId> {
-        let asked = self.begun.load(Ordering::SeqCst);
-        let _turn = self.recoveries.turn().await;
-        {
-            let last = self.last.lock();
-            if last.0 > asked {
-                return last.1.clone();
-            }
-        }
-        let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        let changed = self.recover_in_turn().await;
-        *self.last.lock() = (number, changed.clone());
-        changed
-    }
-
     /// Lets this process take on the jobs that wait for its servers, in the background and after this time.
     fn take_on_waiting_after(self: &Arc<Self>, wait: Duration) {
         let (weak, gone) = (Arc::downgrade(self), self.engine.gone.clone());
@@ -329,7 +312,9 @@ impl Inner {
         });
     }
 
-    async fn recover_in_turn(&self) -> Vec<JobId> {
+    /// Accounts for the jobs that are lost now.
+    async fn recover_lost(&self) -> Vec<JobId> {
+        let _turn = self.recoveries.turn().await;
         self.account_for(recover::look(&self.engine).await).await
     }
 
@@ -362,9 +347,10 @@ impl LostJobs for Inner {
     fn recover(&self) -> BoxFuture<'_, Vec<JobId>> {
         Box::pin(async {
             if !self.is_recovering() {
-                return self.recover_lost().await;
+                return self.recoveries_for_readers.of(self.recover_lost()).await;
             }
-            recover::look(&self.engine).await;
+            let look = async { drop(recover::look(&self.engine).await) };
+            self.looks_for_readers.of(look).await;
             Vec::new()
         })
     }
@@ -373,7 +359,7 @@ impl LostJobs for Inner {
         let Some(place) = self.recoveries.place() else { return };
         try_spawn(async move {
             let _turn = place.turn().await;
-            self.recover_in_turn().await;
+            self.account_for(recover::look(&self.engine).await).await;
         });
     }
 
