@@ -19,6 +19,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::field::{Empty, display};
 
 pub(crate) use self::caller::{Caller, Way, Ways, names_a_time_out};
@@ -127,10 +128,13 @@ fn span(site: &CallSite) -> Span {
     })
 }
 
-/// Records how a call went, in its span and as an event.
-fn record_outcome(outcome: &str, elapsed: Duration) {
-    let elapsed_seconds = elapsed.as_secs_f64();
-    Span::current().record("outcome", outcome).record("elapsed_seconds", elapsed_seconds);
+/// Records how a call that began at this moment went, in its span and as an event.
+fn record_outcome(outcome: &str, began: Instant) {
+    let span = Span::current();
+    if !span.is_none() {
+        let elapsed_seconds = began.elapsed().as_secs_f64();
+        span.record("outcome", outcome).record("elapsed_seconds", elapsed_seconds);
+    }
     observe::debug!("call {outcome}");
 }
 
@@ -172,14 +176,13 @@ async fn race<R: Send + 'static>(
             return Box::pin(queued).await;
         }
     }
-    let budget = budget::of(site, request.budget_limit);
     request.report_start(&context);
     let means = Means { carrier: request.carrier, slots: request.slots(), slot: None };
     let body = spawn.spawn(&context, means);
     let call = OpenCall::new(site, request, context, body, conclude);
     match shared {
-        Some((shared, attachment)) => call.of_shared_run(shared, attachment).answer(budget).await,
-        None => call.answer(budget).await,
+        Some((shared, attachment)) => call.of_shared_run(shared, attachment).answer().await,
+        None => call.answer().await,
     }
 }
 
@@ -201,7 +204,7 @@ async fn queue<R: Send + 'static, S: Spawn<R>>(
         Ok((live, record)) => {
             let id = record.id;
             Span::current().record("job_id", display(id));
-            record_outcome("became a job before it began", Duration::ZERO);
+            record_outcome("became a job before it began", Instant::now());
             let attachment = attachment.or_else(|| manager.runner().live().attach(&live));
             request.report_end(CallEnd::Job { record, attachment });
             let happened = "Task accepted as a background job.";

@@ -92,7 +92,7 @@ impl<R: Send + 'static> OpenCall<R> {
     }
 
     /// Waits for the answer.
-    pub(super) async fn answer(mut self, budget: Duration) -> Reply<R> {
+    pub(super) async fn answer(mut self) -> Reply<R> {
         if !self.request.caller.has_left()
             && let Some(body) = &mut self.body
             && let Some(ended) = ready_after_yield(Pin::new(body)).await
@@ -100,11 +100,12 @@ impl<R: Send + 'static> OpenCall<R> {
             return self.answer_ended(ended);
         }
         // Boxed, so that calls of microseconds, which end above, do not move the future of a longer wait about.
-        Box::pin(self.answer_later(budget)).await
+        Box::pin(self.answer_later()).await
     }
 
     /// Boxes the ways out, so that an open call has the size of its wait and no more.
-    async fn answer_later(mut self, budget: Duration) -> Reply<R> {
+    async fn answer_later(mut self) -> Reply<R> {
+        let budget = budget::of(self.site, self.request.budget_limit);
         let because = match self.wait(self.context.began.checked_add(budget), true).await {
             Wake::TimeOver => Because::TimeOver(budget),
             Wake::Asks => Because::Asks,
@@ -238,18 +239,21 @@ impl<R: Send + 'static> OpenCall<R> {
         observe::Span::current().record("job_id", display(job_id));
         let happened = match because {
             Because::TimeOver(_) if self.context.turn.waits() => {
-                record_outcome("waited for its turn for its budget and became a job", elapsed);
+                record_outcome(
+                    "waited for its turn for its budget and became a job",
+                    self.context.began,
+                );
                 "Task not begun: all threads are busy; waiting in background.".to_owned()
             }
             Because::TimeOver(budget) => {
-                record_outcome("outlived its budget and became a job", elapsed);
+                record_outcome("outlived its budget and became a job", self.context.began);
                 format!(
                     "Task exceeded {} time budget; running in background.",
                     budget::display(budget)
                 )
             }
             Because::Asks => {
-                record_outcome("asked something and became a job", elapsed);
+                record_outcome("asked something and became a job", self.context.began);
                 "Task runs in background.".to_owned()
             }
         };
@@ -281,15 +285,15 @@ impl<R: Send + 'static> OpenCall<R> {
     fn answer_ended(mut self, ended: Result<R, BodyError>) -> Reply<R> {
         self.body = None;
         let tool = self.site.tool;
-        let elapsed = self.context.began.elapsed();
+        let began = self.context.began;
         let reply = match ended {
             Ok(result) => {
-                record_outcome("answered inline", elapsed);
+                record_outcome("answered inline", began);
                 Reply::Inline(result)
             }
             Err(BodyError::Panicked(panic)) => {
                 let message = format!("{tool} panicked: {}", panic_message(&*panic));
-                record_outcome("panicked", elapsed);
+                record_outcome("panicked", began);
                 // The caller may read the message of the panic; the readers of a log may not.
                 if self.site.redact {
                     observe::error!("{tool} panicked; what it said is not shown (redact)");
@@ -313,7 +317,7 @@ impl<R: Send + 'static> OpenCall<R> {
     /// Answers a call that did not become a job.
     async fn end(mut self, wake: Wake<Ran<R>>) -> Reply<R> {
         let tool = self.site.tool;
-        let elapsed = self.context.began.elapsed();
+        let began = self.context.began;
         let error = match wake {
             Wake::Ended(Ran::Body(ended)) => {
                 self.body = None;
@@ -331,12 +335,12 @@ impl<R: Send + 'static> OpenCall<R> {
                 self.stop_body(None);
                 let limit = humantime::format_duration(self.site.deadline.unwrap_or_default());
                 let message = format!("{tool} ran longer than its deadline of {limit} and {fate}");
-                record_outcome("ran longer than its deadline", elapsed);
+                record_outcome("ran longer than its deadline", began);
                 observe::warn!("{message}");
                 CallError::new(CallErrorKind::Deadline, tool, message)
             }
             Wake::Halted | Wake::TimeOver | Wake::Asks => {
-                record_outcome("was ended by the end of the server", elapsed);
+                record_outcome("was ended by the end of the server", began);
                 let is_on_thread = self.body.as_ref().is_some_and(TypedBody::is_on_thread);
                 self.stop_body(None);
                 match is_on_thread {
@@ -345,7 +349,7 @@ impl<R: Send + 'static> OpenCall<R> {
                 }
             }
             Wake::CallerLeft => {
-                record_outcome("was left by its caller", elapsed);
+                record_outcome("was left by its caller", began);
                 self.caller_left().await;
                 return Reply::Failed(CallError::caller_left(tool));
             }

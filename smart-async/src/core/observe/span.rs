@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 use tracing::field::Value;
+use tracing::level_filters::LevelFilter;
 
 use crate::core::shield::shielded;
 
@@ -21,7 +22,16 @@ impl Span {
 
     /// The span that this thread is in.
     pub(crate) fn current() -> Self {
+        // Without a subscriber in the process no thread is in a span.
+        if LevelFilter::current() == LevelFilter::OFF {
+            return Self(None);
+        }
         Self::new(tracing::Span::current)
+    }
+
+    /// Returns whether no subscriber wants the span.
+    pub(crate) const fn is_none(&self) -> bool {
+        self.0.is_none()
     }
 
     /// Records the value of a field.
@@ -33,6 +43,7 @@ impl Span {
     }
 
     /// Has the thread be in the span until the guard is dropped.
+    #[inline]
     fn enter(&self) -> Entered<'_> {
         Entered(self.0.as_ref().and_then(|span| shielded(|| span.enter()).ok()))
     }
@@ -50,6 +61,7 @@ impl Span {
 }
 
 impl Drop for Span {
+    #[inline]
     fn drop(&mut self) {
         if let Some(span) = self.0.take() {
             let _ = shielded(|| drop(span));
@@ -61,6 +73,7 @@ impl Drop for Span {
 struct Entered<'a>(Option<tracing::span::Entered<'a>>);
 
 impl Drop for Entered<'_> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(entered) = self.0.take() {
             let _ = shielded(|| drop(entered));
