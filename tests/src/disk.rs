@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 pub use jobs::{new_job, next_change};
 pub use model::{Crash, Image, Model, Step};
-pub use promises::{Event, Promises, check_opened, check_results, check_view};
+pub use promises::{Event, Promises, check_erased, check_opened, check_results, check_view};
 pub use recorder::{Recorder, Tape};
 pub use workload::{SHORT, Trace, record, record_recovery};
 

@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use smart_async::job::{Change, FailureKind, JobEvent, JobFailure, JobRecord, Timestamp};
 use smart_async::store::{JobStore, JournalStore};
 use smart_async_tests::disk::{
-    Crash, Event, Image, Promises, Trace, check_opened, check_results, check_view, new_job, record,
-    record_recovery, scratch,
+    Crash, Event, Image, Promises, Trace, check_erased, check_opened, check_results, check_view,
+    new_job, record, record_recovery, scratch,
 };
 use smart_async_tests::{SeededRng, figure};
 
@@ -169,6 +169,7 @@ async fn check(image: &Image, home: &Path, promises: &Promises, seed: u64) {
     check_results(killed.path(), &found);
     nothing_was_set_aside(killed.path());
     after.close().await.expect("a store closes");
+    check_erased(killed.path(), &promises);
     store.close().await.expect("a store closes");
     let view = fs::read(root.path().join(home).join("meta/jobs.json")).expect("a view");
     let view: serde_json::Value = serde_json::from_slice(&view).expect("jobs.json is whole");
@@ -182,6 +183,7 @@ async fn check(image: &Image, home: &Path, promises: &Promises, seed: u64) {
         })
         .collect();
     promises.check(&jobs);
+    check_erased(&root.path().join(home), &promises);
 }
 
 /// Where a view tells of more of the journal than is left, has the job end exactly where the view says: a view that is

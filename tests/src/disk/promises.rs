@@ -63,6 +63,8 @@ struct Story {
     /// Somebody was about to remove it.
     may_be_gone: bool,
     removed: bool,
+    /// A store said that it is removed.
+    erased: bool,
 }
 
 /// What holds of all jobs.
@@ -82,7 +84,10 @@ impl Promises {
                 self.story(record.id).tried.retain(|tried| tried != record);
             }
             Event::RemovalTried(id) => self.story(*id).may_be_gone = true,
-            Event::Removed(id) => self.story(*id).removed = true,
+            Event::Removed(id) => {
+                let story = self.story(*id);
+                (story.removed, story.erased) = (true, true);
+            }
             Event::RemovalRefused(id) => self.story(*id).may_be_gone = false,
             Event::Found(id, Some(record)) => {
                 let story = self.story(*id);
@@ -100,6 +105,11 @@ impl Promises {
     /// The jobs that may be there.
     pub fn ids(&self) -> impl Iterator<Item = JobId> {
         self.0.iter().filter(|(_, story)| !story.removed).map(|(id, _)| *id)
+    }
+
+    /// The jobs whose removal was acknowledged.
+    pub fn removed(&self) -> impl Iterator<Item = JobId> {
+        self.0.iter().filter(|(_, story)| story.erased).map(|(id, _)| *id)
     }
 
     /// What is there is what was acknowledged, or what was asked for since; and what was removed is not.
@@ -190,6 +200,22 @@ pub async fn whole(store: &JournalStore, job: Arc<JobRecord>) -> Arc<JobRecord> 
     }
     // Another process may have removed it meanwhile.
     store.get_with_result(job.id).await.expect("results can be read").unwrap_or(job)
+}
+
+/// No file of the folder has anything of a job that was removed, but for the state that it filled.
+pub fn check_erased(home: &Path, promises: &Promises) {
+    let removed: Vec<_> = promises.removed().map(|id| id.to_string()).collect();
+    for folder in ["meta", "results"] {
+        for entry in std::fs::read_dir(home.join(folder)).into_iter().flatten() {
+            let path = entry.expect("an entry").path();
+            let Ok(text) = std::fs::read(&path) else { continue };
+            let (name, text) = (path.display().to_string(), String::from_utf8_lossy(&text));
+            for id in &removed {
+                let lies_in = text.contains(&format!("\"id\":\"{id}")) || name.contains(id);
+                assert!(!lies_in, "{name} still has {id}, which was removed");
+            }
+        }
+    }
 }
 
 /// Every result file is of a job that names it, and every job that names one has it.

@@ -258,6 +258,7 @@ impl Recorder {
 
     /// Waits until no thread of the dead process is left: each has the recorder as long as it can reach the disk.
     pub fn bury(self: &Arc<Self>) {
+        self.let_shorten(true);
         let began = Instant::now();
         while Arc::strong_count(self) > 1 {
             assert!(began.elapsed() < STUCK, "a dead process lives on");

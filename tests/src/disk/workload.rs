@@ -220,6 +220,7 @@ impl Player {
     async fn close(&mut self, life: usize) {
         let Life { store, recorder } = self.end(life);
         recorder.go_on();
+        recorder.let_shorten(true);
         store.close().await.expect("a store closes");
         drop(store);
         let next = self.open().await;
@@ -235,6 +236,7 @@ impl Player {
             }
             let Life { store, recorder } = self.end(life);
             recorder.go_on();
+            recorder.let_shorten(true);
             store.close().await.expect("a store closes");
         }
         let events = self.tape.events();
@@ -372,6 +374,8 @@ impl Player {
         }
         let own = self.life(life);
         let Life { store, recorder } = &*own;
+        // The answer comes after that.
+        recorder.let_shorten(true);
         match store.prune(prune).await {
             Ok(pruned) => {
                 assert_eq!(pruned.removed, doomed.len(), "what was to be pruned is pruned");

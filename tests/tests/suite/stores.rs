@@ -2,6 +2,7 @@
 //! file store alone.
 
 mod damage;
+mod erasure;
 mod lost_part;
 mod shortening;
 #[cfg(unix)]

@@ -9,6 +9,7 @@
 //! `docs/operate/durability.md` says what that promises.
 
 mod disk;
+mod erasure;
 mod file_size_limit;
 mod folder;
 mod format;
@@ -20,6 +21,7 @@ mod log;
 mod owners;
 mod replay;
 mod replica;
+mod reserve;
 mod result_text;
 mod results;
 mod salvage;
@@ -120,7 +122,7 @@ impl JournalStore {
             let _locked = paths.lock()?;
             Replica::open(&paths)?
         };
-        let (view, trouble) = (Arc::new(ViewSignal::default()), Trouble::default());
+        let (view, trouble) = (Arc::new(ViewSignal::new(pace)), Trouble::default());
         let writer = Writer::start(
             paths.clone(),
             Arc::clone(&owners),
@@ -129,7 +131,7 @@ impl JournalStore {
             Arc::clone(&view),
             trouble.clone(),
         )?;
-        view::start(ViewWriter::new(paths.clone(), writer.clone()), &view, pace)?;
+        view::start(ViewWriter::new(paths.clone(), writer.clone()), &view)?;
         let tail = Tail::new(replica.clone(), Arc::clone(&owners));
         let clock = paths.clock.clone();
         #[cfg(not(feature = "conformance"))]
@@ -373,9 +375,21 @@ impl JobStore for JournalStore {
     }
 
     fn prune(&self, prune: Prune) -> StoreFuture<'_, Pruned> {
-        self.write(move |transaction, effects| {
+        let (sender, erased) = oneshot::channel();
+        let pruned = self.write(move |transaction, effects| {
             effects.remove_orphans = true;
+            effects.erasures.push(sender);
             Ok(transaction.prune(&prune))
+        });
+        let view = Arc::clone(&self.view);
+        Box::pin(async {
+            let pruned = pruned.await?;
+            if pruned.removed > 0 {
+                // The jobs are gone in any case; what failed is in the log, and is tried again.
+                let _ = erased.await;
+                let _ = spawn_blocking(move || view.wait_until_tried()).await;
+            }
+            Ok(pruned)
         })
     }
 

@@ -83,6 +83,26 @@ pub(super) struct Contents {
     pub(super) states: States,
 }
 
+impl Contents {
+    pub(super) fn find(&self, id: JobId) -> Option<&Entry> {
+        self.jobs.get(id)
+    }
+
+    /// The same after these changes.
+    pub(super) fn after(&self, changes: &Changes) -> Self {
+        let mut after = self.clone();
+        for (id, put) in &changes.jobs {
+            match put {
+                Some(put) => drop(after.jobs.insert(put.clone().into())),
+                None => drop(after.jobs.remove(*id)),
+            }
+        }
+        let states = changes.states.iter();
+        after.states.extend(states.map(|(name, state)| (name.clone(), Arc::clone(state))));
+        after
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Table {
     contents: Contents,
@@ -99,7 +119,7 @@ impl Table {
     }
 
     pub(super) fn find(&self, id: JobId) -> Option<&Entry> {
-        self.contents.jobs.get(id)
+        self.contents.find(id)
     }
 
     /// The records of these jobs, in the order asked; those that are not there are left out.

@@ -7,10 +7,13 @@ use std::time::{Duration, Instant};
 
 use super::disk::Disk;
 use crate::core::clock::WallClock;
+use crate::core::observe;
 use crate::core::store::StoreError;
 
 /// A journal is not shortened before it is this long.
 const SHORT_JOURNAL: u64 = 4 * 1024 * 1024;
+/// As much as the journal of some hundred jobs takes.
+const RESERVE_BYTES: usize = 1024 * 1024;
 const RECOVERY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where things lie below the store's home, and the disk they lie on.
@@ -29,6 +32,9 @@ pub(super) struct Paths {
     pub(super) short_journal: u64,
     /// The pause before the first attempt to recover from a failed sync.
     pub(super) recovery_pause: Duration,
+    /// The file that keeps room for removals on a full disk.
+    pub(super) reserve: PathBuf,
+    pub(super) reserve_bytes: usize,
     /// The file whose lock is the folder's.
     pub(super) lock: PathBuf,
     /// The file whose lock is the turn to wait for the folder's.
@@ -49,6 +55,8 @@ impl Paths {
             view_lock: meta.join("jobs.lock"),
             results: home.join("results"),
             states: home.join("state"),
+            reserve: meta.join("reserve"),
+            reserve_bytes: RESERVE_BYTES,
             short_journal: SHORT_JOURNAL,
             recovery_pause: RECOVERY_PAUSE,
             disk,
@@ -216,8 +224,13 @@ impl Paths {
             self.disk.write(&file, text)?;
             self.disk.sync(&file)
         };
-        write().map_err(|error| StoreError::io("write", &new, error))?;
-        self.disk.rename(&new, path).map_err(|error| StoreError::io("replace", path, error))?;
+        let failed = |action, path, error| {
+            // On a full disk it would take the last room.
+            let _ = self.disk.remove(&new);
+            StoreError::io(action, path, error)
+        };
+        write().map_err(|error| failed("write", &*new, error))?;
+        self.disk.rename(&new, path).map_err(|error| failed("replace", path, error))?;
         self.sync_folder_of(path)
     }
 
@@ -235,6 +248,21 @@ impl Paths {
             there.strip_prefix(name).is_some_and(|rest| rest.starts_with(".damaged-"))
         };
         entries.flatten().map(|entry| entry.path()).filter(|path| is_aside(path)).collect()
+    }
+
+    /// Edits the files that were set aside of the journal and of the view. `None` leaves one as it is.
+    pub(super) fn edit_set_aside(&self, edit: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+        let copies = [&self.journal, &self.jobs].map(|file| self.set_aside_of(file));
+        for copy in copies.into_iter().flatten() {
+            let read = self.disk.read(&copy).map_err(|error| StoreError::io("read", &copy, error));
+            let edited = read.and_then(|text| match edit(&text) {
+                Some(text) => self.replace(&copy, &text),
+                None => Ok(()),
+            });
+            if let Err(error) = edited {
+                observe::warn!(%error, "failed to erase removed jobs from a file that was set aside");
+            }
+        }
     }
 
     /// Returns whether there are result files.

@@ -3,18 +3,21 @@
 //! A writer appends under the folder's lock, and gives the lock back after the sync. It replaces a journal that has grown
 //! long by a shorter one that says the same; other processes recognise that by the inode.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::disk::Disk;
+use super::erasure::{self, Debt};
 use super::folder::{Identity, Paths, identity, read_from};
 use super::format::{self, Header};
 use super::leftovers::{AnyVersion, Leftovers};
 use super::lineage::{Agreement, Lineage};
 use super::replay::{Replayed, replay};
 use super::view_format::Position;
+use crate::core::job::JobId;
 use crate::core::store::StoreError;
 use crate::core::store::table::Contents;
 
@@ -51,6 +54,8 @@ pub(super) struct Journal {
     header: u64,
     /// Lines that could not be read. A new journal keeps them.
     unread: Vec<Vec<u8>>,
+    /// Whether it has to be written anew so that what was dropped is gone.
+    debt: Debt,
 }
 
 /// The journal that opening found.
@@ -150,6 +155,7 @@ impl Journal {
             shortest: 0,
             header: header_length,
             unread: Vec::new(),
+            debt: Debt::Unknown,
         })
     }
 
@@ -187,7 +193,8 @@ impl Journal {
         let first = text.iter().position(|byte| *byte == b'\n');
         let header_length = first.map_or(length, |end| end as u64 + 1);
         let new = Self::new(paths, file, header, header_length, length)?;
-        Ok(Self { needs_name_sync: false, shortest: length, unread, ..new })
+        let debt = Debt::Nothing;
+        Ok(Self { needs_name_sync: false, shortest: length, unread, debt, ..new })
     }
 
     /// Returns whether this is the other journal, or has its content.
@@ -250,6 +257,11 @@ impl Journal {
         Position { journal: id, position: self.position, first, number, reread }
     }
 
+    /// Forgets unreadable lines of jobs that were removed.
+    pub(super) fn forget(&mut self, is_gone: impl Fn(JobId) -> bool) {
+        self.unread.retain(|line| !erasure::job_of(line).is_some_and(&is_gone));
+    }
+
     /// Returns whether this text stands in a line that could not be read.
     pub(super) fn has_unread(&self, text: &[u8]) -> bool {
         self.unread.iter().any(|line| line.windows(text.len()).any(|part| part == text))
@@ -293,7 +305,15 @@ impl Journal {
         };
         let whole = text.get(..=end).unwrap_or_default();
         let mut replayed = replay(whole);
+        if self.debt == Debt::Nothing {
+            self.debt = Debt::Unknown;
+        }
+        let gone = replayed.jobs.iter().filter(|(_, job)| job.is_none()).map(|(id, _)| *id);
+        let gone: HashSet<_> = gone.collect();
         self.unread.append(&mut replayed.unread);
+        if !gone.is_empty() && !self.unread.is_empty() {
+            self.forget(|id| gone.contains(&id));
+        }
         self.unconfirmed.update(whole);
         self.position += whole.len() as u64;
         self.needs_sync = true;
@@ -365,6 +385,20 @@ impl Journal {
     /// Returns whether it is to be shortened: it is longer than `short` bytes, and several times as long as it has to be.
     pub(super) fn is_long(&self, short: u64) -> bool {
         self.position > self.shortest.saturating_mul(SLACK).max(short)
+    }
+
+    /// Notes that records have lost something that stands in its lines.
+    pub(super) const fn owe_erasure(&mut self) {
+        self.debt = Debt::Something;
+    }
+
+    /// Returns whether lines have what no record has any more. Reads them where that is not known.
+    pub(super) fn owes_erasure(&mut self, contents: &Contents) -> Result<bool, StoreError> {
+        if self.debt == Debt::Unknown {
+            let owes = erasure::is_in(&self.text()?, contents);
+            self.debt = if owes { Debt::Something } else { Debt::Nothing };
+        }
+        Ok(self.debt == Debt::Something)
     }
 
     /// Puts off shortening it until it is several times as long again.

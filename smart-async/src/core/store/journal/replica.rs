@@ -191,10 +191,30 @@ impl Replica {
         self.renew_as(source, source.journal.lineage().continued())
     }
 
+    /// Puts a new journal in place that says what is known and was changed: where a removal fits into no longer journal, it may fit
+    /// into a shorter one. Needs the folder's lock, and everything read.
+    pub(super) fn renew_with(
+        &self,
+        source: &mut Source,
+        changes: &Changes,
+    ) -> Result<(), StoreError> {
+        let contents = self.known().table.contents().after(changes);
+        self.replace_by(source, source.journal.lineage().continued(), &contents)
+    }
+
     fn renew_as(&self, source: &mut Source, lineage: Lineage) -> Result<(), StoreError> {
         let contents = self.known().table.contents().clone();
+        self.replace_by(source, lineage, &contents)
+    }
+
+    fn replace_by(
+        &self,
+        source: &mut Source,
+        lineage: Lineage,
+        contents: &Contents,
+    ) -> Result<(), StoreError> {
         let Source { paths, journal, leftovers, .. } = &*source;
-        source.journal = journal.replaced_by(paths, &contents, leftovers, lineage)?;
+        source.journal = journal.replaced_by(paths, contents, leftovers, lineage)?;
         self.known().mark = source.journal.mark();
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::folder::Paths;
 use super::replica::Snapshot;
-use super::view_signal::{Pace, ViewSignal};
+use super::view_signal::{ViewRound, ViewSignal};
 use super::writer::{Writer, panicked};
 use super::{states, view_format};
 use crate::core::observe;
@@ -31,14 +31,12 @@ pub(super) struct ViewWriter {
 }
 
 /// Starts the view thread. It writes the view soon.
-pub(super) fn start(
-    view: ViewWriter,
-    signal: &Arc<ViewSignal>,
-    pace: Pace,
-) -> Result<(), StoreError> {
+pub(super) fn start(view: ViewWriter, signal: &Arc<ViewSignal>) -> Result<(), StoreError> {
     signal.behind(false);
+    // A process that was killed may have left something to erase.
+    signal.owes_erasure(true);
     let jobs = view.paths.jobs.clone();
-    let thread = ViewThread { view, signal: Arc::clone(signal), cost: Duration::ZERO, pace };
+    let thread = ViewThread { view, signal: Arc::clone(signal), cost: Duration::ZERO };
     let spawned =
         thread::Builder::new().name("smart-async-view".to_owned()).spawn(move || thread.run());
     spawned.map(drop).map_err(|error| StoreError::io("start the writer of", jobs, error))
@@ -49,7 +47,6 @@ struct ViewThread {
     signal: Arc<ViewSignal>,
     /// How long the last rewrite took.
     cost: Duration,
-    pace: Pace,
 }
 
 /// However the thread ends, a closing store waits for it no longer.
@@ -62,11 +59,15 @@ impl Drop for ViewThread {
 impl ViewThread {
     fn run(mut self) {
         let mut attempts = 0;
-        while self.signal.wait_until_due(self.cost, self.pace) {
+        while let Some(ViewRound { erases }) = self.signal.wait_until_due(self.cost) {
             let began = Instant::now();
+            if erases && !matches!(self.view.writer.erase().blocking_recv(), Ok(Ok(()))) {
+                self.signal.owes_erasure(false);
+            }
             let written = shielded(|| self.view.write());
             let written = written.unwrap_or_else(|panic| Err(panicked(&*panic)));
             self.cost = began.elapsed();
+            self.signal.round_ended();
             match written {
                 Ok(true) => attempts = 0,
                 Ok(false) => self.retry(&mut attempts),

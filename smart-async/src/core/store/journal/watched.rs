@@ -15,6 +15,9 @@ use crate::core::clock::WallClock;
 use crate::core::store::StoreError;
 use crate::core::store::faults::Watcher;
 
+/// The size of the reserve: tests write it often.
+const SMALL_RESERVE: usize = 1000;
+
 impl JournalStore {
     /// As [`open`](Self::open), over a disk that is watched from the first operation on.
     ///
@@ -35,6 +38,7 @@ impl JournalStore {
             let disk = Disk::watched(watcher);
             let mut paths = Paths::prepare(&home, disk, WallClock::default())?;
             (paths.short_journal, paths.recovery_pause) = (short, Duration::from_millis(1));
+            paths.reserve_bytes = SMALL_RESERVE;
             Self::open_blocking(home, paths, Pace::WhenAsked)
         };
         spawn_blocking(open).await.unwrap_or(Err(StoreError::Closed))

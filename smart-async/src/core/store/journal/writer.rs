@@ -6,20 +6,24 @@
 //! lock, and tries to read the journal anew and to write it to a new file, until that succeeds.
 
 use std::any::Any;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
+use tokio::sync::oneshot;
+
+use super::erasure;
 use super::folder::Paths;
 use super::format;
 use super::lock::FolderLock;
 use super::log::AppendError;
 use super::owners::Owners;
 use super::replica::{CaughtUp, Replica, Snapshot, Source};
+use super::reserve::Reserve;
 use super::results::{NewResult, Results, doomed};
 use super::view_signal::ViewSignal;
-use crate::core::job::{JobRecord, OwnerId};
+use crate::core::job::{JobId, JobRecord, OwnerId};
 use crate::core::observe;
 use crate::core::shield::{panic_message, shielded};
 use crate::core::store::StoreError;
@@ -49,6 +53,8 @@ pub(super) struct BatchEffects {
     pub(super) refused: Vec<NewResult>,
     /// Whether to look for result files that no job names.
     pub(super) remove_orphans: bool,
+    /// The journal is to lose what no record has any more. The channels tell when that is done.
+    pub(super) erasures: Vec<oneshot::Sender<Result<(), StoreError>>>,
 }
 
 /// Why the store takes no changes, while it takes none. Clones are the same.
@@ -88,8 +94,9 @@ impl Writer {
         let (sender, requests) = mpsc::channel();
         let journal = paths.journal.clone();
         let lock = FolderLock::new(paths.clone());
-        let is_registered = false;
-        let thread = Thread { lock, paths, owners, is_registered, results, replica, view, trouble };
+        let (reserve, is_registered) = (Reserve::new(paths.clone()), false);
+        let thread =
+            Thread { lock, paths, owners, is_registered, results, replica, view, trouble, reserve };
         std::thread::Builder::new()
             .name("smart-async-journal".to_owned())
             .spawn(move || thread.serve(&requests))
@@ -107,6 +114,17 @@ impl Writer {
         let (sender, receiver) = mpsc::channel();
         self.send(Request::Snapshot(sender));
         receiver.recv().unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Has the journal lose what no record has any more. The channel tells when that is done; where it fails, the view thread
+    /// tries it again.
+    pub(super) fn erase(&self) -> oneshot::Receiver<Result<(), StoreError>> {
+        let (sender, receiver) = oneshot::channel();
+        self.send(Request::Change(Box::new(|_, effects| {
+            effects.erasures.push(sender);
+            Box::new(|_| {})
+        })));
+        receiver
     }
 }
 
@@ -153,6 +171,7 @@ struct Thread {
     replica: Replica,
     view: Arc<ViewSignal>,
     trouble: Trouble,
+    reserve: Reserve,
 }
 
 impl Thread {
@@ -224,13 +243,20 @@ impl Thread {
             source.previous_table = None;
             self.remove_orphans(&source, &effects);
             self.acknowledge(&source, waiting);
+            self.erase(&mut source, effects.erasures);
             return Ok(());
         }
         let doomed = doomed(&changes, &known.table);
         let merely_progress = is_merely_progress(&changes, &known.table);
+        let owes_erasure = erasure::is_caused_by(&changes, &known.table);
         known.appending = true;
         drop(known);
         effects.refused.clear();
+        let removed: HashSet<_> = removed(&changes).collect();
+        if effects.remove_orphans && !removed.is_empty() {
+            // Before the removal: wherever a crash comes, no copy has a job that is gone.
+            self.paths.edit_set_aside(|text| erasure::without(text, |id| removed.contains(&id)));
+        }
         let written = self.write(&mut source, &mut changes, &mut effects);
         {
             let mut known = replica.known();
@@ -242,12 +268,19 @@ impl Thread {
         written?;
         source.previous_table = None;
         self.view.behind(merely_progress);
+        source.journal.forget(|id| removed.contains(&id));
+        if owes_erasure {
+            source.journal.owe_erasure();
+            self.view.owes_erasure(false);
+        }
         self.results.remove(&doomed);
         self.remove_orphans(&source, &effects);
         self.acknowledge(&source, waiting);
         if source.journal.is_long(self.paths.short_journal) {
-            self.shorten(&mut source);
+            // A failure is in the log, and the long one stays.
+            let _ = self.shorten(&mut source);
         }
+        self.erase(&mut source, effects.erasures);
         Ok(())
     }
 
@@ -282,8 +315,21 @@ impl Thread {
             .map_err(|error| StoreError::io("render", &self.paths.journal, error.into()))?;
         // A record that names a file is appended once the file is there for good.
         let placed = self.results.place(std::mem::take(&mut effects.arrived), changes)?;
-        let refused = match source.journal.append(&text) {
+        let mut appended = source.journal.append(&text);
+        let removes = removed(changes).next().is_some();
+        if removes && matches!(appended, Err(AppendError::Refused(_))) && self.reserve.release() {
+            appended = source.journal.append(&text);
+        }
+        let refused = match appended {
             Ok(()) => return Ok(()),
+            Err(AppendError::Refused(error)) if removes => {
+                match self.replica.renew_with(source, changes) {
+                    Ok(()) => return Ok(()),
+                    // It may stand in its place all the same.
+                    Err(error) if source.journal.is_replaced() => Failure::InDoubt(error),
+                    Err(_) => Failure::Refused(error),
+                }
+            }
             Err(AppendError::Refused(error)) => Failure::Refused(error),
             Err(AppendError::InDoubt(error)) => match self.renew(source, error.clone()) {
                 Ok(()) => Failure::Refused(error),
@@ -313,7 +359,8 @@ impl Thread {
 
     /// Tells the callers that their requests are on disk.
     fn acknowledge(&self, source: &Source, waiting: &mut Waiting) {
-        let Waiting { changes, snapshots } = std::mem::take(waiting);
+        let changes = std::mem::take(&mut waiting.changes);
+        let snapshots = std::mem::take(&mut waiting.snapshots);
         for acknowledge in changes {
             acknowledge(Ok(()));
         }
@@ -389,18 +436,44 @@ impl Thread {
         }
     }
 
-    /// Replaces the journal by one that says the same and no more. Needs the folder's lock. Where that fails, the long one
-    /// stays.
-    fn shorten(&self, source: &mut Source) {
-        if source.journal.is_replaced() {
-            // A person moved the folder away, and the lock with it: another process may have begun another journal.
+    /// Has the journal lose what no record has any more, where a request of the batch asked for that, and answers. Needs the folder's
+    /// lock.
+    fn erase(
+        &mut self,
+        source: &mut Source,
+        erasures: Vec<oneshot::Sender<Result<(), StoreError>>>,
+    ) {
+        if erasures.is_empty() {
             return;
         }
-        if let Err(error) = self.replica.renew(source) {
+        let contents = self.replica.known().table.contents().clone();
+        let erased = match source.journal.owes_erasure(&contents) {
+            Ok(true) => self.shorten(source),
+            owes => owes.map(drop),
+        };
+        if erased.is_ok() {
+            self.reserve.keep();
+        }
+        for erasure in erasures {
+            // The caller may have left.
+            let _ = erasure.send(erased.clone());
+        }
+    }
+
+    /// Replaces the journal by one that says the same and no more. Needs the folder's lock. Where that fails, the long one
+    /// stays.
+    fn shorten(&self, source: &mut Source) -> Result<(), StoreError> {
+        if source.journal.is_replaced() {
+            // A person moved the folder away, and the lock with it: another process may have begun another journal.
+            return Ok(());
+        }
+        let shortened = self.replica.renew(source);
+        if let Err(error) = &shortened {
             source.journal.put_off_shortening();
             observe::warn!(%error, "failed to shorten the journal");
         }
         self.view.behind(false);
+        shortened
     }
 }
 
@@ -413,6 +486,11 @@ pub(super) fn panicked(panic: &(dyn Any + Send)) -> StoreError {
 /// Returns whether a job of this owner is among the changes.
 fn has_job_of(changes: &Changes, owner: OwnerId) -> bool {
     changes.jobs.values().flatten().any(|put| put.record.owner == Some(owner))
+}
+
+/// The jobs that the changes remove.
+fn removed(changes: &Changes) -> impl Iterator<Item = JobId> {
+    changes.jobs.iter().filter(|(_, put)| put.is_none()).map(|(id, _)| *id)
 }
 
 /// Returns whether nothing changes that a person would look for in the view at once.
