@@ -63,8 +63,9 @@ impl<C: ClientHandler> Connection<C> {
         loop {
             let waited = self.call("wait_job", arguments.clone()).await;
             assert_eq!(waited["terminal"], false, "{waited}");
-            if !waited["jobs"][0]["progress"].is_null() {
-                return waited["jobs"][0]["progress"].clone();
+            let progress = &waited["jobs"][0]["progress"];
+            if progress["current"].as_f64().is_some_and(|current| current > 0.0) {
+                return progress.clone();
             }
         }
     }
@@ -106,8 +107,7 @@ async fn progress_is_seen_and_work_stops_at_a_request_to_cancel() {
     ];
     for (tool, arguments) in endless {
         let ticket = server.call(tool, arguments).await;
-        let progress = server.progress(&ticket["job_id"]).await;
-        assert!(progress["current"].as_f64().unwrap() > 0.0, "{progress}");
+        server.progress(&ticket["job_id"]).await;
         let cancelled = server.call("cancel_job", json!({"job_id": ticket["job_id"]})).await;
         assert_eq!(cancelled["status"], "cancelled", "{tool}: {cancelled}");
     }

@@ -15,7 +15,7 @@ use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::Path;
 
-use self::spelling::{all_keys, nearest_key};
+use self::spelling::{all_keys, hint};
 use crate::errors::Errors;
 
 /// The checked keys of one attribute.
@@ -184,11 +184,15 @@ impl KeyEntry {
         match KEYS.iter().find(|(known, ..)| *known == spelled) {
             Some(&(_, key, example)) => Some(Self { name, key, example, rest: iter.collect() }),
             None => {
-                let hint = match nearest_key(&spelled) {
-                    Some(near) => format!("; did you mean `{near}`? The"),
-                    None => "; the".to_owned(),
+                // A key with hyphens is several tokens.
+                let is_in_key = |token: &TokenTree| match token {
+                    TokenTree::Punct(hyphen) => hyphen.as_char() == '-',
+                    token => matches!(token, TokenTree::Ident(_)),
                 };
-                errors.at(&name, format!("unknown key `{spelled}`{hint} keys are {}", all_keys()));
+                let key: TokenStream = tokens.into_iter().take_while(is_in_key).collect();
+                let spelled = key.to_string().replace(' ', "");
+                let hint = hint(&spelled);
+                errors.at(&key, format!("unknown key `{spelled}`{hint} keys are {}", all_keys()));
                 None
             }
         }

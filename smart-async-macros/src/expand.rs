@@ -27,7 +27,10 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
         Err(error) => {
             errors.at_span(
                 error.span(),
-                format!("`#[smart_async]` goes on a function with a body: {error}"),
+                format!(
+                    "`#[smart_async]` goes on a function with a body: {}",
+                    what_else(&item, &error)
+                ),
             );
             let errors = errors.into_compile_errors();
             return quote!(#errors #item);
@@ -38,6 +41,20 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
         Ok(function) if errors.is_empty() => Expansion::new(&function, &args).emit(),
         Ok(_) => refused(&annotated, &Refusal::default(), errors),
         Err(refusal) => refused(&annotated, &refusal, errors),
+    }
+}
+
+/// The reason why the item is no function.
+fn what_else(item: &TokenStream, error: &syn::Error) -> String {
+    let first = item.clone().into_iter().find_map(|token| match token {
+        proc_macro2::TokenTree::Ident(word) => Some(word.to_string()).filter(|word| word != "pub"),
+        _ => None,
+    });
+    match first.as_deref() {
+        Some(word @ ("impl" | "trait" | "mod")) => {
+            format!("this is a whole `{word}`; put it on each function that becomes a job")
+        }
+        _ => error.to_string(),
     }
 }
 
@@ -178,8 +195,12 @@ impl<'a> Expansion<'a> {
         // The compiler reports an unsuitable type at this span.
         let span = hygienic(self.function.output.span());
         let private = located_at(&self.private, span);
-        let entry = Ident::new(self.entry_point(), span);
-        let call = quote_spanned!(span=> #private::#entry(&SMART_ASYNC_CALL_SITE, #work).await);
+        let entry = Ident::new(if self.is_blocking() { "call_blocking" } else { "call" }, span);
+        let conclusion = Ident::new(self.conclusion(), span);
+        let output = &self.function.output;
+        let call = quote_spanned! {span=>
+            #private::#entry(&SMART_ASYNC_CALL_SITE, #private::#conclusion::<#output>(), #work).await
+        };
         quote! {{
             #call_site
             #first
@@ -187,15 +208,13 @@ impl<'a> Expansion<'a> {
         }}
     }
 
-    fn entry_point(&self) -> &'static str {
-        let is_fallible = self.function.returns_result();
-        match (self.function.tool.is_some(), is_fallible, self.is_blocking()) {
-            (true, _, false) => "call_tool",
-            (true, _, true) => "call_tool_blocking",
-            (false, true, false) => "call_fallible",
-            (false, true, true) => "call_fallible_blocking",
-            (false, false, false) => "call_infallible",
-            (false, false, true) => "call_infallible_blocking",
+    /// The function of the hidden module that turns the result into an outcome.
+    fn conclusion(&self) -> &'static str {
+        match (self.function.tool.is_some(), self.function.returns_result()) {
+            (true, false) => "tool_value",
+            (true, true) => "tool_result",
+            (false, false) => "plain_value",
+            (false, true) => "plain_result",
         }
     }
 

@@ -46,7 +46,8 @@ use proc_macro::TokenStream;
 /// # Where it stands
 ///
 /// - On a tool, **above** `#[tool]`. It adds the output schema that also fits a ticket and the marker by which the server
-///   knows the tool. All that `#[tool(…)]` says is kept; an `output_schema` or `meta` of yours is extended.
+///   knows the tool. All that `#[tool(…)]` says is kept; an `output_schema` or `meta` of yours is extended. It returns what rmcp can turn
+///   into an answer: text, `Json<T>`, `CallToolResult`, or a `Result` of these, whose error is `smart_async::ToolError` or `ErrorData`.
 /// - On any other `async fn`, or on a plain `fn` with the key `blocking`. The result must be `Serialize`. A function whose
 ///   return type is called `Result` may fail, and its error must be `Display`; any other cannot.
 ///
@@ -93,7 +94,7 @@ use proc_macro::TokenStream;
 /// - Borrows in parameters and in the result, other than `&'static`; `impl Trait` in the result, which has no name.
 /// - `#[tool(local)]`: the work moves between threads. `cfg_attr(…, tool)`: it cannot be seen.
 /// - `unsafe`, `extern`, `const` and variadic functions, functions without a body, and what is no function.
-/// - Below `#[tool]`, twice on one function, and in the `impl` of a trait.
+/// - Below `#[tool]`, twice on one function, on a whole `impl`, and on a method of a trait or of its `impl`.
 ///
 /// # Limits
 ///

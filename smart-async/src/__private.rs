@@ -1,8 +1,11 @@
 //! The names that generated code uses. They change without notice; no other code may use them.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
 use rmcp::handler::server::tool::IntoCallToolResult;
+use rmcp::model::JsonObject;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::call::receiver::Owned;
@@ -12,85 +15,71 @@ pub use crate::core::call_site::{CallSite, OnCancel, OnDisconnect};
 use crate::core::job::{JobFailure, JobOutput, Outcome};
 use crate::{call, mcp};
 
-pub use crate::mcp::{marked, marker, output_schema, rerun_marked, rerun_marker, widened_schema};
+pub use crate::mcp::{marked, marker, rerun_marked, rerun_marker, widened_schema};
 
 /// The receiver as a method's work owns it, since the work may outlive the call: the wrapped server itself, or a clone.
-pub fn owned<S: Clone + Send + Sync + 'static>(receiver: &S) -> Owned<S> {
+pub fn owned<S: Receiver>(receiver: &S) -> Owned<S> {
     call::owned(receiver)
 }
 
-/// Runs an async tool.
-pub fn call_tool<R, F>(site: &'static CallSite, body: F) -> impl Future<Output = Reply<R>> + Send
-where
-    R: IntoCallToolResult + Send + 'static,
-    F: Future<Output = R> + Send + 'static,
-{
-    run(site, in_task(body), mcp::of_tool)
-}
-
-/// Runs a blocking tool.
-pub fn call_tool_blocking<R, F>(
+/// Runs an async function. `conclude` is one of the functions below that fits its result.
+pub fn call<R, F>(
     site: &'static CallSite,
+    conclude: fn(R) -> Outcome,
     body: F,
 ) -> impl Future<Output = Reply<R>> + Send
 where
-    R: IntoCallToolResult + Send + 'static,
+    R: Send + 'static,
+    F: Future<Output = R> + Send + 'static,
+{
+    run(site, in_task(body), conclude)
+}
+
+/// Runs a blocking function.
+pub fn call_blocking<R, F>(
+    site: &'static CallSite,
+    conclude: fn(R) -> Outcome,
+    body: F,
+) -> impl Future<Output = Reply<R>> + Send
+where
+    R: Send + 'static,
     F: FnOnce() -> R + Send + 'static,
 {
-    run(site, on_thread(body), mcp::of_tool)
+    run(site, on_thread(body), conclude)
 }
 
-/// Runs an async function that is no tool and returns a `Result`.
-pub fn call_fallible<T, E, F>(
-    site: &'static CallSite,
-    body: F,
-) -> impl Future<Output = Reply<Result<T, E>>> + Send
+/// The conclusion of a tool whose return type is not called `Result`.
+pub fn tool_value<R: ToolValue>() -> fn(R) -> Outcome {
+    mcp::of_tool
+}
+
+/// The conclusion of a tool whose return type is called `Result`.
+pub fn tool_result<R: Fallible>() -> fn(R) -> Outcome
 where
-    T: Serialize + Send + 'static,
-    E: Display + Send + 'static,
-    F: Future<Output = Result<T, E>> + Send + 'static,
+    R::Value: ToolValue,
+    R::Error: ToolFailure,
 {
-    run(site, in_task(body), of_fallible)
+    |result| mcp::of_tool(result.into_result())
 }
 
-/// Runs a blocking function that is no tool and returns a `Result`.
-pub fn call_fallible_blocking<T, E, F>(
-    site: &'static CallSite,
-    body: F,
-) -> impl Future<Output = Reply<Result<T, E>>> + Send
+/// The conclusion of a function that is no tool, and whose return type is not called `Result`.
+pub fn plain_value<R: PlainValue>() -> fn(R) -> Outcome {
+    of_plain
+}
+
+/// The conclusion of a function that is no tool, and whose return type is called `Result`.
+pub fn plain_result<R: Fallible>() -> fn(R) -> Outcome
 where
-    T: Serialize + Send + 'static,
-    E: Display + Send + 'static,
-    F: FnOnce() -> Result<T, E> + Send + 'static,
+    R::Value: PlainValue,
+    R::Error: PlainFailure,
 {
-    run(site, on_thread(body), of_fallible)
+    |result| {
+        let result = result.into_result();
+        result.map_err(|error| JobFailure::error(error.to_string())).and_then(of_plain)
+    }
 }
 
-/// Runs an async function that is no tool and returns its result as it is.
-pub fn call_infallible<T, F>(
-    site: &'static CallSite,
-    body: F,
-) -> impl Future<Output = Reply<T>> + Send
-where
-    T: Serialize + Send + 'static,
-    F: Future<Output = T> + Send + 'static,
-{
-    run(site, in_task(body), of_infallible)
-}
-
-/// Runs a blocking function that is no tool and returns its result as it is.
-pub fn call_infallible_blocking<T, F>(
-    site: &'static CallSite,
-    body: F,
-) -> impl Future<Output = Reply<T>> + Send
-where
-    T: Serialize + Send + 'static,
-    F: FnOnce() -> T + Send + 'static,
-{
-    run(site, on_thread(body), of_infallible)
-}
-
-fn of_infallible<T: Serialize>(result: T) -> Outcome {
+fn of_plain<T: Serialize>(result: T) -> Outcome {
     match serde_json::to_value(result) {
         Ok(value) => Ok(JobOutput::new(value)),
         Err(error) => {
@@ -99,8 +88,88 @@ fn of_infallible<T: Serialize>(result: T) -> Outcome {
     }
 }
 
-fn of_fallible<T: Serialize, E: Display>(result: Result<T, E>) -> Outcome {
-    result.map_err(|error| JobFailure::error(error.to_string())).and_then(of_infallible)
+/// The output schema of a tool that returns `Json<T>`.
+pub fn output_schema<T: Described>() -> Arc<JsonObject> {
+    mcp::output_schema::<T>()
+}
+
+// The traits below stand for others, so that the compiler tells an author what to do in place of naming the other trait.
+
+/// The type of a method's receiver.
+#[diagnostic::on_unimplemented(
+    message = "the work of a `#[smart_async]` method keeps its `self`, so `{Self}` must be `Clone + Send + Sync + 'static`: derive `Clone`",
+    label = "cannot be kept by work that outlives the call",
+    note = "in the definition of a `trait` the type is not known: put the attribute on a method of an inherent `impl`, and call that"
+)]
+pub trait Receiver: Clone + Send + Sync + 'static {}
+#[diagnostic::do_not_recommend]
+impl<S: Clone + Send + Sync + 'static> Receiver for S {}
+
+/// The result of a tool that has not failed.
+#[diagnostic::on_unimplemented(
+    message = "a tool cannot return `{Self}`: it returns a `String`, a `Json<T>` of a `T` that derives `Serialize` and `JsonSchema`, or a `CallToolResult`",
+    label = "not the result of a tool",
+    note = "for a struct, return `rmcp::Json<T>`, and derive `serde::Serialize` and `schemars::JsonSchema` (of rmcp's version) for `T`"
+)]
+pub trait ToolValue: IntoCallToolResult {}
+#[diagnostic::do_not_recommend]
+impl<T: IntoCallToolResult> ToolValue for T {}
+
+/// The error of a tool.
+#[diagnostic::on_unimplemented(
+    message = "a tool cannot fail with `{Self}`: return `Result<…, smart_async::ToolError>`, into which `?` turns all that can be displayed, or `Result<…, rmcp::ErrorData>`",
+    label = "not the error of a tool"
+)]
+pub trait ToolFailure: IntoCallToolResult {}
+#[diagnostic::do_not_recommend]
+impl<E: IntoCallToolResult> ToolFailure for E {}
+
+/// The result of a function that is no tool.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be kept as the result of a job: derive `serde::Serialize` for it",
+    label = "not `Serialize`"
+)]
+pub trait PlainValue: Serialize {}
+#[diagnostic::do_not_recommend]
+impl<T: Serialize> PlainValue for T {}
+
+/// The error of a function that is no tool.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be kept as the error of a job: implement `std::fmt::Display` for it",
+    label = "not `Display`"
+)]
+pub trait PlainFailure: Display {}
+#[diagnostic::do_not_recommend]
+impl<E: Display> PlainFailure for E {}
+
+/// The `T` of a tool that returns `Json<T>`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no JSON schema to describe the tool's result by: derive `schemars::JsonSchema` for it",
+    label = "not `JsonSchema`"
+)]
+pub trait Described: JsonSchema + 'static {}
+#[diagnostic::do_not_recommend]
+impl<T: JsonSchema + 'static> Described for T {}
+
+/// A return type called `Result`, under any of its aliases.
+#[diagnostic::on_unimplemented(
+    message = "`#[smart_async]` takes a return type called `Result` for the one of the standard library, and `{Self}` is another: name it otherwise",
+    label = "not `std::result::Result`"
+)]
+pub trait Fallible {
+    /// The `T` of `Result<T, E>`.
+    type Value;
+    /// The `E` of `Result<T, E>`.
+    type Error;
+    /// The result as what it is.
+    fn into_result(self) -> Result<Self::Value, Self::Error>;
+}
+impl<T, E> Fallible for Result<T, E> {
+    type Value = T;
+    type Error = E;
+    fn into_result(self) -> Self {
+        self
+    }
 }
 
 /// Returned by the probe method if `#[tool]` has not put a method of that name beside the function.

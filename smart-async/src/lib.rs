@@ -40,7 +40,7 @@
 //! # }
 //! ```
 //!
-//! - For authors of tools: [`macro@smart_async`], [`progress()`], [`ask_for()`], [`cancelled()`], [`current_job()`],
+//! - For authors of tools: [`macro@smart_async`], [`progress()`], [`ask_for()`], [`ToolError`], [`cancelled()`], [`current_job()`],
 //!   [`carry()`].
 //! - For servers: [`WithJobs::with_jobs`], or [`job_tools()`] to merge by hand.
 //! - For clients that want to be told of their tasks: [`mod@transport`].
@@ -73,7 +73,7 @@ pub use core::context::{CurrentJob, cancelled, carry, carry_blocking, current_jo
 pub use core::job::{ClientIdentity, JobId, JobRecord, JobStatus};
 pub use core::manager::{Job, JobManager, JobRequest, job_fn};
 pub use core::{job, jobs, manager, runner, store};
-pub use mcp::{Answer, Ask, JobServer, WithJobs, ask, ask_for, job_tools, transport};
+pub use mcp::{Answer, Ask, JobServer, ToolError, WithJobs, ask, ask_for, job_tools, transport};
 /// The SDK whose types are in this crate's signatures.
 pub use rmcp;
 pub use smart_async_macros::smart_async;

@@ -12,12 +12,15 @@ mod server;
 mod subscriptions;
 mod tasks;
 mod tool_call;
+mod tool_error;
 mod tools;
 
 pub use questions::{Answer, Ask, ask, ask_for};
 pub use sdk_gaps::task_subscriptions as transport;
 pub use server::{JobServer, WithJobs};
+pub use tool_error::ToolError;
 pub use tools::job_tools;
 
 pub(crate) use outcome::of_tool;
-pub use schema::{marked, marker, output_schema, rerun_marked, rerun_marker, widened_schema};
+pub(crate) use schema::output_schema;
+pub use schema::{marked, marker, rerun_marked, rerun_marker, widened_schema};

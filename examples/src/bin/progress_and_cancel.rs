@@ -40,6 +40,7 @@ impl Importer {
     #[tool]
     async fn import(&self, Parameters(Import { rows }): Parameters<Import>) -> String {
         let progress = smart_async::progress();
+        progress.message("opening the database");
         for row in 1..=rows {
             // The body chooses where it stops. A body that never asks is dropped at an `.await`, 5 seconds after the
             // request to cancel.

@@ -59,8 +59,13 @@ impl KeyEntry {
             }
             Literal::Yes(Lit::Str(text)) => {
                 let text = text.value();
-                humantime::parse_duration(&text).map_err(|reason| {
-                    format!("`{name}` is no time that can be read ({reason}); give {forms}")
+                let number = text.trim();
+                humantime::parse_duration(&text).map_err(|reason| match number.parse::<f64>() {
+                    Ok(seconds) if seconds > 0.0 && seconds.is_finite() => format!(
+                        "`{name}` is text without a unit; write seconds as a number, `{name} = {number}`, or with \
+                         the unit, `{name} = \"{number}s\"`"
+                    ),
+                    _ => format!("`{name}` is no time that can be read ({reason}); give {forms}"),
                 })?
             }
             Literal::Yes(_) => return wrong_type(),

@@ -18,8 +18,9 @@ use crate::tool_attr::ToolAttr;
 pub(super) const STANDS_BELOW_TOOL: &str = "`#[smart_async]` must stand above `#[tool]`: it has \
     to see that attribute and extend it; swap the two lines";
 
-pub(super) const NO_BODY: &str = "there is no body that `#[smart_async]` could run; put the \
-    attribute on the function in an `impl` that has one";
+pub(super) const NO_BODY: &str = "there is no body that `#[smart_async]` could run, as in the \
+    definition of a `trait`; put the attribute on a method with a body in an inherent `impl`, and call that method from the \
+    `impl` of the trait";
 
 /// Returns whether `#[tool]` was expanded first: the signature is the one that it generates for an `async fn`.
 pub(super) fn stands_below_tool(signature: &Signature) -> bool {

@@ -33,7 +33,7 @@ pub use document::MalformedRecord;
 pub use failure::{FailureKind, JobFailure};
 pub use hydrated_state::HydratedState;
 pub use outcome::{JobOutput, Outcome};
-pub use progress::{Progress, ProgressTotal, ProgressValue};
+pub use progress::{Progress, ProgressMessage, ProgressTotal, ProgressValue};
 pub use query::{ClaimQuery, JobCursor, JobPage, JobQuery, ProgressReport, Prune};
 pub use question::{Question, QuestionStatus};
 pub use record::JobRecord;

@@ -1,5 +1,5 @@
-//! `notifications/progress` for the caller of an open call that sent a progress token: at most four a second, each further
-//! than the one before, and none after the answer. For the caller of `wait_job`: one every ten seconds, also without news.
+//! `notifications/progress` for the caller of an open call that sent a progress token: at most four a second, each with
+//! news, and none after the answer. For the caller of `wait_job`: one every ten seconds, also without news.
 
 use std::future::ready;
 use std::pin::{Pin, pin};
@@ -29,7 +29,7 @@ const NEWS: Rhythm = Rhythm { every: Duration::from_millis(250), also_without_ne
 /// The rhythm of a wait: the shortest time-out of a host that progress begins anew is a minute, and some connections are slow.
 const HEARTBEAT: Rhythm = Rhythm { every: Duration::from_secs(10), also_without_news: true };
 
-/// The least step of progress that is notified without news: the protocol wants each notification further than the last.
+/// The step of a notification whose figures are no further: the protocol wants each one further than the last.
 const STEP: f64 = 1e-6;
 
 /// How long the answer waits for a notification that is being sent. A connection that accepts nothing must not hold the
@@ -40,8 +40,8 @@ const LAST_NOTIFICATION: Duration = Duration::from_secs(1);
 pub(super) struct ProgressNotifier {
     peer: Peer<RoleServer>,
     token: ProgressToken,
-    /// The progress in the last notification.
-    last: Option<f64>,
+    /// The progress and the message in the last notification.
+    last: Option<(f64, Option<String>)>,
 }
 
 impl ProgressNotifier {
@@ -94,19 +94,21 @@ impl ProgressNotifier {
         }
     }
 
-    /// The next notification; `None` where the progress is not further than in the last one, unless it is sent without news.
+    /// The next notification; `None` where neither the progress is further nor the message another than in the last one, unless it
+    /// is sent without news.
     fn next(
         &mut self,
         progress: Progress,
         also_without_news: bool,
     ) -> Option<ProgressNotificationParam> {
-        let current = match self.last {
-            Some(last) if progress.current <= last => {
-                also_without_news.then(|| (last + STEP).max(last.next_up()))?
+        let current = match &self.last {
+            Some((last, told)) if progress.current <= *last => {
+                let is_sent = also_without_news || progress.message != *told;
+                is_sent.then(|| (last + STEP).max(last.next_up()))?
             }
             _ => progress.current,
         };
-        self.last = Some(current);
+        self.last = Some((current, progress.message.clone()));
         let mut next = ProgressNotificationParam::new(self.token.clone(), current);
         next.total = progress.total;
         next.message = progress.message;

@@ -64,7 +64,7 @@ pub(super) fn is_marked(meta: Option<&MetaObject>) -> bool {
 
 /// The output schema of an annotated tool that returns `Json<T>`. It is kept: a handler that the SDK generates builds its tools
 /// anew for each request.
-pub fn output_schema<T: JsonSchema + Any>() -> Arc<JsonObject> {
+pub(crate) fn output_schema<T: JsonSchema + Any>() -> Arc<JsonObject> {
     static KEPT: LazyLock<Mutex<HashMap<TypeId, Arc<JsonObject>>>> = LazyLock::new(Mutex::default);
     let kept = KEPT.lock().get(&TypeId::of::<T>()).cloned();
     kept.unwrap_or_else(|| {

@@ -12,7 +12,7 @@ use rmcp::{ErrorData, ServerHandler, tool, tool_handler, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use smart_async::__private::{CallSite, call_tool, marker};
+use smart_async::__private::{CallSite, call, marker, tool_result};
 use smart_async::job::{JobQuery, JobState, Prune, ResultLocation};
 use smart_async::manager::{Error, WaitFor};
 use smart_async::{JobManager, Reply, WithJobs};
@@ -65,13 +65,13 @@ impl Confessional {
     /// As the macro writes it for `redact`.
     #[tool(meta = marker())]
     async fn redacted(&self, Parameters(sin): Parameters<Sin>) -> Confessed {
-        call_tool(&REDACTED, confess(self.0.clone(), sin)).await
+        call(&REDACTED, tool_result(), confess(self.0.clone(), sin)).await
     }
 
     /// As the macro writes it for `store_result = false`.
     #[tool(meta = marker())]
     async fn withheld(&self, Parameters(sin): Parameters<Sin>) -> Confessed {
-        call_tool(&WITHHELD, confess(self.0.clone(), sin)).await
+        call(&WITHHELD, tool_result(), confess(self.0.clone(), sin)).await
     }
 }
 

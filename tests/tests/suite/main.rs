@@ -57,5 +57,6 @@ mod starts;
 mod stores;
 mod subscriptions;
 mod tasks;
+mod tool_errors;
 mod undecodable;
 mod unwrapped;

@@ -1,5 +1,5 @@
-//! `notifications/progress` to the caller of an open call: only where one was asked for, further each time, and none once
-//! the call is answered.
+//! `notifications/progress` to the caller of an open call: only where one was asked for, only with news, further each time, and none
+//! once the call is answered.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ impl Stair {
             progress.report(step, 20, format!("step {step}"));
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        // One that says something else, and is no further.
+        // Reports that say something else, and are no further.
         progress.report(20, 20, "at the door");
         tokio::time::sleep(Duration::from_secs(1)).await;
         progress.report(3, 20, "fell down");
@@ -33,6 +33,23 @@ impl Stair {
         progress.report(21, 21, "inside");
         tokio::time::sleep(Duration::from_secs(1)).await;
         "inside".to_owned()
+    }
+
+    /// Says what it does; counts late, and for a moment only.
+    #[smart_async(default = 10)]
+    #[tool]
+    async fn talk(&self) -> String {
+        let progress = smart_async::progress();
+        for message in ["opening", "opening", "reading"] {
+            progress.message(message);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        progress.count(1, 2);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        progress.message(String::from("closing"));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        self.top.opened().await;
+        "said".to_owned()
     }
 }
 
@@ -76,6 +93,54 @@ async fn a_caller_that_sent_a_token_is_told_each_time_further_and_not_too_often(
     assert_eq!(*last, expected);
 }
 
+/// The protocol wants each notification further than the last, so one with nothing but a message goes a millionth further.
+#[tokio::test(start_paused = true)]
+async fn a_message_without_figures_is_told_once_and_keeps_the_last_figures() {
+    let (mut wire, stair) = stair().await;
+    stair.top.open();
+    wire.ask("tools/call", json!({"name": "talk", "arguments": {}, "_meta": {"progressToken": 1}}))
+        .await;
+    let noted = wire.unseen();
+    let figures = figures(&noted);
+    assert!(figures.is_sorted_by(|one, next| one < next), "{figures:?}");
+    let told = |note: &Value| {
+        let params = &note["params"];
+        (
+            params["progress"].as_f64().unwrap().round(),
+            params["total"].clone(),
+            params["message"].clone(),
+        )
+    };
+    let told: Vec<_> = noted.iter().map(told).collect();
+    let expected = [
+        (0.0, Value::Null, json!("opening")),
+        (0.0, Value::Null, json!("reading")),
+        (1.0, json!(2.0), json!("reading")),
+        (1.0, json!(2.0), json!("closing")),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_shows_a_message_without_figures() {
+    let (mut wire, stair) = stair().await;
+    let ticket = wire.call("talk", json!({"async_mode": true})).await;
+    let id = ticket["result"]["structuredContent"]["job_id"].clone();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let seen = wire.call("job_status", json!({"job_id": id, "detail": true})).await;
+    let progress = seen["result"]["structuredContent"]["job"]["progress"].clone();
+    assert_eq!(progress, json!({"current": 0, "message": "opening"}), "{seen}");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let seen = wire.call("job_status", json!({"job_id": id, "detail": true})).await;
+    let progress = seen["result"]["structuredContent"]["job"]["progress"].clone();
+    assert_eq!(
+        progress,
+        json!({"current": 1, "total": 2, "percentage": 50.0, "message": "closing"}),
+        "{seen}"
+    );
+    stair.top.open();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_caller_without_a_token_is_told_nothing() {
     let (mut wire, stair) = stair().await;
@@ -91,7 +156,9 @@ async fn once_the_ticket_is_out_nothing_more_is_told() {
         wire.now_with(capabilities);
         let answer = wire.ask("tools/call", climb(json!(7))).await;
         assert!(answer.get("result").is_some(), "{answer}");
-        assert_eq!(figures(&wire.unseen()).last(), Some(&20.0));
+        let told = wire.unseen();
+        assert_eq!(told.last().unwrap()["params"]["message"], "fell down");
+        assert!(figures(&told).iter().all(|figure| *figure < 20.001), "{told:?}");
         stair.top.open();
         tokio::time::sleep(Duration::from_secs(60)).await;
         wire.ask("tools/list", json!({})).await;

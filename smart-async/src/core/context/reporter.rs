@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::JobContext;
-use crate::core::job::{Progress, ProgressTotal, ProgressValue};
+use crate::core::job::{Progress, ProgressMessage, ProgressTotal, ProgressValue};
 
 /// Reports the progress of the current work. Cheap to clone; usable from any thread and any depth. A report costs
 /// nanoseconds, so a body may report as often as it likes. Outside of any work a report does nothing.
@@ -22,17 +22,31 @@ impl ProgressReporter {
 
     /// Reports that `current` of `total` is done, with a message.
     ///
-    /// `total` is a number, or `()` or `None` where it is not known. An empty message is no message. Figures that are
+    /// `total` is a number, or `()` where it is not known, or an `Option` of a number. An empty message is no message. Figures that are
     /// not finite are ignored; messages are cut to 1 KiB.
     #[inline]
     pub fn report(
         &self,
         current: impl ProgressValue,
         total: impl ProgressTotal,
-        message: impl AsRef<str>,
+        message: impl ProgressMessage,
     ) {
         if let Some(context) = &self.0 {
-            context.progress.report(current.into_f64(), total.into_total(), Some(message.as_ref()));
+            context.progress.report(
+                current.into_f64(),
+                total.into_total(),
+                Some(message.as_text()),
+            );
+        }
+    }
+
+    /// Reports a message, and leaves the figures as they were: 0 without a total where none were reported.
+    ///
+    /// An empty message removes the last one; messages are cut to 1 KiB.
+    #[inline]
+    pub fn message(&self, message: impl ProgressMessage) {
+        if let Some(context) = &self.0 {
+            context.progress.report_message(message.as_text());
         }
     }
 

@@ -40,15 +40,45 @@ impl Progress {
 }
 
 /// A number that progress can be reported in: every integer and float of the language.
+#[diagnostic::on_unimplemented(
+    message = "progress is reported in numbers, and `{Self}` is none",
+    label = "not a number",
+    note = "`report(current, total, text)` takes figures and text, `count(current, total)` figures alone, and `message(text)` text alone"
+)]
 pub trait ProgressValue: sealed::Sealed {
     /// The number as a float, the form in which progress is kept (exact up to 2^53).
     fn into_f64(self) -> f64;
 }
 
-/// The total that progress is reported against: a number, or `()` or `None` where it is not known.
+/// The total that progress is reported against: a number, or `()` where it is not known, or an `Option` of a number.
+#[diagnostic::on_unimplemented(
+    message = "the total of a progress report is a number, or `()` where it is not known, and `{Self}` is neither",
+    label = "not a total",
+    note = "`report(current, total, text)` takes figures and text, `count(current, total)` figures alone, and `message(text)` text alone"
+)]
 pub trait ProgressTotal: sealed::Sealed {
     /// The number as a float, if it is known.
     fn into_total(self) -> Option<f64>;
+}
+
+/// The text of a progress report: `&str`, `String`, and all that can be seen as a `str`.
+#[diagnostic::on_unimplemented(
+    message = "the message of a progress report is text, and `{Self}` is none",
+    label = "not text",
+    note = "text is a `&str` or a `String`, such as `format!(\"day {{day}}\")`",
+    note = "a report without text is `count(current, total)`"
+)]
+pub trait ProgressMessage {
+    /// The text.
+    fn as_text(&self) -> &str;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: AsRef<str> + ?Sized> ProgressMessage for T {
+    #[inline]
+    fn as_text(&self) -> &str {
+        self.as_ref()
+    }
 }
 
 mod sealed {
@@ -83,6 +113,7 @@ impl ProgressTotal for () {
 }
 
 impl<N: ProgressValue> sealed::Sealed for Option<N> {}
+#[diagnostic::do_not_recommend]
 impl<N: ProgressValue> ProgressTotal for Option<N> {
     #[inline]
     fn into_total(self) -> Option<f64> {
@@ -128,13 +159,27 @@ impl ProgressCell {
         self.current.store(current.to_bits(), Ordering::Relaxed);
         self.total.store(total.to_bits(), Ordering::Relaxed);
         if let Some(message) = message {
-            let mut kept = self.message.lock();
-            kept.clear();
-            let message = text::truncated(message, MESSAGE_BYTES);
-            let is_kept =
-                |letter: &char| matches!(letter, '\n' | '\t') || !text::is_unseen(*letter);
-            kept.extend(message.chars().filter(is_kept));
+            self.keep(message);
         }
+        self.news();
+    }
+
+    /// Takes a report that has no figures: those of the last report stay, or 0 where there was none.
+    pub(crate) fn report_message(&self, message: &str) {
+        self.keep(message);
+        self.news();
+    }
+
+    fn keep(&self, message: &str) {
+        let mut kept = self.message.lock();
+        kept.clear();
+        let message = text::truncated(message, MESSAGE_BYTES);
+        let is_kept = |letter: &char| matches!(letter, '\n' | '\t') || !text::is_unseen(*letter);
+        kept.extend(message.chars().filter(is_kept));
+    }
+
+    #[inline]
+    fn news(&self) {
         self.reported.store(true, Ordering::Release);
         if !self.dirty.swap(true, Ordering::AcqRel) {
             self.reports.notify_one();
@@ -239,6 +284,22 @@ mod tests {
         assert_eq!(cell.read(), None);
         cell.report(1.0, Some(f64::INFINITY), None);
         assert_eq!(cell.read(), Some(Progress::new(1.0, None, None)));
+    }
+
+    #[test]
+    fn a_message_without_figures_keeps_the_last_ones() {
+        let cell = ProgressCell::new();
+        cell.report_message("opening");
+        assert_eq!(
+            cell.take_unsynced(),
+            Some(Progress::new(0.0, None, Some("opening".to_owned())))
+        );
+        cell.report(1.0, Some(2.0), None);
+        cell.report_message("closing");
+        let closing = Progress::new(1.0, Some(2.0), Some("closing".to_owned()));
+        assert_eq!(cell.take_unsynced(), Some(closing));
+        cell.report_message("");
+        assert_eq!(cell.take_unsynced(), Some(Progress::new(1.0, Some(2.0), None)));
     }
 
     #[test]
