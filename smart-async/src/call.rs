@@ -224,8 +224,9 @@ async fn queue<R: Send + 'static, S: Spawn<R>>(
         false => "Call it again without async_mode to wait for its result, or later.",
     };
     let message = format!(
-        "{}: no job could be made of it, and the work was not started: {error}. {way_out}",
-        site.tool
+        "{}: no job could be made of it, and the work was not started: {}. {way_out}",
+        site.tool,
+        error.answer_text()
     );
     Reply::Failed(CallError::new(CallErrorKind::NotDurable, site.tool, message))
 }

@@ -38,6 +38,8 @@ struct Faults {
     held_looks: Mutex<Option<Gate>>,
     tells_no_news: AtomicBool,
     owner_lost: AtomicBool,
+    /// Every read and every write fails in this way.
+    failure: Mutex<Option<StoreError>>,
     max_result_bytes: Mutex<Option<u64>>,
     /// So many of the next reads of many jobs fail.
     failing_reads: AtomicUsize,
@@ -78,6 +80,7 @@ impl FaultyStore {
             held_looks: Mutex::default(),
             tells_no_news: AtomicBool::new(false),
             owner_lost: AtomicBool::new(false),
+            failure: Mutex::default(),
             max_result_bytes: Mutex::default(),
             failing_reads: AtomicUsize::new(0),
             reads: AtomicUsize::new(0),
@@ -157,6 +160,16 @@ impl FaultyStore {
         self.0.owner_lost.store(true, Ordering::SeqCst);
     }
 
+    /// Lets every read and every write fail in this way from now on; `None` lets them succeed.
+    pub fn fail_all(&self, failure: Option<StoreError>) {
+        *self.0.failure.lock().expect("no thread panics with the lock") = failure;
+    }
+
+    fn check_failure(&self) -> Result<(), StoreError> {
+        let failure = self.0.failure.lock().expect("no thread panics with the lock").clone();
+        failure.map_or(Ok(()), Err)
+    }
+
     /// Names this as the size of the largest result.
     pub fn limit_results(&self, bytes: u64) {
         *self.0.max_result_bytes.lock().expect("no thread panics with the lock") = Some(bytes);
@@ -178,6 +191,7 @@ impl FaultyStore {
     }
 
     fn check(&self) -> Result<(), StoreError> {
+        self.check_failure()?;
         if self.0.owner_lost.load(Ordering::SeqCst) {
             return Err(StoreError::OwnerLost);
         }
@@ -242,6 +256,9 @@ impl JobStore for FaultyStore {
     }
 
     fn get_many(&self, ids: Vec<JobId>) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
+        if let Err(failure) = self.check_failure() {
+            return Box::pin(async { Err(failure) });
+        }
         if self.0.hidden.load(Ordering::SeqCst) {
             return Box::pin(async { Ok(Vec::new()) });
         }
@@ -259,6 +276,9 @@ impl JobStore for FaultyStore {
 
     fn get(&self, id: JobId) -> StoreFuture<'_, Option<Arc<JobRecord>>> {
         self.0.reads.fetch_add(1, Ordering::SeqCst);
+        if let Err(failure) = self.check_failure() {
+            return Box::pin(async { Err(failure) });
+        }
         if self.0.hidden.load(Ordering::SeqCst) {
             return Box::pin(async { Ok(None) });
         }
@@ -266,15 +286,24 @@ impl JobStore for FaultyStore {
     }
 
     fn list(&self, query: JobQuery) -> StoreFuture<'_, JobPage> {
-        self.0.inner.list(query)
+        Box::pin(async move {
+            self.check_failure()?;
+            self.0.inner.list(query).await
+        })
     }
 
     fn prune(&self, prune: Prune) -> StoreFuture<'_, Pruned> {
-        self.0.inner.prune(prune)
+        Box::pin(async move {
+            self.check_failure()?;
+            self.0.inner.prune(prune).await
+        })
     }
 
     fn withdraw(&self, id: JobId) -> StoreFuture<'_, ()> {
-        self.0.inner.withdraw(id)
+        Box::pin(async move {
+            self.check_failure()?;
+            self.0.inner.withdraw(id).await
+        })
     }
 
     fn abandoned(&self, server: Option<String>) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {
@@ -285,6 +314,7 @@ impl JobStore for FaultyStore {
                 gate.arrive();
                 gate.opened().await;
             }
+            self.check_failure()?;
             self.0.inner.abandoned(server).await
         })
     }
@@ -303,11 +333,17 @@ impl JobStore for FaultyStore {
     }
 
     fn state(&self, field: StateName) -> StoreFuture<'_, Option<Arc<HydratedState>>> {
-        self.0.inner.state(field)
+        Box::pin(async move {
+            self.check_failure()?;
+            self.0.inner.state(field).await
+        })
     }
 
     fn states(&self) -> StoreFuture<'_, Vec<Arc<HydratedState>>> {
-        self.0.inner.states()
+        Box::pin(async move {
+            self.check_failure()?;
+            self.0.inner.states().await
+        })
     }
 
     fn claim(&self, query: ClaimQuery) -> StoreFuture<'_, Vec<Arc<JobRecord>>> {

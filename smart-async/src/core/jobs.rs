@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 
 pub use self::answer::AnswerError;
+pub(crate) use self::cancel::CancelRequest;
 pub use self::cancel::Cancelled;
 pub use self::error::Error;
 pub use self::state::{State, StateError};

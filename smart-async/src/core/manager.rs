@@ -145,7 +145,7 @@ impl JobManager {
     /// Stops a job for a client; see [`Jobs::cancel`].
     ///
     /// # Errors
-    /// [`Error::AlreadyEnded`], [`Error::NotFound`], [`Error::Store`].
+    /// Those of [`Jobs::cancel`].
     ///
     /// # Cancel safety
     /// Dropping the future ends the wait only; the job is stopped all the same once this was polled.

@@ -40,6 +40,7 @@ pub(crate) use self::launch::Needs;
 use self::one_at_a_time::OneAtATime;
 use self::rerun::Rerunners;
 pub(crate) use self::rerun::{RerunSupport, Rerunner, Usage};
+pub(in crate::core) use self::settings::Fallback;
 pub use self::settings::Retention;
 pub(crate) use self::settings::Settings;
 use self::shared_answer::SharedAnswer;

@@ -68,7 +68,7 @@ pub(super) async fn find(
 fn failed(uri: &str, error: Error) -> ErrorData {
     match error {
         Error::NotFound(_) => not_found(uri),
-        error => ErrorData::internal_error(error.to_string(), None),
+        error => ErrorData::internal_error(error.answer_text(), None),
     }
 }
 

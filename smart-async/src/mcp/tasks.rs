@@ -21,9 +21,8 @@ use super::tools::question_view::next_answer;
 use crate::call::reply::FollowUp;
 use crate::core::clock;
 use crate::core::job::{FailureKind, JobFailure, JobId, JobRecord, JobState, JobStatus, Progress};
-use crate::core::jobs::{Error, why_gone};
+use crate::core::jobs::{CancelRequest, Error, why_gone};
 use crate::core::manager::JobManager;
-use crate::core::observe;
 
 /// The client that a task is shown to. One that cannot be asked sees a task that asks something as `working`: the protocol
 /// forbids requests that a client did not declare.
@@ -75,20 +74,19 @@ pub(super) async fn find(access: &Access, id: &str) -> Result<Option<Arc<JobReco
     }
 }
 
-/// `tasks/cancel`: acknowledges the request at once, and cancels the job in a task of its own. An ended job stays as it is.
+/// `tasks/cancel`: acknowledges the request once the work was told to stop or the record says that it is to, and does not wait for
+/// its end. An ended job stays as it is.
 pub(super) async fn cancel(access: &Access, id: &str) -> Result<(), ErrorData> {
     let job = access.status(job_id(id)?).await.map_err(failed)?;
-    if !job.status().is_terminal() {
-        let access = access.clone();
-        tokio::spawn(async move {
-            match access.cancel(job.id).await {
-                // The job ended meanwhile, or its work goes on until it ends by itself.
-                Ok(_) | Err(Error::AlreadyEnded { .. } | Error::NotFound(_)) => {}
-                Err(error) => observe::error!(job_id = %job.id, %error, "failed to cancel a task"),
-            }
-        });
+    if job.status().is_terminal() {
+        return Ok(());
     }
-    Ok(())
+    match access.request_cancel(job.id).await {
+        Ok(CancelRequest::Recorded | CancelRequest::Unrecorded) => Ok(()),
+        // The job ended meanwhile.
+        Err(Error::AlreadyEnded { .. } | Error::NotFound(_)) => Ok(()),
+        Err(error) => Err(failed(error)),
+    }
 }
 
 /// `tasks/update`: answers the task's questions.
@@ -114,7 +112,7 @@ fn job_id(id: &str) -> Result<JobId, ErrorData> {
 fn failed(error: Error) -> ErrorData {
     match error {
         Error::NotFound(id) => unknown(&id.to_string()),
-        error => ErrorData::internal_error(error.to_string(), None),
+        error => ErrorData::internal_error(error.answer_text(), None),
     }
 }
 

@@ -10,6 +10,9 @@ mod answer_tokens;
 mod architecture;
 mod blocking;
 mod calls;
+mod cancel_outcomes;
+#[cfg(unix)]
+mod client_errors;
 mod clocks;
 mod coalesce;
 mod coverage;

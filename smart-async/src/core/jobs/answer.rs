@@ -65,6 +65,16 @@ pub enum AnswerError {
     },
 }
 
+impl AnswerError {
+    /// The error as a client reads it, without places of the server. The whole one goes to the log.
+    pub(crate) fn answer_text(&self) -> String {
+        match self {
+            Self::Job(error) => error.answer_text(),
+            error => error.to_string(),
+        }
+    }
+}
+
 impl From<StoreError> for AnswerError {
     fn from(error: StoreError) -> Self {
         Self::Job(error.into())

@@ -58,7 +58,8 @@ pub enum Error {
         "{0} waits of this client are open, and it may have no more; name up to 100 jobs in one wait_job, or wait until one returns"
     )]
     TooManyWaits(usize),
-    /// Jobs are kept in memory in place of a disk that failed, so that no job can be promised.
+    /// Jobs are kept in memory in place of a disk that failed, so that no job can be promised. The reason names no place; the log
+    /// and [`JobManager::health`](crate::JobManager::health) do. Of a shutdown, it says how much was not written.
     #[error("jobs cannot be kept on disk at the moment: {0}")]
     NotDurable(String),
     /// The store failed.
@@ -71,6 +72,16 @@ impl From<StoreError> for Error {
         match error {
             StoreError::NotFound(id) => Self::NotFound(id),
             other => Self::Store(other),
+        }
+    }
+}
+
+impl Error {
+    /// The error as a client reads it, without places of the server. The whole one goes to the log.
+    pub(crate) fn answer_text(&self) -> String {
+        match self {
+            Self::Store(error) => error.answer_text(),
+            error => error.to_string(),
         }
     }
 }

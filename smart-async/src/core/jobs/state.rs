@@ -135,3 +135,15 @@ pub enum StateError {
         source: Arc<serde_json::Error>,
     },
 }
+
+impl StateError {
+    /// The error as a client reads it, without places of the server. The whole one goes to the log.
+    pub(crate) fn answer_text(&self) -> String {
+        match self {
+            Self::Store { field, source } => {
+                format!("failed to read the state `{field}`: {}", source.answer_text())
+            }
+            error @ Self::Mismatch { .. } => error.to_string(),
+        }
+    }
+}

@@ -109,17 +109,22 @@ impl Jobs {
     }
 
     /// The record, completed with what only this process knows: the progress of a body that runs here, the text of its
-    /// questions, and the withheld parts of an end.
+    /// questions, a request to stop that the store did not take, and the withheld parts of an end.
     pub(crate) fn as_of_now(&self, job: Arc<JobRecord>) -> Arc<JobRecord> {
         if job.status().is_terminal() {
             return self.local.withheld.complete(job);
         }
         let Some(live) = self.local.live.get(job.id) else { return job };
         let job = with_questions_of(&live, job);
-        match live.context.progress.read() {
-            Some(progress) => Arc::new(JobRecord { progress: Some(progress), ..(*job).clone() }),
-            None => job,
+        let progress = live.context.progress.read();
+        let is_told_to_stop = live.is_to_be_cancelled() && !job.cancel_requested;
+        if progress.is_none() && !is_told_to_stop {
+            return job;
         }
+        let mut shown = (*job).clone();
+        shown.progress = progress.or(shown.progress);
+        shown.cancel_requested |= is_told_to_stop;
+        Arc::new(shown)
     }
 }
 

@@ -9,7 +9,7 @@ use super::open_error::OpenError;
 use super::{JobManager, WallClock};
 use crate::core::jobs::CANCEL_ANSWER;
 use crate::core::observe;
-use crate::core::runner::{Retention, Settings};
+use crate::core::runner::{Fallback, Retention, Settings};
 use crate::core::store::{JobStore, JournalStore, MemoryStore, ShieldedStore};
 
 /// Sets up a [`JobManager`].
@@ -130,7 +130,8 @@ impl JobManagerBuilder {
                     %error,
                     "jobs are kept in memory only: no job ids are handed out, calls are waited for"
                 );
-                in_memory.settings.fallback_reason = Some(error.to_string());
+                in_memory.settings.fallback =
+                    Some(Fallback { reason: error.to_string(), client_text: error.client_text() });
                 in_memory.settings.hands_out_ids = false;
                 in_memory.in_memory()
             }

@@ -34,3 +34,16 @@ pub enum OpenError {
         source: StoreError,
     },
 }
+
+impl OpenError {
+    /// The error as a client reads it, without places of the server.
+    pub(crate) fn client_text(&self) -> String {
+        match self {
+            Self::NoHome => "the server has no folder for its jobs".to_owned(),
+            Self::FolderName { .. } => {
+                "the variable JOB_MCP_HOME of the server does not name a folder".to_owned()
+            }
+            Self::Folder { source, .. } => source.client_text(),
+        }
+    }
+}

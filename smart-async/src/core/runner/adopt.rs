@@ -346,7 +346,7 @@ async fn create(
         return Err(Error::TooManyLive(limit));
     }
     if !engine.settings.hands_out_ids {
-        let reason = engine.store_error();
+        let reason = engine.settings.fallback.as_ref().map(|fallback| fallback.client_text.clone());
         return Err(Error::NotDurable(
             reason.unwrap_or_else(|| "the job folder cannot be used".to_owned()),
         ));

@@ -62,7 +62,8 @@ impl Engine {
 
     /// The failure of the store, or the reason why jobs are kept in memory only.
     pub(super) fn store_error(&self) -> Option<String> {
-        self.local.store_error().or_else(|| self.settings.fallback_reason.clone())
+        let fallback = || self.settings.fallback.as_ref().map(|fallback| fallback.reason.clone());
+        self.local.store_error().or_else(fallback)
     }
 
     /// The limit on live jobs, where it is reached.

@@ -57,7 +57,16 @@ pub(crate) struct Settings {
     /// Whether ids may leave the process: not where a restart would break the promise that they make.
     pub(crate) hands_out_ids: bool,
     /// Why jobs are kept in memory in place of the folder, where they are.
-    pub(in crate::core) fallback_reason: Option<String>,
+    pub(in crate::core) fallback: Option<Fallback>,
+}
+
+/// Why jobs are kept in memory in place of the folder.
+#[derive(Debug, Clone)]
+pub(in crate::core) struct Fallback {
+    /// The reason in full, for the operator.
+    pub(in crate::core) reason: String,
+    /// The reason as a client reads it.
+    pub(in crate::core) client_text: String,
 }
 
 impl Default for Settings {
@@ -70,7 +79,7 @@ impl Default for Settings {
             blocking_bodies: DEFAULT_SLOTS,
             end_on_sigterm: true,
             hands_out_ids: true,
-            fallback_reason: None,
+            fallback: None,
         }
     }
 }

@@ -1,9 +1,12 @@
 //! Why a store could not do what it was asked.
 
+use std::error::Error;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::core::job::{IllegalTransition, JobId, Refusal};
+use crate::core::observe;
 
 /// Why a store could not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -41,7 +44,7 @@ pub enum StoreError {
         /// The file, folder or server that failed.
         place: String,
         /// The failure.
-        source: Arc<dyn std::error::Error + Send + Sync>,
+        source: Arc<dyn Error + Send + Sync>,
         /// Whether the refused change may stand all the same. A caller learns that by reading, once the store works again.
         in_doubt: bool,
     },
@@ -79,7 +82,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// The error for a step on a file that the system refused.
-    pub(crate) fn io(action: &'static str, path: impl AsRef<Path>, source: std::io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
         let place = path.as_ref().display().to_string();
         Self::Unavailable { action, place, source: Arc::new(source), in_doubt: false }
     }
@@ -116,4 +119,79 @@ impl StoreError {
     pub const fn is_in_doubt(&self) -> bool {
         matches!(self, Self::Unavailable { in_doubt: true, .. })
     }
+
+    /// The failure as a client reads it: its kind, the error of the system, and what to do. A place of the server is no business of
+    /// a client: the whole error goes to the log.
+    pub(crate) fn answer_text(&self) -> String {
+        let text = self.client_text();
+        if self.is_transient() {
+            observe::error!(error = %self, "a client was told: {text}");
+        }
+        text
+    }
+
+    /// The text of [`answer_text`](Self::answer_text), without a line in the log.
+    pub(crate) fn client_text(&self) -> String {
+        match self {
+            Self::Unavailable { in_doubt, .. } => {
+                let advice = match in_doubt {
+                    true => {
+                        "whether the change stands is not known yet, so look before you try again"
+                    }
+                    false => "try again later",
+                };
+                format!("{}; {advice}", self.kind_for_client())
+            }
+            Self::Stopped { reason } => {
+                let reason = reason.kind_for_client();
+                format!(
+                    "the job store has stopped and is trying to recover ({reason}); try again in a moment"
+                )
+            }
+            _ => self.kind_for_client(),
+        }
+    }
+
+    fn kind_for_client(&self) -> String {
+        match self {
+            Self::Unavailable { action, source, .. } => {
+                let done = match *action {
+                    "read" => "read",
+                    "write" | "append to" | "cut" | "sync" | "replace" | "put in place" => "written",
+                    _ => "used",
+                };
+                let reason = error_of_system(&**source).map(|error| format!(": {error}"));
+                format!("the job store could not be {done}{}", reason.unwrap_or_default())
+            }
+            Self::Stopped { reason } => reason.kind_for_client(),
+            Self::LaterVersion { found, known, .. } => format!(
+                "the job store was written by a later version of smart-async (format {found}, this one knows up to {known}); \
+                 the operator has to update this server"
+            ),
+            Self::Unusable { .. } => {
+                "the job store cannot be used, and the operator of this server has to mend it; the log says why".to_owned()
+            }
+            Self::Duplicate(_)
+            | Self::NotFound(_)
+            | Self::Illegal { .. }
+            | Self::NotOwner(_)
+            | Self::OwnerLost
+            | Self::Closed => self.to_string(),
+        }
+    }
+}
+
+/// The error of the system that a failure comes from, in the system's words. Words that a program gave it may name places.
+fn error_of_system(error: &(dyn Error + 'static)) -> Option<String> {
+    let (mut cause, mut kind) = (Some(error), None);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            if let Some(code) = error.raw_os_error() {
+                return Some(io::Error::from_raw_os_error(code).to_string());
+            }
+            kind = kind.or(Some(error.kind()));
+        }
+        cause = error.source();
+    }
+    kind.filter(|kind| *kind != io::ErrorKind::Other).map(|kind| kind.to_string())
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::scope::{Lists, Scope};
 use crate::core::job::{Actor, JobId, JobPage, JobQuery, JobRecord, Prune, ResultPage};
-use crate::core::jobs::{AnswerError, Cancelled, Error, WaitFor, Waited};
+use crate::core::jobs::{AnswerError, CancelRequest, Cancelled, Error, WaitFor, Waited};
 use crate::core::local::OpenWait;
 use crate::core::manager::JobManager;
 use crate::core::store::Pruned;
@@ -91,6 +91,12 @@ impl Access {
     pub(in crate::mcp) async fn cancel(&self, id: JobId) -> Result<Cancelled, Error> {
         self.require(id).await?;
         self.manager.jobs().cancel(id, self.actor()).await
+    }
+
+    /// Requests the stop of a job, and does not wait for its work.
+    pub(in crate::mcp) async fn request_cancel(&self, id: JobId) -> Result<CancelRequest, Error> {
+        self.require(id).await?;
+        self.manager.jobs().request_cancel(id, self.actor()).await
     }
 
     /// As [`Jobs::answer`](crate::jobs::Jobs::answer).

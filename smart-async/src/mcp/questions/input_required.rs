@@ -71,7 +71,7 @@ impl Round {
                 Ok(Some(Self { id, access, answers }))
             }
             Ok(_) | Err(Error::NotFound(_)) => Err(unknown()),
-            Err(error) => Err(ErrorData::internal_error(error.to_string(), None)),
+            Err(error) => Err(ErrorData::internal_error(error.answer_text(), None)),
         }
     }
 
@@ -122,9 +122,9 @@ fn refuse_failure(given: Result<Arc<JobRecord>, AnswerError>) -> Result<(), Erro
 fn refused(error: &AnswerError) -> ErrorData {
     match error {
         AnswerError::Unfit { .. } | AnswerError::Job(Error::NotFound(_)) => {
-            ErrorData::invalid_params(error.to_string(), None)
+            ErrorData::invalid_params(error.answer_text(), None)
         }
-        error => ErrorData::internal_error(error.to_string(), None),
+        error => ErrorData::internal_error(error.answer_text(), None),
     }
 }
 

@@ -57,7 +57,7 @@ pub(in crate::mcp) async fn page(
     let found = access
         .list(query)
         .await
-        .map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
+        .map_err(|error| ErrorData::internal_error(error.answer_text(), None))?;
     let mut shown = found.jobs.iter().take(PAGE);
     let mut list =
         ListResourcesResult::with_all_items(shown.clone().map(|job| resource(job)).collect());

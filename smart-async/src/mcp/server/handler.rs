@@ -133,7 +133,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         subscriptions::check_number(jobs)?;
         let _open = access
             .open_wait()
-            .map_err(|error| ErrorData::invalid_params(error.to_string(), None))?;
+            .map_err(|error| ErrorData::invalid_params(error.answer_text(), None))?;
         let jobs = Box::pin(subscriptions::notify(access, context.sink().clone()));
         let inner = Box::pin(async {
             match self.accepted_by_inner(context.requested()) {

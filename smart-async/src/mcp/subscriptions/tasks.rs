@@ -59,7 +59,7 @@ pub(in crate::mcp) async fn listen_to_tasks(
         return Err(tasks::needs_tasks());
     }
     let _open =
-        access.open_wait().map_err(|error| ErrorData::invalid_params(error.to_string(), None))?;
+        access.open_wait().map_err(|error| ErrorData::invalid_params(error.answer_text(), None))?;
     let mut stream = TaskStream {
         access,
         client: TaskClient { asked: client.can_be_asked_in_rounds(), follow_up },

@@ -143,7 +143,7 @@ impl<S: ServerHandler> JobServer<S> {
         let never = pin!(pending());
         let waiting = pin!(wait_for_run(job, caller, Some(&self.manager), None, never));
         let progress = || run.as_ref()?.context.progress.read();
-        let failed = |error: Error| ErrorData::internal_error(error.to_string(), None);
+        let failed = |error: Error| ErrorData::internal_error(error.answer_text(), None);
         let job = match with_progress(notifier, progress, waiting).await {
             Wake::Ended(Ok(waited)) => waited.jobs.into_iter().next(),
             Wake::Ended(Err(error)) => {

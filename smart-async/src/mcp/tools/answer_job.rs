@@ -75,7 +75,7 @@ pub(super) async fn call(
     let job = match access.answer(id, &key, answer).await {
         Ok(job) => job,
         Err(AnswerError::Job(error)) => return Err(failed(follow_up, error)),
-        Err(error) => return Err(in_band_error(&error.to_string(), Some(id))),
+        Err(error) => return Err(in_band_error(&error.answer_text(), Some(id))),
     };
     let next = next_answer(follow_up, &job).or_else(|| follow_up.next(&[id]));
     Ok(success(json!({

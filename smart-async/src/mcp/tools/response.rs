@@ -43,7 +43,7 @@ pub(super) fn failed(follow_up: &FollowUp, error: Error) -> CallToolResult {
         Error::AlreadyEnded { id, .. } | Error::ResultGone { id, .. } => (Some(id), None),
         _ => (None, None),
     };
-    refusal(&error.to_string(), id, next)
+    refusal(&error.answer_text(), id, next)
 }
 
 /// An error as answers show it.
