@@ -10,6 +10,7 @@ use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 
 use crate::core::call_site::{CallSite, OnCancel, OnDisconnect};
+use crate::core::local::Leave;
 
 /// How long to wait, once a caller is gone, for the notification that says why. The SDK hands both over in one step, so the
 /// notification is on its way by then if it comes at all.
@@ -159,9 +160,9 @@ impl Caller {
 }
 
 impl CallSite {
-    /// Returns whether the work goes on after its last caller left in this way.
-    pub(crate) fn keeps_after(&self, departure: &Departure) -> bool {
-        match departure {
+    /// The effect of a departure of this kind.
+    pub(crate) fn leave_after(&self, departure: &Departure) -> Leave {
+        let keeps = match departure {
             Departure::Disconnected => self.on_disconnect == OnDisconnect::Keep,
             Departure::StreamLost => true,
             Departure::Cancelled { reason } => match self.on_cancel {
@@ -169,6 +170,11 @@ impl CallSite {
                 OnCancel::Keep => true,
                 OnCancel::Cancel => false,
             },
+        };
+        match departure {
+            _ if keeps => Leave::Keep,
+            Departure::Cancelled { .. } => Leave::Cancelled,
+            Departure::Disconnected | Departure::StreamLost => Leave::Stop,
         }
     }
 }

@@ -49,6 +49,14 @@ impl CallError {
         Self::new(CallErrorKind::TaskRequired, tool, message)
     }
 
+    pub(super) fn cancelled_again(tool: &str, is_on_thread: bool) -> Self {
+        let work = if is_on_thread { "was told to stop" } else { "was stopped" };
+        let message = format!(
+            "{tool}: this client made the same call again and cancelled that, so the work {work}; it may be done in part"
+        );
+        Self::new(CallErrorKind::Cancelled, tool, message)
+    }
+
     pub(super) fn caller_left(tool: &str) -> Self {
         Self::new(CallErrorKind::Cancelled, tool, format!("{tool}: the caller has left"))
     }

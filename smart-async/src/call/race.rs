@@ -55,6 +55,8 @@ enum Ran<R> {
     Body(Result<R, BodyError>),
     /// The body ran longer than its deadline, and runs on.
     DeadlineOver,
+    /// The client cancelled the same call, made again, and the body runs on.
+    Cancelled,
 }
 
 /// Why a call becomes a job.
@@ -146,7 +148,8 @@ impl<R: Send + 'static> OpenCall<R> {
                 false => std::future::pending().await,
             }
         };
-        let run = pin!(within(&self.context, deadline, body));
+        let stopped = stop_requested(self.attachment.as_ref());
+        let run = pin!(within(&self.context, deadline, body, stopped));
         self.request.wait_for(run, until, pin!(asks)).await
     }
 
@@ -205,10 +208,11 @@ impl<R: Send + 'static> OpenCall<R> {
             body.step_aside();
         }
         let adopted = {
+            let stopped = stop_requested(self.attachment.as_ref());
             let run = pin!(async {
                 match waits {
                     true => std::future::pending().await,
-                    false => within(&self.context, deadline, &mut *body).await,
+                    false => within(&self.context, deadline, &mut *body, stopped).await,
                 }
             });
             let asks = pin!(std::future::pending());
@@ -339,6 +343,12 @@ impl<R: Send + 'static> OpenCall<R> {
                 observe::warn!("{message}");
                 CallError::new(CallErrorKind::Deadline, tool, message)
             }
+            Wake::Ended(Ran::Cancelled) => {
+                let is_on_thread = self.body.as_ref().is_some_and(TypedBody::is_on_thread);
+                self.stop_body(None);
+                record_outcome("was cancelled with the same call, made again", began);
+                CallError::cancelled_again(tool, is_on_thread)
+            }
             Wake::Halted | Wake::TimeOver | Wake::Asks => {
                 record_outcome("was ended by the end of the server", began);
                 let is_on_thread = self.body.as_ref().is_some_and(TypedBody::is_on_thread);
@@ -383,11 +393,21 @@ async fn take_back(site: &CallSite, adopted: impl Future<Output = Option<Adopted
     }
 }
 
-/// Waits for the body, until it has run for longer than its deadline. An end of the body that is there already counts first.
+/// Waits until a later caller of the same run cancels it for its client.
+async fn stop_requested(attachment: Option<&Attachment>) {
+    match attachment {
+        Some(attachment) => attachment.job().stop_requested().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for the body, until it has run for longer than its deadline or it is `stopped`. An end of the body that is there already
+/// counts first.
 async fn within<R>(
     context: &JobContext,
     deadline: Option<Duration>,
     body: &mut TypedBody<R>,
+    stopped: impl Future<Output = ()>,
 ) -> Ran<R> {
     let over = async {
         // A body that waits for its turn begins when it is polled, which comes before each look at this.
@@ -398,6 +418,7 @@ async fn within<R>(
     tokio::select! {
         biased;
         ended = body => Ran::Body(ended),
+        () = stopped => Ran::Cancelled,
         () = over => Ran::DeadlineOver,
     }
 }

@@ -198,7 +198,7 @@ impl CallRequest {
 
     /// Returns whether the same call may join this one once it has been open for long.
     pub(super) fn is_joined_when_long_open(&self, site: &CallSite) -> bool {
-        !site.repeatable && !site.coalesce && self.key_on_connection.is_some()
+        site.is_joined_when_long_open() && self.key_on_connection.is_some()
     }
 
     /// Lets the same call on the same connection join this one, which has been open for long.

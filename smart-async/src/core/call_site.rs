@@ -157,6 +157,11 @@ impl CallSite {
         self
     }
 
+    /// Returns whether the same call on its connection joins a call that has been open for long.
+    pub(crate) const fn is_joined_when_long_open(&self) -> bool {
+        !self.repeatable && !self.coalesce
+    }
+
     /// Returns whether the outcome stays out of the store.
     pub(crate) const fn withholds_results(&self) -> bool {
         self.redact || !self.store_result

@@ -23,8 +23,8 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 pub(crate) use self::active::{LiveJob, LiveJobs, Origin};
 pub(crate) use self::attachments::Attachment;
-pub(crate) use self::callers::Detach;
-pub(crate) use self::coalesce::{LONG_OPEN, SharedRun};
+pub(crate) use self::callers::{Detach, LONG_OPEN, Leave};
+pub(crate) use self::coalesce::SharedRun;
 pub use self::events::JobChange;
 use self::events::JobEvents;
 use self::health::StoreHealth;

@@ -106,7 +106,7 @@ impl<S: ServerHandler> JobServer<S> {
             let live = self.manager.runner().live();
             if let Some(run) = live.called([key, key_on_connection])
                 && run.site().is_some_and(|site| requester.takes_tasks || !site.task_required)
-                && let Some(attachment) = live.attach(&run)
+                && let Some(attachment) = live.join(&run, key_on_connection)
             {
                 let joined = self.join_running(&mut notifier, run, Some(attachment), requester);
                 return Box::pin(joined).await;

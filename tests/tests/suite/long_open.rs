@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rmcp::RoleClient;
+use rmcp::service::RequestHandle;
 use serde_json::{Value, json};
 use smart_async::JobStatus;
 use smart_async_tests::{Client, Fixture, Wire};
@@ -132,6 +134,85 @@ async fn a_departure_leaves_the_work_to_the_caller_that_joined() {
     let answer = serde_json::to_value(second.await_response().await.unwrap()).unwrap();
     assert_eq!(answer["structuredContent"], json!({"made": ""}));
     assert_eq!(fixture.tools.begun(), 1);
+}
+
+/// Two equal calls, the second made long after the first.
+async fn two_calls(fixture: &Fixture, tool: &str) -> [RequestHandle<RoleClient>; 2] {
+    let first = fixture.client.send(tool, json!({})).await;
+    sleep(Duration::from_secs(11)).await;
+    let second = fixture.client.send(tool, json!({})).await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(fixture.tools.begun(), 1);
+    [first, second]
+}
+
+async fn answer(call: RequestHandle<RoleClient>) -> Value {
+    serde_json::to_value(call.await_response().await.unwrap()).unwrap()
+}
+
+/// The client has given up the first call in silence, and its user presses Esc. Had it made both on purpose, the answer of the
+/// first one says why that ended.
+#[tokio::test(start_paused = true)]
+async fn the_cancel_of_the_call_that_joined_stops_the_work_and_the_first_call_is_told() {
+    let fixture = Fixture::new().await;
+    let [first, second] = two_calls(&fixture, "make_slowly").await;
+    second.cancel(Some("the user pressed escape".to_owned())).await.unwrap();
+    fixture.tools.over.arrived(1).await;
+    let answer = answer(first).await;
+    let said = answer["content"][0]["text"].as_str().unwrap();
+    assert!(said.contains("made the same call again and cancelled that"), "{answer}");
+    assert_eq!((&answer["isError"], fixture.total().await), (&json!(true), 0));
+    // The same call is a new one.
+    let _third = fixture.client.send("make_slowly", json!({})).await;
+    fixture.tools.gate.arrived(2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cancel_of_the_call_that_joined_stops_the_job_whose_ticket_went_to_the_first_call() {
+    let fixture = Fixture::new().await;
+    let [first, second] = two_calls(&fixture, "make_slowly").await;
+    let ticket = answer(first).await;
+    assert!(ticket["structuredContent"]["job_id"].is_string(), "{ticket}");
+    second.cancel(Some("the user pressed escape".to_owned())).await.unwrap();
+    fixture.only_job(JobStatus::Cancelled).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_out_of_the_call_that_joined_and_on_cancel_keep_leave_the_work_to_the_first_call() {
+    for (tool, reason) in
+        [("make_slowly", "request timeout"), ("on_cancel_keep", "the user pressed escape")]
+    {
+        let fixture = Fixture::new().await;
+        let [first, second] = two_calls(&fixture, tool).await;
+        second.cancel(Some(reason.to_owned())).await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+        fixture.tools.gate.open();
+        assert_eq!(answer(first).await["isError"], false);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_joined_together_do_not_speak_for_one_another() {
+    let fixture = Fixture::new().await;
+    let [_first, second] = two_calls(&fixture, "on_cancel_cancel").await;
+    let third = fixture.client.send("on_cancel_cancel", json!({})).await;
+    sleep(Duration::from_secs(1)).await;
+    third.cancel(None).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(fixture.tools.over.count(), 0, "the second call waits");
+    second.cancel(None).await.unwrap();
+    fixture.tools.over.arrived(1).await;
+    assert_eq!(fixture.tools.begun(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_of_a_tool_that_coalesces_speak_for_themselves_alone() {
+    let fixture = Fixture::new().await;
+    let [first, second] = two_calls(&fixture, "on_disconnect_cancel_coalesce").await;
+    second.cancel(Some("the user pressed escape".to_owned())).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    fixture.tools.gate.open();
+    assert_eq!(answer(first).await["isError"], false);
 }
 
 #[tokio::test(start_paused = true)]

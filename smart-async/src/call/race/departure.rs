@@ -6,7 +6,7 @@ use super::OpenCall;
 use crate::call::caller::Departure;
 use crate::call::report::CallEnd;
 use crate::core::context::questions::AnswerRoute;
-use crate::core::local::{Detach, LiveJob};
+use crate::core::local::{Detach, Leave, LiveJob};
 use crate::core::observe;
 use crate::core::runner::Body;
 
@@ -41,13 +41,13 @@ impl<R: Send + 'static> OpenCall<R> {
 
     /// Keeps the work as a job, and returns that; or stops it.
     fn settle(&mut self, departure: &Departure) -> Option<Arc<LiveJob>> {
-        let keep = self.site.keeps_after(departure);
+        let how = self.site.leave_after(departure);
         let (live, keep) = match self.attachment.take() {
             Some(attachment) => {
                 let live = Arc::clone(attachment.job());
-                (Some(live), attachment.leave(keep) != Detach::Stop)
+                (Some(live), attachment.leave(how) != Detach::Stop)
             }
-            None => (None, keep),
+            None => (None, how == Leave::Keep),
         };
         observe::debug!(?departure, keep, "the caller left before the answer");
         if keep {

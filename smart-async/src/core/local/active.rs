@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::field::Empty;
 
-use super::callers::Callers;
+use super::callers::{Callers, RunCaller};
 use crate::core::call_key::CallKey;
 use crate::core::call_site::CallSite;
 use crate::core::context::JobContext;
@@ -106,7 +106,7 @@ impl LiveJob {
         self.origin.and_then(|origin| origin.key)
     }
 
-    fn key_on_connection(&self) -> Option<CallKey> {
+    pub(super) fn key_on_connection(&self) -> Option<CallKey> {
         self.origin.and_then(|origin| origin.key_on_connection)
     }
 
@@ -127,13 +127,27 @@ impl LiveJob {
     }
 
     /// Waits until a stop of the job is requested.
-    pub(in crate::core) async fn stop_requested(&self) {
+    pub(crate) async fn stop_requested(&self) {
         self.stop_requested.cancelled().await;
     }
 
-    /// Counts one more caller. Returns whether that is possible: work that is being stopped takes no callers.
-    pub(super) fn take_caller(&self) -> bool {
-        !self.is_to_be_cancelled() && self.callers.attach()
+    /// Counts one more caller, of a call that has this key on its connection; `None` where the work is being stopped, and takes none.
+    pub(super) fn take_caller(&self, call: Option<CallKey>, came: Instant) -> Option<RunCaller> {
+        if self.is_to_be_cancelled() {
+            return None;
+        }
+        self.callers.attach(self.of_one_client(call), came)
+    }
+
+    /// Counts the caller of the call that the run comes from, while no other one knows the run.
+    pub(super) fn take_first_caller(&self) -> RunCaller {
+        let call = self.of_one_client(self.key_on_connection());
+        self.callers.attach_first(call, self.context.began)
+    }
+
+    /// The key, where the same call, made long after, is the same client's that has given up the earlier one.
+    fn of_one_client(&self, call: Option<CallKey>) -> Option<CallKey> {
+        call.filter(|_| self.site().is_some_and(CallSite::is_joined_when_long_open))
     }
 
     /// Tells the supervisor that another process has the job by now, or has ended it.

@@ -4,24 +4,24 @@
 //! | A run | is found by the same call | |
 //! |---|---|---|
 //! | whose ticket or result reached no caller | of the same caller | always (`remember_undelivered`) |
-//! | whose call has been open for [`LONG_OPEN`] | on the same connection | unless the tool says `repeatable` (`share_open`) |
+//! | whose call has been open for [`LONG_OPEN`](super::callers::LONG_OPEN) | on the same connection | unless the tool says `repeatable` (`share_open`) |
 //! | of a tool with `coalesce` | of the same caller | from its beginning to its end (`share_or_join`, `share_again`) |
 //! | of a caller that cannot be told from another | by none | its call has no key |
 //!
 //! A run that callers have joined is found until the last of them has its answer.
+//!
+//! The second row has a consequence: the client of the later call has given up the earlier one. So where it cancels the later call,
+//! the work is cancelled for both, as `on_cancel` says, also where the earlier one has its ticket by then. A client that made both on
+//! purpose, over ten seconds apart, reads in the answer of the earlier call why it ended, and can call again; the other way round, work
+//! that a person stopped would go on, and no one would know of it. Where the earlier call is cancelled, the later one keeps the work.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::active::{LiveJob, LiveJobs, Origin};
 use super::attachments::Attachment;
 use crate::core::call_key::CallKey;
 use crate::core::context::JobContext;
 use crate::core::job::JobEvent;
-
-/// How long a call is open before the same call on its connection joins it. A client that gives up without a word and calls again
-/// does so after its own time-out, and few of those are shorter; a client that makes equal calls on purpose makes them together.
-pub(crate) const LONG_OPEN: Duration = Duration::from_secs(10);
 
 /// A run that calls share. Held by everything that can still turn the first call into a job. When the last holder drops it and
 /// no job exists, the waiting callers are released with `Cancel`.
@@ -39,12 +39,7 @@ impl LiveJobs {
         context: &Arc<JobContext>,
     ) -> Result<(Arc<SharedRun>, Attachment), Attachment> {
         let job = LiveJob::new(Arc::clone(context), Some(origin));
-        // The call that starts the run is counted before another one can find it.
-        job.take_caller();
-        if let Some(shared) = self.find_or_share(&job) {
-            return Err(Attachment::new(self.clone(), shared));
-        }
-        let attachment = Attachment::new(self.clone(), Arc::clone(&job));
+        let attachment = self.find_or_share(&job)?;
         Ok((Arc::new(SharedRun { jobs: self.clone(), job }), attachment))
     }
 }
@@ -63,10 +58,9 @@ impl LiveJobs {
         if jobs.by_call.contains_key(&key) {
             return None;
         }
-        job.take_caller();
+        let attachment = Attachment::of_new_run(self.clone(), &job);
         jobs.by_call.insert(key, Arc::clone(&job));
         drop(jobs);
-        let attachment = Attachment::new(self.clone(), Arc::clone(&job));
         Some((Arc::new(SharedRun { jobs: self.clone(), job }), attachment))
     }
 
@@ -116,18 +110,19 @@ impl LiveJobs {
         }
     }
 
-    /// The run that the same call finds, which counts its caller from now on; where there is none that takes callers, lets the
-    /// same call find `job` from now on.
-    fn find_or_share(&self, job: &Arc<LiveJob>) -> Option<Arc<LiveJob>> {
-        let key = job.key()?;
+    /// Lets the same call find `job` from now on; or, where it finds a run already that takes callers, attaches the caller to that.
+    fn find_or_share(&self, job: &Arc<LiveJob>) -> Result<Attachment, Attachment> {
         let mut jobs = self.jobs.lock();
+        let Some(key) = job.key() else { return Ok(Attachment::of_new_run(self.clone(), job)) };
         if let Some(known) = jobs.by_call.get(&key)
-            && known.take_caller()
+            && let Some(caller) = known.take_caller(job.key_on_connection(), job.context.began)
         {
-            return Some(Arc::clone(known));
+            return Err(Attachment::new(self.clone(), Arc::clone(known), caller));
         }
+        // The call that starts the run is counted before another one can find it.
+        let attachment = Attachment::of_new_run(self.clone(), job);
         jobs.by_call.insert(key, Arc::clone(job));
-        None
+        Ok(attachment)
     }
 }
 

@@ -134,7 +134,7 @@ impl<S: ServerHandler> JobServer<S> {
         round.answer().await?;
         let run = runner.live().get(round.id);
         // The caller counts again, so that its departure may stop the work.
-        let attachment = run.as_ref().and_then(|run| runner.live().attach(run));
+        let attachment = run.as_ref().and_then(|run| runner.live().join(run, None));
         let site = run.as_ref().and_then(|run| run.site());
         let budget = budget::of_any(site, requester.budget_limit);
         let caller = requester.caller;

@@ -10,7 +10,7 @@ use super::Requester;
 use crate::call::Caller;
 use crate::call::reply::{JobPace, JobTicket};
 use crate::core::job::JobRecord;
-use crate::core::local::{Attachment, Detach};
+use crate::core::local::{Attachment, Detach, Leave};
 use crate::mcp::questions::{can_be_asked_all, input_required};
 use crate::mcp::server::JobServer;
 use crate::mcp::tasks::{TaskClient, created};
@@ -89,8 +89,8 @@ impl<S: ServerHandler> JobServer<S> {
     pub(super) async fn ticket_undelivered(&self, attachment: Attachment, caller: &Caller) {
         let departure = caller.departure().await;
         let job = Arc::clone(attachment.job());
-        let keep = job.site().is_none_or(|site| site.keeps_after(&departure));
-        if attachment.leave(keep) == Detach::Stop {
+        let how = job.site().map_or(Leave::Keep, |site| site.leave_after(&departure));
+        if attachment.leave(how) == Detach::Stop {
             self.manager.request_stop(job.id());
         }
     }
