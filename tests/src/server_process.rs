@@ -86,6 +86,11 @@ impl ServerProcess {
         writeln!(input, "{message}").expect("the server should listen");
     }
 
+    /// The id of the process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Kills the process.
     pub fn kill(self) {
         drop(self);

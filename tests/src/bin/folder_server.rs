@@ -27,6 +27,14 @@ impl Watch {
         for_an_hour().await
     }
 
+    /// Ends after a second, with a result that has a file of its own.
+    #[smart_async(always_job)]
+    #[tool]
+    async fn write_report(&self) -> String {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        "all was well. ".repeat(1000)
+    }
+
     /// As `stand`, and goes on in the next life.
     #[smart_async(always_job, restart = "rerun")]
     #[tool]

@@ -56,6 +56,8 @@ mod rules;
 mod server;
 mod shapes;
 mod snippets;
+#[cfg(unix)]
+mod spoiled_process;
 mod starts;
 mod stores;
 mod subscriptions;

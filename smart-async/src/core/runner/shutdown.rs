@@ -25,27 +25,22 @@ pub(super) async fn shutdown(engine: &Engine) -> Result<(), Error> {
         all_work_done(engine).await;
         local.store.close().await
     });
-    let Ok(closed) = written.await else {
+    let written = written.await;
+    let unwritten = engine.unwritten.load(Ordering::Relaxed);
+    let missed = match written {
+        // A store that cannot be closed either says nothing of the jobs.
+        Ok(closed) if unwritten == 0 => return Ok(closed?),
+        Ok(_) if unwritten == 1 => "the end of 1 job could not be written".to_owned(),
+        Ok(_) => format!("the ends of {unwritten} jobs could not be written"),
         // The store keeps the name of this process: other processes account for the rest once this one has ended, and run no
         // work again that has not stopped.
-        let missed = match local.live.count() {
+        Err(_) => match local.live.count() + unwritten {
             0 => "the job store took too long to write everything down".to_owned(),
             jobs => format!("{jobs} jobs did not stop, or took too long to be written down"),
-        };
-        return Err(Error::NotDurable(engine.store_error().unwrap_or(missed)));
+        },
     };
-    closed?;
-    match engine.unwritten.load(Ordering::Relaxed) {
-        0 => Ok(()),
-        jobs => {
-            let why = engine.store_error().map(|why| format!(": {why}")).unwrap_or_default();
-            let ends = match jobs {
-                1 => "the end of 1 job".to_owned(),
-                _ => format!("the ends of {jobs} jobs"),
-            };
-            Err(Error::NotDurable(format!("{ends} could not be written{why}")))
-        }
-    }
+    let why = engine.store_error().map(|why| format!(": {why}")).unwrap_or_default();
+    Err(Error::NotDurable(format!("{missed}{why}")))
 }
 
 /// The longest time that a shutdown takes.
