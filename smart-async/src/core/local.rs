@@ -7,6 +7,7 @@ mod callers;
 mod coalesce;
 mod events;
 mod health;
+mod looks;
 mod pins;
 mod quota;
 mod recovery;
@@ -28,6 +29,8 @@ pub(crate) use self::coalesce::SharedRun;
 pub use self::events::JobChange;
 use self::events::JobEvents;
 use self::health::StoreHealth;
+use self::looks::SharedLooks;
+pub(in crate::core) use self::looks::{Need, TICK};
 use self::pins::Pins;
 pub(crate) use self::pins::ReadPin;
 pub(crate) use self::quota::OpenWait;
@@ -58,6 +61,8 @@ pub(crate) struct Local {
     pub(in crate::core) in_flight: TaskTracker,
     lost_jobs: OnceLock<Weak<dyn LostJobs>>,
     pub(in crate::core) dead_owners: DeadOwners,
+    /// The looks at the jobs that are watched.
+    pub(in crate::core) looks: SharedLooks,
     /// The waits that clients have open.
     pub(in crate::core) open_waits: OpenWaits,
     /// How many more large results may be read at the same time.
@@ -83,6 +88,7 @@ impl Local {
             in_flight,
             lost_jobs: OnceLock::new(),
             dead_owners: DeadOwners::default(),
+            looks: SharedLooks::default(),
             open_waits: OpenWaits::default(),
             result_reads: Semaphore::new(RESULT_READS),
         }

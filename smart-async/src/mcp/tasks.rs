@@ -64,6 +64,11 @@ pub(super) async fn get(
     Ok(GetTaskResult::new(detailed(access.manager(), &job, client)))
 }
 
+/// The task of a job that has not ended, as it is in this record.
+pub(super) fn of_live(access: &Access, job: &JobRecord, client: TaskClient<'_>) -> GetTaskResult {
+    GetTaskResult::new(detailed(access.manager(), job, client))
+}
+
 /// The job behind a task; `None` where the client sees no such task.
 pub(super) async fn find(access: &Access, id: &str) -> Result<Option<Arc<JobRecord>>, ErrorData> {
     let Ok(id) = id.parse() else { return Ok(None) };

@@ -2,18 +2,28 @@
 //! the store has news. Where the store has none, the reader looks again after a moment.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, select_all};
+use futures_util::{FutureExt, StreamExt};
 use tokio::time::sleep;
 
 use crate::core::job::JobId;
-use crate::core::local::Local;
+use crate::core::local::{Local, TICK};
 use crate::core::store::{News, NewsStream};
 
-/// How often a reader looks at the jobs of a store without news.
-const LOOK: Duration = Duration::from_millis(250);
+/// The jobs that may have changed, as a reader is told.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Signalled {
+    /// These jobs have changed, to these versions or later ones.
+    Of(Vec<(JobId, u64)>),
+    /// Each job may have changed.
+    Any,
+    /// The store tells of no changes, and it is time to look.
+    Tick,
+}
+
+/// How much news is taken at once.
+const NEWS: usize = 1024;
 
 /// The changes that a reader is interested in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,36 +89,46 @@ impl ChangeSignal {
         }
     }
 
-    /// Waits until one of the jobs may have changed. Returns the one that has, or `None` where it may be any.
+    /// Waits until one of the jobs may have changed.
     pub(super) async fn changed(
         &mut self,
         Listening { ids, live, needs_news }: Listening,
-    ) -> Option<JobId> {
+    ) -> Signalled {
         match (live.is_empty(), needs_news) {
             (true, _) => self.news_of(&ids).await,
             (false, false) => {
                 select_all(live).await;
-                None
+                Signalled::Any
             }
             (false, true) => tokio::select! {
-                _ = select_all(live) => None,
+                _ = select_all(live) => Signalled::Any,
                 changed = self.news_of(&ids) => changed,
             },
         }
     }
 
-    async fn news_of(&mut self, ids: &[JobId]) -> Option<JobId> {
+    async fn news_of(&mut self, ids: &[JobId]) -> Signalled {
         if let NewsSource::News(news) = &mut self.news {
-            while let Some(news) = news.next().await {
-                match news {
-                    News::Changed { id, .. } if ids.contains(&id) => return Some(id),
-                    News::Changed { .. } | News::Waiting => {}
-                    News::OwnerLost(_) | News::Missed => return None,
+            let mut changed = Vec::new();
+            while let Some(first) = news.next().await {
+                // The news that has come together is answered by one look.
+                let more = std::iter::from_fn(|| news.next().now_or_never().flatten());
+                for news in std::iter::once(first).chain(more.take(NEWS)) {
+                    match news {
+                        News::Changed { id, version } if ids.contains(&id) => {
+                            changed.push((id, version));
+                        }
+                        News::Changed { .. } | News::Waiting => {}
+                        News::OwnerLost(_) | News::Missed => return Signalled::Any,
+                    }
+                }
+                if !changed.is_empty() {
+                    return Signalled::Of(changed);
                 }
             }
             self.news = NewsSource::None;
         }
-        sleep(LOOK).await;
-        None
+        sleep(TICK).await;
+        Signalled::Tick
     }
 }

@@ -8,9 +8,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Jobs;
-use super::change_signal::{ChangeSignal, Interest};
+use super::change_signal::{ChangeSignal, Interest, Signalled};
 use crate::core::clock::past;
 use crate::core::job::{JobId, JobRecord, JobStatus, Progress};
+use crate::core::local::Need;
 use crate::core::observe;
 
 /// How often the watcher returns the progress of one job at most.
@@ -27,27 +28,17 @@ pub(crate) struct JobWatcher {
     look: NextLook,
 }
 
-/// The jobs that the watcher looks at next: one change costs a look at one job, however many are watched.
-enum NextLook {
-    All,
-    At(HashSet<JobId>),
-}
-
-impl NextLook {
-    fn add(&mut self, changed: Option<JobId>) {
-        match (&mut *self, changed) {
-            (Self::At(jobs), Some(id)) => drop(jobs.insert(id)),
-            (Self::At(_), None) => *self = Self::All,
-            (Self::All, _) => {}
-        }
-    }
-}
+/// The jobs that the watcher looks at next: one change costs a look at one job, however many are watched, and one read of the
+/// store, however many watch it.
+type NextLook = HashMap<JobId, Need>;
 
 /// The last report on a job. Without an appearance, the next look is reported in any case.
 #[derive(Debug)]
 struct Reported {
     appearance: Option<Appearance>,
     at: Instant,
+    /// The version of the last news of the job. News of the same version once more may say that the job was removed.
+    version: u64,
 }
 
 /// The parts of a job whose change is worth a report.
@@ -81,7 +72,7 @@ impl Appearance {
 impl JobWatcher {
     pub(crate) fn new(source: Jobs) -> Self {
         let signal = ChangeSignal::new(Arc::clone(&source.local));
-        Self { source, signal, jobs: HashMap::new(), look: NextLook::All }
+        Self { source, signal, jobs: HashMap::new(), look: NextLook::new() }
     }
 
     /// Watches the job from this record on. A job that is watched already stays as it is.
@@ -90,8 +81,9 @@ impl JobWatcher {
             return;
         }
         let appearance = Some(Appearance::of(job));
-        self.look.add(Some(job.id));
-        self.jobs.entry(job.id).or_insert_with(|| Reported { appearance, at: Instant::now() });
+        self.look.insert(job.id, Need::Now);
+        let (at, version) = (Instant::now(), job.version);
+        self.jobs.entry(job.id).or_insert(Reported { appearance, at, version });
     }
 
     /// As [`add`](Self::add), for a subscriber that may have read the job before it was watched: a job that has ended or asks
@@ -100,8 +92,9 @@ impl JobWatcher {
         match job.status() {
             JobStatus::Pending | JobStatus::Running => self.add(job),
             _ => {
-                self.look.add(Some(job.id));
-                self.jobs.insert(job.id, Reported { appearance: None, at: Instant::now() });
+                self.look.insert(job.id, Need::Now);
+                let (at, version) = (Instant::now(), job.version);
+                self.jobs.insert(job.id, Reported { appearance: None, at, version });
             }
         }
     }
@@ -126,15 +119,12 @@ impl JobWatcher {
         loop {
             let all: Vec<_> = self.jobs.keys().copied().collect();
             let listening = self.signal.listen(&all, Interest::Progress);
-            let ids = match &self.look {
-                NextLook::All => all,
-                NextLook::At(jobs) => {
-                    jobs.iter().filter(|id| self.jobs.contains_key(*id)).copied().collect()
-                }
-            };
-            let due = match self.source.found(&ids).await {
+            self.look.retain(|id, _| self.jobs.contains_key(id));
+            let source = &self.source;
+            let read = |ids: Vec<JobId>| async move { source.found(&ids).await };
+            let due = match source.local.looks.look(&self.look, read).await {
                 Ok(found) => {
-                    let (changed, next_progress) = self.remember(&ids, found);
+                    let (changed, next_progress) = self.remember(found);
                     if !changed.is_empty() {
                         return changed;
                     }
@@ -150,25 +140,40 @@ impl JobWatcher {
             }
             tokio::select! {
                 biased;
-                changed = self.signal.changed(listening) => self.look.add(changed),
+                changes = self.signal.changed(listening) => self.take(changes),
                 // Progress that came too soon is reported then.
                 () = past(due) => {}
             }
         }
     }
 
+    /// Takes note of the jobs to look at.
+    fn take(&mut self, changes: Signalled) {
+        let mut look = |id, need: Need| {
+            let known = self.look.entry(id).or_insert(need);
+            *known = known.and(need);
+        };
+        match changes {
+            Signalled::Of(changed) => {
+                for (id, version) in changed {
+                    let Some(reported) = self.jobs.get_mut(&id) else { continue };
+                    let is_new = version > reported.version;
+                    look(id, if is_new { Need::Version(version) } else { Need::Now });
+                    reported.version = version.max(reported.version);
+                }
+            }
+            Signalled::Any => self.jobs.keys().for_each(|id| look(*id, Need::Now)),
+            Signalled::Tick => self.jobs.keys().for_each(|id| look(*id, Need::Tick)),
+        }
+    }
+
     /// Remembers what is reported, without a suspension point at which a report could be lost. Returns the jobs to report, and
     /// when the first progress is due that came too soon to be reported now.
-    fn remember(
-        &mut self,
-        watched: &[JobId],
-        found: Vec<Arc<JobRecord>>,
-    ) -> (Vec<Arc<JobRecord>>, Option<Instant>) {
+    fn remember(&mut self, found: Vec<Arc<JobRecord>>) -> (Vec<Arc<JobRecord>>, Option<Instant>) {
         let (mut changed, mut next_progress) = (Vec::new(), None);
-        let mut delayed = HashSet::new();
         let there: HashSet<_> = found.iter().map(|job| job.id).collect();
-        for id in watched.iter().filter(|id| !there.contains(id)) {
-            self.jobs.remove(id);
+        for (id, _) in self.look.drain().filter(|(id, _)| !there.contains(id)) {
+            self.jobs.remove(&id);
         }
         for job in found {
             let Some(reported) = self.jobs.get_mut(&job.id) else { continue };
@@ -179,19 +184,18 @@ impl JobWatcher {
                     let due = reported.at + PROGRESS_EVERY;
                     if Instant::now() < due {
                         next_progress = next_progress.into_iter().chain([due]).min();
-                        delayed.insert(job.id);
+                        self.look.insert(job.id, Need::Any);
                         continue;
                     }
                 }
                 _ => {}
             }
-            *reported = Reported { appearance: Some(appearance), at: Instant::now() };
+            (reported.appearance, reported.at) = (Some(appearance), Instant::now());
             if job.status().is_terminal() {
                 self.jobs.remove(&job.id);
             }
             changed.push(job);
         }
-        self.look = NextLook::At(delayed);
         (changed, next_progress)
     }
 }

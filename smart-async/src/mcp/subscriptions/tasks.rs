@@ -148,9 +148,14 @@ impl TaskStream<'_> {
         }
     }
 
-    /// Sends what `tasks/get` answers at this moment, or nothing where there is no such task any more.
+    /// Sends what `tasks/get` answers: of a live task from the record that was just read, for one look serves all subscribers.
+    /// Sends nothing where there is no such task any more.
     async fn notify_of_task(&mut self, job: &JobRecord) -> Result<(), ServiceError> {
-        match tasks::get(self.access, &job.id.to_string(), self.client).await {
+        let task = match job.status().is_terminal() {
+            true => tasks::get(self.access, &job.id.to_string(), self.client).await,
+            false => Ok(tasks::of_live(self.access, job, self.client)),
+        };
+        match task {
             Ok(task) => {
                 let status = TaskStatusNotificationParams::new(task.task);
                 let status = TaskStatusNotification::new(status);
