@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
 use smart_async::job::{
     Change, HydratedState, JobEvent, JobFailure, JobId, JobOutput, JobRecord, JobSpec, Progress,
     StateName,
@@ -27,6 +28,10 @@ pub fn new_job(rng: &mut SeededRng, owner: &dyn JobStore, second: i64) -> JobRec
     job.owner = Some(owner.owner());
     // Few sizes, so that a record often takes exactly the place of another that was lost.
     job.spec_mut().label = "x".repeat([1, 40, 400][rng.below(3) as usize]);
+    if low % 3 == 0 {
+        // Written once, and kept by each later line.
+        job.spec_mut().arguments = json!({"to": second}).as_object().cloned();
+    }
     job
 }
 

@@ -1,6 +1,7 @@
 //! The rules of every store (`smart_async::store::conformance`) for those that come with the crate; and those of the
 //! file store alone.
 
+mod arguments;
 mod damage;
 mod erasure;
 mod lost_part;

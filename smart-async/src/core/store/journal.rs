@@ -243,7 +243,8 @@ fn hand_in<T: Send + 'static>(
 fn prepare(replica: &Replica, id: JobId, change: &Change) -> Option<Prepared> {
     let base = Arc::clone(replica.known().table.find(id)?.record());
     let next = base.apply(change.clone()).ok()?;
-    Some(Prepared { base, next: format::prepare(next) })
+    let next = format::prepare(next, Some(&base));
+    Some(Prepared { base, next })
 }
 
 /// The writer thread writes what was handed in; but jobs of this owner count as abandoned from then on.
@@ -261,7 +262,7 @@ impl JobStore for JournalStore {
             Some(payload) if payload.is_larger_than(LARGE) => {
                 self.write_with_result(job.id, payload, move |_, result_location| {
                     job.result_location = result_location;
-                    let job = format::prepare(job);
+                    let job = format::prepare(job, None);
                     move |transaction: &mut Transaction<'_>| transaction.insert(job)
                 })
             }
@@ -271,7 +272,7 @@ impl JobStore for JournalStore {
                     job.put_payload(payload);
                     job.result_location = result_location;
                 }
-                let job = format::prepare(job);
+                let job = format::prepare(job, None);
                 self.write(move |transaction, _| transaction.insert(job))
             }
         }

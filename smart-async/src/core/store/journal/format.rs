@@ -4,7 +4,9 @@
 //!   file of that name has another id; `after` names the latest journals that this one replaced and whose content it has, the
 //!   latest last. `first` is the one that all of them go back to, and `number` counts from there.
 //! - `{"put":{…},"crc":"…"}`: the record of a job; it replaces the record before.
-//! - `{"put":{…},"state":{…},"crc":"…"}`: the same, and the value of the state that the end of the job has filled: both are
+//! - `{"put":{…},"same_arguments":true,"crc":"…"}`: the same, without the arguments that the job keeps for another run: those of
+//!   the record before stand. So they are written once, and not with each change.
+//! - `{"put":{…},"state":{…},"crc":"…"}`: the record, and the value of the state that the end of the job has filled: both are
 //!   there or neither, wherever a crash tears the journal.
 //! - `{"remove":["<id>",…],"crc":"…"}`: jobs that are gone.
 //! - `{"state":{…},"crc":"…"}`: the value of a state; it replaces the value before.
@@ -56,11 +58,20 @@ pub(super) struct Header {
 /// Any other line. Records and states are parsed later, where they count.
 #[derive(Debug)]
 pub(super) enum Line<'a> {
-    Put(&'a RawValue, Option<&'a RawValue>),
+    Put(PutLine<'a>),
     Remove(Vec<JobId>),
     State(&'a RawValue),
     Field(String, Value),
     Entry(Value),
+}
+
+/// The line of a record.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PutLine<'a> {
+    pub(super) record: &'a RawValue,
+    /// Whether the record's arguments are those of the record before.
+    pub(super) same_arguments: bool,
+    pub(super) state: Option<&'a RawValue>,
 }
 
 /// The reason why a line is passed over.
@@ -79,6 +90,8 @@ pub(super) enum UnreadableLine {
 struct Fields<'a> {
     #[serde(borrow, default)]
     put: Option<&'a RawValue>,
+    #[serde(default)]
+    same_arguments: bool,
     #[serde(default)]
     remove: Option<Vec<JobId>>,
     #[serde(borrow, default)]
@@ -111,8 +124,9 @@ impl<'a> Line<'a> {
         if fields.crc.is_some() && checked.is_none() {
             return Err(UnreadableLine::WrongChecksum);
         }
-        let Fields { put, remove, mut state, field, entry, crc: _ } = fields;
-        let put = put.map(|put| Self::Put(put, state.take()));
+        let Fields { put, same_arguments, remove, mut state, field, entry, crc: _ } = fields;
+        let put =
+            put.map(|record| Self::Put(PutLine { record, same_arguments, state: state.take() }));
         let field = field.and_then(|field| field.into_iter().next());
         let mut said = [
             put,
@@ -133,12 +147,21 @@ impl<'a> Line<'a> {
 /// Writes one line with its checksum.
 fn line(text: &mut Vec<u8>, name: &str, value: &impl Serialize) -> Result<(), serde_json::Error> {
     let start = text.len();
+    begin_line(text, name, value)?;
+    end_line(text, start);
+    Ok(())
+}
+
+/// Writes the first field of a line.
+fn begin_line(
+    text: &mut Vec<u8>,
+    name: &str,
+    value: &impl Serialize,
+) -> Result<(), serde_json::Error> {
     text.extend_from_slice(b"{\"");
     text.extend_from_slice(name.as_bytes());
     text.extend_from_slice(b"\":");
-    serde_json::to_writer(&mut *text, value)?;
-    end_line(text, start);
-    Ok(())
+    serde_json::to_writer(text, value)
 }
 
 /// Adds the checksum of a line that begins at `start`, and its end.
@@ -149,31 +172,56 @@ fn end_line(text: &mut Vec<u8>, start: usize) {
 
 const PUT: &[u8] = b"{\"put\":";
 
-/// The line of a record.
-pub(super) fn put(record: &impl Serialize) -> Result<RecordLine, serde_json::Error> {
+const SAME_ARGUMENTS: &[u8] = b",\"same_arguments\":true";
+
+/// The line of a record that takes the place of `before`.
+pub(super) fn put(
+    record: &JobRecord,
+    before: Option<&JobRecord>,
+) -> Result<RecordLine, serde_json::Error> {
     /// Most lines are not longer.
     const USUAL: usize = 768;
     let mut text = Vec::with_capacity(USUAL);
-    line(&mut text, "put", record)?;
-    let record = PUT.len()..text.len().saturating_sub(TAIL + 1);
+    let same_arguments = before.is_some_and(|before| has_same_arguments(before, record));
+    if same_arguments {
+        let mut rest = record.clone();
+        rest.spec_mut().arguments = None;
+        begin_line(&mut text, "put", &rest)?;
+    } else {
+        begin_line(&mut text, "put", record)?;
+    }
+    let record = PUT.len()..text.len();
+    if same_arguments {
+        text.extend_from_slice(SAME_ARGUMENTS);
+    }
+    end_line(&mut text, 0);
     Ok(RecordLine::new(text, record))
 }
 
-/// A record with its line. The caller of a change makes it, so that the writer thread need not.
-pub(super) fn prepare(record: JobRecord) -> Put {
+fn has_same_arguments(one: &JobRecord, other: &JobRecord) -> bool {
+    one.spec.arguments.is_some()
+        && (Arc::ptr_eq(&one.spec, &other.spec) || one.spec.arguments == other.spec.arguments)
+}
+
+/// A record that takes the place of `before`, with its line. The caller of a change makes it, so that the writer thread need not.
+pub(super) fn prepare(record: JobRecord, before: Option<&JobRecord>) -> Put {
     // A record that cannot be written is refused by the writer, which meets the same error.
-    let line = put(&record).ok();
+    let line = put(&record, before).ok();
     Put { line, ..record.into() }
 }
 
 /// A batch of changes as it is appended. It begins with a line break, so that a line that a crash tore cannot spoil it.
-/// Records without a line get one.
-pub(super) fn batch(changes: &mut Changes) -> Result<Vec<u8>, serde_json::Error> {
+/// Records without a line get one. `before` gives the record of a job as the journal has it so far.
+pub(super) fn batch(
+    changes: &mut Changes,
+    before: impl Fn(JobId) -> Option<Arc<JobRecord>>,
+) -> Result<Vec<u8>, serde_json::Error> {
     let Changes { jobs, states, filled } = changes;
     let mut text = vec![b'\n'];
     for Put { record, line, state } in jobs.values_mut().flatten() {
         if line.is_none() {
-            *line = Some(put(&**record)?);
+            let before = record.spec.arguments.as_ref().and_then(|_| before(record.id));
+            *line = Some(put(record, before.as_deref())?);
         }
         if let (Some(line), None) = (line, state) {
             text.extend_from_slice(line.text());
@@ -249,17 +297,17 @@ mod tests {
         changes.jobs.insert(job.id, Some(job.clone().into()));
         changes.jobs.insert(gone, None);
         let mut text = b"{\"put\":{\"id\":\"torn".to_vec();
-        text.extend(batch(&mut changes).unwrap());
+        text.extend(batch(&mut changes, |_| None).unwrap());
         assert!(matches!(
             &lines(&text)[..],
-            [Err(_), Ok(Line::Put(put, None)), Ok(Line::Remove(removed))]
-                if JobRecord::from_text(put.get()).unwrap() == job && *removed == [gone]
+            [Err(_), Ok(Line::Put(put)), Ok(Line::Remove(removed))]
+                if JobRecord::from_text(put.record.get()).unwrap() == job && *removed == [gone]
         ));
     }
 
     #[test]
     fn a_line_with_another_byte_is_told_wherever_that_is() {
-        let line = put(&job()).unwrap();
+        let line = put(&job(), None).unwrap();
         let text = line.text().strip_suffix(b"\n").unwrap();
         assert!(Line::parse(text).is_ok());
         for at in 0..text.len() {
@@ -277,7 +325,7 @@ mod tests {
     #[test]
     fn a_line_keeps_its_record_as_it_was_written() {
         let job = job();
-        let line = put(&job).unwrap();
+        let line = put(&job, None).unwrap();
         assert_eq!(line.record(), serde_json::to_vec(&job).unwrap());
     }
 
@@ -297,9 +345,11 @@ mod tests {
             changes.filled.push(id);
             changes.jobs.insert(id, Some(Put { state: Some(state), ..job.into() }));
         }
-        let text = batch(&mut changes).unwrap();
+        let text = batch(&mut changes, |_| None).unwrap();
         let read = lines(&text).into_iter().map(|line| match line {
-            Ok(Line::Put(_, Some(state))) => super::super::states::from_line(state).unwrap(),
+            Ok(Line::Put(PutLine { state: Some(state), .. })) => {
+                super::super::states::from_line(state).unwrap()
+            }
             other => panic!("{other:?}"),
         });
         assert!(read.map(|state| state.job_id).eq([ids[1], ids[0]]));
@@ -309,7 +359,7 @@ mod tests {
     fn a_line_of_version_1_is_read() {
         let text = format!("{{\"put\":{}}}\n{{\"entry\":null}}\n", job().to_json());
         let lines = lines(text.as_bytes());
-        assert!(matches!(lines[..], [Ok(Line::Put(_, None)), Ok(Line::Entry(Value::Null))]));
+        assert!(matches!(lines[..], [Ok(Line::Put(_)), Ok(Line::Entry(Value::Null))]));
     }
 
     #[test]

@@ -311,7 +311,8 @@ impl Thread {
             self.owners.reassert();
             effects.remove_orphans |= !std::mem::replace(&mut self.is_registered, true);
         }
-        let text = format::batch(changes)
+        let before = |id| self.replica.known().table.find(id).map(|job| Arc::clone(job.record()));
+        let text = format::batch(changes, before)
             .map_err(|error| StoreError::io("render", &self.paths.journal, error.into()))?;
         // A record that names a file is appended once the file is there for good.
         let placed = self.results.place(std::mem::take(&mut effects.arrived), changes)?;
