@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 use smart_async::{JobManager, WithJobs};
-use smart_async_tests::{GatedTools, Wire};
+use smart_async_tests::{GatedTools, Library, Wire};
 
 use super::http_scopes::caller::House;
 
@@ -319,4 +319,24 @@ async fn parameters_that_do_not_fit_are_answered_over_http_as_over_stdio() {
         assert!(answer.contains(r#""id":7"#) && answer.contains("-32602"), "{request} {answer}");
         assert!(answer.contains(words), "{request} {answer}");
     }
+}
+
+/// Methods that a revision of the protocol does not have are not found, whatever their parameters are.
+#[tokio::test]
+async fn methods_of_another_revision_are_not_found_with_any_parameters() {
+    const NOT_FOUND: i64 = -32601;
+    let mut of_today =
+        Wire::discover(Library::new().with_jobs(JobManager::in_memory()), json!({})).await;
+    for method in ["resources/subscribe", "resources/unsubscribe", "logging/setLevel"] {
+        let answer = of_today.ask(method, json!({})).await;
+        assert_eq!(answer["error"]["code"], NOT_FOUND, "{answer}");
+    }
+    let answer = of_today.ask("resources/read", json!({})).await;
+    assert_eq!(answer["error"]["code"], PARAMS, "{answer}");
+    let mut of_sessions =
+        Wire::initialize(Library::new().with_jobs(JobManager::in_memory()), json!({})).await;
+    let answer = of_sessions.ask("subscriptions/listen", json!({"notifications": 5})).await;
+    assert_eq!(answer["error"]["code"], NOT_FOUND, "{answer}");
+    let answer = of_sessions.ask("resources/subscribe", json!({})).await;
+    assert_eq!(answer["error"]["code"], PARAMS, "{answer}");
 }

@@ -10,7 +10,7 @@ use rmcp::model::{
     CallToolRequestMethod, CallToolRequestParams, CancelTaskMethod, CompleteRequestMethod,
     CompleteRequestParams, ConstString, CustomRequest, GetPromptRequestMethod,
     GetPromptRequestParams, GetTaskMethod, InitializeRequestParams, InitializeResultMethod,
-    ReadResourceRequestMethod, ReadResourceRequestParams, SetLevelRequestMethod,
+    ProtocolVersion, ReadResourceRequestMethod, ReadResourceRequestParams, SetLevelRequestMethod,
     SubscribeRequestMethod, SubscribeRequestParams, SubscriptionsListenRequestMethod,
     UnsubscribeRequestMethod, UnsubscribeRequestParams, UpdateTaskMethod,
 };
@@ -27,6 +27,9 @@ pub(in crate::mcp) fn refuse_malformed(
     request: &CustomRequest,
     context: &RequestContext<RoleServer>,
 ) -> Option<ErrorData> {
+    if !is_of_revision(&request.method, context.protocol_version().as_ref()) {
+        return None;
+    }
     let params = || request.params.clone().unwrap_or_default();
     let fault = match request.method.as_str() {
         GetTaskMethod::VALUE | CancelTaskMethod::VALUE => "it needs taskId, a string".to_owned(),
@@ -51,6 +54,19 @@ pub(in crate::mcp) fn refuse_malformed(
     }
     let message = shown_error(&format!("{}: {fault}", request.method));
     Some(ErrorData::invalid_params(message, None))
+}
+
+/// Returns whether the revision of the protocol has this method; "method not found" is the answer where it has not.
+fn is_of_revision(method: &str, revision: Option<&ProtocolVersion>) -> bool {
+    let has_sessions = revision.is_none_or(ProtocolVersion::has_initialize);
+    match method {
+        InitializeResultMethod::VALUE
+        | SetLevelRequestMethod::VALUE
+        | SubscribeRequestMethod::VALUE
+        | UnsubscribeRequestMethod::VALUE => has_sessions,
+        SubscriptionsListenRequestMethod::VALUE => !has_sessions,
+        _ => true,
+    }
 }
 
 /// The words for parameters whose fault is not known.
