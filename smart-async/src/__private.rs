@@ -71,11 +71,13 @@ pub fn plain_value<R: PlainValue>() -> fn(R) -> Outcome {
 pub fn plain_result<R: Fallible>() -> fn(R) -> Outcome
 where
     R::Value: PlainValue,
-    R::Error: PlainFailure,
+    R::Error: PlainFailure + 'static,
 {
     |result| {
+        let text =
+            |error: R::Error| mcp::own_error_text(&error).unwrap_or_else(|| error.to_string());
         let result = result.into_result();
-        result.map_err(|error| JobFailure::error(error.to_string())).and_then(of_plain)
+        result.map_err(|error| JobFailure::error(text(error))).and_then(of_plain)
     }
 }
 

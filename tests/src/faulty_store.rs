@@ -34,6 +34,8 @@ struct Faults {
     held_state: Mutex<Option<Gate>>,
     /// Each `interrupt` waits for this gate before it is made.
     held_interrupts: Mutex<Option<Gate>>,
+    /// The next update of this name waits for this gate before it is made.
+    held_update: Mutex<Option<(&'static str, Gate)>>,
     /// Each look for abandoned jobs waits for this gate before it is made.
     held_looks: Mutex<Option<Gate>>,
     tells_no_news: AtomicBool,
@@ -78,6 +80,7 @@ impl FaultyStore {
             held_state: Mutex::default(),
             held_interrupts: Mutex::default(),
             held_looks: Mutex::default(),
+            held_update: Mutex::default(),
             tells_no_news: AtomicBool::new(false),
             owner_lost: AtomicBool::new(false),
             failure: Mutex::default(),
@@ -121,6 +124,15 @@ impl FaultyStore {
     /// Lets each `interrupt` arrive at `gate`, and go on when that opens.
     pub fn hold_interrupts(&self, gate: Gate) {
         *self.held_interrupts() = Some(gate);
+    }
+
+    /// Lets the next update of this name arrive at `gate`, and go on when that opens.
+    pub fn hold_next(&self, event: &'static str, gate: Gate) {
+        *self.held_update() = Some((event, gate));
+    }
+
+    fn held_update(&self) -> MutexGuard<'_, Option<(&'static str, Gate)>> {
+        self.0.held_update.lock().expect("no thread panics with the lock")
     }
 
     /// Lets each look for abandoned jobs arrive at `gate`, and go on when that opens.
@@ -244,6 +256,11 @@ impl JobStore for FaultyStore {
             self.check()?;
             let held = self.held_interrupts().clone();
             if let Some(gate) = held.filter(|_| change.event.name() == "interrupt") {
+                gate.arrive();
+                gate.opened().await;
+            }
+            let held = self.held_update().take_if(|(name, _)| *name == change.event.name());
+            if let Some((_, gate)) = held {
                 gate.arrive();
                 gate.opened().await;
             }

@@ -62,13 +62,13 @@ impl<E: Display + 'static> From<E> for ToolError {
         Self(match any.downcast_ref::<ErrorData>() {
             Some(error) => Cause::Protocol(error.clone()),
             // In the other form, anyhow shows the outermost error alone.
-            None => Cause::Text(own_text(any).unwrap_or_else(|| format!("{error:#}"))),
+            None => Cause::Text(own_error_text(any).unwrap_or_else(|| format!("{error:#}"))),
         })
     }
 }
 
 /// The text that clients read of an error of this library, which names no place of the server; `None` for any other error.
-fn own_text(error: &dyn Any) -> Option<String> {
+pub(crate) fn own_error_text(error: &dyn Any) -> Option<String> {
     fn find<E: Error + 'static>(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
         error.downcast_ref::<E>().map(|error| error as _)
     }

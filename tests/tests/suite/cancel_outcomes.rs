@@ -8,7 +8,7 @@ use smart_async::job::JobId;
 use smart_async::manager::Cancelled;
 use smart_async::store::{JournalStore, StoreError};
 use smart_async::{JobManager, JobStatus, WithJobs};
-use smart_async_tests::{FaultyStore, Fixture, Wire};
+use smart_async_tests::{FaultyStore, Fixture, Gate, Wire};
 use tempfile::TempDir;
 
 const NOT_RECORDED: &str = "but the job store could not record it: a restart may not know of it.";
@@ -157,4 +157,27 @@ async fn a_task_of_this_process_that_was_told_is_acknowledged_and_shown_as_being
     store.set_broken(false);
     fixture.tools.gate.open();
     fixture.only_job(JobStatus::Cancelled).await;
+}
+
+/// A store that takes its time holds the answer for as long as `cancel_answer` says, and no longer.
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_not_waited_for() {
+    let Shared { first, store, second, .. } = &Shared::open().await;
+    let held = Gate::new();
+    let (id, _) = running(first, "until_cancelled").await;
+    store.hold_next("request_cancel", held.clone());
+    let said = second.client.complaint("cancel_job", json!({"job_id": id})).await;
+    assert!(
+        said.starts_with("It is not known whether the work was told to stop; try again"),
+        "{said}"
+    );
+
+    // The work of its own process is told all the same.
+    let own = second.client.job("make", json!({"async_mode": true})).await;
+    second.tools.gate.arrived(1).await;
+    store.hold_next("request_cancel", held.clone());
+    let answer = second.client.ask("cancel_job", json!({"job_id": own})).await;
+    let said = format!("The work was told to stop and has not stopped yet, {NOT_RECORDED}");
+    assert_eq!(answer["message"], said);
+    held.open();
 }

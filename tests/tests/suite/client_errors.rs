@@ -9,9 +9,10 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use serde_json::{Value, json};
-use smart_async::job::JobQuery;
+use smart_async::job::{JobOutput, JobQuery};
+use smart_async::manager::{self, WaitFor, job_fn};
 use smart_async::store::{JobStore, StoreError};
-use smart_async::{JobManager, WithJobs};
+use smart_async::{JobManager, JobRequest, Reply, WithJobs, smart_async};
 use smart_async_tests::{FaultyStore, Fixture, GatedTools, Wire};
 use tempfile::TempDir;
 
@@ -283,4 +284,25 @@ async fn no_answer_names_a_place_whatever_fails() {
             assert!(!job.to_json().to_string().contains(SECRET), "{}", job.to_json());
         }
     }
+}
+
+#[smart_async(always_job)]
+async fn read_plan() -> Result<String, manager::Error> {
+    Err(manager::Error::Store(unavailable("read", io::Error::from_raw_os_error(5))))
+}
+
+/// Clients read the record of such a job.
+#[tokio::test(start_paused = true)]
+async fn the_record_of_a_function_that_fails_with_an_error_of_this_library_names_no_place() {
+    let jobs = JobManager::in_memory();
+    let work = job_fn(async |_| match read_plan().await {
+        Reply::Job(ticket) => Ok(JobOutput::new(ticket.job_id.to_string())),
+        other => panic!("{other:?}"),
+    });
+    let id = jobs.submit(JobRequest::new("plan"), work).await.unwrap();
+    jobs.wait(&[id], WaitFor::any(), Duration::MAX).await.unwrap();
+    let plan = jobs.result(id).await.unwrap().result.as_str().unwrap().parse().unwrap();
+    let plan = jobs.wait(&[plan], WaitFor::any(), Duration::MAX).await.unwrap().jobs[0].to_json();
+    assert!(plan["error"].as_str().unwrap().contains("(os error 5)"), "{plan}");
+    assert!(!plan.to_string().contains(SECRET), "{plan}");
 }
