@@ -21,7 +21,7 @@ pub mod source;
 mod wire;
 
 pub use client::Client;
-pub use clock::{runtime_clock, stepping_clock};
+pub use clock::{JumpingClock, runtime_clock, stepping_clock};
 pub use faulty_store::FaultyStore;
 pub use figures::figure;
 pub use fixture::Fixture;

@@ -114,11 +114,14 @@ impl Jobs {
         advice.as_secs().clamp(2, 30)
     }
 
-    /// For how long a job has run, or ran. Of a job of this process, no change of the wall clock moves it.
+    /// For how long a job has run, or ran. Of a job of this process, no change of the wall clock moves it. For a live job of another
+    /// process the wall clock is all that both have: its start was dated before a jump or after it, so that of the times with and
+    /// without the jumps the smaller one counts that is possible at all.
     pub(crate) fn elapsed(&self, job: &JobRecord) -> Option<Duration> {
         let live = self.local.live.get(job.id).filter(|_| job.state.started_at().is_some());
         let measured = live.filter(|_| !job.status().is_terminal()).and_then(|live| live.ran());
-        measured.or_else(|| job.elapsed(self.now()))
+        let dated = self.local.now_with_and_without_jumps().map(|now| job.elapsed(now));
+        measured.or_else(|| dated.into_iter().flatten().min())
     }
 
     /// The median of the tool's last 20 completed runs.

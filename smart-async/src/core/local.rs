@@ -19,6 +19,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -47,6 +48,8 @@ use crate::core::store::{JobStore, StoreError};
 /// A store, and the knowledge of this process about its jobs.
 pub(crate) struct Local {
     pub(in crate::core) store: Arc<dyn JobStore>,
+    /// One moment by the clock of the records and by the runtime's.
+    opened: (Timestamp, Instant),
     /// The jobs that run in this process.
     pub(in crate::core) live: LiveJobs,
     /// The jobs that code of this process is about to read.
@@ -77,6 +80,7 @@ impl Local {
     pub(in crate::core) fn new(store: Arc<dyn JobStore>) -> Self {
         let in_flight = TaskTracker::new();
         Self {
+            opened: (store.now(), Instant::now()),
             store,
             live: LiveJobs::new(in_flight.clone()),
             pins: Pins::default(),
@@ -97,6 +101,13 @@ impl Local {
     /// The present time. Every time in a record comes from here.
     pub(in crate::core) fn now(&self) -> Timestamp {
         self.store.now()
+    }
+
+    /// The present time by the clock of the records, and by it as it was when this process opened the store: they differ by the
+    /// jumps since.
+    pub(in crate::core) fn now_with_and_without_jumps(&self) -> [Timestamp; 2] {
+        let (then, opened) = self.opened;
+        [self.now(), clock::after(then, opened.elapsed())]
     }
 
     /// The moment that lies `elapsed` before now; the beginning of time where that is longer ago.

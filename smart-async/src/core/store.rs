@@ -53,13 +53,14 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 /// # Cancel safety
 /// Dropping a future that changes something stops the waiting only: the change may still be made.
 pub trait JobStore: fmt::Debug + Send + Sync + 'static {
-    /// Keeps a new job.
+    /// Keeps a new job, and gives it its number ([`JobRecord::sequence`]): higher than that of every job and of every end that
+    /// was kept before, whichever process kept it. One that has ended already gets [`JobRecord::end_sequence`] as well.
     ///
     /// # Errors
     /// [`StoreError::Duplicate`] where a job of this id is there already.
     fn insert(&self, job: JobRecord) -> StoreFuture<'_, Arc<JobRecord>>;
 
-    /// Applies `change` to the job, and returns it as it is then. Where the change carries a state, the store makes that the
+    /// Applies `change` to the job, and returns it as it is then. An end gets its number ([`JobRecord::end_sequence`]). Where the change carries a state, the store makes that the
     /// value of its state in the same write, where it replaces the present value: both happen, or neither.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use smart_async::job::{
     Change, FailureKind, JobEvent, JobFailure, JobId, JobOutput, JobQuery, JobRecord, JobSpec,
     JobStatus, Progress, Prune, Question, ResultLocation, Timestamp,
 };
+use smart_async::store::conformance::helpers::unnumbered;
 use smart_async::store::{JobStore, JournalStore, StoreError};
 use smart_async_tests::SeededRng;
 use smart_async_tests::crash::Line;
@@ -110,6 +111,7 @@ impl Lane {
         job.progress = Some(Progress::new(0.0, None, None));
         say(&Line::Try(job.to_json()));
         let inserted = self.store.insert(job.clone()).await.expect("a new job is inserted");
+        job.sequence = inserted.sequence;
         assert!(*inserted == job, "the answer is the job");
         say(&Line::Done(job.id, 0));
         self.live.push(job);
@@ -169,7 +171,7 @@ impl Lane {
         change: Change,
         mut expected: JobRecord,
     ) -> Result<JobRecord, StoreError> {
-        say(&Line::Try(expected.to_json()));
+        say(&Line::Try(unnumbered(&expected).to_json()));
         let mut updated = self.store.update(expected.id, change).await?;
         if updated.result_location != ResultLocation::InRecord {
             let found = self.store.get_with_result(expected.id).await?;
@@ -179,6 +181,7 @@ impl Lane {
         // Another worker's request to cancel is a version of its own.
         assert!(updated.version >= expected.version, "versions count up");
         expected.version = updated.version;
+        expected.end_sequence = updated.end_sequence;
         assert!(*updated == expected, "the answer is the record after the change");
         say(&Line::Done(expected.id, number(&expected)));
         Ok(expected)

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use smart_async::job::{JobId, JobQuery, JobRecord, JobState};
+use smart_async::store::conformance::helpers::unnumbered;
 use smart_async::store::{JobStore, JournalStore};
 
 use super::jobs::{LATE, state_name};
@@ -56,6 +57,9 @@ impl fmt::Display for Event {
 /// What holds of one job.
 #[derive(Debug, Clone, Default)]
 struct Story {
+    /// When it was asked for first, and when it was first acknowledged, in the order of all events.
+    begun: usize,
+    inserted: Option<usize>,
     /// What was acknowledged last.
     acknowledged: Option<Arc<JobRecord>>,
     /// What was asked for since: any of it may be there.
@@ -69,17 +73,29 @@ struct Story {
 
 /// What holds of all jobs.
 #[derive(Debug, Clone, Default)]
-pub struct Promises(BTreeMap<JobId, Story>);
+pub struct Promises {
+    jobs: BTreeMap<JobId, Story>,
+    /// How many events there were.
+    events: usize,
+}
 
 impl Promises {
     /// Takes in what happened.
     pub fn take_in(&mut self, event: &Event) {
+        self.events += 1;
+        let now = self.events;
         match event {
             Event::Step(_) => {}
             Event::Tried(record) => {
-                self.0.entry(record.id).or_default().tried.push(Arc::clone(record));
+                let new = || Story { begun: now, ..Story::default() };
+                let story = self.jobs.entry(record.id).or_insert_with(new);
+                story.tried.push(Arc::clone(record));
             }
-            Event::Acknowledged(record) => self.story(record.id).acknowledge(record),
+            Event::Acknowledged(record) => {
+                let story = self.story(record.id);
+                story.inserted.get_or_insert(now);
+                story.acknowledge(record);
+            }
             Event::Refused(record) => {
                 self.story(record.id).tried.retain(|tried| tried != record);
             }
@@ -91,6 +107,7 @@ impl Promises {
             Event::RemovalRefused(id) => self.story(*id).may_be_gone = false,
             Event::Found(id, Some(record)) => {
                 let story = self.story(*id);
+                story.inserted.get_or_insert(now);
                 story.acknowledge(record);
                 story.tried.clear();
             }
@@ -99,24 +116,24 @@ impl Promises {
     }
 
     fn story(&mut self, id: JobId) -> &mut Story {
-        self.0.get_mut(&id).expect("a job that somebody asked for")
+        self.jobs.get_mut(&id).expect("a job that somebody asked for")
     }
 
     /// The jobs that may be there.
     pub fn ids(&self) -> impl Iterator<Item = JobId> {
-        self.0.iter().filter(|(_, story)| !story.removed).map(|(id, _)| *id)
+        self.jobs.iter().filter(|(_, story)| !story.removed).map(|(id, _)| *id)
     }
 
     /// The jobs whose removal was acknowledged.
     pub fn removed(&self) -> impl Iterator<Item = JobId> {
-        self.0.iter().filter(|(_, story)| story.erased).map(|(id, _)| *id)
+        self.jobs.iter().filter(|(_, story)| story.erased).map(|(id, _)| *id)
     }
 
     /// What is there is what was acknowledged, or what was asked for since; and what was removed is not.
     pub fn check(&self, found: &[Arc<JobRecord>]) {
         let by_id: HashMap<_, _> = found.iter().map(|job| (job.id, job)).collect();
         assert_eq!(by_id.len(), found.len(), "a job is there twice");
-        for (id, story) in &self.0 {
+        for (id, story) in &self.jobs {
             let Some(job) = by_id.get(id) else {
                 let may_be_gone = story.removed || story.may_be_gone;
                 assert!(
@@ -131,7 +148,17 @@ impl Promises {
             assert!(known, "{id}: found {}, but {}", job.to_json(), story.told());
         }
         for id in by_id.keys() {
-            assert!(self.0.contains_key(id), "nobody asked for {id}");
+            assert!(self.jobs.contains_key(id), "nobody asked for {id}");
+        }
+    }
+
+    /// A job that was asked for after another one was acknowledged is listed before that.
+    pub fn check_order(&self, found: &[Arc<JobRecord>]) {
+        let mut newer = usize::MAX;
+        for job in found {
+            let story = &self.jobs[&job.id];
+            assert!(story.begun < newer, "{} came after one that is listed as newer", job.id);
+            newer = newer.min(story.inserted.unwrap_or(usize::MAX));
         }
     }
 }
@@ -160,6 +187,7 @@ impl Story {
 pub async fn check_opened(store: &JournalStore, promises: &Promises) -> Vec<Arc<JobRecord>> {
     let found = everything(store).await;
     promises.check(&found);
+    promises.check_order(&found);
     check_state(store, &found).await;
     found
 }
@@ -183,9 +211,14 @@ async fn check_state(store: &JournalStore, found: &[Arc<JobRecord>]) {
     assert!(state.is_none_or(|state| state.value != LATE), "a refused end has filled a state");
 }
 
-/// Every job, with its result.
+/// Every job, with its result, newest first. The numbers that the store gave are taken off, after a look at them.
 pub async fn everything(store: &JournalStore) -> Vec<Arc<JobRecord>> {
     let listed = store.list(JobQuery::default()).await.expect("jobs can be listed").jobs;
+    let mut numbers: Vec<_> = listed.iter().map(|job| job.sequence).collect();
+    assert!(numbers.is_sorted_by(|newer, older| newer > older) && !numbers.contains(&0));
+    numbers.extend(listed.iter().map(|job| job.end_sequence).filter(|end| *end > 0));
+    numbers.sort_unstable();
+    assert!(numbers.is_sorted_by(|one, next| one < next), "a number was given twice: {numbers:?}");
     let mut found = Vec::with_capacity(listed.len());
     for job in listed {
         found.push(whole(store, job).await);
@@ -193,13 +226,14 @@ pub async fn everything(store: &JournalStore) -> Vec<Arc<JobRecord>> {
     found
 }
 
-/// The job with its result, wherever that lies.
+/// The job with its result, wherever that lies, without its numbers.
 pub async fn whole(store: &JournalStore, job: Arc<JobRecord>) -> Arc<JobRecord> {
     if !job.result_location.is_in_file() {
-        return job;
+        return unnumbered(&job).into();
     }
     // Another process may have removed it meanwhile.
-    store.get_with_result(job.id).await.expect("results can be read").unwrap_or(job)
+    let found = store.get_with_result(job.id).await.expect("results can be read");
+    unnumbered(&found.unwrap_or(job)).into()
 }
 
 /// No file of the folder has anything of a job that was removed, but for the state that it filled.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use smart_async::job::JobRecord;
+use smart_async::store::conformance::helpers::unnumbered;
 
 use super::worker::{Life, Worker};
 
@@ -89,7 +90,8 @@ impl Story {
 
 /// A record that is there is one that was asked for, and at least as new as what was acknowledged `before` it was read.
 pub(super) fn check_found(job: &JobRecord, told: &Story, before: Option<&Story>) {
-    let (id, found) = (job.id, job.to_json());
+    let (id, found) = (job.id, unnumbered(job).to_json());
+    assert!(job.sequence > 0 && (job.end_sequence > job.sequence) == job.status().is_terminal());
     let number = found["progress"]["current"].as_u64().unwrap();
     let removed = before.is_some_and(|before| before.removal == Removal::Acknowledged);
     assert!(!removed, "{id} was removed, and is back as {found}");

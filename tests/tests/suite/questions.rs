@@ -10,8 +10,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use smart_async::job::{Change, JobEvent, JobStatus, Timestamp};
 use smart_async::manager::{AnswerError, WaitFor};
+use smart_async::store::MemoryStore;
 use smart_async::{AskError, JobId, JobManager, WithJobs, ask_for, smart_async};
-use smart_async_tests::{Client, Gate, SimulatedProcess, TASKS, Wire, assert_answer};
+use smart_async_tests::{
+    Client, FaultyStore, Gate, JumpingClock, SimulatedProcess, TASKS, Wire, assert_answer,
+};
 
 const LONG: Duration = Duration::from_secs(3600);
 

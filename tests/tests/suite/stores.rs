@@ -5,6 +5,7 @@ mod arguments;
 mod damage;
 mod erasure;
 mod lost_part;
+mod order;
 mod shortening;
 #[cfg(unix)]
 mod trust;

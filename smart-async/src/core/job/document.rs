@@ -127,6 +127,11 @@ pub(super) struct JobDocument<'a> {
     state_pointer: String,
     #[serde(flatten)]
     unknown_fields: Map<String, Value>,
+    /// These two come last: a store gives them to a record whose text is there already.
+    #[serde(default, skip_serializing_if = "is_default")]
+    sequence: u64,
+    #[serde(default, skip_serializing_if = "is_default")]
+    end_sequence: u64,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -187,6 +192,8 @@ impl<'a> From<&'a JobRecord> for JobDocument<'a> {
             state_field: target.map(|target| target.field.clone()),
             state_pointer: target.map(|target| target.pointer.clone()).unwrap_or_default(),
             unknown_fields: record.unknown_fields.clone(),
+            sequence: record.sequence,
+            end_sequence: record.end_sequence,
         };
         if let ResultLocation::InFile { bytes, file_bytes } = record.result_location {
             document.result_file = Some(format!("results/{}.json", record.id));
@@ -355,6 +362,8 @@ impl TryFrom<JobDocument<'_>> for JobRecord {
             state,
             result_location,
             version: document.version,
+            sequence: document.sequence,
+            end_sequence: document.end_sequence,
             updated_at: document.updated_at,
             updated_by: document.updated_by,
             ran,

@@ -32,8 +32,13 @@ pub struct JobQuery {
 
 /// A place in a list of jobs, newest first: behind a job, whether that is still there or not. So pages neither skip nor
 /// repeat a job while others are added and removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// Of two places, the greater one is that of the newer job: of the one that the store has taken later. The time counts only
+/// for jobs without a number, and the id breaks ties, so that every list has the same order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JobCursor {
+    /// The number that the store has given the job ([`JobRecord::sequence`]).
+    pub sequence: u64,
     /// When the job was made.
     pub created_at: Timestamp,
     /// The job.
@@ -43,12 +48,12 @@ pub struct JobCursor {
 impl JobCursor {
     /// The place behind this job.
     pub fn behind(job: &JobRecord) -> Self {
-        Self { created_at: job.spec.created_at, id: job.id }
+        Self { sequence: job.sequence, created_at: job.spec.created_at, id: job.id }
     }
 
     /// Returns whether the job comes after this place.
     pub fn precedes(&self, job: &JobRecord) -> bool {
-        (job.spec.created_at, job.id) < (self.created_at, self.id)
+        Self::behind(job) < *self
     }
 }
 
@@ -76,8 +81,7 @@ impl JobQuery {
         let mut jobs: Vec<_> = jobs.into_iter().filter(|job| self.matches(job)).collect();
         let total = self.with_total.then_some(jobs.len());
         jobs.retain(|job| self.after.is_none_or(|place| place.precedes(job)));
-        // The id breaks ties, so that every list shows jobs of the same age in the same order.
-        jobs.sort_by_key(|job| std::cmp::Reverse((job.spec.created_at, job.id)));
+        jobs.sort_by_key(|job| std::cmp::Reverse(JobCursor::behind(job)));
         jobs.truncate(self.limit.unwrap_or(usize::MAX));
         JobPage { jobs, total }
     }
@@ -149,7 +153,7 @@ impl ClaimQuery {
             Some(dispatch) => dispatch.priority,
             None => job.spec.priority,
         };
-        jobs.sort_by_key(|job| (std::cmp::Reverse(urgency(job)), job.spec.created_at, job.id));
+        jobs.sort_by_key(|job| (std::cmp::Reverse(urgency(job)), JobCursor::behind(job)));
         jobs.truncate(self.limit);
         jobs
     }
@@ -188,9 +192,9 @@ pub struct Prune {
     pub statuses: Vec<JobStatus>,
     /// Only those that ended before this.
     pub ended_before: Option<Timestamp>,
-    /// Of those that meet the conditions above, all but this many of the newest.
+    /// Of those that meet the conditions above, all but this many of those that ended last, by [`JobRecord::end_sequence`].
     pub keep_newest: usize,
-    /// Of those that meet the conditions above, all but the newest whose records and result files take this many bytes
+    /// Of those that meet the conditions above, all but the last to end whose records and result files take this many bytes
     /// together.
     pub keep_bytes: Option<u64>,
     /// Only these; empty means any.
@@ -206,6 +210,7 @@ pub(crate) struct PruneCandidate<'a> {
     pub(crate) server: &'a str,
     pub(crate) scope: Option<&'a JobScope>,
     pub(crate) status: JobStatus,
+    pub(crate) end_sequence: u64,
     pub(crate) completed_at: Timestamp,
     pub(crate) size: Size<'a>,
 }
@@ -222,8 +227,8 @@ impl<'a> PruneCandidate<'a> {
     pub(crate) fn of(job: &'a JobRecord) -> Option<Self> {
         let completed_at = job.state.completed_at()?;
         let (id, server, status) = (job.id, &job.spec.server, job.status());
-        let scope = job.spec.scope.as_ref();
-        Some(Self { id, server, scope, status, completed_at, size: Size::Of(job) })
+        let (scope, end_sequence) = (job.spec.scope.as_ref(), job.end_sequence);
+        Some(Self { id, server, scope, status, end_sequence, completed_at, size: Size::Of(job) })
     }
 
     fn stored_bytes(&self) -> u64 {
@@ -249,7 +254,9 @@ impl Prune {
         let is_named = |id: JobId| named.is_empty() || named.contains(&id);
         let mut ended: Vec<_> =
             jobs.into_iter().filter(|job| is_named(job.id) && self.is_about(job)).collect();
-        let newest_first = |job: &PruneCandidate<'_>| std::cmp::Reverse((job.completed_at, job.id));
+        let newest_first = |job: &PruneCandidate<'_>| {
+            std::cmp::Reverse((job.end_sequence, job.completed_at, job.id))
+        };
         let kept = match self.keep_bytes {
             Some(limit) => {
                 ended.sort_unstable_by_key(newest_first);

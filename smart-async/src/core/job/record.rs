@@ -33,6 +33,11 @@ pub struct JobRecord {
     pub result_location: ResultLocation,
     /// How many versions of this record there have been; 1 when it was made, one more after each change.
     pub version: u64,
+    /// The job's place among all jobs of its store in the order in which they were inserted, from 1. The store gives it, so that
+    /// no clock decides which of two jobs is the newer one; 0 before that, and in records of a version that knew no such number.
+    pub sequence: u64,
+    /// The same for the end of the job, by the same count.
+    pub end_sequence: u64,
     /// When the record changed last.
     pub updated_at: Timestamp,
     /// The originator of the last change.
@@ -70,6 +75,8 @@ impl JobRecord {
             state: JobState::STARTING,
             result_location: ResultLocation::InRecord,
             version: 1,
+            sequence: 0,
+            end_sequence: 0,
             updated_at,
             updated_by: Actor::Owner,
             ran: None,
@@ -83,6 +90,11 @@ impl JobRecord {
             dispatch: None,
             unknown_fields: Map::new(),
         }
+    }
+
+    /// The same record as it was before a store gave it numbers.
+    pub(crate) fn unnumbered(&self) -> Self {
+        Self { sequence: 0, end_sequence: 0, ..self.clone() }
     }
 
     /// The request that made the job, to be filled in while the record is put together.
@@ -289,13 +301,20 @@ impl JobRecord {
     }
 
     /// For how long the work ran; where no process measured that, and for a live job by `now`, by the wall clock.
+    ///
+    /// `None` where that is not known: the work has not begun, its process died, so that the record has the time at which that
+    /// was noticed, or the clock has gone back behind its start.
     pub fn elapsed(&self, now: Timestamp) -> Option<Duration> {
         if self.ran.is_some() {
             return self.ran;
         }
         let started_at = self.state.started_at()?;
-        let end = self.state.completed_at().unwrap_or(now);
-        Some((end - started_at).to_std().unwrap_or_default())
+        let end = match self.state.completed_at() {
+            Some(_) if self.updated_by == Actor::System => return None,
+            Some(completed_at) => completed_at,
+            None => now,
+        };
+        (end - started_at).to_std().ok()
     }
 }
 

@@ -168,10 +168,15 @@ impl Jobs {
                 AnswerError::Unknown { id, key, open: open.join(", ") }
             });
         };
-        // A body of this process knows sooner than the record. A body of another process stopped waiting when the time was over.
+        // A body of this process knows sooner than the record. A body of another process stopped waiting when the time was over,
+        // whatever the clock did meanwhile.
         let late = question.is_open()
             && job.status() == JobStatus::InputRequired
-            && question.expires_at <= self.local.now();
+            && self
+                .local
+                .now_with_and_without_jumps()
+                .iter()
+                .all(|now| question.expires_at <= *now);
         let status = match (question.status, self.local.live.get(id)) {
             // Work that is being stopped waits for nothing.
             (QuestionStatus::Open, _) if job.cancel_requested => QuestionStatus::GivenUp,

@@ -306,7 +306,7 @@ async fn withdraw_attempt(engine: Arc<Engine>, attempt: JobRecord, in_flight: Ta
         && engine.pause(&mut backoff).await.is_ok()
     {}
     let stands = engine.local.store.get(attempt.id).await;
-    if stands.is_ok_and(|job| job.is_some_and(|job| *job == attempt)) {
+    if stands.is_ok_and(|job| job.is_some_and(|job| job.unnumbered() == attempt)) {
         withdraw(engine, attempt.id, in_flight).await;
     }
 }

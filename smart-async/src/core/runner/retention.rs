@@ -9,10 +9,10 @@ use tokio::time::Instant;
 
 use super::engine::Engine;
 use super::settings::Retention;
-use crate::core::job::{JobId, JobQuery, JobRecord, JobStatus, Prune};
+use crate::core::job::{JobId, JobQuery, JobRecord, JobStatus, Prune, Timestamp};
 use crate::core::jobs::Jobs;
 use crate::core::spawn::try_spawn;
-use crate::core::{env_vars, observe};
+use crate::core::{clock, env_vars, observe};
 
 /// The pause between two sweeps, unless `JOB_CLEANUP_INTERVAL` sets another one.
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -42,17 +42,33 @@ pub(super) fn start(engine: &Arc<Engine>) {
 ///
 /// The end of a job by the wall clock is no measure of that: no reader could ask while no server ran, and the clock may jump.
 #[derive(Default)]
-struct Readable(HashMap<JobId, Instant>);
+struct Readable {
+    since: HashMap<JobId, Instant>,
+    /// The latest sweep, by both clocks.
+    swept: Option<(Timestamp, Instant)>,
+}
 
 impl Readable {
-    /// Takes note of the ended jobs that there are now, and returns those that could be read for `age`.
-    fn for_as_long_as(&mut self, age: Duration, ended: &[Arc<JobRecord>]) -> Vec<JobId> {
+    /// Takes note of the ended jobs that there are now.
+    fn look_at(&mut self, ended: &[Arc<JobRecord>]) {
         let now = Instant::now();
-        let known = std::mem::take(&mut self.0);
+        let known = std::mem::take(&mut self.since);
         let since = |id| known.get(&id).copied().unwrap_or(now);
-        self.0 = ended.iter().map(|job| (job.id, since(job.id))).collect();
-        let old = self.0.iter().filter(|(_, since)| now.duration_since(**since) >= age);
-        old.map(|(id, _)| *id).collect()
+        self.since = ended.iter().map(|job| (job.id, since(job.id))).collect();
+    }
+
+    /// Returns whether a job could be read for `age`.
+    fn is_for(&self, age: Duration, job: &JobRecord) -> bool {
+        self.since.get(&job.id).is_some_and(|since| since.elapsed() >= age)
+    }
+
+    /// The time before which a job has ended at least [`MIN_AGE`] ago, though the clock was put forward since the latest sweep. One
+    /// that ended before the clock was put back shows a later time; the next sweep knows it.
+    fn settled_before(&mut self, now: Timestamp) -> Timestamp {
+        let swept = self.swept.replace((now, Instant::now()));
+        let jump =
+            swept.and_then(|(then, at)| (now - clock::after(then, at.elapsed())).to_std().ok());
+        clock::before(now, MIN_AGE.saturating_add(jump.unwrap_or_default()))
     }
 }
 
@@ -64,17 +80,30 @@ async fn sweep(engine: &Engine, readable: &mut Readable) {
         statuses: JobStatus::ALL.into_iter().filter(|status| status.is_terminal()).collect(),
         ..JobQuery::default()
     };
-    let old = match local.store.list(ended).await {
-        Ok(ended) => readable.for_as_long_as(max_age.max(MIN_AGE), &ended.jobs),
+    let ended = match local.store.list(ended).await {
+        Ok(ended) => ended.jobs,
         Err(error) => return observe::warn!(%error, "failed to look for ended jobs"),
     };
-    let own = |prune| Prune { server: Some(engine.server().to_owned()), ..prune };
-    let too_old = (!old.is_empty()).then(|| own(Prune { jobs: old, ..Prune::default() }));
-    let ended_before = Some(local.ago(MIN_AGE));
-    let too_many = own(Prune { keep_newest: max_jobs, ended_before, ..Prune::default() });
-    let keep_bytes = Some(max_bytes);
-    let too_large = own(Prune { keep_bytes, ended_before, ..Prune::default() });
-    for prune in too_old.into_iter().chain([too_many, too_large]) {
+    readable.look_at(&ended);
+    let settled_before = readable.settled_before(local.now());
+    let is_old = |job: &JobRecord| readable.is_for(max_age.max(MIN_AGE), job);
+    let is_settled = |job: &JobRecord| {
+        readable.is_for(MIN_AGE, job)
+            || job.state.completed_at().is_some_and(|end| end < settled_before)
+    };
+    let named = |is_meant: &dyn Fn(&JobRecord) -> bool| -> Vec<JobId> {
+        ended.iter().filter(|job| is_meant(job)).map(|job| job.id).collect()
+    };
+    let (old, settled) = (named(&is_old), named(&is_settled));
+    let too_old = Prune { jobs: old, ..Prune::default() };
+    let too_many = Prune { jobs: settled.clone(), keep_newest: max_jobs, ..Prune::default() };
+    let too_large = Prune { jobs: settled, keep_bytes: Some(max_bytes), ..Prune::default() };
+    for mut prune in [too_old, too_many, too_large] {
+        // An empty list would mean any.
+        if prune.jobs.is_empty() {
+            continue;
+        }
+        prune.server = Some(engine.server().to_owned());
         match Jobs::prune_unpinned(local, prune).await {
             Ok(pruned) if pruned.removed > 0 => {
                 observe::info!(removed = pruned.removed, "swept away ended jobs");

@@ -100,6 +100,7 @@ macro_rules! __conformance_rules {
             two_changes_at_once_are_applied_one_after_the_other
             a_change_whose_caller_leaves_is_made_whole_or_not_at_all
             jobs_are_listed_newest_first_and_counted_before_the_limit
+            a_later_insert_comes_first_though_its_clock_is_earlier
             jobs_of_the_same_age_keep_their_order
             a_list_is_counted_where_the_query_asks
             a_limit_of_zero_lists_nothing_and_counts

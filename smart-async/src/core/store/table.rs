@@ -107,11 +107,18 @@ impl Contents {
 pub(super) struct Table {
     contents: Contents,
     index: Index,
+    /// The highest number that a job has, or had while this table knew it.
+    highest: u64,
 }
 
 impl Table {
     pub(super) const fn contents(&self) -> &Contents {
         &self.contents
+    }
+
+    /// The highest number that was given to a job or to an end.
+    pub(super) const fn highest(&self) -> u64 {
+        self.highest
     }
 
     pub(super) const fn states(&self) -> &States {
@@ -167,6 +174,8 @@ impl Table {
             let jobs: BTreeMap<_, _> = read.into_iter().collect();
             self.contents.jobs = jobs.into_values().flatten().collect();
             self.index = self.contents.jobs.iter().collect();
+            let numbers = self.contents.jobs.iter().map(Entry::last_number);
+            self.highest = numbers.fold(self.highest, u64::max);
         } else {
             for (id, change) in read {
                 self.put(id, change);
@@ -184,6 +193,7 @@ impl Table {
             self.index.remove(&before);
         }
         if let Some(job) = change {
+            self.highest = self.highest.max(job.last_number());
             self.index.insert(job);
         }
     }

@@ -18,6 +18,8 @@ pub(super) struct Transaction<'a> {
     table: &'a Table,
     /// The store's time: a state of a later time gives way.
     now: Timestamp,
+    /// The highest number that was given to a job or to an end.
+    highest: u64,
     changes: Changes,
 }
 
@@ -30,7 +32,7 @@ pub(super) struct Prepared {
 
 impl<'a> Transaction<'a> {
     pub(super) fn new(table: &'a Table, now: Timestamp) -> Self {
-        Self { table, now, changes: Changes::default() }
+        Self { table, now, highest: table.highest(), changes: Changes::default() }
     }
 
     /// The changes that were made.
@@ -51,12 +53,19 @@ impl<'a> Transaction<'a> {
         record
     }
 
+    /// The next number: transactions follow one another, so that it is higher than those of all jobs and ends before.
+    fn next_number(&mut self) -> u64 {
+        self.highest = self.highest.saturating_add(1);
+        self.highest
+    }
+
     pub(super) fn insert(&mut self, job: impl Into<Put>) -> Result<Arc<JobRecord>, StoreError> {
-        let job = job.into();
-        match self.find(job.record.id) {
-            Some(_) => Err(StoreError::Duplicate(job.record.id)),
-            None => Ok(self.put(job)),
+        let mut job = job.into();
+        if self.find(job.record.id).is_some() {
+            return Err(StoreError::Duplicate(job.record.id));
         }
+        job.number(self.next_number());
+        Ok(self.put(job))
     }
 
     /// Applies a change. Where `prepared` began from the record that is the newest still, its result is taken as it is.
@@ -75,6 +84,9 @@ impl<'a> Transaction<'a> {
                 next.map_err(|refusal| StoreError::refused(id, refusal))?.into()
             }
         };
+        if next.record.status().is_terminal() {
+            next.number_end(self.next_number());
+        }
         if let Some(state) = state
             && self.put_state(Arc::clone(&state))
         {
@@ -186,6 +198,7 @@ impl<'a> Transaction<'a> {
     /// Copies the unfinished jobs of `owner` from another table, where this one lacks them: no other process may remove
     /// those, so they were lost with a file.
     pub(super) fn bring_along(&mut self, before: &Table, owner: OwnerId) {
+        self.highest = self.highest.max(before.highest());
         for job in before.live(None).map(Entry::record) {
             if job.owner == Some(owner) && self.find(job.id).is_none() {
                 self.put(Arc::clone(job).into());

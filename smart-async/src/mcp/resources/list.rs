@@ -17,16 +17,31 @@ const PAGE: usize = 50;
 const PREFIX: &str = "smart-async:jobs-before:";
 
 /// Reads a cursor of this list; `None` for a cursor of the wrapped server.
-pub(in crate::mcp) fn parse_cursor(text: &str) -> Option<JobCursor> {
-    let (millis, id) = text.strip_prefix(PREFIX)?.split_once(':')?;
+///
+/// # Errors
+/// The text begins as a cursor of this list, and is none.
+pub(in crate::mcp) fn parse_cursor(text: &str) -> Result<Option<JobCursor>, ErrorData> {
+    let Some(place) = text.strip_prefix(PREFIX) else { return Ok(None) };
+    let refusal = "this cursor is not one that resources/list gave; list from the beginning";
+    parse_place(place).map(Some).ok_or_else(|| ErrorData::invalid_params(refusal, None))
+}
+
+fn parse_place(text: &str) -> Option<JobCursor> {
+    let parts: Vec<_> = text.split(':').collect();
+    let (sequence, millis, id) = match parts[..] {
+        [sequence, millis, id] => (sequence.parse().ok()?, millis, id),
+        // Of a version whose jobs had no numbers.
+        [millis, id] => (0, millis, id),
+        _ => return None,
+    };
     let created_at = Timestamp::from_timestamp_millis(millis.parse().ok()?)?;
-    Some(JobCursor { created_at, id: id.parse().ok()? })
+    Some(JobCursor { sequence, created_at, id: id.parse().ok()? })
 }
 
 /// The cursor of the page that begins behind this job.
 fn cursor_behind(job: &JobRecord) -> String {
-    let JobCursor { created_at, id } = JobCursor::behind(job);
-    format!("{PREFIX}{}:{id}", created_at.timestamp_millis())
+    let JobCursor { sequence, created_at, id } = JobCursor::behind(job);
+    format!("{PREFIX}{sequence}:{}:{id}", created_at.timestamp_millis())
 }
 
 /// Adds the first page of jobs to the last page of the wrapped server's own resources.
@@ -99,12 +114,22 @@ mod tests {
     use crate::core::job::{JobId, JobSpec};
 
     #[test]
-    fn a_cursor_reads_back_from_its_text_and_other_texts_are_none() {
-        let job = JobRecord::new(JobId::new(), JobSpec::new("tool", "server", clock::now()));
-        let cursor = parse_cursor(&cursor_behind(&job)).unwrap();
-        assert_eq!(cursor, JobCursor::behind(&job));
-        for other in ["", "2", "smart-async:jobs-before:", "smart-async:jobs-before:1:2"] {
-            assert_eq!(parse_cursor(other), None, "{other}");
+    fn a_cursor_reads_back_from_its_text_and_other_texts_are_none_or_refused() {
+        let mut job = JobRecord::new(JobId::new(), JobSpec::new("tool", "server", clock::now()));
+        let of_earlier_version =
+            format!("{PREFIX}{}:{}", job.spec.created_at.timestamp_millis(), job.id);
+        assert_eq!(parse_cursor(&of_earlier_version), Ok(Some(JobCursor::behind(&job))));
+        for sequence in [0, 1, u64::MAX] {
+            job.sequence = sequence;
+            assert_eq!(parse_cursor(&cursor_behind(&job)), Ok(Some(JobCursor::behind(&job))));
+        }
+        for other in ["", "2", "jobs-before:1:2"] {
+            assert_eq!(parse_cursor(other), Ok(None), "{other}");
+        }
+        let (id, one_more) = (job.id, "1:2:3:4");
+        for damaged in ["", "1:2", "1:2:3", one_more, &format!("-1:2:{id}"), &format!("1:{id}:2")] {
+            let refused = parse_cursor(&format!("{PREFIX}{damaged}")).unwrap_err();
+            assert_eq!(refused.code.0, -32602, "{damaged}");
         }
     }
 }

@@ -158,8 +158,9 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         self.begin(Usage::SetUp).await?;
         let access = self.access(&context);
         let cursor = request.as_ref().and_then(|request| request.cursor.as_deref());
-        if let Some(after) = cursor.and_then(resources::parse_cursor) {
-            return Box::pin(resources::page(&access, Some(after))).await;
+        let after = cursor.map(resources::parse_cursor).transpose()?.flatten();
+        if after.is_some() {
+            return Box::pin(resources::page(&access, after)).await;
         }
         let mut list = or_empty(self.inner.list_resources(request, context).await)?;
         if list.next_cursor.is_none() {

@@ -22,6 +22,8 @@ const INTERNAL: &[&str] = &[
     "waits_for_jobs",
     "updated_by",
     "version",
+    "sequence",
+    "end_sequence",
     "priority",
     "deadline_seconds",
     "max_retries",

@@ -35,6 +35,25 @@ async fn of_the_record_decides_whether_an_answer_came_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn closes_no_question_of_another_process_by_a_jump() {
+    for hours in [10, -10] {
+        let clock = JumpingClock::new();
+        let store = FaultyStore::over(MemoryStore::with_clock(clock.clock()));
+        let inn = JobManager::builder().server("inn").with_store(store.clone());
+        let desk = JobManager::builder().server("desk").with_store(store);
+        let client = Client::connect(Inn::new().with_jobs(inn.clone())).await;
+        let id = client.job("hurry", json!({"seconds": 90})).await;
+        let id: JobId = id.parse().unwrap();
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        clock.jump(hours);
+        let answer = accept(json!({"name": "Ann"}));
+        desk.answer(id, "name", answer).await.unwrap();
+        inn.wait(&[id], WaitFor::all(), LONG).await.unwrap();
+        assert_eq!(inn.result(id).await.unwrap().result, "Accepted(Name { name: \"Ann\" })");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn stands_still_for_a_deadline_while_a_question_is_open() {
     let jobs = JobManager::in_memory();
     let client = Client::connect(Inn::new().with_jobs(jobs.clone())).await;

@@ -343,3 +343,19 @@ fn debug_output_hides_results_and_tags() {
     record.spec_mut().tags.insert("token".into(), "hush".into());
     assert!(!format!("{record:?}").contains("hush"));
 }
+
+#[test]
+fn a_duration_that_no_clock_tells_is_none() {
+    let at = |second| Timestamp::UNIX_EPOCH + Duration::seconds(second);
+    let running = after(&record(), 10, JobEvent::Start);
+    assert_eq!(record().elapsed(at(99)), None, "it has not begun");
+    assert_eq!(running.elapsed(at(12)), Some(std::time::Duration::from_secs(2)));
+    assert_eq!(running.elapsed(at(9)), None, "the clock has gone back");
+    // A process that finds the owner dead knows only when it did.
+    let failure = JobFailure::new(FailureKind::Interrupted, "its server died");
+    let end = Change::new(JobEvent::Interrupt(failure), at(36_000));
+    let lost = running.apply(end.clone().by(Actor::System)).unwrap();
+    assert_eq!(lost.elapsed(at(99_999)), None);
+    let told = running.apply(Change { ran: Some(std::time::Duration::from_secs(3)), ..end });
+    assert_eq!(told.unwrap().elapsed(at(99_999)), Some(std::time::Duration::from_secs(3)));
+}

@@ -4,7 +4,8 @@ use futures_util::future::join_all;
 use futures_util::{FutureExt, join};
 
 use super::helpers::{
-    all, answer, ask, at, change, completed, found, inserted, job, large, progress, running, whole,
+    all, answer, ask, at, change, completed, found, inserted, job, large, progress, running,
+    unnumbered, whole,
 };
 use crate::core::job::{Change, JobEvent, JobFailure, JobId, JobOutput, JobStatus};
 use crate::core::store::{JobStore, StoreError};
@@ -18,7 +19,8 @@ pub async fn a_change_sees_the_one_before(store: &dyn JobStore) {
     assert!(asked.cancel_requested && asked.progress == progress(1) && asked.updated_at == at(3));
 }
 
-/// A change answers with the record that [`JobRecord::apply`](crate::core::job::JobRecord::apply) makes, and that record is there from then on.
+/// A change answers with the record that [`JobRecord::apply`](crate::core::job::JobRecord::apply) makes, but for its numbers, and that record is
+/// there from then on.
 pub async fn a_change_answers_with_the_record_as_it_is_then(store: &dyn JobStore) {
     let mut expected = job(store, 0);
     let id = expected.id;
@@ -38,9 +40,9 @@ pub async fn a_change_answers_with_the_record_as_it_is_then(store: &dyn JobStore
         expected = expected.apply(change.clone()).unwrap();
         let name = change.event.name();
         let answer = store.update(id, change).await.unwrap();
-        assert!(*answer == expected, "{name}: the answer");
-        assert!(found(store, id).await == expected, "{name}: what is there");
-        assert!(*all(store).await.jobs[0] == expected, "{name}: what is listed");
+        assert!(unnumbered(&answer) == expected, "{name}: the answer");
+        assert!(found(store, id).await == *answer, "{name}: what is there");
+        assert!(all(store).await.jobs[0] == answer, "{name}: what is listed");
     }
 }
 
@@ -169,7 +171,7 @@ pub async fn of_two_large_results_at_once_one_is_kept(store: &dyn JobStore) {
             (Err(_), Ok(_)) => &expected[1],
             _ => panic!("one end is the job's: {one:?}, {two:?}"),
         };
-        assert!(whole(store, id).await == *kept);
+        assert!(unnumbered(&whole(store, id).await) == unnumbered(kept));
     }
 }
 
@@ -206,6 +208,7 @@ pub async fn a_change_whose_caller_leaves_is_made_whole_or_not_at_all(store: &dy
         // A change to another job, so that what was handed in before has had its turn.
         inserted(store, second).await;
         let now = found(store, id).await;
-        assert!(now == before || now == after, "a change was made in part");
+        let is_after = unnumbered(&now) == unnumbered(&after) && now.end_sequence > 0;
+        assert!(now == before || is_after, "a change was made in part");
     }
 }

@@ -57,10 +57,10 @@ pub async fn a_waiting_job_is_given_out_once_under_a_claim_of_its_own(store: &dy
     assert_eq!(tokens.len(), expected.len());
 }
 
-/// The most urgent job is given out first, and of equally urgent ones the oldest.
+/// The most urgent job is given out first, and of equally urgent ones the one that was inserted first.
 pub async fn claims_go_by_priority_then_by_age(store: &dyn JobStore) {
-    let young = waiting(store, 3, 5, PendingReason::Queued).await;
-    let old = waiting(store, 1, 5, PendingReason::Queued).await;
+    let old = waiting(store, 3, 5, PendingReason::Queued).await;
+    let young = waiting(store, 1, 5, PendingReason::Queued).await;
     let urgent = waiting(store, 4, 9, PendingReason::Queued).await;
     let patient = waiting(store, 0, 1, PendingReason::Queued).await;
     assert_eq!(claim(store, 1).await, [urgent]);
@@ -119,12 +119,12 @@ pub async fn many_jobs_come_in_the_order_asked(store: &dyn JobStore) {
 }
 
 /// Pages that begin behind the last job of the page before show each job once that is there all along, in order, also where
-/// jobs are added and removed meanwhile, and where the last job of a page is gone. The total counts all.
+/// jobs are added and removed meanwhile, where the last job of a page is gone, and where the clock jumps. The total counts all.
 pub async fn pages_neither_skip_nor_repeat_while_jobs_come_and_go(store: &dyn JobStore) {
     let mut stay = Vec::new();
     for second in 0..9 {
-        // Three jobs each have the same age.
-        stay.push(completed(store, second / 3 * 3).await);
+        // Three jobs each have the same age, and the clock goes back.
+        stay.push(completed(store, 90 - second / 3 * 3).await);
     }
     let mut query = JobQuery { limit: Some(4), with_total: true, ..JobQuery::default() };
     query.label = Some("simulate".into());
@@ -135,7 +135,9 @@ pub async fn pages_neither_skip_nor_repeat_while_jobs_come_and_go(store: &dyn Jo
         assert!(page.total.unwrap() >= stay.len() - 1);
         seen.extend(page.jobs.iter().map(|job| job.id));
         query.after = Some(JobCursor::behind(last));
-        inserted(store, 100).await;
+        for second in [-100, 85, 100] {
+            inserted(store, second).await;
+        }
         // The last job of the page goes, if it is the first page's.
         if seen.len() == 4 {
             let spare = stay.iter().copied().filter(|id| *id != last.id).collect();

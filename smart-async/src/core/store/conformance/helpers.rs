@@ -74,6 +74,11 @@ pub async fn whole(store: &dyn JobStore, id: JobId) -> JobRecord {
     (*store.get_with_result(id).await.unwrap().unwrap()).clone()
 }
 
+/// The record without the numbers that a store gives.
+pub fn unnumbered(job: &JobRecord) -> JobRecord {
+    job.unnumbered()
+}
+
 pub async fn found(store: &dyn JobStore, id: JobId) -> JobRecord {
     (*store.get(id).await.unwrap().unwrap()).clone()
 }

@@ -5,20 +5,38 @@ use crate::ClientIdentity;
 use crate::core::job::{JobEvent, JobQuery, JobScope, JobStatus};
 use crate::core::store::JobStore;
 
-/// A list begins with the job that was created last; a limit cuts its end off, and the count is of all.
+/// A list begins with the job that was inserted last; a limit cuts its end off, and the count is of all.
 pub async fn jobs_are_listed_newest_first_and_counted_before_the_limit(store: &dyn JobStore) {
-    let mut jobs = Vec::new();
-    for second in [3, 1, 2] {
-        jobs.push((second, completed(store, second).await));
+    let mut newest = Vec::new();
+    for second in [1, 2, 3] {
+        newest.insert(0, completed(store, second).await);
     }
-    jobs.sort_by_key(|(second, _)| -second);
-    let newest: Vec<_> = jobs.iter().map(|(_, id)| *id).collect();
     assert_eq!(ids(&all(store).await), newest);
     let page = store.list(query(|query| query.limit = Some(2))).await.unwrap();
     assert_eq!(page.total, Some(3));
     assert_eq!(ids(&page), newest[..2]);
     let page = store.list(query(|query| query.limit = Some(4))).await.unwrap();
     assert_eq!((page.jobs.len(), page.total), (3, Some(3)));
+}
+
+/// A job that is inserted later comes first, also where its clock shows an earlier time, and keeps its place when it changes. Its
+/// number is higher than all before, also than that of an end.
+pub async fn a_later_insert_comes_first_though_its_clock_is_earlier(store: &dyn JobStore) {
+    let (mut newest, mut number) = (Vec::new(), 0);
+    for second in [5, 36_000, -36_000, 0, 5, 3, 8] {
+        let mut job = job(store, second);
+        // Another store may have given it one.
+        (job.sequence, job.end_sequence) = (3, 4);
+        let inserted = store.insert(job).await.unwrap();
+        assert!(inserted.sequence > number && inserted.end_sequence == 0);
+        newest.insert(0, inserted.id);
+        assert_eq!(ids(&all(store).await), newest);
+        change(store, inserted.id, JobEvent::Start, -second).await;
+        let ended = change(store, inserted.id, JobEvent::Cancel, -second).await;
+        assert!(ended.sequence == inserted.sequence && ended.end_sequence > ended.sequence);
+        number = ended.end_sequence;
+        assert_eq!(ids(&all(store).await), newest);
+    }
 }
 
 /// Jobs that were created at the same moment are listed in the same order each time, also when they change, and a

@@ -27,8 +27,8 @@ use uuid::Uuid;
 
 use super::leftovers::Leftovers;
 use super::states::StateDocument;
-use crate::core::job::{JobId, JobRecord, json};
-use crate::core::store::table::entry::{Put, RecordLine};
+use crate::core::job::{HydratedState, JobId, JobRecord, json};
+use crate::core::store::table::entry::{Put, RecordText};
 use crate::core::store::table::{Changes, Contents};
 
 /// The version written. 1: the first. 2: lines have checksums, and states are lines.
@@ -147,21 +147,12 @@ impl<'a> Line<'a> {
 /// Writes one line with its checksum.
 fn line(text: &mut Vec<u8>, name: &str, value: &impl Serialize) -> Result<(), serde_json::Error> {
     let start = text.len();
-    begin_line(text, name, value)?;
-    end_line(text, start);
-    Ok(())
-}
-
-/// Writes the first field of a line.
-fn begin_line(
-    text: &mut Vec<u8>,
-    name: &str,
-    value: &impl Serialize,
-) -> Result<(), serde_json::Error> {
     text.extend_from_slice(b"{\"");
     text.extend_from_slice(name.as_bytes());
     text.extend_from_slice(b"\":");
-    serde_json::to_writer(text, value)
+    serde_json::to_writer(&mut *text, value)?;
+    end_line(text, start);
+    Ok(())
 }
 
 /// Adds the checksum of a line that begins at `start`, and its end.
@@ -171,73 +162,61 @@ fn end_line(text: &mut Vec<u8>, start: usize) {
 }
 
 const PUT: &[u8] = b"{\"put\":";
-
 const SAME_ARGUMENTS: &[u8] = b",\"same_arguments\":true";
 
-/// The line of a record that takes the place of `before`.
-pub(super) fn put(
-    record: &JobRecord,
-    before: Option<&JobRecord>,
-) -> Result<RecordLine, serde_json::Error> {
-    /// Most lines are not longer.
-    const USUAL: usize = 768;
-    let mut text = Vec::with_capacity(USUAL);
-    let same_arguments = before.is_some_and(|before| has_same_arguments(before, record));
-    if same_arguments {
-        let mut rest = record.clone();
-        rest.spec_mut().arguments = None;
-        begin_line(&mut text, "put", &rest)?;
-    } else {
-        begin_line(&mut text, "put", record)?;
-    }
-    let record = PUT.len()..text.len();
-    if same_arguments {
-        text.extend_from_slice(SAME_ARGUMENTS);
-    }
-    end_line(&mut text, 0);
-    Ok(RecordLine::new(text, record))
-}
-
-fn has_same_arguments(one: &JobRecord, other: &JobRecord) -> bool {
-    one.spec.arguments.is_some()
-        && (Arc::ptr_eq(&one.spec, &other.spec) || one.spec.arguments == other.spec.arguments)
-}
-
-/// A record that takes the place of `before`, with its line. The caller of a change makes it, so that the writer thread need not.
+/// A record that takes the place of `before`, with its text. The caller of a change makes it, so that the writer thread need not.
 pub(super) fn prepare(record: JobRecord, before: Option<&JobRecord>) -> Put {
     // A record that cannot be written is refused by the writer, which meets the same error.
-    let line = put(&record, before).ok();
-    Put { line, ..record.into() }
+    let text = RecordText::of(&record, before).ok();
+    Put { text, ..record.into() }
+}
+
+/// Writes the line of a record, with the state that the end of its job has filled.
+fn put(
+    text: &mut Vec<u8>,
+    record: &RecordText,
+    state: Option<&HydratedState>,
+) -> Result<(), serde_json::Error> {
+    let start = text.len();
+    text.extend_from_slice(PUT);
+    text.extend_from_slice(record.bytes());
+    if record.lacks_arguments() {
+        text.extend_from_slice(SAME_ARGUMENTS);
+    }
+    if let Some(state) = state {
+        text.extend_from_slice(b",\"state\":");
+        serde_json::to_writer(&mut *text, &StateDocument::of(state))?;
+    }
+    end_line(text, start);
+    Ok(())
 }
 
 /// A batch of changes as it is appended. It begins with a line break, so that a line that a crash tore cannot spoil it.
-/// Records without a line get one. `before` gives the record of a job as the journal has it so far.
+/// Records without a text get one. `before` gives the record of a job as the journal has it so far.
 pub(super) fn batch(
     changes: &mut Changes,
     before: impl Fn(JobId) -> Option<Arc<JobRecord>>,
 ) -> Result<Vec<u8>, serde_json::Error> {
     let Changes { jobs, states, filled } = changes;
     let mut text = vec![b'\n'];
-    for Put { record, line, state } in jobs.values_mut().flatten() {
-        if line.is_none() {
-            let before = record.spec.arguments.as_ref().and_then(|_| before(record.id));
-            *line = Some(put(record, before.as_deref())?);
-        }
-        if let (Some(line), None) = (line, state) {
-            text.extend_from_slice(line.text());
+    for Put { record, text: prepared, state } in jobs.values_mut().flatten() {
+        let prepared = match prepared {
+            Some(prepared) => prepared,
+            None => {
+                let before = record.spec.arguments.as_ref().and_then(|_| before(record.id));
+                prepared.insert(RecordText::of(record, before.as_deref())?)
+            }
+        };
+        if state.is_none() {
+            put(&mut text, prepared, None)?;
         }
     }
     let ends = |id| match jobs.get(id) {
-        Some(Some(Put { line: Some(line), state: Some(state), .. })) => Some((line, state)),
+        Some(Some(Put { text: Some(record), state: Some(state), .. })) => Some((record, state)),
         _ => None,
     };
-    for (line, state) in filled.iter().filter_map(ends) {
-        let start = text.len();
-        text.extend_from_slice(PUT);
-        text.extend_from_slice(line.record());
-        text.extend_from_slice(b",\"state\":");
-        serde_json::to_writer(&mut text, &StateDocument::of(state))?;
-        end_line(&mut text, start);
+    for (record, state) in filled.iter().filter_map(ends) {
+        put(&mut text, record, Some(state))?;
     }
     let removed: Vec<_> = jobs.iter().filter(|(_, put)| put.is_none()).map(|(id, _)| id).collect();
     if !removed.is_empty() {
@@ -279,10 +258,16 @@ pub(super) fn whole(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::job::{HydratedState, JobSpec, Timestamp};
+    use crate::core::job::{Change, JobEvent, JobSpec, Timestamp};
 
     fn job() -> JobRecord {
         JobRecord::new(JobId::new(), JobSpec::new("simulate", "reactor", Timestamp::UNIX_EPOCH))
+    }
+
+    fn line_of(job: JobRecord) -> Vec<u8> {
+        let mut text = Vec::new();
+        put(&mut text, &RecordText::of(&job, None).unwrap(), None).unwrap();
+        text
     }
 
     fn lines(text: &[u8]) -> Vec<Result<Line<'_>, UnreadableLine>> {
@@ -307,8 +292,8 @@ mod tests {
 
     #[test]
     fn a_line_with_another_byte_is_told_wherever_that_is() {
-        let line = put(&job(), None).unwrap();
-        let text = line.text().strip_suffix(b"\n").unwrap();
+        let line = line_of(job());
+        let text = line.strip_suffix(b"\n").unwrap();
         assert!(Line::parse(text).is_ok());
         for at in 0..text.len() {
             for bit in 0..8 {
@@ -323,10 +308,25 @@ mod tests {
     }
 
     #[test]
-    fn a_line_keeps_its_record_as_it_was_written() {
-        let job = job();
-        let line = put(&job, None).unwrap();
-        assert_eq!(line.record(), serde_json::to_vec(&job).unwrap());
+    fn a_text_with_numbers_is_as_if_it_was_written_with_them() {
+        let ended = || {
+            let change = Change::new(JobEvent::Cancel, Timestamp::UNIX_EPOCH);
+            job().apply(change).unwrap()
+        };
+        // A number that it has already is another store's.
+        for record in [job(), ended(), JobRecord { sequence: 7, end_sequence: 9, ..ended() }] {
+            let mut put = prepare(record, None);
+            put.number(12);
+            let is_ended = put.record.status().is_terminal();
+            assert_eq!(put.record.end_sequence, if is_ended { 12 } else { 0 });
+            put.number_end(34);
+            assert_eq!((put.record.sequence, put.record.end_sequence), (12, 34));
+            let expected = serde_json::to_vec(&*put.record).unwrap();
+            assert!(put.text.is_none_or(|text| text.bytes() == expected));
+        }
+        let mut put = prepare(ended(), None);
+        put.number(12);
+        assert!(put.text.is_some(), "the caller's work is kept");
     }
 
     #[test]

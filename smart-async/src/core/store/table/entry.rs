@@ -1,56 +1,105 @@
-//! A job as a table keeps it, and as it comes there: with its line, where a store writes lines.
+//! A job as a table keeps it, and as it comes there: with its text, where a store writes texts.
 
 use std::fmt;
-use std::ops::Range;
+use std::io::Write;
 use std::sync::Arc;
 
 use crate::core::job::{
-    HydratedState, JobId, JobRecord, JobScope, JobStatus, OwnerId, PruneCandidate, Size, Timestamp,
+    HydratedState, JobId, JobRecord, JobScope, JobStatus, OwnerId, PruneCandidate, Size,
 };
 
-/// A line of a file with a record in it.
+/// A record as JSON.
 #[derive(Clone)]
-pub(in crate::core::store) struct RecordLine {
-    text: Vec<u8>,
-    record: Range<usize>,
+pub(in crate::core::store) struct RecordText {
+    bytes: Vec<u8>,
+    lacks_arguments: bool,
 }
 
-impl RecordLine {
-    /// A line whose bytes of this range are the record.
-    pub(in crate::core::store) fn new(text: Vec<u8>, record: Range<usize>) -> Self {
-        Self { text, record }
+impl RecordText {
+    /// The text of a record that takes the place of `before`, without its arguments where they are the same.
+    pub(in crate::core::store) fn of(
+        record: &JobRecord,
+        before: Option<&JobRecord>,
+    ) -> Result<Self, serde_json::Error> {
+        /// Most records are not longer.
+        const USUAL: usize = 768;
+        let mut bytes = Vec::with_capacity(USUAL);
+        let lacks_arguments = before.is_some_and(|before| has_same_arguments(before, record));
+        if lacks_arguments {
+            let mut rest = record.clone();
+            rest.spec_mut().arguments = None;
+            serde_json::to_writer(&mut bytes, &rest)?;
+        } else {
+            serde_json::to_writer(&mut bytes, record)?;
+        }
+        Ok(Self { bytes, lacks_arguments })
     }
 
-    /// The whole line, with its line break.
-    pub(in crate::core::store) fn text(&self) -> &[u8] {
-        &self.text
+    pub(in crate::core::store) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
-    /// The record in it, as JSON.
-    pub(in crate::core::store) fn record(&self) -> &[u8] {
-        self.text.get(self.record.clone()).unwrap_or_default()
+    /// Returns whether the record has arguments that are not in the text, because they are those of the record before.
+    pub(in crate::core::store) const fn lacks_arguments(&self) -> bool {
+        self.lacks_arguments
     }
+
+    /// Adds a field at the end, where a record has the numbers that a store gives.
+    fn add(&mut self, field: &str, number: u64) {
+        self.bytes.pop_if(|last| *last == b'}');
+        // A vector takes all that is written to it.
+        let _ = write!(self.bytes, ",\"{field}\":{number}}}");
+    }
+}
+
+fn has_same_arguments(one: &JobRecord, other: &JobRecord) -> bool {
+    one.spec.arguments.is_some()
+        && (Arc::ptr_eq(&one.spec, &other.spec) || one.spec.arguments == other.spec.arguments)
 }
 
 /// Results and tags may be secrets: they do not go into logs.
-impl fmt::Debug for RecordLine {
+impl fmt::Debug for RecordText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RecordLine({} bytes)", self.text.len())
+        write!(f, "RecordText({} bytes)", self.bytes.len())
     }
 }
 
-/// A record that is about to take its place in a table, and its line, where there is one already.
+/// A record that is about to take its place in a table, and its text, where there is one already.
 #[derive(Debug, Clone)]
 pub(in crate::core::store) struct Put {
     pub(in crate::core::store) record: Arc<JobRecord>,
-    pub(in crate::core::store) line: Option<RecordLine>,
+    pub(in crate::core::store) text: Option<RecordText>,
     /// The state that the end of the job has filled. It is written with the record.
     pub(in crate::core::store) state: Option<Arc<HydratedState>>,
 }
 
 impl From<Arc<JobRecord>> for Put {
     fn from(record: Arc<JobRecord>) -> Self {
-        Self { record, line: None, state: None }
+        Self { record, text: None, state: None }
+    }
+}
+
+impl Put {
+    /// Gives a new job its number, and its end the same one where it has ended already.
+    pub(in crate::core::store) fn number(&mut self, number: u64) {
+        let end = if self.record.status().is_terminal() { number } else { 0 };
+        self.set("sequence", number, |record| &mut record.sequence);
+        self.set("end_sequence", end, |record| &mut record.end_sequence);
+    }
+
+    /// Gives the end of a job its number.
+    pub(in crate::core::store) fn number_end(&mut self, number: u64) {
+        self.set("end_sequence", number, |record| &mut record.end_sequence);
+    }
+
+    fn set(&mut self, name: &str, number: u64, field: fn(&mut JobRecord) -> &mut u64) {
+        let before = std::mem::replace(field(Arc::make_mut(&mut self.record)), number);
+        match &mut self.text {
+            _ if before == number => {}
+            Some(text) if before == 0 => text.add(name, number),
+            // It says another number.
+            text => *text = None,
+        }
     }
 }
 
@@ -70,9 +119,9 @@ pub(in crate::core::store) struct Entry {
 
 impl From<Put> for Entry {
     fn from(put: Put) -> Self {
-        let Put { record, line, state: _ } = put;
-        match line {
-            Some(line) => Self::of_text(record, line.record().len()),
+        let Put { record, text, state: _ } = put;
+        match text {
+            Some(text) => Self::of_text(record, text.bytes().len()),
             None if record.status().is_terminal() => {
                 let ended_bytes = record.stored_bytes();
                 Self { record, ended_bytes }
@@ -122,8 +171,9 @@ impl Entry {
         self.record.status()
     }
 
-    pub(in crate::core::store) fn created_at(&self) -> Timestamp {
-        self.record.spec.created_at
+    /// The highest number that the store has given the job.
+    pub(in crate::core::store) fn last_number(&self) -> u64 {
+        self.record.sequence.max(self.record.end_sequence)
     }
 
     /// How many bytes the record of an ended job takes; 0 while the job is live.

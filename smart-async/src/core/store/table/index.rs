@@ -6,10 +6,7 @@ use std::collections::{BTreeMap, BinaryHeap, btree_map};
 use std::ops::Bound;
 
 use super::entry::Entry;
-use crate::core::job::{JobCursor, JobId, JobQuery, JobStatus, Prune, Timestamp};
-
-/// The id breaks ties, so that every list shows jobs of the same age in the same order.
-type Age = (Timestamp, JobId);
+use crate::core::job::{JobCursor, JobQuery, JobStatus, Prune};
 
 #[derive(Debug, Default)]
 pub(super) struct Index(BTreeMap<Box<str>, BTreeMap<JobStatus, Bucket>>);
@@ -17,13 +14,13 @@ pub(super) struct Index(BTreeMap<Box<str>, BTreeMap<JobStatus, Bucket>>);
 /// The jobs of one server that have one status.
 #[derive(Debug, Default)]
 struct Bucket {
-    jobs: BTreeMap<Age, Entry>,
+    jobs: BTreeMap<JobCursor, Entry>,
     /// How many bytes the records of the ended jobs take.
     bytes: u64,
 }
 
-fn age(job: &Entry) -> Age {
-    (job.created_at(), job.id())
+fn place(job: &Entry) -> JobCursor {
+    JobCursor::behind(job.record())
 }
 
 impl Index {
@@ -34,14 +31,14 @@ impl Index {
         if let Some(buckets) = self.0.get_mut(job.server()) {
             let bucket = buckets.entry(job.status()).or_default();
             bucket.bytes += job.ended_bytes();
-            bucket.jobs.insert(age(&job), job);
+            bucket.jobs.insert(place(&job), job);
         }
     }
 
     pub(super) fn remove(&mut self, job: &Entry) {
         let Some(buckets) = self.0.get_mut(job.server()) else { return };
         if let Some(bucket) = buckets.get_mut(&job.status())
-            && bucket.jobs.remove(&age(job)).is_some()
+            && bucket.jobs.remove(&place(job)).is_some()
         {
             bucket.bytes -= job.ended_bytes();
             if bucket.jobs.is_empty() {
@@ -125,10 +122,10 @@ fn named(statuses: &[JobStatus]) -> impl Fn(JobStatus) -> bool {
 /// Builds the index of a whole table: sorting costs a fraction of inserting one job after the other.
 impl<'a> FromIterator<&'a Entry> for Index {
     fn from_iter<I: IntoIterator<Item = &'a Entry>>(jobs: I) -> Self {
-        let mut groups = BTreeMap::<(&str, JobStatus), (Vec<(Age, Entry)>, u64)>::new();
+        let mut groups = BTreeMap::<(&str, JobStatus), (Vec<(JobCursor, Entry)>, u64)>::new();
         for job in jobs {
             let (group, bytes) = groups.entry((job.server(), job.status())).or_default();
-            group.push((age(job), job.clone()));
+            group.push((place(job), job.clone()));
             *bytes += job.ended_bytes();
         }
         let mut index = Self::default();
@@ -142,26 +139,26 @@ impl<'a> FromIterator<&'a Entry> for Index {
 
 /// The rest of a bucket: its newest job, and the jobs before it.
 struct Newest<'a> {
-    age: &'a Age,
+    place: &'a JobCursor,
     job: &'a Entry,
-    before: btree_map::Range<'a, Age, Entry>,
+    before: btree_map::Range<'a, JobCursor, Entry>,
 }
 
 impl<'a> Newest<'a> {
     /// The newest job of the bucket that comes after a place in the list.
     fn of(bucket: &'a Bucket, after: Option<JobCursor>) -> Option<Self> {
         let end = match after {
-            Some(JobCursor { created_at, id }) => Bound::Excluded((created_at, id)),
+            Some(place) => Bound::Excluded(place),
             None => Bound::Unbounded,
         };
         let mut before = bucket.jobs.range((Bound::Unbounded, end));
-        before.next_back().map(|(age, job)| Self { age, job, before })
+        before.next_back().map(|(place, job)| Self { place, job, before })
     }
 }
 
 impl Ord for Newest<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.age.cmp(other.age)
+        self.place.cmp(other.place)
     }
 }
 
@@ -195,7 +192,7 @@ impl<'a> Iterator for Merged<'a> {
         let mut newest = self.0.peek_mut()?;
         let job = newest.job;
         match newest.before.next_back() {
-            Some((age, before)) => (newest.age, newest.job) = (age, before),
+            Some((place, before)) => (newest.place, newest.job) = (place, before),
             None => drop(std::collections::binary_heap::PeekMut::pop(newest)),
         }
         Some(job)
