@@ -285,8 +285,15 @@ fn the_same_seed_gives_the_same_operations() {
         let left = model.left_by(Crash::Killed, None, &mut SeededRng::new(0));
         let files =
             left.0.into_iter().filter(|(path, _)| !path.to_string_lossy().contains("owners"));
+        // The name of a result that was being written has that of its process, which is another one each time.
+        let named = |path: PathBuf| match path.extension() {
+            Some(new) if new == "new" => {
+                path.with_extension("").with_extension("").with_extension("")
+            }
+            _ => path,
+        };
         let sizes: Vec<(PathBuf, usize)> = files
-            .map(|(path, content)| (path, content.map_or(0, |content| content.len())))
+            .map(|(path, content)| (named(path), content.map_or(0, |content| content.len())))
             .collect();
         (steps, sizes)
     };
