@@ -88,21 +88,32 @@ impl SharedLooks {
     where
         F: Future<Output = Result<Vec<Arc<JobRecord>>, StoreError>>,
     {
-        if self.looks.lock().lacking(needs).is_empty() {
-            return Ok(self.looks.lock().jobs(needs));
+        if let Ok(jobs) = self.looks.lock().answer(needs) {
+            return Ok(jobs);
         }
         let _reading = self.reading.lock().await;
-        let lacking = self.looks.lock().lacking(needs);
-        if !lacking.is_empty() {
-            let at = Instant::now();
-            let found = read(lacking.clone()).await?;
-            self.looks.lock().put(needs, &lacking, found, at);
-        }
-        Ok(self.looks.lock().jobs(needs))
+        let lacking = match self.looks.lock().answer(needs) {
+            Ok(jobs) => return Ok(jobs),
+            Err(lacking) => lacking,
+        };
+        let at = Instant::now();
+        let found = read(lacking.clone()).await?;
+        let mut looks = self.looks.lock();
+        looks.put(needs, &lacking, found, at);
+        let jobs = looks.jobs(needs);
+        // Last, because a slow watcher may have had its answer from an old look.
+        looks.sweep(at);
+        Ok(jobs)
     }
 }
 
 impl Looks {
+    /// The jobs, where the looks meet all needs; an error with the jobs to read where they do not.
+    fn answer(&self, needs: &HashMap<JobId, Need>) -> Result<Vec<Arc<JobRecord>>, Vec<JobId>> {
+        let lacking = self.lacking(needs);
+        if lacking.is_empty() { Ok(self.jobs(needs)) } else { Err(lacking) }
+    }
+
     fn lacking(&self, needs: &HashMap<JobId, Need>) -> Vec<JobId> {
         let now = Instant::now();
         let meets =
@@ -121,10 +132,6 @@ impl Looks {
         found: Vec<Arc<JobRecord>>,
         at: Instant,
     ) {
-        if self.swept.is_none_or(|swept| swept + KEPT <= at) {
-            self.by_job.retain(|_, look| at < look.at + KEPT);
-            self.swept = Some(at);
-        }
         let mut found: HashMap<_, _> = found.into_iter().map(|job| (job.id, job)).collect();
         for id in read {
             let before = self.by_job.get(id).map_or(0, |look| look.version);
@@ -134,5 +141,39 @@ impl Looks {
             };
             self.by_job.insert(*id, LastLook { version, at, job: found.remove(id) });
         }
+    }
+
+    /// Drops old looks, from time to time.
+    fn sweep(&mut self, now: Instant) {
+        if self.swept.is_none_or(|swept| swept + KEPT <= now) {
+            self.by_job.retain(|_, look| now < look.at + KEPT);
+            self.swept = Some(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::job::{JobSpec, Timestamp};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_watcher_finds_a_job_whose_look_is_old_beside_one_that_is_read() {
+        let job = || {
+            let spec = JobSpec::new("simulate", "reactor", Timestamp::UNIX_EPOCH);
+            Arc::new(JobRecord::new(JobId::new(), spec))
+        };
+        let (old, new) = (job(), job());
+        let all = [Arc::clone(&old), Arc::clone(&new)];
+        let read = |ids: Vec<JobId>| {
+            let found = all.iter().filter(|job| ids.contains(&job.id)).cloned().collect();
+            std::future::ready(Ok(found))
+        };
+        let looks = SharedLooks::default();
+        let first = HashMap::from([(old.id, Need::Version(2))]);
+        assert_eq!(looks.look(&first, read).await.unwrap().len(), 1);
+        tokio::time::advance(KEPT * 2).await;
+        let needs = HashMap::from([(old.id, Need::Version(2)), (new.id, Need::Now)]);
+        assert_eq!(looks.look(&needs, read).await.unwrap().len(), 2);
     }
 }

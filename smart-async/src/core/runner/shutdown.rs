@@ -36,6 +36,7 @@ pub(super) async fn shutdown(engine: &Engine) -> Result<(), Error> {
         // work again that has not stopped.
         Err(_) => match local.live.count() + unwritten {
             0 => "the job store took too long to write everything down".to_owned(),
+            1 => "1 job did not stop, or took too long to be written down".to_owned(),
             jobs => format!("{jobs} jobs did not stop, or took too long to be written down"),
         },
     };
