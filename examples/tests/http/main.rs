@@ -437,4 +437,10 @@ fn the_example_of_scopes_shows_each_client_its_own_jobs_only() {
 
     server.interrupt();
     assert!(server.ended().success());
+
+    let server = Server::start_scopes(home.path());
+    let mut again = Client::per_request(&server.address, json!({})).authorized("Bearer token-1");
+    assert_eq!(again.structured("list_jobs", json!({}))["total"], 1);
+    server.terminate();
+    assert!(server.ended().success(), "it is not the signal that ends the process");
 }

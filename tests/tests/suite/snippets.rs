@@ -57,12 +57,30 @@ fn every_rust_block_is_compiled_and_run_where_it_can_run() {
         let Block { page, text, .. } = block;
         assert!(compiled.contains(&format!("\"../../{page}\"")), "{page} is no doctest");
         match block.language.as_str() {
-            "rust" => {}
-            // A server over stdio would wait for its client, over the user's own folder.
-            "rust,no_run" => assert!(text.contains("serve(stdio())"), "{page} is not run:\n{text}"),
+            // The compiler leaves tests out of an example of the documentation.
+            "rust" => assert!(!text.contains("::test") || is_in("examples/tests", text), "{page}"),
+            // A server would wait for its client, over the user's own folder.
+            "rust,no_run" => {
+                let is_run = text.contains("serve(stdio())") || is_in("examples/src/bin", text);
+                assert!(is_run, "{page} is not run:\n{text}");
+            }
             other => panic!("{page}: a block says {other}, and is not compiled"),
         }
     }
+}
+
+/// Returns whether a file of this folder, which is compiled and tested, has this text.
+fn is_in(folder: &str, text: &str) -> bool {
+    files(folder, "rs").iter().any(|path| fs::read_to_string(path).unwrap().contains(text))
+}
+
+#[test]
+fn functions_that_run_programs_are_those_that_a_test_has_tried() {
+    let page = "docs/guide/migrating.md";
+    let blocks = blocks().into_iter().filter(|block| block.page == page);
+    let tried = blocks.filter(|block| block.text.contains("process::"));
+    let tried: Vec<_> = tried.map(|block| is_in("examples/tests", &block.text)).collect();
+    assert_eq!(tried, [true]);
 }
 
 /// Rustdoc hides such lines, but a reader of the page sees them.
@@ -211,19 +229,23 @@ fn required(manifest: &str, name: &str) -> Option<String> {
 }
 
 #[test]
-fn the_versions_of_the_readme_are_those_that_cargo_requires() {
+fn the_versions_of_the_pages_are_those_that_cargo_requires() {
     let (readme, manifest) = (read("README.md"), read("Cargo.toml"));
     let rmcp = required(&manifest, "rmcp").unwrap();
     let major = rmcp.split('.').next().unwrap();
     let words = format!("`rmcp` {rmcp} or later {major}.x");
     assert!(readme.contains(&words), "the README does not say {words:?}");
-    let block =
-        blocks().into_iter().find(|block| block.language == "toml" && block.page == "README.md");
-    let block = block.unwrap().text;
-    for line in block.lines().filter(|line| line.contains(" = ") && !line.contains("path")) {
-        let name = line.split(' ').next().unwrap();
-        let (ours, theirs) = (required(&block, name).unwrap(), required(&manifest, name).unwrap());
-        assert!(theirs == ours || theirs.starts_with(&format!("{ours}.")), "{name}: {theirs}");
+    let blocks = blocks().into_iter().filter(|block| block.text.contains("dependencies]"));
+    let blocks: Vec<_> = blocks.collect();
+    assert_eq!(blocks.len(), 3, "the README, and the pages on HTTP and on tests");
+    for Block { page, text, .. } in blocks {
+        for line in text.lines().filter(|line| line.contains(" = ") && !line.contains("path")) {
+            let name = line.split(' ').next().unwrap();
+            let (ours, theirs) =
+                (required(&text, name).unwrap(), required(&manifest, name).unwrap());
+            let is_same = theirs == ours || theirs.starts_with(&format!("{ours}."));
+            assert!(is_same, "{page}, {name}: {theirs}");
+        }
     }
     let rust = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap();
     assert!(readme.contains(&format!("Rust {} or later", rust.trim_matches('"'))), "Rust {rust}");
