@@ -63,7 +63,7 @@ impl Workshop {
         self.wait_at_gate()
     }
 
-    #[smart_async(blocking, default = "20ms", deadline = "40ms")]
+    #[smart_async(blocking, always_job, deadline = "40ms")]
     #[tool]
     fn saw_with_deadline(&self) -> String {
         self.wait_at_gate()
@@ -87,7 +87,7 @@ impl Workshop {
         self.work_until_told()
     }
 
-    #[smart_async(blocking, default = "20ms", deadline = "40ms")]
+    #[smart_async(blocking, always_job, deadline = "40ms")]
     #[tool]
     fn saw_until_deadline(&self) -> String {
         self.work_until_told()
@@ -270,10 +270,11 @@ async fn a_body_over_its_deadline_runs_until_it_ends_and_its_result_counts() {
     let id = fixture.client.job("saw_with_deadline", json!({})).await;
     loop {
         let job = fixture.client.status(&id).await;
-        assert_eq!(job["status"], "running");
         if job["note"] == "The work was told to stop, and has not stopped yet." {
+            assert_eq!(job["status"], "running");
             break;
         }
+        assert_eq!(job["terminal"], false);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     fixture.tools.gate.open();

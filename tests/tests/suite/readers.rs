@@ -122,17 +122,16 @@ async fn a_reader_without_a_lock_finds_whole_json_at_every_instant() {
             };
             // The view is written anew about once a second.
             let mut reads = 0;
-            while reads < READS || seen.views.len() < 3 || seen.journals.len() < 2 {
+            while reads < READS || seen.views.len() < 3 || seen.journals.len() < 2 || seen.jobs == 0
+            {
                 read(&mut seen);
                 reads += 1;
             }
-            seen
         }
     });
-    let seen = tokio::task::spawn_blocking(move || reader.join()).await.unwrap();
+    let read = tokio::task::spawn_blocking(move || reader.join()).await.unwrap();
     writers.join_all().await;
-    match seen {
-        Ok(seen) => assert!(seen.jobs > 0, "the views that were read had jobs"),
-        Err(panic) => std::panic::resume_unwind(panic),
+    if let Err(panic) = read {
+        std::panic::resume_unwind(panic);
     }
 }
