@@ -59,6 +59,13 @@ impl GatedTools {
         Over(self.over.clone())
     }
 
+    /// The work of most tools: waits until the gate is open.
+    async fn make_plain(&self, order: Order) -> String {
+        let _over = self.begin();
+        self.gate.opened().await;
+        order.what
+    }
+
     /// The number of bodies that have begun.
     pub fn begun(&self) -> usize {
         self.begun.load(Ordering::SeqCst)
@@ -92,28 +99,22 @@ impl GatedTools {
     #[smart_async(always_job)]
     #[tool]
     async fn make_always_job(&self, Parameters(order): Parameters<Order>) -> String {
-        let _over = self.begin();
-        self.gate.opened().await;
-        order.what
+        self.make_plain(order).await
     }
 
     /// As `make`, once for all callers with the same arguments.
     #[smart_async(default = 5, coalesce)]
     #[tool]
     async fn make_coalesce(&self, Parameters(order): Parameters<Order>) -> Json<Piece> {
-        let _over = self.begin();
         smart_async::progress().report(1, 2, "waiting at the gate");
-        self.gate.opened().await;
-        Json(Piece { made: order.what })
+        Json(Piece { made: self.make_plain(order).await })
     }
 
     /// As `make_always_job`, once for all callers with the same arguments.
     #[smart_async(always_job, coalesce)]
     #[tool]
     async fn make_always_job_coalesce(&self, Parameters(order): Parameters<Order>) -> String {
-        let _over = self.begin();
-        self.gate.opened().await;
-        order.what
+        self.make_plain(order).await
     }
 
     /// Fails as `fail` does, for all callers.
@@ -156,9 +157,7 @@ impl GatedTools {
     #[smart_async(default = 5, task_required)]
     #[tool]
     pub async fn make_task_required(&self, Parameters(order): Parameters<Order>) -> String {
-        let _over = self.begin();
-        self.gate.opened().await;
-        order.what
+        self.make_plain(order).await
     }
 
     /// Returns when its job is cancelled.
@@ -287,19 +286,15 @@ impl GatedTools {
     #[smart_async(default = 20)]
     #[tool]
     async fn make_slowly(&self, Parameters(order): Parameters<Order>) -> Json<Piece> {
-        let _over = self.begin();
         smart_async::progress().report(1, 2, "waiting at the gate");
-        self.gate.opened().await;
-        Json(Piece { made: order.what })
+        Json(Piece { made: self.make_plain(order).await })
     }
 
     /// As `make_slowly`, a run of its own for each call.
     #[smart_async(default = 20, repeatable)]
     #[tool]
     async fn make_slowly_repeatable(&self, Parameters(order): Parameters<Order>) -> Json<Piece> {
-        let _over = self.begin();
-        self.gate.opened().await;
-        Json(Piece { made: order.what })
+        Json(Piece { made: self.make_plain(order).await })
     }
 
     /// Stops when its caller is gone.

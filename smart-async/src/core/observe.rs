@@ -80,7 +80,8 @@ pub(crate) fn on_stderr(
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::sync::{Arc, Mutex};
+
+    use tempfile::NamedTempFile;
 
     use super::*;
 
@@ -96,22 +97,10 @@ mod tests {
 
     #[test]
     fn a_warning_goes_to_the_subscriber_of_the_program() {
-        #[derive(Clone, Default)]
-        struct Log(Arc<Mutex<Vec<u8>>>);
-        impl std::io::Write for Log {
-            fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
-                self.0.lock().unwrap().extend_from_slice(text);
-                Ok(text.len())
-            }
-            fn flush(&mut self) -> std::io::Result<()> {
-                Ok(())
-            }
-        }
-        let log = Log::default();
-        let writer = log.clone();
-        let own = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+        let log = NamedTempFile::new().unwrap();
+        let own = tracing_subscriber::fmt().with_ansi(false).with_writer(log.reopen().unwrap());
         with_default(&Dispatch::new(own.finish()), || error!(job_id = 7, "failed to bake"));
-        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let text = std::fs::read_to_string(log.path()).unwrap();
         assert!(
             text.contains("ERROR smart_async::core::observe")
                 && text.contains("failed to bake job_id=7"),

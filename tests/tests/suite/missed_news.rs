@@ -13,27 +13,15 @@ use smart_async::job::{
 use smart_async::jobs::Jobs;
 use smart_async::manager::WaitFor;
 use smart_async::store::{JobStore, JournalStore};
-use smart_async::{CurrentJob, Job, JobId, JobManager, JobRequest, job_fn};
+use smart_async::{JobId, JobManager, JobRequest};
 use smart_async_tests::{FaultyStore, Fixture, Gate};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
+use super::news::work;
+
 /// No test takes so long.
 const LONG: Duration = Duration::from_secs(60);
-
-/// Work that runs until it is told to stop, and arrives at the gate when it begins and when it is told.
-fn work(gate: &Gate) -> impl Job + use<> {
-    let gate = gate.clone();
-    job_fn(move |job: CurrentJob| {
-        let gate = gate.clone();
-        async move {
-            gate.arrive();
-            job.cancelled().await;
-            gate.arrive();
-            std::future::pending().await
-        }
-    })
-}
 
 fn job(store: &dyn JobStore, owner: Option<OwnerId>, state: JobState) -> JobRecord {
     let mut job = JobRecord::new(JobId::new(), JobSpec::new("run", "reactor", store.now()));

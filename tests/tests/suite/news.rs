@@ -20,7 +20,7 @@ use tempfile::TempDir;
 const LONG: Duration = Duration::from_secs(60);
 
 /// Work that arrives at the gate, waits until it is opened, and arrives there again when it is told to stop.
-fn work(gate: &Gate) -> impl Job + use<> {
+pub(super) fn work(gate: &Gate) -> impl Job + use<> {
     let gate = gate.clone();
     job_fn(move |job: CurrentJob| {
         let gate = gate.clone();

@@ -3,14 +3,12 @@
 mod rules;
 mod types;
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use rmcp::ServerHandler;
 use rmcp::model::{JsonObject, Tool};
 use serde_json::Value;
 use smart_async::{JobManager, WithJobs};
 use smart_async_tests::Client;
+use tempfile::NamedTempFile;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use self::rules::{claude, gemini, openai, openai_strict, strict_clients};
@@ -119,27 +117,14 @@ async fn a_schema_still_says_what_the_type_is() {
 
 /// Serves and lists the tools of a server, and returns the log meanwhile.
 async fn log_of(server: impl ServerHandler + Clone) -> String {
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-    impl Write for Log {
-        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(text);
-            Ok(text.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let log = Log::default();
-    let writer = log.clone();
+    let log = NamedTempFile::new().unwrap();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).without_time();
-    let _guard = subscriber.with_writer(move || writer.clone()).finish().set_default();
+    let _guard = subscriber.with_writer(log.reopen().unwrap()).finish().set_default();
     let server = server.with_jobs(JobManager::in_memory());
     for _ in 0..2 {
         Client::connect(server.clone()).await.tools().await;
     }
-    let log = log.0.lock().unwrap().clone();
-    String::from_utf8(log).unwrap()
+    std::fs::read_to_string(log.path()).unwrap()
 }
 
 #[tokio::test]

@@ -89,9 +89,7 @@ fn without_ids(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::sync::Arc;
-
+    use tempfile::NamedTempFile;
     use tracing::subscriber::with_default;
     use tracing_subscriber::layer::SubscriberExt;
 
@@ -99,27 +97,12 @@ mod tests {
     use crate::core::job::JobId;
     use crate::core::observe;
 
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<String>>);
-
-    impl io::Write for Log {
-        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-            self.0.lock().push_str(&String::from_utf8_lossy(text));
-            Ok(text.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     /// Returns how many lines the events become.
     fn lines(events: impl FnOnce()) -> usize {
-        let log = Log::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        let log = NamedTempFile::new().unwrap();
+        let subscriber = tracing_subscriber::fmt().with_writer(log.reopen().unwrap()).finish();
         with_default(subscriber.with(Repeats::default()), events);
-        log.0.lock().lines().count()
+        std::fs::read_to_string(log.path()).unwrap().lines().count()
     }
 
     #[test]

@@ -44,13 +44,13 @@ const INTERNAL: &[&str] = &[
     "questions",
 ];
 
-/// The fields that a job's status has without `detail`; [`usual`] leaves some of them out where they say nothing.
+/// The fields that a job's status has without `detail`, beside its [`OUTCOME`]; [`usual`] leaves some of them out where they say
+/// nothing.
 const USUAL: &[&str] = &[
     "id",
     "tool",
     "label",
     "status",
-    "terminal",
     "created_at",
     "started_at",
     "completed_at",
@@ -62,9 +62,14 @@ const USUAL: &[&str] = &[
     "usual_seconds",
     "waits_for",
     "progress",
-    "elapsed_seconds",
     "questions",
     "questions_omitted",
+];
+
+/// The fields that say how a job has ended.
+pub(super) const OUTCOME: &[&str] = &[
+    "terminal",
+    "elapsed_seconds",
     "result",
     "result_bytes",
     "result_note",
@@ -144,7 +149,7 @@ pub(in crate::mcp) fn job_view(manager: &JobManager, job: &JobRecord, limit: usi
 /// The fields that a model needs: without bookkeeping, without what is the same for nearly every job, and without a time to poll
 /// where a tool waits.
 pub(in crate::mcp) fn usual(follow_up: &FollowUp, mut view: JobFields) -> JobFields {
-    view.retain(|field, _| USUAL.contains(&field.as_str()));
+    view.retain(|field, _| [USUAL, OUTCOME].iter().any(|fields| fields.contains(&field.as_str())));
     if !follow_up.polls() {
         view.remove("poll_after_seconds");
     }

@@ -11,7 +11,7 @@ use rmcp::service::RequestContext;
 use serde_json::{Map, Value, json};
 
 use super::arguments::Arguments;
-use super::job_view::{JobFields, how_far, job_view, next_result, with_shown_result};
+use super::job_view::{JobFields, OUTCOME, how_far, job_view, next_result, with_shown_result};
 use super::question_view::next_answer;
 use super::response::{ToolResult, failed, in_band_error, success};
 use super::{ANSWER_BYTES, Definition, Effect};
@@ -37,23 +37,6 @@ const RESULT_BYTES: usize = 16 * 1024;
 
 /// The room that is kept for the shortest view of a job, in bytes.
 const BRIEF_BYTES: usize = 256;
-
-/// The fields of a job that has ended, beside its id and status.
-const ENDED: &[&str] = &[
-    "terminal",
-    "elapsed_seconds",
-    "result",
-    "result_bytes",
-    "result_note",
-    "metadata",
-    "error",
-    "error_bytes",
-    "error_kind",
-    "error_code",
-    "exit_code",
-    "error_details",
-    "note",
-];
 
 /// The fields of a job that goes on, beside its id, its status and how far it is.
 const LIVE: &[&str] = &["questions", "questions_omitted", "waits_for"];
@@ -208,7 +191,7 @@ async fn view_within(
         if job.cancel_requested {
             shown.insert("cancel_requested".to_owned(), true.into());
         }
-        let fields = if is_terminal { ENDED } else { LIVE };
+        let fields = if is_terminal { OUTCOME } else { LIVE };
         shown.extend(view.into_iter().filter(|(field, _)| fields.contains(&field.as_str())));
         let bytes = Value::from(shown.clone()).to_string().len();
         if bytes <= room {

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::request::Builder;
 use http::{Method, Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
@@ -127,19 +128,25 @@ impl Caller {
         self.version >= "2026-07-28"
     }
 
-    async fn post(
-        &mut self,
-        method: &str,
-        mut params: Value,
-    ) -> Response<BoxBody<Bytes, Infallible>> {
-        self.asked += 1;
-        let mut request = Request::builder()
+    /// The head of every request that has a body.
+    fn head(&self) -> Builder {
+        let head = Request::builder()
             .method(Method::POST)
             .uri("/")
             .header("host", "localhost")
             .header("accept", "application/json, text/event-stream")
             .header("content-type", "application/json")
             .header("mcp-protocol-version", self.version);
+        self.headers.iter().fold(head, |head, (name, value)| head.header(*name, value))
+    }
+
+    async fn post(
+        &mut self,
+        method: &str,
+        mut params: Value,
+    ) -> Response<BoxBody<Bytes, Infallible>> {
+        self.asked += 1;
+        let mut request = self.head();
         if self.is_of_today() {
             let meta = &mut params["_meta"];
             meta["io.modelcontextprotocol/protocolVersion"] = self.version.into();
@@ -151,9 +158,6 @@ impl Caller {
                 request = request.header("mcp-name", name);
             }
         }
-        for (name, value) in &self.headers {
-            request = request.header(*name, value);
-        }
         let body = json!({"jsonrpc": "2.0", "id": self.asked, "method": method, "params": params});
         let request = request.body(Full::<Bytes>::from(body.to_string())).unwrap();
         self.service.call(identify(request)).await.unwrap().map(BodyExt::boxed)
@@ -161,17 +165,7 @@ impl Caller {
 
     /// Posts these bytes, which may be no message. Returns the status and the body of the answer.
     pub(crate) async fn post_bytes(&mut self, body: &[u8]) -> (u16, String) {
-        let mut request = Request::builder()
-            .method(Method::POST)
-            .uri("/")
-            .header("host", "localhost")
-            .header("accept", "application/json, text/event-stream")
-            .header("content-type", "application/json")
-            .header("mcp-protocol-version", self.version);
-        for (name, value) in &self.headers {
-            request = request.header(*name, value);
-        }
-        let request = request.body(Full::<Bytes>::from(body.to_vec())).unwrap();
+        let request = self.head().body(Full::<Bytes>::from(body.to_vec())).unwrap();
         let answer = self.service.call(identify(request)).await.unwrap();
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await.unwrap().to_bytes();
