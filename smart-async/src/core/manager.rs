@@ -206,9 +206,10 @@ impl JobManager {
     /// Ending twice is no error.
     ///
     /// # Errors
+    /// [`Error::StillRunning`] where work did not stop within 5 seconds, with the names of its tools and jobs.
     /// [`Error::NotDurable`] or [`Error::Store`] where something could not be written, with the number of jobs whose ends were
-    /// not, or where work that may run again did not stop within 5 seconds. Another process accounts for it once this one has
-    /// ended. Return the error from `main`, so that the process exits with a code other than zero.
+    /// not. Another process accounts for both once this one has ended. Return the error from `main`, so that the process exits
+    /// with a code other than zero.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the manager without new work and the jobs running.

@@ -250,7 +250,7 @@ impl Runner {
                 let engine = weak.upgrade()?;
                 let shutdown: BoxFuture<'static, ()> = Box::pin(async move {
                     if let Err(error) = shutdown::shutdown(&engine).await {
-                        observe::error!(%error, "failed to write everything down before the end");
+                        observe::error!(%error, "the orderly end of the server failed");
                     }
                 });
                 Some(shutdown)

@@ -366,7 +366,7 @@ fn a_server_full_of_stubborn_bodies_answers_and_ends() {
         .arg(folder.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let (mut input, output) = (server.stdin.take().unwrap(), server.stdout.take().unwrap());
@@ -408,8 +408,13 @@ fn a_server_full_of_stubborn_bodies_answers_and_ends() {
     let told = ask("cancel_job", json!({"job_id": running[0]}));
     assert_eq!((&told["status"], &told["cancel_requested"]), (&json!("running"), &json!(true)));
     drop(input);
-    // The process does not wait for the bodies, and says that their ends could not be written.
-    assert!(!server.wait().unwrap().success());
+    // The process does not wait for the bodies, and says whose work did not stop and how it would have.
+    let ended = server.wait_with_output().unwrap();
+    assert!(!ended.status.success());
+    let complaint = String::from_utf8(ended.stderr).unwrap();
+    for part in ["hold (job ", " and 61 more did not stop; a blocking body", "is_cancelled()"] {
+        assert!(complaint.contains(part), "{complaint}");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let jobs = Jobs::open(folder.path()).await.unwrap();

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use smart_async::job::{FailureKind, JobRecord, JobState, JobStatus};
-use smart_async::manager::{Cancelled, Retention, WaitFor};
+use smart_async::manager::{Cancelled, Error, Retention, WaitFor};
 use smart_async::store::JournalStore;
 use smart_async::{JobId, JobManager, WithJobs, smart_async};
 use smart_async_tests::{Client, FaultyStore, Gate, SimulatedProcess};
@@ -451,7 +451,7 @@ async fn who_waits_is_told_for_what_the_job_waits() {
     let jobs = JobManager::builder().folder(folder.path()).server("mill").open().await.unwrap();
     let client = Client::connect(Empty.with_jobs(jobs)).await;
     let shown = client.status(&id.to_string()).await;
-    assert_eq!(shown["waits_for"], "a server that has the tool, to run it again");
+    assert_eq!(shown["waits_for"], "a server in use that has the tool, to run it again");
 }
 
 /// A body that holds its thread cannot be stopped: as long as it runs, nobody is told that the work may run again.
@@ -463,7 +463,13 @@ async fn work_that_does_not_stop_with_its_server_is_not_run_again_beside_itself(
     let client = Client::connect(mill.clone().with_jobs(jobs.clone())).await;
     let id: JobId = client.job("grind_hard", json!({"async_mode": true})).await.parse().unwrap();
     mill.gate.arrived(1).await;
-    assert!(jobs.shutdown().await.is_err(), "it does not stop");
+    let Err(Error::StillRunning(work)) = jobs.shutdown().await else { panic!("it does not stop") };
+    assert_eq!(
+        work,
+        format!(
+            "grind_hard (job {id}) did not stop; a blocking body must ask smart_async::is_cancelled() now and then, and return"
+        )
+    );
     client.leave().await;
     drop(jobs);
 

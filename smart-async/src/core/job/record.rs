@@ -268,10 +268,19 @@ impl JobRecord {
             JobEvent::Interrupt(_) if self.may_rerun() => {
                 JobEvent::Requeue(PendingReason::WaitingForServer)
             }
-            JobEvent::Interrupt(mut failure) if self.attempt > 1 => {
+            JobEvent::Interrupt(mut failure) => {
                 // A pending job has not begun the run that it was claimed for.
-                let runs = self.attempt - u32::from(self.status() == JobStatus::Pending);
-                failure.message.push_str(&format!("; it has run {runs} times"));
+                let is_pending = self.status() == JobStatus::Pending;
+                if is_pending && self.false_starts > 0 {
+                    let times = self.false_starts.saturating_add(1);
+                    let given_up = format!("; that happened {times} times, so the job is given up");
+                    failure.message.push_str(&given_up);
+                }
+                match self.attempt.saturating_sub(u32::from(is_pending)) {
+                    _ if self.attempt <= 1 => {}
+                    1 => failure.message.push_str("; it has run once"),
+                    runs => failure.message.push_str(&format!("; it has run {runs} times")),
+                }
                 JobEvent::Interrupt(failure)
             }
             event => event,

@@ -58,6 +58,9 @@ pub enum Error {
         "{0} waits of this client are open, and it may have no more; name up to 100 jobs in one wait_job, or wait until one returns"
     )]
     TooManyWaits(usize),
+    /// The work of these jobs went on when a shutdown was over. It ends with the process.
+    #[error("the shutdown is over, and work is not: {0}")]
+    StillRunning(String),
     /// Jobs are kept in memory in place of a disk that failed, so that no job can be promised. The reason names no place; the log
     /// and [`JobManager::health`](crate::JobManager::health) do. Of a shutdown, it says how much was not written.
     #[error("jobs cannot be kept on disk at the moment: {0}")]

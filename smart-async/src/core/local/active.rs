@@ -102,6 +102,11 @@ impl LiveJob {
         Some(Duration::new(ran.as_secs(), ran.subsec_millis() * 1_000_000))
     }
 
+    /// Returns whether the work has begun and has not ended.
+    pub(in crate::core) fn is_working(&self) -> bool {
+        self.began.get().is_some() && !self.has_ended()
+    }
+
     pub(super) fn key(&self) -> Option<CallKey> {
         self.origin.and_then(|origin| origin.key)
     }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::core::job::{
-    Actor, Change, FailureKind, JobEvent, JobFailure, JobId, JobRecord, OwnerId, Timestamp,
+    Actor, Change, FailureKind, JobEvent, JobFailure, JobId, JobRecord, JobStatus, OwnerId,
+    Timestamp,
 };
 use crate::core::sync::Mutex;
 
@@ -69,7 +70,10 @@ impl DeadOwners {
 /// The change by which a job goes on whose owner has died: it has failed, is cancelled, or waits to run again. A store refuses
 /// it where another process was faster.
 pub(in crate::core) fn recovered(job: &JobRecord, at: Timestamp) -> Change {
-    let reason = "the server that ran this job ended before the work did";
+    let reason = match job.status() {
+        JobStatus::Pending => "the server that was to run this job ended before the work began",
+        _ => "the server that ran this job ended before the work did",
+    };
     let failure = JobFailure::new(FailureKind::Interrupted, reason);
     Change::new(JobEvent::Interrupt(failure), at).by(Actor::System).owned_by(job.owner)
 }

@@ -112,6 +112,12 @@ pub(super) fn interruption() -> JobEvent {
     JobEvent::Interrupt(JobFailure::new(FailureKind::Interrupted, reason))
 }
 
+/// The end of a job that has not begun when its process ends.
+pub(super) fn false_start() -> JobEvent {
+    let reason = "the server stopped before the work began";
+    JobEvent::Interrupt(JobFailure::new(FailureKind::Interrupted, reason))
+}
+
 /// The name of a server for which the program sets none.
 fn program_name() -> String {
     let program = env::current_exe().ok();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::body::Body;
-use super::engine::{Engine, interruption};
+use super::engine::{Engine, false_start};
 use super::record;
 use super::supervise::{Recorded, end, see_through};
 use crate::core::blocking::BodySlot;
@@ -119,7 +119,7 @@ async fn begin(
             return Some(slot);
         }
     }
-    let event = if live.is_to_be_cancelled() { JobEvent::Cancel } else { interruption() };
+    let event = if live.is_to_be_cancelled() { JobEvent::Cancel } else { false_start() };
     end(engine, live, event, recorded).await;
     None
 }

@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::body::Body;
-use super::engine::{Engine, interruption};
+use super::engine::{Engine, false_start};
 use super::launch::{Needs, launch};
 use super::one_at_a_time::OneAtATime;
 use crate::core::backoff::Backoff;
@@ -234,7 +234,7 @@ async fn claim(engine: &Engine, query: ClaimQuery) -> Vec<Arc<JobRecord>> {
 /// Ends a job whose work could not begin again.
 async fn give_up(engine: &Engine, job: &JobRecord, reason: &str) {
     let event = if engine.is_stopping() {
-        interruption()
+        false_start()
     } else {
         let message = format!(
             "the server that ran this job ended, and the call could not be made again: {reason}"
@@ -246,8 +246,16 @@ async fn give_up(engine: &Engine, job: &JobRecord, reason: &str) {
     loop {
         match engine.local.update(job.id, change.clone()).await {
             Ok(job) => {
-                // The reason may quote the arguments, so it stands in the record alone.
-                observe::warn!(job_id = %job.id, tool = %job.spec.tool, "a job could not run again");
+                let (job_id, tool) = (job.id, &job.spec.tool);
+                match job.status() {
+                    JobStatus::Pending => {
+                        observe::info!(%job_id, tool, "this server ends before a job runs again, which waits for the next one");
+                    }
+                    // The reason may quote the arguments, so it stands in the record alone.
+                    status => {
+                        observe::warn!(%job_id, tool, %status, "a job could not run again; job_status shows why");
+                    }
+                }
                 return engine.local.announce(&job);
             }
             Err(error) if error.is_transient() && engine.pause(&mut backoff).await.is_ok() => {}

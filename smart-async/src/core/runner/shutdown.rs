@@ -1,5 +1,6 @@
 //! The orderly end: take no new work, let jobs end for a moment, and write down what is left.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use tokio::time::timeout;
 
 use super::engine::Engine;
 use crate::core::jobs::Error;
+use crate::core::local::LiveJob;
 
 /// For how long the store may take to write down what is left.
 const LAST_WRITES: Duration = Duration::from_secs(5);
@@ -27,21 +29,46 @@ pub(super) async fn shutdown(engine: &Engine) -> Result<(), Error> {
     });
     let written = written.await;
     let unwritten = engine.unwritten.load(Ordering::Relaxed);
-    let missed = match written {
+    let (missed, slow) = match written {
         // A store that cannot be closed either says nothing of the jobs.
         Ok(closed) if unwritten == 0 => return Ok(closed?),
-        Ok(_) if unwritten == 1 => "the end of 1 job could not be written".to_owned(),
-        Ok(_) => format!("the ends of {unwritten} jobs could not be written"),
+        Ok(_) => (unwritten, "could not be written"),
         // The store keeps the name of this process: other processes account for the rest once this one has ended, and run no
         // work again that has not stopped.
-        Err(_) => match local.live.count() + unwritten {
-            0 => "the job store took too long to write everything down".to_owned(),
-            1 => "1 job did not stop, or took too long to be written down".to_owned(),
-            jobs => format!("{jobs} jobs did not stop, or took too long to be written down"),
-        },
+        Err(_) => {
+            let (running, ended): (Vec<_>, _) =
+                local.live.all().into_iter().partition(|job| job.is_working());
+            if !running.is_empty() {
+                return Err(Error::StillRunning(still_running(&running)));
+            }
+            (ended.len() + unwritten, "took too long to be written")
+        }
+    };
+    let missed = match missed {
+        0 => "the job store took too long to write everything down".to_owned(),
+        1 => format!("the end of 1 job {slow}"),
+        jobs => format!("the ends of {jobs} jobs {slow}"),
     };
     let why = engine.store_error().map(|why| format!(": {why}")).unwrap_or_default();
     Err(Error::NotDurable(format!("{missed}{why}")))
+}
+
+/// Names the jobs whose work did not stop, and says what it would have had to do.
+fn still_running(jobs: &[Arc<LiveJob>]) -> String {
+    const SHOWN: usize = 3;
+    let name = |job: &Arc<LiveJob>| format!("{} (job {})", job.context.tool, job.id());
+    let mut names = jobs.iter().take(SHOWN).map(name).collect::<Vec<_>>().join(", ");
+    if jobs.len() > SHOWN {
+        names.push_str(&format!(" and {} more", jobs.len() - SHOWN));
+    }
+    let advice = match jobs.iter().all(|job| job.context.turn.is_on_thread()) {
+        true => "a blocking body must ask smart_async::is_cancelled() now and then, and return",
+        false => {
+            "a body must not hold its thread between two `.await`s; a blocking one must ask \
+             smart_async::is_cancelled() now and then, and return"
+        }
+    };
+    format!("{names} did not stop; {advice}")
 }
 
 /// The longest time that a shutdown takes.

@@ -134,7 +134,10 @@ pub(in crate::mcp) fn job_view(manager: &JobManager, job: &JobRecord, limit: usi
         view.insert("waits_for".to_owned(), "a free thread".into());
     }
     if job.waits_for_server() {
-        view.insert("waits_for".to_owned(), "a server that has the tool, to run it again".into());
+        view.insert(
+            "waits_for".to_owned(),
+            "a server in use that has the tool, to run it again".into(),
+        );
     }
     if !job.status().is_terminal() {
         let poll_after = manager.jobs().poll_after(&job.spec.tool, elapsed.unwrap_or_default());
@@ -204,10 +207,14 @@ pub(super) fn whether_to_call_again(job: &JobRecord) -> Option<String> {
     if failure.kind != FailureKind::Interrupted {
         return None;
     }
+    let tool = truncated(&job.spec.tool, SHORTEST_ERROR);
+    let has_begun = job.state.started_at().is_some() || job.attempt > 1;
     Some(match job.spec.kind {
+        JobKind::Tool if !has_begun => {
+            format!("By its record the work had not begun. Call {tool} again.")
+        }
         JobKind::Tool => format!(
-            "The work may be done in part. Call {} again only if doing that part twice is harmless.",
-            truncated(&job.spec.tool, SHORTEST_ERROR)
+            "The work may be done in part. Call {tool} again only if doing that part twice is harmless."
         ),
         _ => "The work may be done in part. It does not run again by itself.".to_owned(),
     })
@@ -316,6 +323,11 @@ mod tests {
         let submitted = note(FailureKind::Interrupted, JobKind::Task).unwrap();
         assert!(!submitted.contains("Call "), "no caller can call it: {submitted}");
         assert_eq!(note(FailureKind::Error, JobKind::Tool), None);
+        let mut unbegun = failed(FailureKind::Interrupted, JobKind::Tool);
+        let JobState::Failed { started_at, .. } = &mut unbegun.state else { unreachable!() };
+        *started_at = None;
+        let note = whether_to_call_again(&unbegun).unwrap();
+        assert_eq!(note, "By its record the work had not begun. Call bake again.");
     }
 
     #[test]

@@ -107,6 +107,22 @@ fn a_server_that_ends_each_time_before_the_work_begins_is_given_up_on() {
         assert!(claims < 10, "it ends");
     }
     assert_eq!((job.status(), job.attempt), (JobStatus::Failed, 1));
+    let JobState::Failed { failure, .. } = &job.state else { panic!("{job:?}") };
+    let given_up = "its server ended; that happened 4 times, so the job is given up";
+    assert_eq!(failure.message, given_up);
+}
+
+#[test]
+fn a_job_that_is_given_up_before_it_runs_again_says_so_and_how_often_it_ran() {
+    let begun = after(&rerunnable(1), 1, JobEvent::Start);
+    let mut job = after(&begun, 2, interrupted());
+    while job.waits_for_server() {
+        job = after(&after(&job, 3, claim()), 4, interrupted());
+    }
+    let JobState::Failed { failure, .. } = &job.state else { panic!("{job:?}") };
+    let given_up =
+        "its server ended; that happened 4 times, so the job is given up; it has run once";
+    assert_eq!((failure.message.as_str(), job.attempt), (given_up, 2));
 }
 
 #[test]
