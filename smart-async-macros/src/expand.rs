@@ -7,7 +7,7 @@ mod attributes;
 
 use std::time::Duration;
 
-use proc_macro2::{Group, Ident, Literal, Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, Literal, Span, TokenStream};
 use quote::{ToTokens, TokenStreamExt, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::parse::Parser;
@@ -120,7 +120,8 @@ impl<'a> Expansion<'a> {
 
     /// Generates a method, whose body moves to a hidden method of the same `impl`.
     ///
-    /// The compiler prints the hidden method's name as an error in the `impl` of a trait, so the name says what is needed.
+    /// The compiler prints the hidden method's name as an error in the `impl` of a trait, so the name says what is needed. It says
+    /// that nothing calls a method of the outer one alone.
     fn method(&self, receiver: &syn::Token![self]) -> TokenStream {
         let AnnotatedFn { attributes, visibility, signature, .. } = self.function.annotated;
         let hidden_name = format_ident!(
@@ -161,6 +162,7 @@ impl<'a> Expansion<'a> {
             #visibility #outer_signature #outer_body
 
             #[doc(hidden)]
+            #[allow(dead_code)]
             #(#hidden_attributes)*
             #hidden_signature #body
         }
@@ -190,7 +192,9 @@ impl<'a> Expansion<'a> {
     }
 
     /// The body of the outer function: the constant, the statements `first`, and the call.
-    fn call(&self, first: TokenStream, work: TokenStream) -> TokenStream {
+    ///
+    /// Its braces are where the author's are: of a function that ends in generated code the compiler does not say that nothing calls it.
+    fn call(&self, first: TokenStream, work: TokenStream) -> Group {
         let call_site = self.call_site();
         // The compiler reports an unsuitable type at this span.
         let span = hygienic(self.function.output.span());
@@ -201,11 +205,16 @@ impl<'a> Expansion<'a> {
         let call = quote_spanned! {span=>
             #private::#entry(&SMART_ASYNC_CALL_SITE, #private::#conclusion::<#output>(), #work).await
         };
-        quote! {{
-            #call_site
-            #first
-            #call
-        }}
+        let mut body = Group::new(
+            Delimiter::Brace,
+            quote! {
+                #call_site
+                #first
+                #call
+            },
+        );
+        body.set_span(self.function.body.span());
+        body
     }
 
     /// The function of the hidden module that turns the result into an outcome.

@@ -98,8 +98,7 @@ use proc_macro::TokenStream;
 ///
 /// # Limits
 ///
-/// A lint about the end of a function, such as `clippy::needless_return`, is not seen in a body that stays in place, and
-/// the compiler does not report an annotated function without callers.
+/// A lint about the end of a function, such as `clippy::needless_return`, is not seen in a body that stays in place.
 #[proc_macro_attribute]
 pub fn smart_async(attribute: TokenStream, item: TokenStream) -> TokenStream {
     expand::expand(attribute.into(), item.into()).into()

@@ -13,12 +13,15 @@ use crate::call::reply::Reply;
 use crate::call::{in_task, on_thread, run};
 pub use crate::core::call_site::{CallSite, OnCancel, OnDisconnect};
 use crate::core::job::{JobFailure, JobOutput, Outcome};
+use crate::mcp::ToolError;
 use crate::{call, mcp};
 
 pub use crate::mcp::{marked, marker, rerun_marked, rerun_marker, widened_schema};
 
 /// The receiver as a method's work owns it, since the work may outlive the call: the wrapped server itself, or a clone.
-pub fn owned<S: Receiver>(receiver: &S) -> Owned<S> {
+///
+/// `Receiver` has the other bounds as well. Named beside it, they make the compiler name the field that breaks them.
+pub fn owned<S: Receiver + Send + Sync + 'static>(receiver: &S) -> Owned<S> {
     call::owned(receiver)
 }
 
@@ -71,13 +74,11 @@ pub fn plain_value<R: PlainValue>() -> fn(R) -> Outcome {
 pub fn plain_result<R: Fallible>() -> fn(R) -> Outcome
 where
     R::Value: PlainValue,
-    R::Error: PlainFailure + 'static,
+    R::Error: PlainFailure,
 {
     |result| {
-        let text =
-            |error: R::Error| mcp::own_error_text(&error).unwrap_or_else(|| error.to_string());
         let result = result.into_result();
-        result.map_err(|error| JobFailure::error(text(error))).and_then(of_plain)
+        result.map_err(|error| JobFailure::error(error.into_text())).and_then(of_plain)
     }
 }
 
@@ -91,7 +92,7 @@ fn of_plain<T: Serialize>(result: T) -> Outcome {
 }
 
 /// The output schema of a tool that returns `Json<T>`.
-pub fn output_schema<T: Described>() -> Arc<JsonObject> {
+pub fn output_schema<T: Described + Written>() -> Arc<JsonObject> {
     mcp::output_schema::<T>()
 }
 
@@ -99,9 +100,10 @@ pub fn output_schema<T: Described>() -> Arc<JsonObject> {
 
 /// The type of a method's receiver.
 #[diagnostic::on_unimplemented(
-    message = "the work of a `#[smart_async]` method keeps its `self`, so `{Self}` must be `Clone + Send + Sync + 'static`: derive `Clone`",
+    message = "the work of a `#[smart_async]` method keeps its `self`, so `{Self}` must be `Clone + Send + Sync + 'static`",
     label = "cannot be kept by work that outlives the call",
-    note = "in the definition of a `trait` the type is not known: put the attribute on a method of an inherent `impl`, and call that"
+    note = "derive `Clone`; where it has that, a field of it is not `Send + Sync`: take an `Arc` for an `Rc`, and a lock or an atomic for a `Cell`",
+    note = "`Self` in the definition of a `trait` is not known: put the attribute on a method of an inherent `impl`, and call that from there"
 )]
 pub trait Receiver: Clone + Send + Sync + 'static {}
 #[diagnostic::do_not_recommend]
@@ -140,9 +142,23 @@ impl<T: Serialize> PlainValue for T {}
     message = "`{Self}` cannot be kept as the error of a job: implement `std::fmt::Display` for it",
     label = "not `Display`"
 )]
-pub trait PlainFailure: Display {}
+pub trait PlainFailure: 'static {
+    /// The text that the job keeps.
+    fn into_text(self) -> String;
+}
 #[diagnostic::do_not_recommend]
-impl<E: Display> PlainFailure for E {}
+impl<E: Display + 'static> PlainFailure for E {
+    fn into_text(self) -> String {
+        mcp::own_error_text(&self).unwrap_or_else(|| self.to_string())
+    }
+}
+/// It cannot be displayed, and a function that several tools call fails with it all the same.
+#[diagnostic::do_not_recommend]
+impl PlainFailure for ToolError {
+    fn into_text(self) -> String {
+        self.message().to_owned()
+    }
+}
 
 /// The `T` of a tool that returns `Json<T>`.
 #[diagnostic::on_unimplemented(
@@ -152,6 +168,15 @@ impl<E: Display> PlainFailure for E {}
 pub trait Described: JsonSchema + 'static {}
 #[diagnostic::do_not_recommend]
 impl<T: JsonSchema + 'static> Described for T {}
+
+/// The same `T`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be written as JSON: derive `serde::Serialize` for it",
+    label = "not `Serialize`"
+)]
+pub trait Written: Serialize {}
+#[diagnostic::do_not_recommend]
+impl<T: Serialize> Written for T {}
 
 /// A return type called `Result`, under any of its aliases.
 #[diagnostic::on_unimplemented(
@@ -188,3 +213,15 @@ impl StandsAboveTool for NoToolAttribute {}
 
 /// Compiles only if `#[tool]` was not expanded before `#[smart_async]`.
 pub fn stands_above_tool<T: StandsAboveTool>(_: fn() -> T) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_that_is_no_tool_may_fail_with_the_error_of_one() {
+        let conclude = plain_result::<Result<u8, ToolError>>();
+        let Err(failure) = conclude(Err("no rods".into())) else { panic!("it failed") };
+        assert_eq!(failure.message, "no rods");
+    }
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// The receiver of a method, for as long as the body runs: the wrapped server itself, or a clone where the receiver is not that.
 /// A clone of the server would cost each call as much as its tools do: a router has them all.
 #[derive(Debug)]
-pub struct Owned<S>(Arc<S>);
+pub struct Owned<S: ?Sized>(Arc<S>);
 
 impl<S: Clone + Send + Sync + 'static> Owned<S> {
     /// `server` is the wrapped server of the current request, where there is one.
@@ -19,7 +19,7 @@ impl<S: Clone + Send + Sync + 'static> Owned<S> {
     }
 }
 
-impl<S> Deref for Owned<S> {
+impl<S: ?Sized> Deref for Owned<S> {
     type Target = S;
 
     fn deref(&self) -> &S {

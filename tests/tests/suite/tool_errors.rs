@@ -31,6 +31,12 @@ fn boxed() -> Result<(), Box<dyn Error>> {
     Err(Box::new(Meltdown))
 }
 
+/// Several tools may call it, so that it has their error.
+#[smart_async]
+async fn cool() -> Result<String, ToolError> {
+    Err(Meltdown.into())
+}
+
 #[tool_router]
 impl Failing {
     #[smart_async(default = 20)]
@@ -65,6 +71,13 @@ impl Failing {
         Err("no rods".into())
     }
 
+    /// It fails with the error of a function that is no tool.
+    #[smart_async(default = 20)]
+    #[tool]
+    async fn inner(&self) -> Result<String, ToolError> {
+        cool().await.into_inline().map_err(ToolError::from)?
+    }
+
     #[smart_async(default = 20)]
     #[tool]
     async fn protocol(&self) -> Result<String, ToolError> {
@@ -84,6 +97,7 @@ async fn every_error_that_can_be_displayed_reaches_the_model_as_text() {
         ("boxed", "the core melts"),
         ("io", "No such file or directory (os error 2)"),
         ("text", "no rods"),
+        ("inner", "the core melts"),
     ];
     for (tool, text) in said {
         let inline = client.call(tool, json!({})).await;
