@@ -1,8 +1,11 @@
 //! The environment variables of the library and how each is parsed. An invalid value is reported once and ignored.
 
+mod misspelt;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+pub(crate) use self::misspelt::warn_of_misspelt;
 use crate::core::observe;
 use crate::core::sync::Mutex;
 
@@ -28,6 +31,21 @@ pub(crate) const MAX_LIVE: &str = "JOB_MAX_LIVE";
 pub(crate) const HOME: &str = "JOB_MCP_HOME";
 /// `true` takes a job folder that other users own or may write to.
 pub(crate) const TRUST_FOLDER: &str = "JOB_MCP_TRUST_FOLDER";
+
+/// All of them.
+const KNOWN: [&str; 11] = [
+    TIMEOUT_SECONDS,
+    WAIT_SECONDS,
+    DEBUG,
+    CLEANUP_INTERVAL,
+    RETENTION_HOURS,
+    RETENTION_JOBS,
+    RETENTION_BYTES,
+    MAX_RESULT_BYTES,
+    MAX_LIVE,
+    HOME,
+    TRUST_FOLDER,
+];
 
 /// Returns the value of a variable: from the environment of the process, or from a table in a test.
 pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -133,6 +151,14 @@ fn report_once(name: &str, value: &str, allowed: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_name_is_in_the_list_of_all() {
+        let lines = include_str!("env_vars.rs").lines();
+        let constants = lines.filter(|line| line.starts_with("pub(crate) const "));
+        let names: Vec<_> = constants.filter_map(|line| line.split('"').nth(1)).collect();
+        assert_eq!(names, KNOWN);
+    }
 
     #[test]
     fn durations_are_read_as_seconds_or_with_units() {

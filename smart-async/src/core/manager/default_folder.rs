@@ -10,6 +10,7 @@ use std::{env, path};
 use super::open_error::OpenError;
 use crate::core::env_vars;
 use crate::core::observe;
+use crate::core::text::is_unseen;
 
 /// The folder that the environment of the process names.
 pub(super) fn default_folder() -> Result<PathBuf, OpenError> {
@@ -27,11 +28,12 @@ fn resolve(named: Option<OsString>, home: Option<&Path>) -> Result<PathBuf, Open
     if &*text == "~" {
         return in_home("");
     }
-    if let Some(rest) = text.strip_prefix("~/") {
-        return in_home(rest);
-    }
-    if let Some(reason) = fault(&text) {
+    let in_home_folder = text.strip_prefix("~/");
+    if let Some(reason) = fault(&text, in_home_folder.unwrap_or(&text)) {
         return Err(OpenError::FolderName { name: text.into_owned(), reason });
+    }
+    if let Some(rest) = in_home_folder {
+        return in_home(rest);
     }
     let folder = PathBuf::from(named);
     if folder.is_relative()
@@ -46,24 +48,35 @@ fn resolve(named: Option<OsString>, home: Option<&Path>) -> Result<PathBuf, Open
     Ok(folder)
 }
 
-/// Why a name cannot be meant as it stands, if so.
-fn fault(name: &str) -> Option<&'static str> {
+/// Why a name cannot be meant as it stands, if so. `path` is the name without a `~/` at its beginning.
+fn fault(name: &str, path: &str) -> Option<&'static str> {
     let names_variable = |sign: char| {
-        let mut after = name.split(sign).skip(1);
+        let mut after = path.split(sign).skip(1);
         after
             .any(|rest| rest.starts_with(|c: char| c == '{' || c.is_ascii_alphabetic() || c == '_'))
     };
     if name.trim() != name {
         Some("it has blanks around it")
-    } else if name.starts_with(['"', '\'']) || name.ends_with(['"', '\'']) {
+    } else if name.contains(is_unseen) {
+        Some("it has characters that are not seen")
+    } else if is_url(name) {
+        Some("it is a URL, and a path is needed")
+    } else if path.starts_with(['"', '\'']) || path.ends_with(['"', '\'']) {
         Some("it has quotes around it")
-    } else if name.starts_with('~') {
+    } else if path.starts_with('~') {
         Some("only ~/ at the beginning stands for the home folder")
     } else if names_variable('$') || (name.matches('%').count() > 1 && names_variable('%')) {
         Some("variables in it are not replaced, since no shell reads it")
     } else {
         None
     }
+}
+
+/// Returns whether the name begins with the scheme of a URL. A single letter is a drive of Windows.
+fn is_url(name: &str) -> bool {
+    let Some((scheme, rest)) = name.split_once(':') else { return false };
+    let is_scheme = scheme.len() > 1 && scheme.chars().all(|c| c.is_ascii_alphanumeric());
+    is_scheme && (rest.starts_with("//") || scheme.eq_ignore_ascii_case("file"))
 }
 
 #[cfg(test)]
@@ -88,6 +101,9 @@ mod tests {
             ("/var/lib/jobs", "/var/lib/jobs"),
             ("/srv/100%/a$ b", "/srv/100%/a$ b"),
             ("jobs", "jobs"),
+            ("~/a: b", "/home/ann/a: b"),
+            ("/srv/a://b", "/srv/a://b"),
+            ("C:\\jobs", "C:\\jobs"),
         ] {
             assert_eq!(resolved(named).unwrap(), Path::new(folder), "{named:?}");
         }
@@ -107,6 +123,17 @@ mod tests {
             "/var/lib/jobs\n",
             "~ann/jobs",
             "~jobs",
+            "~/jobs ",
+            "~/jobs\n",
+            "~/$USER/jobs",
+            "~/'jobs'",
+            "~/~/jobs",
+            "/srv/a\nb",
+            "/srv/a\u{202e}b",
+            "file:///tmp/x",
+            "file:/tmp/x",
+            "File://localhost/tmp/x",
+            "https://example.com/jobs",
         ] {
             let error = resolved(named).unwrap_err().to_string();
             assert!(

@@ -39,13 +39,19 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
-    /// The command that mends it.
+    /// The command that mends it, or another folder where the operator means to share this one.
     fn remedy(&self, path: &Path) -> String {
+        const STICKY: u32 = 0o1000;
         let quoted = format!("'{}'", path.display().to_string().replace('\'', "'\\''"));
-        match self {
+        let command = match self {
+            Self::Writable { mode } if mode & STICKY != 0 => {
+                return "it is a folder that users share, so name one of your own inside it"
+                    .to_owned();
+            }
             Self::Owner { own, .. } => format!("chown {own} {quoted}"),
             Self::Writable { .. } => format!("chmod go-w {quoted}"),
-        }
+        };
+        format!("run {command} once you know that all in it is yours")
     }
 }
 
@@ -118,8 +124,8 @@ impl Trust {
             Some(fault) => {
                 let (remedy, variable) = (fault.remedy(path), env_vars::TRUST_FOLDER);
                 Err(refused(&format!(
-                    "{fault}, so that they could make this server run its tools: run {remedy} once you know that all in it is \
-                     yours, or set {variable}=true if all who can write to the folder may do that"
+                    "{fault}, so that they could make this server run its tools: {remedy}, or set {variable}=true if all who \
+                     can write to the folder may do that"
                 )))
             }
         }
@@ -197,9 +203,19 @@ mod tests {
     fn the_remedy_is_a_command_that_a_shell_takes() {
         let writable = Fault::Writable { mode: 0o775 };
         let path = Path::new("/home/ann/it's mine");
-        assert_eq!(writable.remedy(path), r"chmod go-w '/home/ann/it'\''s mine'");
+        let once = "once you know that all in it is yours";
+        assert_eq!(
+            writable.remedy(path),
+            format!(r"run chmod go-w '/home/ann/it'\''s mine' {once}")
+        );
         let owner = Fault::Owner { owner: 7, own: 1000 };
-        assert_eq!(owner.remedy(Path::new("/jobs")), "chown 1000 '/jobs'");
+        assert_eq!(owner.remedy(Path::new("/jobs")), format!("run chown 1000 '/jobs' {once}"));
+    }
+
+    #[test]
+    fn no_command_is_given_for_a_folder_that_users_share() {
+        let remedy = Fault::Writable { mode: 0o1777 }.remedy(Path::new("/tmp"));
+        assert!(remedy.contains("inside it") && !remedy.contains("chmod"), "{remedy}");
     }
 
     #[test]
