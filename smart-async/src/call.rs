@@ -219,14 +219,17 @@ async fn queue<R: Send + 'static, S: Spawn<R>>(
     if matches!(error, Error::Stopping) {
         return Reply::Failed(CallError::stopping(site.tool));
     }
-    let way_out = match site.always_job {
-        true => "Call it again later.",
-        false => "Call it again without async_mode to wait for its result, or later.",
+    let reason = error.answer_text();
+    let says_when = reason.contains("try again");
+    let way_out = match (site.always_job, says_when) {
+        (true, true) => "",
+        (true, false) => " Call it again later.",
+        (false, true) => " Or call it without async_mode to wait for its result.",
+        (false, false) => " Call it again without async_mode to wait for its result, or later.",
     };
     let message = format!(
-        "{}: no job could be made of it, and the work was not started: {}. {way_out}",
-        site.tool,
-        error.answer_text()
+        "{}: no job could be made of it, and the work was not started: {reason}.{way_out}",
+        site.tool
     );
     Reply::Failed(CallError::new(CallErrorKind::NotDurable, site.tool, message))
 }

@@ -51,6 +51,8 @@ fn a_server_without_job_tools_says_so_once_and_its_tickets_name_none() {
     let (answers, said) = calls("plain", &["quick", "slow"]);
     assert_eq!(said.matches("is not wrapped with .with_jobs(manager)").count(), 1, "{said}");
     assert!(said.contains("no job tools") && said.contains("ignore async_mode"), "{said}");
+    let line = "smart_async::WithJobs::with_jobs(server, smart_async::JobManager::open().await?)";
+    assert!(said.contains(line), "{said}");
     let message = answers[2]["structuredContent"]["message"].as_str().unwrap();
     assert!(message.ends_with("Do not call slow again."), "{message}");
 }

@@ -22,7 +22,8 @@ impl ProgressReporter {
 
     /// Reports that `current` of `total` is done, with a message.
     ///
-    /// `total` is a number, or `()` where it is not known, or an `Option` of a number. An empty message is no message. Figures that are
+    /// `total` is a number, or `()` where it is not known, or an `Option` of a number; of a bare `None` the compiler does not know
+    /// which. An empty message is no message. Figures that are
     /// not finite are ignored; messages are cut to 1 KiB.
     #[inline]
     pub fn report(

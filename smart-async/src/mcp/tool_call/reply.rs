@@ -47,14 +47,18 @@ fn warn_without_job_server() {
     if CallRequest::server().is_some() {
         return;
     }
-    WARNED.call_once(|| match are_job_tools_served() {
-        true => observe::warn!(
-            "this server is not wrapped with .with_jobs(manager): its tools ignore async_mode and job_label"
-        ),
-        false => observe::warn!(
-            "this server is not wrapped with .with_jobs(manager): it has no job tools to follow a job, unless its router \
-             has job_tools(), and its tools ignore async_mode and job_label"
-        ),
+    WARNED.call_once(|| {
+        let gap = match are_job_tools_served() {
+            true => "its tools ignore async_mode and job_label",
+            false => {
+                "it has no job tools to follow a job, unless its router has job_tools(), and its tools ignore async_mode and \
+                 job_label"
+            }
+        };
+        observe::warn!(
+            "this server is not wrapped with .with_jobs(manager): {gap}; in place of `server.serve(transport)` write \
+             `smart_async::WithJobs::with_jobs(server, smart_async::JobManager::open().await?).serve(transport)`"
+        );
     });
 }
 

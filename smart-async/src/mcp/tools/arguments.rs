@@ -38,6 +38,11 @@ fn refuse<T>(name: &str, reason: &str) -> ToolResult<T> {
     Err(in_band_error(&format!("{name}: {reason}"), None))
 }
 
+/// The end of a refusal that quotes the value.
+fn it_is(value: &str) -> String {
+    format!("; it is \"{}\"", quoted(value))
+}
+
 impl Arguments {
     pub(super) const fn new(given: JsonObject, find: Option<String>) -> Self {
         Self { given, find }
@@ -106,7 +111,7 @@ impl Arguments {
         if allowed.contains(&meant.as_str()) {
             return Ok(Some(meant));
         }
-        refuse(name, &format!("must be one of {}, not {}", allowed.join(", "), quoted(&text)))
+        refuse(name, &format!("must be one of {}{}", allowed.join(", "), it_is(&text)))
     }
 
     /// One status or a list of them; empty where the argument is absent.
@@ -116,8 +121,8 @@ impl Arguments {
                 Some(Ok(status)) => Ok(status),
                 _ => {
                     let allowed = JobStatus::ALL.map(JobStatus::as_str).join(", ");
-                    let not = value.as_str().map(|text| format!(", not {}", quoted(text)));
-                    refuse(name, &format!("must be one of {allowed}{}", not.unwrap_or_default()))
+                    let it_is = value.as_str().map(it_is).unwrap_or_default();
+                    refuse(name, &format!("must be one of {allowed}{it_is}"))
                 }
             };
         self.take(name).map(items).unwrap_or_default().iter().map(read).collect()
@@ -225,8 +230,7 @@ fn checked_label(name: &str, label: Value) -> ToolResult<String> {
         return refuse(name, &format!("must be a string from 1 to {MAX_LABEL} characters"));
     }
     if label.chars().any(is_unseen) {
-        let reason = format!("must be without control characters, not {}", quoted(&label));
-        return refuse(name, &reason);
+        return refuse(name, &format!("must be without control characters{}", it_is(&label)));
     }
     Ok(label.trim().to_owned())
 }

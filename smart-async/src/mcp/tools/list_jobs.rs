@@ -61,7 +61,8 @@ pub(super) async fn call(
         with_total: true,
         ..JobQuery::default()
     };
-    arguments.finish("status_filter, limit, label, tag, session")?;
+    // Those that the schema always shows.
+    arguments.finish("status_filter, limit, label")?;
     let page = access.list(query).await.map_err(|error| failed(follow_up, error))?;
     let mut rows = Vec::with_capacity(page.jobs.len());
     let mut left = ANSWER_BYTES;
@@ -72,7 +73,7 @@ pub(super) async fn call(
         rows.push(row);
     }
     let omitted = page.jobs.len() - rows.len();
-    let advice = "the rest does not fit: filter by status_filter, label, tag or session";
+    let advice = "the rest does not fit: filter by status_filter or label";
     Ok(success(json!({
         "jobs": rows,
         "total": page.total,

@@ -48,7 +48,7 @@ async fn that_cannot_be_taken_is_told_why() {
         "the answer to `nights` does not fit: content.nights: must be a whole number"
     );
     let action = complaint(json!({"key": "name", "action": "maybe"})).await;
-    assert_eq!(action, "action: must be one of accept, decline, cancel, not maybe");
+    assert_eq!(action, "action: must be one of accept, decline, cancel; it is \"maybe\"");
     client.ask("answer_job", json!({"job_id": id, "key": "name", "action": "cancel"})).await;
     let doubled = complaint(json!({"key": "name", "action": "cancel"})).await;
     assert_eq!(doubled, "the question `name` has been answered already");
