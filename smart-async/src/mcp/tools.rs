@@ -148,6 +148,7 @@ impl JobTool {
         access: &Access,
         follow_up: &FollowUp,
         waiter: Option<Waiter>,
+        groups_jobs: bool,
         arguments: JsonObject,
     ) -> CallToolResult {
         let arguments = Arguments::new(arguments, follow_up.find());
@@ -157,7 +158,7 @@ impl JobTool {
                 wait_job::call(access, follow_up, waiter.unwrap_or_default(), arguments).await
             }
             Self::Result => job_result::call(access, follow_up, arguments).await,
-            Self::List => list_jobs::call(access, follow_up, arguments).await,
+            Self::List => list_jobs::call(access, follow_up, groups_jobs, arguments).await,
             Self::Cancel => cancel_job::call(access, follow_up, arguments).await,
             Self::Prune => prune_jobs::call(access, follow_up, arguments).await,
             Self::Answer => answer_job::call(access, follow_up, arguments).await,
@@ -183,7 +184,8 @@ pub fn job_tools<S: Send + Sync + 'static>() -> ToolRouter<S> {
                 let manager = JobManager::global().await;
                 manager.runner().ready().await;
                 let access = Access::new(manager, scope);
-                Ok(tool.call(&access, &FollowUp::default(), Some(waiter), arguments).await.into())
+                let follow_up = FollowUp::default();
+                Ok(tool.call(&access, &follow_up, Some(waiter), false, arguments).await.into())
             })
         }));
     }

@@ -473,6 +473,13 @@ async fn callers_group_their_jobs_where_the_author_lets_them() {
     let id = client.ask("list_jobs", json!({"tag": "of=may"})).await["jobs"][0]["id"].take();
     let job = client.status(id.as_str().unwrap()).await;
     assert_eq!((&job["tags"]["of"], &job["session"]), (&json!("may"), &json!("one")));
+    // A refusal names the filters that the schema of the same server shows, and no others.
+    let misspelt = json!({"satus": "failed"});
+    let said = client.complaint("list_jobs", misspelt.clone()).await;
+    let unknown = "satus: unknown argument; allowed: status_filter, limit, label";
+    assert_eq!(said, format!("{unknown}, tag, session"));
+    let plain = Client::connect(tools.clone().with_jobs(jobs.clone())).await;
+    assert_eq!(plain.complaint("list_jobs", misspelt).await, unknown);
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 fn calls(tools: &str, names: &[&str]) -> (Vec<Value>, String) {
     let mut server = Command::new(env!("CARGO_BIN_EXE_stdio_server"))
         .arg(tools)
+        .env("SMART_ASYNC_TIMEOUT", "60")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -51,6 +52,8 @@ fn a_server_without_job_tools_says_so_once_and_its_tickets_name_none() {
     let (answers, said) = calls("plain", &["quick", "slow"]);
     assert_eq!(said.matches("is not wrapped with .with_jobs(manager)").count(), 1, "{said}");
     assert!(said.contains("no job tools") && said.contains("ignore async_mode"), "{said}");
+    let meant = "SMART_ASYNC_TIMEOUT has no effect: did you mean SMART_ASYNC_TIMEOUT_SECONDS?";
+    assert_eq!(said.matches(meant).count(), 1, "{said}");
     let line = "smart_async::WithJobs::with_jobs(server, smart_async::JobManager::open().await?)";
     assert!(said.contains(line), "{said}");
     let message = answers[2]["structuredContent"]["message"].as_str().unwrap();

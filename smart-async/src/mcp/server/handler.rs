@@ -305,7 +305,8 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
                 let timeout = self.patience.for_waits(self.host_timeout(&context));
                 Waiter::new(caller, timeout, &context)
             });
-            let answer = Box::pin(tool.call(&access, &follow_up, waiter, arguments)).await;
+            let groups = self.names.groups_jobs();
+            let answer = Box::pin(tool.call(&access, &follow_up, waiter, groups, arguments)).await;
             return Ok(answer.into());
         }
         match self.annotated_tools.look_up(&*self.inner, &request.name, &context).await {

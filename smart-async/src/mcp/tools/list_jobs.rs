@@ -47,6 +47,7 @@ pub(super) fn definition(groups_jobs: bool) -> Definition {
 pub(super) async fn call(
     access: &Access,
     follow_up: &FollowUp,
+    groups_jobs: bool,
     mut arguments: Arguments,
 ) -> ToolResult<CallToolResult> {
     let query = JobQuery {
@@ -61,8 +62,13 @@ pub(super) async fn call(
         with_total: true,
         ..JobQuery::default()
     };
-    // Those that the schema always shows.
-    arguments.finish("status_filter, limit, label")?;
+    let (shown, advice) = match groups_jobs {
+        true => {
+            ("status_filter, limit, label, tag, session", "status_filter, label, tag or session")
+        }
+        false => ("status_filter, limit, label", "status_filter or label"),
+    };
+    arguments.finish(shown)?;
     let page = access.list(query).await.map_err(|error| failed(follow_up, error))?;
     let mut rows = Vec::with_capacity(page.jobs.len());
     let mut left = ANSWER_BYTES;
@@ -73,7 +79,7 @@ pub(super) async fn call(
         rows.push(row);
     }
     let omitted = page.jobs.len() - rows.len();
-    let advice = "the rest does not fit: filter by status_filter or label";
+    let advice = format!("the rest does not fit: filter by {advice}");
     Ok(success(json!({
         "jobs": rows,
         "total": page.total,

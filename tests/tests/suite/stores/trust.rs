@@ -61,7 +61,13 @@ impl Folder {
         let opened = JobManager::builder().folder(self.home.path()).server("reactor").open();
         // Nothing here waits so long, unless a pipe holds it up.
         let opened = tokio::time::timeout(Duration::from_secs(60), opened).await;
-        opened.expect("it is held up").expect_err("it is not trusted").to_string()
+        let error = opened.expect("it is held up").expect_err("it is not trusted");
+        let refusal = error.to_string();
+        // Once, also where a program shows the whole chain.
+        let shown = format!("{:?}", anyhow::Error::new(error));
+        assert_eq!(shown.lines().next(), Some(refusal.as_str()), "{shown}");
+        assert!(!shown.contains("Caused by"), "{shown}");
+        refusal
     }
 
     /// The folder opens, and has its job.
