@@ -14,8 +14,8 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::core::env_vars;
 use crate::core::observe::on_stderr;
 
-/// Installs the subscriber of `SMART_ASYNC_DEBUG`, where the variable is on and the program has set no global subscriber, and warns
-/// of variables whose names are misspelt.
+/// Installs the subscriber of `SMART_ASYNC_DEBUG`, where the variable is on and the program has set no global subscriber, and reports
+/// variables of the library whose names or values are wrong.
 ///
 /// Only the first call in a process has an effect. A program that sets a global subscriber later is told by `tracing` that
 /// there is one already.
@@ -26,7 +26,7 @@ pub(crate) fn set_up() {
             let filter = dynamic_filter_fn(is_shown).with_max_level_hint(Level::DEBUG);
             let _ = set_global_default(Dispatch::new(on_stderr(Level::DEBUG).with(filter)));
         }
-        env_vars::warn_of_misspelt();
+        env_vars::report_faults();
     });
 }
 

@@ -1,11 +1,11 @@
 //! The environment variables of the library and how each is parsed. An invalid value is reported once and ignored.
 
-mod misspelt;
+mod faults;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-pub(crate) use self::misspelt::warn_of_misspelt;
+pub(crate) use self::faults::report_faults;
 use crate::core::observe;
 use crate::core::sync::Mutex;
 

@@ -10,6 +10,7 @@ fn calls(tools: &str, names: &[&str]) -> (Vec<Value>, String) {
     let mut server = Command::new(env!("CARGO_BIN_EXE_stdio_server"))
         .arg(tools)
         .env("SMART_ASYNC_TIMEOUT", "60")
+        .env("SMART_ASYNC_WAIT_SECONDS", "soon")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -54,6 +55,8 @@ fn a_server_without_job_tools_says_so_once_and_its_tickets_name_none() {
     assert!(said.contains("no job tools") && said.contains("ignore async_mode"), "{said}");
     let meant = "SMART_ASYNC_TIMEOUT has no effect: did you mean SMART_ASYNC_TIMEOUT_SECONDS?";
     assert_eq!(said.matches(meant).count(), 1, "{said}");
+    // Though this server has no wait_job that would read it.
+    assert_eq!(said.matches("SMART_ASYNC_WAIT_SECONDS=\"soon\" is ignored").count(), 1, "{said}");
     let line = "smart_async::WithJobs::with_jobs(server, smart_async::JobManager::open().await?)";
     assert!(said.contains(line), "{said}");
     let message = answers[2]["structuredContent"]["message"].as_str().unwrap();

@@ -1,15 +1,19 @@
-//! Variables whose names are nearly one of the library's: an operator who misspells a name would wonder why it has no effect.
+//! The check of the environment at the beginning: an operator who misspells a name would wonder why it has no effect, and a value
+//! that a call reads is invalid before the first call.
 
-use super::KNOWN;
+use super::{CLEANUP_INTERVAL, KNOWN, TIMEOUT_SECONDS, WAIT_SECONDS, duration, process};
 use crate::core::observe;
 
-/// Warns of each variable of the process whose name is nearly a known one.
-pub(crate) fn warn_of_misspelt() {
+/// Reports each variable of the process whose name is nearly a known one, and each invalid time.
+pub(crate) fn report_faults() {
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         if let Some(meant) = meant_by(&name) {
             observe::warn!("environment variable {name} has no effect: did you mean {meant}?");
         }
+    }
+    for name in [TIMEOUT_SECONDS, WAIT_SECONDS, CLEANUP_INTERVAL] {
+        duration(&process, name);
     }
 }
 
