@@ -120,8 +120,8 @@ impl<'a> Expansion<'a> {
 
     /// Generates a method, whose body moves to a hidden method of the same `impl`.
     ///
-    /// The compiler prints the hidden method's name as an error in the `impl` of a trait, so the name says what is needed. It says
-    /// that nothing calls a method of the outer one alone.
+    /// The compiler prints the hidden method's name as an error in the `impl` of a trait, so the name says what is needed. It
+    /// begins with `_`, so that the compiler's warning of a method that nothing calls is about the outer one alone.
     fn method(&self, receiver: &syn::Token![self]) -> TokenStream {
         let AnnotatedFn { attributes, visibility, signature, .. } = self.function.annotated;
         let hidden_name = format_ident!(
@@ -162,7 +162,6 @@ impl<'a> Expansion<'a> {
             #visibility #outer_signature #outer_body
 
             #[doc(hidden)]
-            #[allow(dead_code)]
             #(#hidden_attributes)*
             #hidden_signature #body
         }

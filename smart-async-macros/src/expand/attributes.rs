@@ -80,7 +80,7 @@ impl<'a> Expectation<'a> {
         quote_spanned!(span=> #[allow(#(#lints,)* #(#reason)*)])
     }
 
-    /// `dead_code` is left out: it is allowed for the hidden method, so the expectation would never be fulfilled.
+    /// `dead_code` is left out: the compiler does not report a name that begins with `_`, so the expectation would never be fulfilled.
     fn for_hidden(&self) -> TokenStream {
         let lints: Vec<_> =
             self.lints.iter().filter(|lint| !lint.path().is_ident("dead_code")).collect();
