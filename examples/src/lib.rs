@@ -20,6 +20,7 @@ mod pages {
     page!(JobsFromRust, "../../docs/guide/jobs-from-rust.md");
     page!(Migrating, "../../docs/guide/migrating.md");
     page!(ProgressAndCancellation, "../../docs/guide/progress-and-cancellation.md");
+    page!(Limits, "../../docs/guide/limits.md");
     page!(Questions, "../../docs/guide/questions.md");
     page!(QuickStart, "../../docs/guide/quick-start.md");
     page!(RestartsAndState, "../../docs/guide/restarts-and-state.md");

@@ -26,6 +26,8 @@ pub(crate) struct Args {
     pub(crate) deadline: Option<Keyed<Duration>>,
     pub(crate) blocking: Option<Keyed<()>>,
     pub(crate) always_job: Option<Keyed<()>>,
+    pub(crate) max_concurrent: Option<Keyed<u32>>,
+    pub(crate) priority: Option<Keyed<u8>>,
     pub(crate) task_required: Option<Keyed<()>>,
     pub(crate) coalesce: Option<Keyed<()>>,
     pub(crate) repeatable: Option<Keyed<()>>,
@@ -77,6 +79,8 @@ enum Key {
     Deadline,
     Blocking,
     AlwaysJob,
+    MaxConcurrent,
+    Priority,
     TaskRequired,
     Coalesce,
     Repeatable,
@@ -92,13 +96,15 @@ enum Key {
 }
 
 /// Every spelling of every key with an example of its use, in the order of error messages.
-const KEYS: [(&str, Key, &str); 18] = [
+const KEYS: [(&str, Key, &str); 20] = [
     ("timeout_env", Key::TimeoutEnv, "timeout_env = \"SIMULATE_TIMEOUT\""),
     ("default", Key::Default, "default = 20"),
     ("default_timeout", Key::Default, "default_timeout = 20"),
     ("deadline", Key::Deadline, "deadline = \"10m\""),
     ("blocking", Key::Blocking, "blocking"),
     ("always_job", Key::AlwaysJob, "always_job"),
+    ("max_concurrent", Key::MaxConcurrent, "max_concurrent = 2"),
+    ("priority", Key::Priority, "priority = 8"),
     ("task_required", Key::TaskRequired, "task_required"),
     ("coalesce", Key::Coalesce, "coalesce"),
     ("repeatable", Key::Repeatable, "repeatable"),
@@ -138,6 +144,10 @@ impl Args {
             Key::Deadline => entry.fill(&mut self.deadline, errors, KeyEntry::duration),
             Key::Blocking => entry.set(&mut self.blocking, errors),
             Key::AlwaysJob => entry.set(&mut self.always_job, errors),
+            Key::MaxConcurrent => {
+                entry.fill(&mut self.max_concurrent, errors, KeyEntry::positive_number);
+            }
+            Key::Priority => entry.fill(&mut self.priority, errors, KeyEntry::priority),
             Key::TaskRequired => entry.set(&mut self.task_required, errors),
             Key::Coalesce => entry.set(&mut self.coalesce, errors),
             Key::Repeatable => entry.set(&mut self.repeatable, errors),

@@ -248,6 +248,14 @@ impl<'a> Expansion<'a> {
         if self.args.always_job.is_some() {
             keys.extend(quote!(.always_job()));
         }
+        if let Some(limit) = &self.args.max_concurrent {
+            let limit = Literal::u32_unsuffixed(limit.value);
+            keys.extend(quote!(.max_concurrent(#limit)));
+        }
+        if let Some(priority) = &self.args.priority {
+            let priority = Literal::u8_unsuffixed(priority.value);
+            keys.extend(quote!(.priority(#priority)));
+        }
         if self.args.task_required.is_some() {
             keys.extend(quote!(.task_required()));
         }

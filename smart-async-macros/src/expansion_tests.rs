@@ -302,6 +302,15 @@ async fn simulate(&self) -> String { todo!() }"
 );
 
 golden!(
+    a_limit_and_a_priority_reach_the_call_site,
+    Impl,
+    "max_concurrent = 2, priority = 8",
+    r"
+#[tool]
+async fn simulate(&self) -> String { todo!() }"
+);
+
+golden!(
     calls_of_their_own_reach_the_call_site,
     Impl,
     "repeatable",

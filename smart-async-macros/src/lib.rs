@@ -68,6 +68,8 @@ use proc_macro::TokenStream;
 /// | `deadline = "10m"` | The longest that the work may run at all. It is longer than `default`. |
 /// | `blocking` | For a plain `fn`: it runs on a thread of its own, and becomes `async` for its callers. Some run at a time (64 unless the manager says otherwise); the others wait as `pending`. It stops only if it asks `is_cancelled()`; one that never does is completed after all. |
 /// | `always_job` | Every call becomes a job at once. It leaves nothing for `default` and `timeout_env` to do. |
+/// | `max_concurrent = 2` | How many runs may be under way at a time, in all processes that share the job folder; further calls wait for their turn. |
+/// | `priority = 8` | How urgent the jobs of the tool are when they wait, from 1 to 10, of which 10 goes first. 5 unless set. |
 /// | `task_required` | For a tool: a client that does not know MCP tasks is refused, before any work starts. |
 /// | `coalesce` | For a tool: the same call, made while one runs, gets that one's result or job. |
 /// | `repeatable` | For a tool: the same call, made while one has been open for long, gets a run of its own. |

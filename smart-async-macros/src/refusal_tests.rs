@@ -172,6 +172,21 @@ wording!(
 );
 
 wording!(
+    a_limit_is_positive_and_a_priority_one_of_ten,
+    for_keys(&[
+        "max_concurrent = 0",
+        "max_concurrent = -1",
+        "max_concurrent = \"2\"",
+        "max_concurrent",
+        "priority = 0",
+        "priority = 11",
+        "priority = high",
+        "priority",
+        "concurrency = 2",
+    ])
+);
+
+wording!(
     max_reruns_needs_a_rerun,
     for_keys(&[
         "max_reruns = 3",

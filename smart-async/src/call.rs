@@ -40,7 +40,7 @@ use crate::core::jobs::Error;
 use crate::core::local::{Attachment, SharedRun};
 use crate::core::manager::JobManager;
 use crate::core::observe::{self, Span};
-use crate::core::runner::{Body, BodySpawner, Needs, TypedBody};
+use crate::core::runner::{Body, BodySpawner, Needs, Turn, TurnLine, TypedBody};
 
 /// Spawns a body: an async one in a task, a blocking one on a thread of its own, once that is its turn.
 pub(crate) trait Spawn<R>: Send + 'static {
@@ -55,8 +55,17 @@ pub(crate) struct Means<'a> {
     /// Spawns an async body while its call is open and a plain spawn would cut the body off from its caller.
     carrier: Option<BodySpawner>,
     slots: &'a Arc<Slots>,
-    /// The turn of a blocking body, where it has come.
-    slot: Option<BodySlot>,
+    turn: MeansTurn,
+}
+
+/// The turn of a body.
+enum MeansTurn {
+    /// The body waits for none, but perhaps for a thread.
+    Free,
+    /// It has come.
+    Came(Turn),
+    /// The body waits for a slot of its tool.
+    InQueue(Box<dyn TurnLine>),
 }
 
 /// Spawns async bodies.
@@ -73,11 +82,32 @@ impl<R: Send + 'static, F: Future<Output = R> + Send + 'static> Spawn<R> for Asy
 
     fn spawn(self, context: &Arc<JobContext>, means: Means<'_>) -> TypedBody<R> {
         let body = Span::current().around(context.run(self.0));
-        match means.carrier {
-            Some(carrier) => TypedBody::carried(carrier, body),
-            None => tokio::spawn(body).into(),
+        match means.turn {
+            MeansTurn::Free => spawn(means.carrier, body),
+            MeansTurn::Came(turn) => spawn(means.carrier, holding(turn, body)),
+            MeansTurn::InQueue(slot) => {
+                let carrier = means.carrier;
+                let begin = move |_: &_, turn| spawn(carrier, holding(turn, body));
+                TypedBody::queued(context, slot, begin)
+            }
         }
     }
+}
+
+fn spawn<R: Send + 'static>(
+    carrier: Option<BodySpawner>,
+    body: impl Future<Output = R> + Send + 'static,
+) -> TypedBody<R> {
+    match carrier {
+        Some(carrier) => TypedBody::carried(carrier, body),
+        None => tokio::spawn(body).into(),
+    }
+}
+
+/// The body, which holds what its turn gave it until it has ended.
+async fn holding<F: Future>(turn: Turn, body: F) -> F::Output {
+    let _turn = turn;
+    body.await
 }
 
 /// Spawns blocking bodies. A carrier cannot reach a thread.
@@ -94,10 +124,25 @@ impl<R: Send + 'static, F: FnOnce() -> R + Send + 'static> Spawn<R> for Blocking
 
     fn spawn(self, context: &Arc<JobContext>, means: Means<'_>) -> TypedBody<R> {
         let span = Span::current();
-        TypedBody::blocking(context, means.slots, means.slot, move |context, slot| {
+        let run = move |context: &Arc<JobContext>, thread: BodySlot, permit| {
             let context = Arc::clone(context);
-            slot.run(move || span.in_scope(|| context.run_blocking(self.0)))
-        })
+            thread.run(move || {
+                let _permit = permit;
+                span.in_scope(|| context.run_blocking(self.0))
+            })
+        };
+        let slots = Arc::clone(means.slots);
+        let begin = move |context: &_, turn: Turn| {
+            let Turn { thread, permit } = turn;
+            TypedBody::blocking(context, &slots, thread, |context, thread| {
+                run(context, thread, permit)
+            })
+        };
+        match means.turn {
+            MeansTurn::Free => begin(context, Turn::default()),
+            MeansTurn::Came(turn) => begin(context, turn),
+            MeansTurn::InQueue(slot) => TypedBody::queued(context, slot, begin),
+        }
     }
 }
 
@@ -177,13 +222,26 @@ async fn race<R: Send + 'static>(
         }
     }
     request.report_start(&context);
-    let means = Means { carrier: request.carrier, slots: request.slots(), slot: None };
+    let turn = match site.max_concurrent {
+        Some(limit) if !context.is_within_slot() => {
+            let manager = Box::pin(request.manager()).await;
+            let adoption = request.adoption(site, shared.as_ref().map(|(shared, _)| shared));
+            let needs = needs(&spawn);
+            MeansTurn::InQueue(manager.runner().call_slot(adoption, &context, needs, limit))
+        }
+        _ => MeansTurn::Free,
+    };
+    let means = Means { carrier: request.carrier, slots: request.slots(), turn };
     let body = spawn.spawn(&context, means);
     let call = OpenCall::new(site, request, context, body, conclude);
     match shared {
         Some((shared, attachment)) => call.of_shared_run(shared, attachment).answer().await,
         None => call.answer().await,
     }
+}
+
+const fn needs<R, S: Spawn<R>>(_: &S) -> Needs {
+    S::NEEDS
 }
 
 /// Makes a job of the call before its work starts (`async_mode` and `always_job`).
@@ -245,6 +303,10 @@ async fn run_again<R: Send + 'static, S: Spawn<R>>(
     let manager = request.manager().await;
     let context = request.new_context(site).with_id(job.id).with_attempt(job.attempt);
     context.questions.apply_recorded(&job.questions);
+    if site.max_concurrent.is_some() {
+        // The claim of the job has given it its slot.
+        context.turn.wait_in_queue();
+    }
     let origin = request.origin(site);
     manager.runner().resume(origin, context, S::NEEDS, start(&manager, spawn, conclude));
     let happened = "Task runs again as a background job.";
@@ -256,10 +318,10 @@ fn start<R: Send + 'static>(
     manager: &JobManager,
     spawn: impl Spawn<R>,
     conclude: fn(R) -> Outcome,
-) -> impl FnOnce(&Arc<JobContext>, Option<BodySlot>) -> Body + Send + 'static {
+) -> impl FnOnce(&Arc<JobContext>, Turn) -> Body + Send + 'static {
     let slots = Arc::clone(manager.runner().slots());
-    move |context, slot| {
-        let means = Means { carrier: None, slots: &slots, slot };
+    move |context, turn| {
+        let means = Means { carrier: None, slots: &slots, turn: MeansTurn::Came(turn) };
         Body::new(spawn.spawn(context, means), conclude)
     }
 }

@@ -16,6 +16,7 @@ pub mod jobs;
 pub(crate) mod local;
 pub mod manager;
 pub(crate) mod observe;
+mod queue;
 pub(crate) mod ready_after_yield;
 pub mod runner;
 pub(crate) mod shield;

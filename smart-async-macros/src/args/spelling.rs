@@ -3,7 +3,7 @@
 use super::KEYS;
 
 /// Names that other libraries have for the same thing, each with its spelling here.
-const SYNONYMS: [(&[&str], &str); 15] = [
+const SYNONYMS: [(&[&str], &str); 17] = [
     (
         &[
             "timeout",
@@ -36,6 +36,19 @@ const SYNONYMS: [(&[&str], &str); 15] = [
     ),
     (&["background", "always", "always_async", "job", "detach", "detached"], "always_job"),
     (&["spawn_blocking", "sync", "block", "thread"], "blocking"),
+    (
+        &[
+            "concurrency",
+            "max_concurrency",
+            "concurrent",
+            "parallel",
+            "max_parallel",
+            "slots",
+            "semaphore",
+        ],
+        "max_concurrent = 2",
+    ),
+    (&["urgency", "prio", "importance"], "priority = 8"),
     (&["task", "tasks", "require_task", "task_support"], "task_required"),
     (
         &["dedup", "dedupe", "deduplicate", "shared", "join", "single_flight", "singleflight"],

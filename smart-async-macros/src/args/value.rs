@@ -125,6 +125,11 @@ impl KeyEntry {
             _ => None,
         };
         let message = match number {
+            Some(0) if self.key == Key::MaxConcurrent => {
+                format!(
+                    "`{name}` is 0, so nothing would ever run; give the number of runs at a time"
+                )
+            }
             Some(0) => {
                 format!(
                     "`{name}` is 0, so nothing would run again; say `restart = \"fail\"` and remove `{name}`"
@@ -139,6 +144,23 @@ impl KeyEntry {
         };
         errors.at(value, message);
         None
+    }
+
+    pub(super) fn priority(&self, value: &TokenStream, errors: &mut Errors) -> Option<u8> {
+        let number = match literal(value) {
+            Literal::Yes(Lit::Int(number)) if number.suffix().is_empty() => {
+                number.base10_parse::<u8>().ok().filter(|number| (1..=10).contains(number))
+            }
+            _ => None,
+        };
+        if number.is_none() {
+            let message = format!(
+                "`{}` must be a whole number from 1 to 10, of which 10 goes first, as in `{}`",
+                self.name, self.example
+            );
+            errors.at(value, message);
+        }
+        number
     }
 
     pub(super) fn yes_or_no(&self, value: &TokenStream, errors: &mut Errors) -> Option<bool> {

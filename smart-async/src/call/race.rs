@@ -22,7 +22,7 @@ use crate::core::backoff::Backoff;
 use crate::core::call_site::CallSite;
 use crate::core::context::JobContext;
 use crate::core::context::questions::AnswerRoute;
-use crate::core::job::{JobStatus, Outcome};
+use crate::core::job::{JobRecord, JobStatus, Outcome};
 use crate::core::local::{Attachment, LONG_OPEN, SharedRun};
 use crate::core::manager::JobManager;
 use crate::core::observe;
@@ -162,7 +162,9 @@ impl<R: Send + 'static> OpenCall<R> {
         let mut backoff = Backoff::default();
         loop {
             let error = match self.adopt(&manager).await {
-                Attempt::Adopted(adopted) => return self.hand_over(&manager, adopted, because),
+                Attempt::Adopted(adopted) => {
+                    return Box::pin(self.hand_over(&manager, adopted, because)).await;
+                }
                 Attempt::Woken(wake) => return Box::pin(self.end(wake)).await,
                 Attempt::Failed(error) => error,
             };
@@ -235,7 +237,12 @@ impl<R: Send + 'static> OpenCall<R> {
     }
 
     /// Hands the body to the manager, and answers with the ticket of the job.
-    fn hand_over(mut self, manager: &JobManager, adopted: Adopted, because: Because) -> Reply<R> {
+    async fn hand_over(
+        mut self,
+        manager: &JobManager,
+        adopted: Adopted,
+        because: Because,
+    ) -> Reply<R> {
         let tool = self.site.tool;
         let Some(body) = self.body.take() else { return Reply::Failed(CallError::stopping(tool)) };
         let job_id = self.context.id();
@@ -247,7 +254,10 @@ impl<R: Send + 'static> OpenCall<R> {
                     "waited for its turn for its budget and became a job",
                     self.context.began,
                 );
-                "Task not begun: all threads are busy; waiting in background.".to_owned()
+                let is_queued = self.context.turn.is_queued();
+                let waits_for = waits_for(self.site, is_queued, manager, adopted.record());
+                let waits_for = waits_for.await;
+                format!("Task not begun: {waits_for}; waiting in background.")
             }
             Because::TimeOver(budget) => {
                 record_outcome("outlived its budget and became a job", self.context.began);
@@ -378,6 +388,22 @@ impl<R: Send + 'static> OpenCall<R> {
             self.request.report_end(CallEnd::Answered { shared, completion });
         }
     }
+}
+
+/// The condition for the beginning of a body that waits, in words.
+async fn waits_for(
+    site: &CallSite,
+    is_queued: bool,
+    manager: &JobManager,
+    record: Arc<JobRecord>,
+) -> String {
+    if !is_queued {
+        return "all threads are busy".to_owned();
+    }
+    let place = manager.jobs().queue_place(&record).await.ok().flatten();
+    let place = place.map(|place| format!("; it is number {place} in the queue"));
+    let limit = site.max_concurrent.unwrap_or_default();
+    format!("{} runs {limit} at a time{}", site.tool, place.unwrap_or_default())
 }
 
 /// Takes back the record of a body that ended before its job had a follower. Where the work may run again, the answer waits

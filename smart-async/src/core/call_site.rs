@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::core::job::StateTarget;
+use crate::core::job::{Priority, StateTarget};
 
 /// The rule for work whose caller's connection is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,6 +34,10 @@ pub struct CallSite {
     pub(crate) default_timeout: Option<Duration>,
     pub(crate) deadline: Option<Duration>,
     pub(crate) always_job: bool,
+    /// How many runs may be under way at a time in all processes that share the store, where there is a limit.
+    pub(crate) max_concurrent: Option<u32>,
+    /// How urgent the jobs of the tool are, from 1 to 10.
+    pub(crate) priority: Priority,
     /// Whether calls of clients without MCP tasks are refused.
     pub(crate) task_required: bool,
     /// Whether a call that equals a running one shares its run.
@@ -61,6 +65,8 @@ impl CallSite {
             default_timeout: None,
             deadline: None,
             always_job: false,
+            max_concurrent: None,
+            priority: Priority::NORMAL,
             task_required: false,
             coalesce: false,
             repeatable: false,
@@ -91,6 +97,20 @@ impl CallSite {
     #[must_use]
     pub const fn deadline(mut self, seconds: u64, nanoseconds: u32) -> Self {
         self.deadline = Some(Duration::new(seconds, nanoseconds));
+        self
+    }
+
+    /// Sets how many runs may be under way at a time.
+    #[must_use]
+    pub const fn max_concurrent(mut self, limit: u32) -> Self {
+        self.max_concurrent = Some(limit);
+        self
+    }
+
+    /// Sets how urgent the jobs are, from 1 to 10.
+    #[must_use]
+    pub const fn priority(mut self, priority: u8) -> Self {
+        self.priority = Priority::new(priority);
         self
     }
 

@@ -65,6 +65,9 @@ pub(crate) struct JobContext {
     /// The client for which the body runs; jobs that the body makes belong to it as well.
     scope: Option<JobScope>,
     id: OnceLock<JobId>,
+    /// The tools with a limit whose slots the code holds that makes this call: a call within one of them takes no further slot, for
+    /// which it might wait for ever.
+    slots_held: Vec<Cow<'static, str>>,
     /// The number of the run, from 1; each rerun after the end of a server counts.
     attempt: u32,
     /// Kept alive for as long as the body runs.
@@ -83,6 +86,7 @@ impl JobContext {
             cancellation: Cancellation::default(),
             questions: PendingQuestions::default(),
             id: OnceLock::new(),
+            slots_held: CONTEXT.try_with(|outer| outer.slots_held()).unwrap_or_default(),
             attempt: 1,
             kept_alive: OnceLock::new(),
         }
@@ -116,6 +120,16 @@ impl JobContext {
     /// Keeps a value alive for as long as the body runs, which may be longer than all else of this library.
     pub(crate) fn keep_alive(&self, value: impl Any + Send + Sync) {
         let _ = self.kept_alive.set(Box::new(value));
+    }
+
+    fn slots_held(&self) -> Vec<Cow<'static, str>> {
+        let own = self.turn.is_queued().then(|| self.tool.clone());
+        self.slots_held.iter().cloned().chain(own).collect()
+    }
+
+    /// Returns whether the code that makes this call holds a slot of its tool.
+    pub(crate) fn is_within_slot(&self) -> bool {
+        self.slots_held.contains(&self.tool)
     }
 
     /// The manager that runs the body, where the call came with one.
@@ -166,7 +180,7 @@ pub(crate) fn current_host() -> Option<Arc<dyn JobHost>> {
 }
 
 /// Returns whether the work that this code runs in holds a thread of its manager's share.
-pub(crate) fn holds_slot() -> bool {
+pub(crate) fn holds_thread() -> bool {
     CONTEXT.try_with(|context| context.turn.is_on_thread()).unwrap_or(false)
 }
 

@@ -27,13 +27,17 @@ pub(crate) const RETENTION_BYTES: &str = "JOB_RETENTION_BYTES";
 pub(crate) const MAX_RESULT_BYTES: &str = "JOB_MAX_RESULT_BYTES";
 /// How many jobs one process may run or have waiting at a time.
 pub(crate) const MAX_LIVE: &str = "JOB_MAX_LIVE";
+/// How many explicit jobs may run at a time in all processes that share the store.
+pub(crate) const MAX_JOBS: &str = "MAX_CONCURRENT_JOBS";
+/// How many of these of one session.
+pub(crate) const MAX_JOBS_PER_SESSION: &str = "MAX_CONCURRENT_JOBS_PER_SESSION";
 /// The folder of the journal store, in place of `~/.job_mcp`.
 pub(crate) const HOME: &str = "JOB_MCP_HOME";
 /// `true` takes a job folder that other users own or may write to.
 pub(crate) const TRUST_FOLDER: &str = "JOB_MCP_TRUST_FOLDER";
 
 /// All of them.
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 13] = [
     TIMEOUT_SECONDS,
     WAIT_SECONDS,
     DEBUG,
@@ -43,6 +47,8 @@ const KNOWN: [&str; 11] = [
     RETENTION_BYTES,
     MAX_RESULT_BYTES,
     MAX_LIVE,
+    MAX_JOBS,
+    MAX_JOBS_PER_SESSION,
     HOME,
     TRUST_FOLDER,
 ];

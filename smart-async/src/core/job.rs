@@ -4,6 +4,7 @@
 //! Nothing here waits, reads a clock or touches a disk: the caller passes the event and its time.
 
 mod actor;
+mod claim;
 mod dispatch;
 mod document;
 mod failure;
@@ -15,6 +16,7 @@ mod progress;
 mod query;
 mod question;
 mod questions;
+mod queue_order;
 mod record;
 mod record_json;
 mod result_location;
@@ -28,13 +30,14 @@ mod transition;
 
 pub use super::ids::{ClaimToken, JobId, MalformedJobId, OwnerId};
 pub use actor::Actor;
+pub use claim::{ClaimLimits, ClaimQuery};
 pub use dispatch::Dispatch;
 pub use document::MalformedRecord;
 pub use failure::{FailureKind, JobFailure};
 pub use hydrated_state::HydratedState;
 pub use outcome::{JobOutput, Outcome};
 pub use progress::{Progress, ProgressMessage, ProgressTotal, ProgressValue};
-pub use query::{ClaimQuery, JobCursor, JobPage, JobQuery, ProgressReport, Prune};
+pub use query::{JobCursor, JobPage, JobQuery, ProgressReport, Prune};
 pub use question::{Question, QuestionStatus};
 pub use record::JobRecord;
 pub use result_location::ResultLocation;
@@ -46,6 +49,7 @@ pub use state_name::{InvalidStateName, StateName};
 pub use state_target::StateTarget;
 pub use transition::{Change, IllegalTransition, JobEvent, Refusal};
 
+pub(in crate::core) use claim::NeededSlots;
 pub(crate) use outcome::check_depth;
 pub(crate) use payload::Payload;
 pub(crate) use progress::ProgressCell;

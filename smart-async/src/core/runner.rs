@@ -6,6 +6,7 @@
 
 mod adopt;
 mod body;
+mod call_slot;
 mod engine;
 mod hydrate;
 mod idempotency;
@@ -22,6 +23,7 @@ mod sigterm;
 mod submit;
 mod supervise;
 mod sync;
+mod turn;
 mod typed_body;
 
 use std::sync::{Arc, Once, Weak};
@@ -34,9 +36,9 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 pub(crate) use self::adopt::{Adopted, Adopting, Adoption, CallerMarks};
 pub(crate) use self::body::Body;
+use self::call_slot::CallSlot;
 use self::engine::Engine;
 pub(crate) use self::hydrate::InlineCompletion;
-pub(crate) use self::launch::Needs;
 use self::one_at_a_time::OneAtATime;
 use self::rerun::Rerunners;
 pub(crate) use self::rerun::{RerunSupport, Rerunner, Usage};
@@ -45,8 +47,9 @@ pub use self::settings::Retention;
 pub(crate) use self::settings::Settings;
 use self::shared_answer::SharedAnswer;
 pub use self::submit::{Job, JobRequest, job_fn};
+pub(crate) use self::turn::{Needs, Turn, TurnLine};
 pub(crate) use self::typed_body::{BodyError, BodySpawner, StopBody, TypedBody};
-use crate::core::blocking::{BodySlot, Slots};
+use crate::core::blocking::Slots;
 use crate::core::context::{JobContext, JobHost};
 use crate::core::job::{Actor, JobEvent, JobId, JobOutput, JobRecord};
 use crate::core::jobs::{Error, Jobs};
@@ -159,13 +162,24 @@ impl Runner {
         adopt::adopt(self.engine(), adoption, context)
     }
 
+    /// The place of an open call in the line for a slot of its tool, of which so many runs may be under way.
+    pub(crate) fn call_slot(
+        &self,
+        adoption: Adoption,
+        context: &Arc<JobContext>,
+        needs: Needs,
+        limit: u32,
+    ) -> Box<dyn TurnLine> {
+        Box::new(CallSlot::new(self.engine(), adoption, Arc::clone(context), needs, limit))
+    }
+
     /// Writes the record of a job that has not begun, and launches it. `start` is called once, when it is its turn.
     pub(crate) async fn enqueue(
         &self,
         adoption: Adoption,
         context: Arc<JobContext>,
         needs: Needs,
-        start: impl FnOnce(&Arc<JobContext>, Option<BodySlot>) -> Body + Send + 'static,
+        start: impl FnOnce(&Arc<JobContext>, Turn) -> Body + Send + 'static,
     ) -> Result<(Arc<LiveJob>, Arc<JobRecord>), Error> {
         adopt::enqueue(self.engine(), adoption, context, needs, start).await
     }
@@ -203,7 +217,7 @@ impl Runner {
         origin: Origin,
         context: JobContext,
         needs: Needs,
-        start: impl FnOnce(&Arc<JobContext>, Option<BodySlot>) -> Body + Send + 'static,
+        start: impl FnOnce(&Arc<JobContext>, Turn) -> Body + Send + 'static,
     ) {
         rerun::resume(self.engine(), origin, context, needs, start);
     }

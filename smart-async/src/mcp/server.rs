@@ -124,6 +124,14 @@ impl<S: ServerHandler> JobServer<S> {
         self
     }
 
+    /// Lets callers say how urgent their jobs are: annotated tools take `job_priority` as well, from 1 to 10, of which 10 goes first.
+    /// It takes the place of the priority that the annotation sets.
+    #[must_use]
+    pub fn prioritize_jobs(mut self) -> Self {
+        Arc::make_mut(&mut self.names).prioritize_jobs();
+        self
+    }
+
     /// Sets how long the host with this name waits for an answer, in place of the library's table. Two thirds of the limit are
     /// the longest budget of the host's calls, unless a variable sets another; the limit less five seconds is the longest wait
     /// of `wait_job`. A host is known by the name in its `clientInfo`, in any case, also with a version or the like behind it.

@@ -72,7 +72,7 @@ impl<S: ServerHandler> JobServer<S> {
             }
             let arguments = match JobArguments::take(
                 annotated,
-                self.names.groups_jobs(),
+                self.names.caller_may(),
                 request.arguments.as_mut(),
                 |name| self.annotated_tools.has_argument(&request.name, name),
             ) {

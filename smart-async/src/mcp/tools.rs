@@ -21,7 +21,7 @@ use rmcp::model::{CallToolResult, JsonObject, Tool, ToolAnnotations};
 use serde_json::{Map, Value, json};
 
 use self::arguments::Arguments;
-pub(super) use self::names::JobToolNames;
+pub(super) use self::names::{CallerMay, JobToolNames};
 pub(super) use self::wait_job::Waiter;
 use super::client::access::Access;
 use super::client::capabilities::host_timeout;

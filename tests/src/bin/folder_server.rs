@@ -27,11 +27,15 @@ impl Watch {
         for_an_hour().await
     }
 
-    /// Ends after a second, with a result that has a file of its own.
+    /// Ends when the folder `due` stands beside that of the jobs, with a result that has a file of its own.
     #[smart_async(always_job)]
     #[tool]
     async fn write_report(&self) -> String {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        let folder = std::env::args().nth(1).expect("the folder is an argument");
+        let due = std::path::Path::new(&folder).with_file_name("due");
+        while !due.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         "all was well. ".repeat(1000)
     }
 

@@ -165,8 +165,10 @@ async fn a_body_beyond_the_share_is_pending_with_a_reason_and_begins_in_its_turn
             (&job["status"], &job["waits_for"]),
             (&json!("pending"), &json!("a free thread"))
         );
-        assert_eq!(reason(&fixture, id).await, Some(PendingReason::Queued));
     }
+    assert_eq!(reason(&fixture, &called).await, Some(PendingReason::Queued));
+    // It has its slot among all jobs.
+    assert_eq!(reason(&fixture, &at_once).await, Some(PendingReason::Starting));
     let ping = ClientRequest::PingRequest(PingRequest::default());
     fixture.client.peer().send_request(ping).await.unwrap();
     assert_eq!(fixture.tools.begun(), 1);

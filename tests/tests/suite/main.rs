@@ -46,6 +46,7 @@ mod portable_schemas;
 mod probes;
 mod progress;
 mod questions;
+mod queue;
 mod races;
 mod readers;
 mod receiver;

@@ -193,7 +193,7 @@ async fn a_process_that_counts_as_dead_stops_its_bodies_and_writes_nothing() {
     two.arrived(2).await;
     for id in [first, second] {
         let stored = store.get(id).await.unwrap().unwrap();
-        assert_eq!((stored.status(), stored.version), (JobStatus::Running, 2));
+        assert_eq!((stored.status(), stored.version), (JobStatus::Running, 3));
     }
     let health = jobs.health().store_error.expect("it is known");
     assert!(health.contains("counts as dead"), "{health}");

@@ -85,7 +85,10 @@ fn a_server_that_may_open_no_file_says_how_many_results_are_not_written() {
     let mut server = start(&folder, Era::Initialize);
     jobs(&mut server, "stand", 1);
     jobs(&mut server, "write_report", 2);
+    let running = json!({"status_filter": "running"});
+    while server.call("list_jobs", running.clone())["structuredContent"]["total"] != 3 {}
     open_nothing_more(&server);
+    fs::create_dir(folder.path().join("due")).unwrap();
     let (status, said) = server.end();
     assert_eq!(status.code(), Some(1), "{status} {said}");
     // How many ends are refused depends on the moment at which the limit comes.

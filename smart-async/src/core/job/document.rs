@@ -96,6 +96,12 @@ pub(super) struct JobDocument<'a> {
     #[serde(default, skip_serializing_if = "is_default")]
     priority: Priority,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_concurrent: Option<u32>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    explicit: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    call_open: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     deadline_seconds: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_retries: Option<u32>,
@@ -177,6 +183,9 @@ impl<'a> From<&'a JobRecord> for JobDocument<'a> {
             attempt: record.attempt,
             version: record.version,
             priority: spec.priority,
+            max_concurrent: spec.max_concurrent,
+            explicit: spec.explicit,
+            call_open: record.call_open,
             deadline_seconds: spec.deadline.map(|limit| limit.as_secs_f64()),
             max_retries: spec.retry.map(|retry| retry.max_retries),
             retry_delay_seconds: spec.retry.map_or(0.0, |retry| retry.delay.as_secs_f64()),
@@ -349,6 +358,8 @@ impl TryFrom<JobDocument<'_>> for JobRecord {
             session: document.session,
             scope: document.scope,
             priority: document.priority,
+            max_concurrent: document.max_concurrent,
+            explicit: document.explicit,
             deadline,
             retry,
             max_reruns: document.max_reruns,
@@ -375,6 +386,7 @@ impl TryFrom<JobDocument<'_>> for JobRecord {
             owner: document.owner,
             claim: document.claim,
             dispatch: document.dispatch,
+            call_open: document.call_open,
             unknown_fields: document.unknown_fields,
         })
     }

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{JobId, JobKind, JobRecord, JobScope, JobStatus, Progress, Timestamp};
+use super::{JobId, JobRecord, JobScope, JobStatus, Progress, Timestamp};
 
 /// The jobs to list. The default lists all, newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct JobQuery {
     pub limit: Option<usize>,
     /// Whether to count the jobs as well, which may cost a store more than the page does.
     pub with_total: bool,
+    /// Whether to list open calls as well ([`JobRecord::call_open`]), which are no jobs yet.
+    pub with_open_calls: bool,
 }
 
 /// A place in a list of jobs, newest first: behind a job, whether that is still there or not. So pages neither skip nor
@@ -60,7 +62,8 @@ impl JobCursor {
 impl JobQuery {
     /// Returns whether a job meets every condition, save for its place in the list.
     pub fn matches(&self, job: &JobRecord) -> bool {
-        self.server.as_ref().is_none_or(|server| *server == job.spec.server)
+        (self.with_open_calls || !job.call_open)
+            && self.server.as_ref().is_none_or(|server| *server == job.spec.server)
             && (self.statuses.is_empty() || self.statuses.contains(&job.status()))
             && self.label.as_ref().is_none_or(|label| *label == job.spec.label)
             && self
@@ -101,61 +104,6 @@ impl JobPage {
     /// A page that a store has put together.
     pub const fn new(jobs: Vec<Arc<JobRecord>>, total: Option<usize>) -> Self {
         Self { jobs, total }
-    }
-}
-
-/// The waiting jobs that a process asks for. A store gives each out once.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ClaimQuery {
-    /// Those of this server.
-    pub server: String,
-    /// Only those of these tools; empty means any.
-    pub tools: Vec<String>,
-    /// Only those of these kinds; empty means any.
-    pub kinds: Vec<JobKind>,
-    /// At most this many.
-    pub limit: usize,
-    /// Only these; empty means any.
-    pub jobs: Vec<JobId>,
-}
-
-impl ClaimQuery {
-    /// Up to `limit` waiting jobs of this server.
-    pub fn new(server: impl Into<String>, limit: usize) -> Self {
-        Self {
-            server: server.into(),
-            tools: Vec::new(),
-            kinds: Vec::new(),
-            limit,
-            jobs: Vec::new(),
-        }
-    }
-
-    /// Returns whether a job may be given out at `now`.
-    pub fn matches(&self, job: &JobRecord, now: Timestamp) -> bool {
-        job.spec.server == self.server
-            && (self.tools.is_empty() || self.tools.contains(&job.spec.tool))
-            && (self.kinds.is_empty() || self.kinds.contains(&job.spec.kind))
-            && (self.jobs.is_empty() || self.jobs.contains(&job.id))
-            && job.is_claimable()
-            && job.is_due(now)
-    }
-
-    /// Of `jobs`, those to give out at `now`: by priority, then the older before the newer.
-    pub fn select(
-        &self,
-        jobs: impl IntoIterator<Item = Arc<JobRecord>>,
-        now: Timestamp,
-    ) -> Vec<Arc<JobRecord>> {
-        let mut jobs: Vec<_> = jobs.into_iter().filter(|job| self.matches(job, now)).collect();
-        let urgency = |job: &JobRecord| match &job.dispatch {
-            Some(dispatch) => dispatch.priority,
-            None => job.spec.priority,
-        };
-        jobs.sort_by_key(|job| (std::cmp::Reverse(urgency(job)), JobCursor::behind(job)));
-        jobs.truncate(self.limit);
-        jobs
     }
 }
 

@@ -61,6 +61,9 @@ pub struct JobRecord {
     pub claim: Option<ClaimToken>,
     /// The job's place in a queue, while it waits in one.
     pub dispatch: Option<Dispatch>,
+    /// Whether the caller of the work still waits for it, and knows no id. The record is in the store for the sake of its slot: no
+    /// list shows it, and it is taken back when the call is answered.
+    pub call_open: bool,
     /// Fields of a later version, kept as they were read.
     pub unknown_fields: Map<String, Value>,
 }
@@ -88,6 +91,7 @@ impl JobRecord {
             owner: None,
             claim: None,
             dispatch: None,
+            call_open: false,
             unknown_fields: Map::new(),
         }
     }
@@ -120,9 +124,24 @@ impl JobRecord {
         self.state == JobState::Pending { reason: PendingReason::WaitingForServer }
     }
 
-    /// Returns whether the job waits for a free slot in the process that has it.
-    pub(crate) fn waits_for_slot(&self) -> bool {
-        self.owner.is_some() && self.state == JobState::Pending { reason: PendingReason::Queued }
+    /// Returns whether the process that has the job has put it into the queue for a slot. One without a limit waits for no slot.
+    pub fn waits_for_slot(&self) -> bool {
+        self.owner.is_some()
+            && (self.spec.explicit || self.spec.max_concurrent.is_some())
+            && self.state == JobState::Pending { reason: PendingReason::Queued }
+    }
+
+    /// Returns whether the job takes a slot: its work is under way, or is about to begin.
+    pub fn holds_slot(&self) -> bool {
+        match &self.state {
+            JobState::Pending { reason } => {
+                self.owner.is_some() && *reason == PendingReason::Starting
+            }
+            JobState::Running { .. } | JobState::InputRequired { .. } => true,
+            JobState::Completed { .. } | JobState::Failed { .. } | JobState::Cancelled { .. } => {
+                false
+            }
+        }
     }
 
     /// Returns whether a process may claim the job: it waits, and has no owner.
@@ -186,8 +205,15 @@ impl JobRecord {
         }
         match &event {
             JobEvent::RequestCancel => next.cancel_requested = true,
-            // One process gets the job: the second that comes finds an owner.
-            JobEvent::Claim(..) if !self.is_claimable() => return Err(illegal.into()),
+            // One process gets the job: the second that comes finds an owner. An owner begins its own queued job.
+            JobEvent::Claim(owner, _)
+                if !(self.is_claimable()
+                    || self.waits_for_slot() && self.owner == Some(*owner)) =>
+            {
+                return Err(illegal.into());
+            }
+            JobEvent::Detach(..) if !self.call_open => return Err(illegal.into()),
+            JobEvent::Detach(..) => next.call_open = false,
             JobEvent::Claim(owner, claim) => {
                 (next.owner, next.claim) = (Some(*owner), Some(*claim));
             }
@@ -200,8 +226,8 @@ impl JobRecord {
                 (next.owner, next.claim, next.progress) = (None, None, None);
                 if self.status() != JobStatus::Pending {
                     next.attempt = self.attempt.saturating_add(1);
-                } else if *reason == PendingReason::WaitingForServer {
-                    // Work that never began has not been attempted.
+                } else if *reason == PendingReason::WaitingForServer && self.holds_slot() {
+                    // Work that never began has not been attempted; what waited for its turn was not about to begin.
                     next.false_starts = self.false_starts.saturating_add(1);
                 }
             }
@@ -211,7 +237,14 @@ impl JobRecord {
             }
             _ => {}
         }
+        let asked = match &event {
+            JobEvent::Detach(_, questions) => Some(questions.clone()),
+            _ => None,
+        };
         next.state = next.state.apply(event, at)?;
+        if let Some(asked) = asked {
+            next = next.with_questions(asked);
+        }
         (next.updated_at, next.updated_by) = (at, actor);
         next.version = self.version.saturating_add(1);
         let awaits = questions::awaited(&next.questions, next.attempt);
@@ -246,6 +279,7 @@ impl JobRecord {
             self.spec_mut().arguments = None;
         }
         self.questions.clear();
+        self.call_open = false;
         self.false_starts = 0;
         self.claim = None;
         self.result_location = result_location;

@@ -105,6 +105,12 @@ pub struct JobSpec {
     pub scope: Option<JobScope>,
     /// How urgent the job is.
     pub priority: Priority,
+    /// How many runs of this tool of its server may be under way at a time in all processes that share the store; any number,
+    /// where there is none.
+    pub max_concurrent: Option<u32>,
+    /// Whether the job was asked for as one (`async_mode`, a submitted task, a program): such jobs count towards the limits on all
+    /// jobs and on those of a session. A call that outlived its budget does not.
+    pub explicit: bool,
     /// The hard limit on each run, from its start; the clock stands still while a question is open.
     pub deadline: Option<Duration>,
     /// How often the job is tried again after a transient failure; never, where there is none.
@@ -133,6 +139,8 @@ impl JobSpec {
             session: None,
             scope: None,
             priority: Priority::NORMAL,
+            max_concurrent: None,
+            explicit: false,
             deadline: None,
             retry: None,
             max_reruns: None,

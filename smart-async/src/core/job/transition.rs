@@ -16,6 +16,7 @@
 //! which has the questions, sees to that. The record also resolves `Interrupt`, since it knows whether the work may run
 //! again: into `Requeue` where it may, `Cancel` where a stop was requested, else `Fail`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +55,10 @@ pub enum JobEvent {
     Interrupt(JobFailure),
     /// The work is to run later, in a process that claims it.
     Requeue(PendingReason),
-    /// A process claims a job that waits.
+    /// The caller of an open call waits for it no longer, so that it is a job from now on: one that runs since this time, where it
+    /// has begun, with the questions that it has asked.
+    Detach(Option<Timestamp>, BTreeMap<String, Question>),
+    /// A process claims a job that waits, or the owner of a queued one begins it.
     Claim(OwnerId, ClaimToken),
     /// Another process takes over a running program from an owner that died. A tool's body cannot move to another
     /// process, so only a job of kind `program` can be adopted.
@@ -71,6 +75,7 @@ impl fmt::Debug for JobEvent {
             Self::Fail(failure) | Self::Interrupt(failure) => event.field(failure),
             Self::Requeue(reason) => event.field(reason),
             Self::Claim(owner, _) | Self::Adopt(owner) => event.field(owner),
+            Self::Detach(began, _) => event.field(began),
             Self::Start | Self::Progress | Self::RequestCancel | Self::Cancel => &mut event,
         }
         .finish()
@@ -92,6 +97,7 @@ impl JobEvent {
             Self::Cancel => "cancel",
             Self::Interrupt(_) => "interrupt",
             Self::Requeue(_) => "requeue",
+            Self::Detach(..) => "detach",
             Self::Claim(..) => "claim",
             Self::Adopt(_) => "adopt",
         }
@@ -216,6 +222,10 @@ impl JobState {
             (Self::Pending { .. }, JobEvent::Start) => Ok(Self::Running { started_at: at }),
             (state @ Self::Pending { .. }, JobEvent::RequestCancel) => Ok(state),
             (Self::Pending { .. }, JobEvent::Claim(..)) => Ok(Self::STARTING),
+            (Self::Pending { .. }, JobEvent::Detach(Some(started_at), _)) => {
+                Ok(Self::Running { started_at })
+            }
+            (state @ Self::Pending { .. }, JobEvent::Detach(None, _)) => Ok(state),
             (
                 Self::Pending { .. } | Self::Running { .. } | Self::InputRequired { .. },
                 JobEvent::Requeue(reason),
@@ -264,8 +274,14 @@ impl JobState {
                 | JobEvent::Complete(_)
                 | JobEvent::Adopt(_),
             )
-            | (Self::Running { .. }, JobEvent::Start | JobEvent::GiveUp(_) | JobEvent::Claim(..))
-            | (Self::InputRequired { .. }, JobEvent::Start | JobEvent::Claim(..))
+            | (
+                Self::Running { .. },
+                JobEvent::Start | JobEvent::GiveUp(_) | JobEvent::Claim(..) | JobEvent::Detach(..),
+            )
+            | (
+                Self::InputRequired { .. },
+                JobEvent::Start | JobEvent::Claim(..) | JobEvent::Detach(..),
+            )
             | (Self::Completed { .. } | Self::Failed { .. } | Self::Cancelled { .. }, _) => {
                 Err(refused)
             }
@@ -297,6 +313,7 @@ mod tests {
             JobEvent::Cancel,
             JobEvent::Interrupt(JobFailure::error("no")),
             JobEvent::Requeue(PendingReason::WaitingForServer),
+            JobEvent::Detach(None, BTreeMap::new()),
             JobEvent::Claim(OwnerId::new(), ClaimToken::new()),
             JobEvent::Adopt(OwnerId::new()),
         ]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{Error, Jobs};
 use crate::core::job::{
-    JobId, JobOutput, JobRecord, JobState, JobStatus, Question, ResultLocation, ResultPage,
+    JobId, JobOutput, JobQuery, JobRecord, JobState, JobStatus, Question, ResultLocation,
+    ResultPage,
 };
 use crate::core::local::LiveJob;
 use crate::core::store::StoreError;
@@ -31,13 +32,37 @@ impl Jobs {
     /// As [`all_of`](Self::all_of), without the jobs that are not there.
     pub(super) async fn found(&self, ids: &[JobId]) -> Result<Vec<Arc<JobRecord>>, StoreError> {
         self.local.ready().await;
-        let mut jobs = self.local.store.get_many(ids.to_vec()).await?;
+        let mut jobs = self.stored(ids).await?;
         let recovered = self.recover_lost(&jobs).await;
         if ids.iter().any(|id| recovered.contains(id)) {
-            jobs = self.local.store.get_many(ids.to_vec()).await?;
+            jobs = self.stored(ids).await?;
         }
         self.show_lost(&mut jobs).await?;
         Ok(jobs.into_iter().map(|job| self.as_of_now(job)).collect())
+    }
+
+    async fn stored(&self, ids: &[JobId]) -> Result<Vec<Arc<JobRecord>>, StoreError> {
+        let mut jobs = self.local.store.get_many(ids.to_vec()).await?;
+        jobs.retain(|job| !job.call_open);
+        Ok(jobs)
+    }
+
+    /// The place of a job in the line for its slot, from 1; `None` where it does not wait for one.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn queue_place(&self, job: &JobRecord) -> Result<Option<usize>, Error> {
+        if !job.waits_for_slot() {
+            return Ok(None);
+        }
+        let pending = JobQuery {
+            statuses: vec![JobStatus::Pending],
+            with_open_calls: true,
+            ..JobQuery::default()
+        };
+        let mut waiting = self.local.store.list(pending).await?.jobs;
+        waiting.retain(|job| job.waits_for_slot());
+        Ok(Some(job.queue_place(waiting)))
     }
 
     /// As [`status`](Self::status), with the result, however large that is. Where [`JobRecord::result_location`] of this

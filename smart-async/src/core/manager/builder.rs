@@ -82,6 +82,23 @@ impl JobManagerBuilder {
         self
     }
 
+    /// How many explicit jobs run at a time, in all processes that share the store: calls with `async_mode`, tools that are
+    /// `always_job`, and submitted jobs. The others wait, as `pending`. 10 unless set; one at least. The operator's variable
+    /// `MAX_CONCURRENT_JOBS` wins.
+    #[must_use]
+    pub fn max_concurrent_jobs(mut self, at_most: usize) -> Self {
+        self.settings.max_jobs = at_most.max(1);
+        self
+    }
+
+    /// How many explicit jobs of one session run at a time: those with the same `session` of the same client, or of a client over
+    /// HTTP without one. 5 unless set; one at least. The operator's variable `MAX_CONCURRENT_JOBS_PER_SESSION` wins.
+    #[must_use]
+    pub fn max_concurrent_jobs_per_session(mut self, at_most: usize) -> Self {
+        self.settings.max_jobs_per_session = at_most.max(1);
+        self
+    }
+
     /// Whether a wrapped server that is told to end by SIGTERM shuts this manager down and then ends as the signal
     /// says. Yes unless set; say no where the program handles the signal itself. On Unix only.
     #[must_use]

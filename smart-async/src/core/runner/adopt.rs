@@ -18,14 +18,14 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::body::Body;
 use super::engine::Engine;
-use super::launch::{Needs, StartTurn, launch};
+use super::launch::{StartTurn, launch};
 use super::supervise::{Recorded, supervise};
+use super::turn::{Needs, Turn};
 use crate::core::backoff::Backoff;
-use crate::core::blocking::BodySlot;
 use crate::core::context::JobContext;
 use crate::core::job::{
     Change, JobEvent, JobId, JobKind, JobRecord, JobScope, JobSpec, JobState, JobStatus, OwnerId,
-    PendingReason, StateTarget,
+    PendingReason, Priority, StateTarget,
 };
 use crate::core::jobs::Error;
 use crate::core::local::redaction::{redacted_progress, redacted_questions};
@@ -42,6 +42,8 @@ pub(crate) struct CallerMarks {
     pub(crate) tags: BTreeMap<String, String>,
     /// The caller's own grouping of its jobs.
     pub(crate) session: Option<String>,
+    /// How urgent the job is, where the caller says so.
+    pub(crate) priority: Option<Priority>,
 }
 
 /// The request that makes a job, beside the context of its run.
@@ -58,6 +60,11 @@ pub(crate) struct Adoption {
     pub(super) kind: JobKind,
     /// How often the work may run again after the end of its server, where it may.
     pub(super) max_reruns: Option<u32>,
+    /// How many runs of the tool may be under way at a time.
+    pub(super) max_concurrent: Option<u32>,
+    pub(super) priority: Priority,
+    /// Whether the job is asked for as one.
+    pub(super) explicit: bool,
     /// The arguments of the call, where another run may need them.
     pub(super) arguments: Option<Arc<Map<String, Value>>>,
     /// The state that the result goes into.
@@ -78,6 +85,8 @@ impl Adoption {
             marks,
             deadline: origin.site.deadline,
             state_target: origin.site.state_target(),
+            max_concurrent: origin.site.max_concurrent,
+            priority: origin.site.priority,
             origin: Some(origin),
             max_reruns: arguments.is_some().then_some(origin.site.max_reruns),
             arguments,
@@ -104,7 +113,7 @@ impl Adoption {
     }
 
     /// The record of a body that has not begun.
-    fn pending_record(&self, engine: &Engine, context: &JobContext) -> JobRecord {
+    pub(super) fn pending_record(&self, engine: &Engine, context: &JobContext) -> JobRecord {
         let mut record = self.record(engine, context.id());
         if context.turn.waits() {
             record.state = JobState::Pending { reason: PendingReason::Queued };
@@ -122,6 +131,9 @@ impl Adoption {
         spec.session.clone_from(&self.marks.session);
         spec.scope.clone_from(&self.scope);
         spec.deadline = self.deadline;
+        spec.max_concurrent = self.max_concurrent;
+        spec.priority = self.marks.priority.unwrap_or(self.priority);
+        spec.explicit = self.explicit;
         spec.max_reruns = self.max_reruns;
         spec.arguments = self.arguments.as_deref().cloned();
         spec.state_target.clone_from(&self.state_target);
@@ -155,8 +167,9 @@ fn see_to(
     recorded: Option<Recorded>,
 ) {
     if live.context.turn.waits() {
+        let turn = StartTurn::ToCome(body.needs());
         let begin = body.into_begin();
-        launch(engine, live, StartTurn::ToCome, move |_, slot| begin(slot), limit, recorded);
+        launch(engine, live, turn, move |_, turn| begin(turn), limit, recorded);
     } else {
         supervise(engine, live, body, limit, recorded);
     }
@@ -181,6 +194,11 @@ impl Adopted {
             see_to(&self.engine, Arc::clone(live), body, self.deadline, None);
         }
         (live, Arc::clone(&self.record))
+    }
+
+    /// The record as the store has it.
+    pub(crate) fn record(&self) -> Arc<JobRecord> {
+        Arc::clone(&self.record)
     }
 
     /// Takes its record back, and returns when that is done.
@@ -273,17 +291,39 @@ async fn record_running(
         }
         Err(error) => return Err(error),
     };
+    let record = match record.call_open {
+        true => detach(engine, adoption, context).await?,
+        false => record,
+    };
     // The body may have begun since an earlier attempt.
     let record = match record.status() == JobStatus::Pending && !context.turn.waits() {
         true => local.update(id, local.own_change(JobEvent::Start)).await?,
         false => record,
     };
     context.questions.apply_recorded(&record.questions);
+    context.turn.keep_record();
     Ok(record)
 }
 
+/// Makes a job of the record that an open call has for its slot.
+async fn detach(
+    engine: &Engine,
+    adoption: &Adoption,
+    context: &JobContext,
+) -> Result<Arc<JobRecord>, StoreError> {
+    let site = adoption.origin.map(|origin| origin.site);
+    let began = engine.local.ago(context.run_began().elapsed());
+    let questions = redacted_questions(site, context.questions.all());
+    let event = JobEvent::Detach((!context.turn.waits()).then_some(began), questions);
+    let progress = context.progress.read().map(|progress| redacted_progress(site, progress));
+    let change = engine.local.own_change(event).with_progress(progress);
+    let job = engine.local.update(context.id(), change).await?;
+    engine.local.announce(&job);
+    Ok(job)
+}
+
 /// Takes back the record of a job that no caller learned of, however long that takes. A shutdown waits for it.
-async fn withdraw(engine: Arc<Engine>, id: JobId, _in_flight: TaskTrackerToken) {
+pub(super) async fn withdraw(engine: Arc<Engine>, id: JobId, _in_flight: TaskTrackerToken) {
     let mut backoff = Backoff::default();
     while let Err(error) = engine.local.observed(engine.local.store.withdraw(id).await) {
         observe::error!(job_id = %id, %error, "the record of a call that ended inline could not be taken back");
@@ -317,12 +357,14 @@ pub(super) async fn enqueue(
     adoption: Adoption,
     context: Arc<JobContext>,
     needs: Needs,
-    start: impl FnOnce(&Arc<JobContext>, Option<BodySlot>) -> Body + Send + 'static,
+    start: impl FnOnce(&Arc<JobContext>, Turn) -> Body + Send + 'static,
 ) -> Result<(Arc<LiveJob>, Arc<JobRecord>), Error> {
     let engine = Arc::clone(engine);
+    let adoption = Adoption { explicit: true, ..adoption };
     let written = tokio::spawn(async move {
         engine.local.ready().await;
-        let turn = needs.turn(&engine, &context);
+        context.turn.wait_in_queue();
+        let turn = StartTurn::ToCome(needs);
         let record = create(&engine, &adoption, &context).await?;
         let live = adoption.live(context);
         engine.local.live.insert(&live);

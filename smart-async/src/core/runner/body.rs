@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use super::turn::{Needs, Turn};
 use super::typed_body::{BodyError, TypedBody};
-use crate::core::blocking::BodySlot;
 use crate::core::context::JobContext;
 use crate::core::job::{FailureKind, JobFailure, Outcome, check_depth};
 use crate::core::shield::{panic_message, shielded};
@@ -14,12 +14,13 @@ use crate::core::shield::{panic_message, shielded};
 /// A body that runs in a task of its own. As a future, it waits for the end; dropped, the body runs on.
 pub(crate) struct Body(Box<dyn Run>);
 
-/// Begins a body when it is its turn; with the slot, where it needs one.
-pub(crate) type BeginBody = Box<dyn FnOnce(Option<BodySlot>) -> Body + Send>;
+/// Begins a body when it is its turn.
+pub(crate) type BeginBody = Box<dyn FnOnce(Turn) -> Body + Send>;
 
 trait Run: Future<Output = BodyEnd> + Send + Unpin {
     fn abort(&self);
     fn is_on_thread(&self) -> bool;
+    fn needs(&self) -> Needs;
     fn into_begin(self: Box<Self>) -> BeginBody;
 }
 
@@ -47,8 +48,12 @@ impl<R: Send + 'static> Run for Concluding<R> {
         self.body.is_on_thread()
     }
 
+    fn needs(&self) -> Needs {
+        self.body.needs()
+    }
+
     fn into_begin(self: Box<Self>) -> BeginBody {
-        Box::new(move |slot| Body::new(self.body.with_turn(slot), self.conclude))
+        Box::new(move |turn| Body::new(self.body.with_turn(turn), self.conclude))
     }
 }
 
@@ -83,6 +88,11 @@ impl Body {
     /// Returns whether nothing but the body itself ends it, because it has a thread of its own.
     pub(in crate::core) fn is_on_thread(&self) -> bool {
         self.0.is_on_thread()
+    }
+
+    /// The condition for the beginning of a body that waits.
+    pub(in crate::core) fn needs(&self) -> Needs {
+        self.0.needs()
     }
 
     /// The function that lets the body begin, where it waits for its turn. The body gives up its place in the line.

@@ -15,6 +15,7 @@ use crate::core::context::{JobContext, JobHost};
 use crate::core::env_vars;
 use crate::core::job::{FailureKind, JobEvent, JobFailure};
 use crate::core::local::Local;
+use crate::core::queue::{Dispatcher, ToolPermits};
 use crate::core::store::StoreError;
 
 pub(in crate::core) struct Engine {
@@ -27,6 +28,9 @@ pub(in crate::core) struct Engine {
     pub(super) remote: Arc<RemoteSync>,
     /// The share of blocking bodies.
     pub(super) slots: Arc<Slots>,
+    /// Claims slots for queued jobs.
+    pub(super) queue: Arc<Dispatcher>,
+    pub(super) permits: ToolPermits,
     /// Cancelled when no new work is taken.
     pub(super) stopping: CancellationToken,
     /// Cancelled when everything that still runs has to stop.
@@ -42,7 +46,14 @@ pub(super) struct Halted;
 
 impl Engine {
     pub(super) fn new(local: Arc<Local>, settings: Settings, host: Arc<dyn JobHost>) -> Self {
+        let gone = CancellationToken::new();
+        let limits = {
+            let settings = settings.clone();
+            Box::new(move || settings.limits())
+        };
         Self {
+            queue: Dispatcher::new(Arc::clone(&local), limits, gone.clone()),
+            permits: ToolPermits::default(),
             remote: Arc::new(RemoteSync::new(Arc::clone(&local))),
             server: settings.server.clone().map_or_else(OnceLock::new, OnceLock::from),
             slots: Slots::new(settings.blocking_bodies),
@@ -52,7 +63,7 @@ impl Engine {
             stopping: CancellationToken::new(),
             halted: CancellationToken::new(),
             unwritten: AtomicUsize::new(0),
-            gone: CancellationToken::new(),
+            gone,
         }
     }
 

@@ -9,39 +9,30 @@ use super::body::Body;
 use super::engine::{Engine, false_start};
 use super::record;
 use super::supervise::{Recorded, end, see_through};
-use crate::core::blocking::BodySlot;
+use super::turn::{Needs, Turn};
 use crate::core::context::JobContext;
 use crate::core::job::JobEvent;
 use crate::core::local::LiveJob;
 
-/// The condition under which a body can begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Needs {
-    Nothing,
-    /// It needs a thread of the manager's share of blocking bodies.
-    Thread,
-}
-
 /// The turn of a job.
 pub(super) enum StartTurn {
-    /// It has come; with the slot, where the body needs one.
-    Now(Option<BodySlot>),
-    /// It comes when a slot is free.
-    ToCome,
+    /// It has come.
+    Now(Turn),
+    /// It comes when the body has what it needs. The job is in the queue, where its context says so.
+    ToCome(Needs),
 }
 
-impl Needs {
-    /// The turn of a job that does not wait yet. Where the job has to, its context says so from now on.
-    pub(super) fn turn(self, engine: &Engine, context: &JobContext) -> StartTurn {
-        if self == Self::Nothing {
-            return StartTurn::Now(None);
+impl StartTurn {
+    /// The turn of a job that has its slot and does not wait yet. Where the job has to, its context says so from now on.
+    pub(super) fn of(needs: Needs, engine: &Engine, context: &JobContext) -> Self {
+        if needs == Needs::Nothing {
+            return Self::Now(Turn::default());
         }
-        let slot = engine.slots.try_take();
-        match slot {
-            Some(slot) => StartTurn::Now(Some(slot)),
+        match engine.slots.try_take() {
+            Some(thread) => Self::Now(Turn { thread: Some(thread), permit: None }),
             None => {
                 context.turn.wait();
-                StartTurn::ToCome
+                Self::ToCome(needs)
             }
         }
     }
@@ -52,18 +43,19 @@ pub(super) fn launch(
     engine: &Arc<Engine>,
     live: Arc<LiveJob>,
     turn: StartTurn,
-    start: impl FnOnce(&Arc<JobContext>, Option<BodySlot>) -> Body + Send + 'static,
+    start: impl FnOnce(&Arc<JobContext>, Turn) -> Body + Send + 'static,
     limit: Option<Duration>,
     recorded: Option<Recorded>,
 ) {
     let (engine, span) = (Arc::clone(engine), live.span());
     let supervisor = async move {
         let _manager = engine.host.keep_alive();
-        let Some(slot) = Box::pin(begin(&engine, &live, turn, recorded.clone())).await else {
+        let Some(turn) = Box::pin(begin(&engine, &live, turn, recorded.clone())).await else {
             return;
         };
         live.set_began(Instant::now());
-        let body = start(&live.context, slot);
+        live.context.turn.come();
+        let body = start(&live.context, turn);
         // The limit is on the run, not on the wait before it.
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         see_through(&engine, live, body, deadline, recorded).await;
@@ -71,24 +63,23 @@ pub(super) fn launch(
     tokio::spawn(span.around(supervisor));
 }
 
-/// Waits for the turn of a job, and writes that the job begins. Returns the slot of the turn, or `None` where the job has ended by
-/// then.
+/// Waits for the turn of a job, and writes that the job begins. Returns the turn, or `None` where the job has ended by then.
 async fn begin(
     engine: &Arc<Engine>,
     live: &LiveJob,
     turn: StartTurn,
     recorded: Option<Recorded>,
-) -> Option<Option<BodySlot>> {
+) -> Option<Turn> {
     let turn = async {
         let is_recorded = match recorded.clone() {
             Some(recorded) => recorded.await,
             None => true,
         };
-        let slot = match turn {
-            StartTurn::Now(slot) => slot,
-            StartTurn::ToCome => Some(Arc::clone(&engine.slots).take().await),
+        let turn = match turn {
+            StartTurn::Now(turn) => turn,
+            StartTurn::ToCome(needs) => wait(engine, live, needs, is_recorded).await,
         };
-        (is_recorded, slot)
+        (is_recorded, turn)
     };
     let came = tokio::select! {
         biased;
@@ -102,10 +93,10 @@ async fn begin(
         // Another process may request a stop while the job waits.
         () = engine.remote.keep_running() => None,
     };
-    if let Some((is_recorded, slot)) = came {
+    if let Some((is_recorded, turn)) = came {
         // The store does not have the job; its callers in this process do.
         if !is_recorded {
-            return Some(slot);
+            return Some(turn);
         }
         let Some(job) = record::write(engine, live, JobEvent::Start).await else {
             lost(engine, live);
@@ -116,12 +107,31 @@ async fn begin(
         }
         // The write may have taken its time.
         if !live.is_to_be_cancelled() && !engine.is_stopping() {
-            return Some(slot);
+            return Some(turn);
         }
     }
     let event = if live.is_to_be_cancelled() { JobEvent::Cancel } else { false_start() };
     end(engine, live, event, recorded).await;
     None
+}
+
+/// Waits for what a job needs to begin: its slot, where it is in the queue, and its thread.
+async fn wait(engine: &Arc<Engine>, live: &LiveJob, needs: Needs, is_recorded: bool) -> Turn {
+    let tool = &live.context.tool;
+    if live.context.turn.is_queued() && is_recorded {
+        engine.queue.turn(live.id(), engine.server()).await;
+    }
+    let permit = match live.site().and_then(|site| site.max_concurrent) {
+        Some(limit) if live.context.turn.is_queued() => {
+            Some(engine.permits.take(tool, limit).await)
+        }
+        _ => None,
+    };
+    let thread = match needs {
+        Needs::Nothing => None,
+        Needs::Thread => Some(Arc::clone(&engine.slots).take().await),
+    };
+    Turn { thread, permit }
 }
 
 /// Another process has the job, or ended it before it began.

@@ -50,6 +50,12 @@ pub(super) async fn account_for(engine: &Engine, abandoned: Vec<Arc<JobRecord>>)
     // A job without an owner waits; no process has lost it.
     let (waiting, lost): (Vec<_>, Vec<_>) =
         abandoned.into_iter().partition(|job| job.is_claimable());
+    // No client knows of these.
+    let (calls, lost): (Vec<_>, Vec<_>) = lost.into_iter().partition(|job| job.call_open);
+    let withdrawals = calls.iter().map(|call| local.store.withdraw(call.id));
+    if let Some(error) = join_all(withdrawals).await.into_iter().find_map(Result::err) {
+        observe::warn!(%error, "failed to remove the records of calls whose server has died");
+    }
     outcome.is_work_waiting = waiting.iter().any(|job| job.waits_for_server());
     let (mut failed, mut cancelled, mut to_run) = (0_usize, 0_usize, 0_usize);
     let mut refused = None;

@@ -11,10 +11,10 @@ use futures_util::future::BoxFuture;
 
 use super::body::Body;
 use super::engine::{Engine, false_start};
-use super::launch::{Needs, launch};
+use super::launch::{StartTurn, launch};
 use super::one_at_a_time::OneAtATime;
+use super::turn::{Needs, Turn};
 use crate::core::backoff::Backoff;
-use crate::core::blocking::BodySlot;
 use crate::core::context::JobContext;
 use crate::core::job::{
     Change, ClaimQuery, FailureKind, JobEvent, JobFailure, JobRecord, JobStatus,
@@ -62,6 +62,9 @@ const IN_USE_AFTER_SET_UP: Duration = Duration::from_secs(5);
 
 /// How long after its start a server counts as in use though no client asks for anything: no probe takes that long.
 pub(super) const IN_USE_UNASKED: Duration = Duration::from_secs(60);
+
+/// After what time the process asks again for jobs that it could not claim.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The servers of this process that can make calls again, for as long as they are there.
 #[derive(Default)]
@@ -144,6 +147,7 @@ async fn look_at_waiting(engine: &Arc<Engine>, servers: &Rerunners, jobs: Vec<Ar
     for job in waiting {
         of_tool.entry(job.spec.tool.clone()).or_default().push(job);
     }
+    let mut is_held_back = false;
     for (tool, jobs) in of_tool {
         let found = servers.find(&tool).await;
         // The server may be a probe's that has come since the look began.
@@ -153,7 +157,10 @@ async fn look_at_waiting(engine: &Arc<Engine>, servers: &Rerunners, jobs: Vec<Ar
         if let Some((RerunSupport::Rerunnable, server)) = found {
             let mut query = ClaimQuery::new(engine.server(), jobs.len());
             query.jobs = jobs.iter().map(|job| job.id).collect();
-            for job in claim(engine, query).await {
+            query.limits = Some(engine.queue.limits());
+            let claimed = claim(engine, query).await;
+            is_held_back |= claimed.len() < jobs.len();
+            for job in claimed {
                 take_on(engine, Arc::clone(&server), job);
             }
             continue;
@@ -172,6 +179,23 @@ async fn look_at_waiting(engine: &Arc<Engine>, servers: &Rerunners, jobs: Vec<Ar
             }
         }
     }
+    if is_held_back {
+        look_again(engine);
+    }
+}
+
+/// Looks at the waiting jobs again in a moment: some could not be claimed, as where the limits on running jobs have no room.
+fn look_again(engine: &Engine) {
+    let (local, gone) = (Arc::clone(&engine.local), engine.gone.clone());
+    try_spawn(async move {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+            () = gone.cancelled() => return,
+        }
+        if let Some(runner) = local.lost_jobs() {
+            runner.look_for_waiting();
+        }
+    });
 }
 
 /// Lets a server run the work of a claimed job again.
@@ -271,10 +295,10 @@ pub(super) fn resume(
     origin: Origin,
     context: JobContext,
     needs: Needs,
-    start: impl FnOnce(&Arc<JobContext>, Option<BodySlot>) -> Body + Send + 'static,
+    start: impl FnOnce(&Arc<JobContext>, Turn) -> Body + Send + 'static,
 ) {
     engine.keep_owner_alive(&context);
-    let turn = needs.turn(engine, &context);
+    let turn = StartTurn::of(needs, engine, &context);
     let live = LiveJob::new(Arc::new(context), Some(origin));
     engine.local.live.insert(&live);
     if origin.site.coalesce {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::core::blocking::DEFAULT_SLOTS;
 use crate::core::env_vars::{self, Lookup};
+use crate::core::job::ClaimLimits;
 
 /// For how long, and how many, ended jobs are kept. Live jobs are never removed.
 ///
@@ -53,6 +54,10 @@ pub(crate) struct Settings {
     pub(in crate::core) drain_grace: Duration,
     /// How many blocking bodies run at a time.
     pub(in crate::core) blocking_bodies: usize,
+    /// How many explicit jobs run at a time; the program's own, see [`Settings::limits`].
+    pub(in crate::core) max_jobs: usize,
+    /// How many of these of one session.
+    pub(in crate::core) max_jobs_per_session: usize,
     pub(in crate::core) end_on_sigterm: bool,
     /// Whether ids may leave the process: not where a restart would break the promise that they make.
     pub(crate) hands_out_ids: bool,
@@ -77,6 +82,8 @@ impl Default for Settings {
             cancel_grace: Duration::from_secs(5),
             drain_grace: Duration::from_secs(2),
             blocking_bodies: DEFAULT_SLOTS,
+            max_jobs: 10,
+            max_jobs_per_session: 5,
             end_on_sigterm: true,
             hands_out_ids: true,
             fallback: None,
@@ -88,6 +95,15 @@ impl Settings {
     /// For how long, and how many, ended jobs are kept: as the operator's variables say, else as the program does.
     pub(crate) fn retention(&self) -> Retention {
         self.retention_with(&env_vars::process)
+    }
+
+    /// How many explicit jobs run at a time: as the operator's variables say, else as the program does.
+    pub(in crate::core) fn limits(&self) -> ClaimLimits {
+        let count = |name, own| env_vars::count(&env_vars::process, name).unwrap_or(own);
+        ClaimLimits::new(
+            count(env_vars::MAX_JOBS, self.max_jobs),
+            count(env_vars::MAX_JOBS_PER_SESSION, self.max_jobs_per_session),
+        )
     }
 
     fn retention_with(&self, lookup: Lookup<'_>) -> Retention {

@@ -8,11 +8,11 @@ use std::time::Duration;
 use super::adopt::{Adoption, enqueue};
 use super::body::Body;
 use super::engine::Engine;
-use super::launch::Needs;
+use super::turn::Needs;
 use crate::ClientIdentity;
 use crate::core::context::{self, CurrentJob, JobContext};
 use crate::core::debug_log;
-use crate::core::job::{JobId, JobKind, Outcome};
+use crate::core::job::{JobId, JobKind, Outcome, Priority};
 use crate::core::jobs::Error;
 use crate::core::text::seen;
 
@@ -97,6 +97,12 @@ impl JobRequest {
     /// The caller's own grouping.
     pub fn session(mut self, session: impl Into<String>) -> Self {
         self.adoption.marks.session = Some(session.into());
+        self
+    }
+
+    /// How urgent the job is while it waits for its turn, from 1 to 10, of which 10 goes first; 5 unless set.
+    pub const fn priority(mut self, priority: u8) -> Self {
+        self.adoption.marks.priority = Some(Priority::new(priority));
         self
     }
 

@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::turn::{Needs, Turn, TurnLine};
 use crate::core::blocking::{BodySlot, Slots, ThreadResult};
 use crate::core::context::{self, JobContext};
 
@@ -28,20 +29,29 @@ pub(crate) enum TypedBody<R> {
     /// It cannot be aborted.
     OnThread(ThreadResult<R>),
     Waiting(WaitingBody<R>),
+    /// A body of an open call that has a slot of its tool, until it has ended.
+    InSlot(Box<Self>, #[expect(dead_code, reason = "held")] Box<dyn TurnLine>),
 }
 
-/// A blocking body that waits for its turn, and begins when it is polled then. Told to stop, or dropped, it never begins.
+/// A body that waits for its turn, and begins when it is polled then. Told to stop, or dropped, it never begins.
 pub(crate) struct WaitingBody<R> {
     context: Arc<JobContext>,
-    slots: Arc<Slots>,
+    line: BodyLine,
     /// The place in the line; taken at the next poll where there is none.
-    place: Option<BoxFuture<'static, BodySlot>>,
+    place: Option<BoxFuture<'static, Turn>>,
     /// Taken when the body begins.
-    begin: Option<BeginOnThread<R>>,
+    begin: Option<Begin<R>>,
 }
 
-/// Begins a blocking body.
-type BeginOnThread<R> = Box<dyn FnOnce(&Arc<JobContext>, BodySlot) -> ThreadResult<R> + Send>;
+/// The line in which a body waits for its turn.
+enum BodyLine {
+    Threads(Arc<Slots>),
+    /// The queue of its tool; taken when the body begins.
+    Queue(Option<Box<dyn TurnLine>>),
+}
+
+/// Begins a body whose turn has come.
+type Begin<R> = Box<dyn FnOnce(&Arc<JobContext>, Turn) -> TypedBody<R> + Send>;
 
 /// Why a body has no result.
 pub(crate) enum BodyError {
@@ -66,25 +76,49 @@ impl<R: Send + 'static> TypedBody<R> {
 }
 
 impl<R: Send + 'static> TypedBody<R> {
-    /// A blocking body, which begins now where it has a slot or one is free, else when it is its turn.
+    /// A blocking body, which begins now where it has a thread or one is free, else when it is its turn.
     pub(crate) fn blocking(
         context: &Arc<JobContext>,
         slots: &Arc<Slots>,
-        slot: Option<BodySlot>,
+        thread: Option<BodySlot>,
         begin: impl FnOnce(&Arc<JobContext>, BodySlot) -> ThreadResult<R> + Send + 'static,
     ) -> Self {
-        match slot.or_else(|| slots.try_take()) {
-            Some(slot) => {
-                context.turn.come();
-                Self::OnThread(begin(context, slot))
-            }
-            None => {
-                context.turn.wait();
-                let (context, slots) = (Arc::clone(context), Arc::clone(slots));
-                let place = Some(WaitingBody::<R>::place(&slots));
-                Self::Waiting(WaitingBody { context, slots, place, begin: Some(Box::new(begin)) })
-            }
+        if let Some(thread) = thread.or_else(|| slots.try_take()) {
+            return Self::on_thread(context, thread, begin);
         }
+        let slots = Arc::clone(slots);
+        Self::waiting(context, BodyLine::Threads(Arc::clone(&slots)), move |context, turn| {
+            Self::blocking(context, &slots, turn.thread, begin)
+        })
+    }
+
+    fn on_thread(
+        context: &Arc<JobContext>,
+        thread: BodySlot,
+        begin: impl FnOnce(&Arc<JobContext>, BodySlot) -> ThreadResult<R>,
+    ) -> Self {
+        context.turn.come_on_thread();
+        Self::OnThread(begin(context, thread))
+    }
+
+    /// A body of an open call, which begins when its tool has a slot for it.
+    pub(crate) fn queued(
+        context: &Arc<JobContext>,
+        slot: Box<dyn TurnLine>,
+        begin: impl FnOnce(&Arc<JobContext>, Turn) -> Self + Send + 'static,
+    ) -> Self {
+        context.turn.wait_in_queue();
+        Self::waiting(context, BodyLine::Queue(Some(slot)), begin)
+    }
+
+    fn waiting(
+        context: &Arc<JobContext>,
+        line: BodyLine,
+        begin: impl FnOnce(&Arc<JobContext>, Turn) -> Self + Send + 'static,
+    ) -> Self {
+        context.turn.wait();
+        let (context, place) = (Arc::clone(context), Some(line.place()));
+        Self::Waiting(WaitingBody { context, line, place, begin: Some(Box::new(begin)) })
     }
 }
 
@@ -95,6 +129,7 @@ impl<R> TypedBody<R> {
             Self::Spawned(body) => body.is_finished(),
             Self::Carried(result, _) | Self::OnThread(result) => !result.is_empty(),
             Self::Waiting(_) => false,
+            Self::InSlot(body, _) => body.is_finished(),
         }
     }
 
@@ -104,22 +139,35 @@ impl<R> TypedBody<R> {
             Self::Spawned(body) => body.abort(),
             Self::Carried(_, stop) => stop(),
             Self::OnThread(_) | Self::Waiting(_) => {}
+            Self::InSlot(body, _) => body.abort(),
         }
     }
 
     /// Returns whether nothing but the body itself ends it.
-    pub(crate) const fn is_on_thread(&self) -> bool {
-        matches!(self, Self::OnThread(_))
+    pub(crate) fn is_on_thread(&self) -> bool {
+        match self {
+            Self::InSlot(body, _) => body.is_on_thread(),
+            body => matches!(body, Self::OnThread(_)),
+        }
     }
 
-    /// Lets a body that waits begin, where it has its turn.
-    pub(super) fn with_turn(self, slot: Option<BodySlot>) -> Self {
-        match (self, slot) {
-            (Self::Waiting(mut body), Some(slot)) => match body.begin(slot) {
-                Some(result) => Self::OnThread(result),
+    /// The condition for the beginning of a body that waits.
+    pub(super) fn needs(&self) -> Needs {
+        match self {
+            Self::Waiting(WaitingBody { line: BodyLine::Queue(Some(slot)), .. }) => slot.needs(),
+            Self::Waiting(_) => Needs::Thread,
+            _ => Needs::Nothing,
+        }
+    }
+
+    /// Lets a body that waits begin: it has its turn.
+    pub(super) fn with_turn(self, turn: Turn) -> Self {
+        match self {
+            Self::Waiting(mut body) => match body.begin(turn) {
+                Some(begun) => begun,
                 None => Self::Waiting(body),
             },
-            (body, _) => body,
+            body => body,
         }
     }
 
@@ -131,20 +179,41 @@ impl<R> TypedBody<R> {
     }
 }
 
-impl<R> WaitingBody<R> {
-    /// A place in the line. A body that another one waits for has its turn at once: that one holds a slot for both.
-    fn place(slots: &Arc<Slots>) -> BoxFuture<'static, BodySlot> {
-        let slots = Arc::clone(slots);
-        match context::holds_slot() {
-            true => Box::pin(slots.take_beside()),
-            false => Box::pin(slots.take()),
+impl BodyLine {
+    /// A place in the line. A body that another one waits for has its thread at once: that one holds a thread for both.
+    fn place(&self) -> BoxFuture<'static, Turn> {
+        match self {
+            Self::Threads(slots) => {
+                let slots = Arc::clone(slots);
+                let takes_beside = context::holds_thread();
+                Box::pin(async move {
+                    let thread = match takes_beside {
+                        true => slots.take_beside().await,
+                        false => slots.take().await,
+                    };
+                    Turn { thread: Some(thread), permit: None }
+                })
+            }
+            Self::Queue(Some(slot)) => slot.place(),
+            // The body has begun.
+            Self::Queue(None) => Box::pin(std::future::pending()),
         }
     }
+}
 
-    fn begin(&mut self, slot: BodySlot) -> Option<ThreadResult<R>> {
+impl<R> WaitingBody<R> {
+    fn begin(&mut self, turn: Turn) -> Option<TypedBody<R>> {
         let begin = self.begin.take()?;
         self.context.turn.come();
-        Some(begin(&self.context, slot))
+        let slot = match &mut self.line {
+            BodyLine::Queue(slot) => slot.take(),
+            BodyLine::Threads(_) => None,
+        };
+        let body = begin(&self.context, turn);
+        Some(match slot {
+            Some(slot) => TypedBody::InSlot(Box::new(body), slot),
+            None => body,
+        })
     }
 }
 
@@ -164,11 +233,11 @@ impl<R> Future for TypedBody<R> {
             if body.context.cancellation.is_cancelled() {
                 return Poll::Ready(Err(BodyError::Aborted));
             }
-            let slots = &body.slots;
-            let place = body.place.get_or_insert_with(|| WaitingBody::<R>::place(slots));
-            let slot = ready!(place.as_mut().poll(context));
-            match body.begin(slot) {
-                Some(result) => *this = Self::OnThread(result),
+            let line = &body.line;
+            let place = body.place.get_or_insert_with(|| line.place());
+            let turn = ready!(place.as_mut().poll(context));
+            match body.begin(turn) {
+                Some(begun) => *this = begun,
                 None => return Poll::Ready(Err(BodyError::Aborted)),
             }
         }
@@ -183,7 +252,12 @@ impl<R> Future for TypedBody<R> {
                     Err(_) => Err(BodyError::Aborted),
                 }
             }
-            Self::Waiting(_) => return Poll::Pending,
+            Self::InSlot(body, _) => return Pin::new(&mut **body).poll(context),
+            // Its thread was taken by another body meanwhile.
+            Self::Waiting(_) => {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
         })
     }
 }

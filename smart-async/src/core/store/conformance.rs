@@ -38,6 +38,7 @@ mod changes;
 mod claims;
 #[doc(hidden)]
 pub mod helpers;
+mod limits;
 mod lists;
 mod news;
 mod owners;
@@ -47,6 +48,7 @@ mod states;
 
 pub use changes::*;
 pub use claims::*;
+pub use limits::*;
 pub use lists::*;
 pub use news::*;
 pub use owners::*;
@@ -126,6 +128,11 @@ macro_rules! __conformance_rules {
             claims_go_by_priority_then_by_age
             a_job_is_not_given_out_before_its_time
             a_claim_gets_the_jobs_that_it_names
+            an_owner_claims_its_own_queued_jobs
+            a_claim_keeps_to_the_limit_of_a_tool
+            a_claim_keeps_to_the_limits_on_all_jobs_and_on_a_session
+            a_claim_yields_to_earlier_jobs_of_living_owners_alone
+            an_open_call_takes_a_slot_and_is_no_job_yet
             progress_of_many_jobs_is_refused_by_those_of_others_alone
             many_jobs_come_in_the_order_asked
             pages_neither_skip_nor_repeat_while_jobs_come_and_go
@@ -217,6 +224,7 @@ mod tests {
         let rooms = [
             include_str!("conformance/changes.rs"),
             include_str!("conformance/claims.rs"),
+            include_str!("conformance/limits.rs"),
             include_str!("conformance/lists.rs"),
             include_str!("conformance/news.rs"),
             include_str!("conformance/owners.rs"),

@@ -107,6 +107,8 @@ impl Contents {
 pub(super) struct Table {
     contents: Contents,
     index: Index,
+    /// The calls that are open, which no list shows.
+    open_calls: BTreeMap<JobId, Entry>,
     /// The highest number that a job has, or had while this table knew it.
     highest: u64,
 }
@@ -136,6 +138,10 @@ impl Table {
 
     /// The page of jobs that `query` asks for.
     pub(super) fn list(&self, query: &JobQuery) -> JobPage {
+        if query.with_open_calls {
+            let jobs = self.index.all(query).chain(self.open_calls.values());
+            return query.select(jobs.map(Entry::record).cloned());
+        }
         let limit = query.limit.unwrap_or(usize::MAX);
         let unmarked = query.label.is_none()
             && query.tag.is_none()
@@ -173,7 +179,10 @@ impl Table {
         if self.contents.jobs.0.is_empty() {
             let jobs: BTreeMap<_, _> = read.into_iter().collect();
             self.contents.jobs = jobs.into_values().flatten().collect();
-            self.index = self.contents.jobs.iter().collect();
+            let (open, jobs): (Vec<_>, Vec<_>) =
+                self.contents.jobs.iter().partition(|job| job.record().call_open);
+            self.index = jobs.into_iter().collect();
+            self.open_calls = open.into_iter().map(|job| (job.id(), job.clone())).collect();
             let numbers = self.contents.jobs.iter().map(Entry::last_number);
             self.highest = numbers.fold(self.highest, u64::max);
         } else {
@@ -189,18 +198,26 @@ impl Table {
             Some(job) => self.contents.jobs.insert(job.clone()),
             None => self.contents.jobs.remove(id),
         };
-        if let Some(before) = before {
+        if let Some(before) = before
+            && self.open_calls.remove(&id).is_none()
+        {
             self.index.remove(&before);
         }
         if let Some(job) = change {
             self.highest = self.highest.max(job.last_number());
-            self.index.insert(job);
+            if job.record().call_open {
+                self.open_calls.insert(id, job);
+            } else {
+                self.index.insert(job);
+            }
         }
     }
 
     /// The jobs that have not ended, of one server or of all.
     pub(super) fn live(&self, server: Option<&str>) -> impl Iterator<Item = &Entry> {
-        self.index.live(server)
+        let open = self.open_calls.values();
+        let open = open.filter(move |job| server.is_none_or(|server| server == job.server()));
+        self.index.live(server).chain(open)
     }
 
     /// How many jobs there are, of one server or of all, and of one client or of all.

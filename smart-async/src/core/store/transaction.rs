@@ -114,9 +114,10 @@ impl<'a> Transaction<'a> {
         owner: OwnerId,
     ) -> Result<Vec<Arc<JobRecord>>, StoreError> {
         let is_changed = |job: &&Entry| self.changes.jobs.contains_key(&job.id());
-        let unchanged = self.table.live(Some(&query.server)).filter(|job| !is_changed(job));
-        let waiting = unchanged.map(Entry::record).chain(self.changed()).cloned();
-        let given = query.select(waiting, self.now);
+        let server = query.limits.is_none().then_some(&*query.server);
+        let unchanged = self.table.live(server).filter(|job| !is_changed(job));
+        let given =
+            query.select(unchanged.map(Entry::record).chain(self.changed()), owner, self.now);
         given
             .into_iter()
             .map(|job| {
@@ -183,9 +184,10 @@ impl<'a> Transaction<'a> {
                 && (scope.is_none() || scope == of_client)
         };
         let before = self.changes.jobs.keys().filter_map(|id| self.table.find(*id));
+        let before = before.filter(|job| !job.record().call_open);
         let before = before.filter(|job| counts(job.server(), job.scope())).count();
-        let now =
-            self.changed().filter(|job| counts(&job.spec.server, job.spec.scope.as_ref())).count();
+        let now = self.changed().filter(|job| !job.call_open);
+        let now = now.filter(|job| counts(&job.spec.server, job.spec.scope.as_ref())).count();
         self.table.count(server, scope) - before + now
     }
 

@@ -27,7 +27,7 @@ pub(in crate::mcp) async fn read(
     let contents = match part {
         ResourcePart::Status => {
             let job = with_shown_result(access.manager(), job, RESULT_BYTES).await;
-            let mut view = usual(follow_up, job_view(access.manager(), &job, RESULT_BYTES));
+            let mut view = usual(follow_up, job_view(access.manager(), &job, RESULT_BYTES).await);
             // The client is told of a live job's changes, and need not wait.
             let next = next_answer(follow_up, &job);
             if let Some(next) = next.or_else(|| next_result(follow_up, &job, &view)) {

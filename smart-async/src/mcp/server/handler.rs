@@ -269,9 +269,9 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         if let Some(tool) = list.tools.iter().find_map(|tool| self.names.find(&tool.name)) {
             return Err(self.clash_error(tool));
         }
-        let groups = self.names.groups_jobs();
+        let may = self.names.caller_may();
         list.tools =
-            list.tools.into_iter().map(|tool| self.annotated_tools.shown(tool, groups)).collect();
+            list.tools.into_iter().map(|tool| self.annotated_tools.shown(tool, may)).collect();
         if list.next_cursor.is_none() {
             list.tools.extend(self.names.tools().map(|tool| self.names.define(tool)));
         }
@@ -282,8 +282,8 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
         match self.names.find(name) {
             Some(tool) => Some(self.names.define(tool)),
             None => {
-                let groups = self.names.groups_jobs();
-                self.inner.get_tool(name).map(|tool| self.annotated_tools.shown(tool, groups))
+                let may = self.names.caller_may();
+                self.inner.get_tool(name).map(|tool| self.annotated_tools.shown(tool, may))
             }
         }
     }
@@ -305,7 +305,7 @@ impl<S: ServerHandler> ServerHandler for JobServer<S> {
                 let timeout = self.patience.for_waits(self.host_timeout(&context));
                 Waiter::new(caller, timeout, &context)
             });
-            let groups = self.names.groups_jobs();
+            let groups = self.names.caller_may().group;
             let answer = Box::pin(tool.call(&access, &follow_up, waiter, groups, arguments)).await;
             return Ok(answer.into());
         }

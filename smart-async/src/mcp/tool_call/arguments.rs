@@ -8,9 +8,11 @@ use serde_json::{Map, Value, json};
 
 use super::AnnotatedTool;
 use super::misspelt::is_nearly;
+use crate::core::job::Priority;
 use crate::core::runner::CallerMarks;
 use crate::core::text::quoted;
-use crate::mcp::tools::arguments::{flag, has_same_letters, label, labels};
+use crate::mcp::tools::CallerMay;
+use crate::mcp::tools::arguments::{flag, has_same_letters, label, labels, whole_number};
 use crate::mcp::tools::response::in_band_error;
 
 /// The argument that makes a job of the call at once.
@@ -21,6 +23,8 @@ const JOB_LABEL: &str = "job_label";
 const JOB_TAGS: &str = "job_tags";
 /// The argument with the group of the job.
 const JOB_SESSION: &str = "job_session";
+/// The argument with the urgency of the job.
+const JOB_PRIORITY: &str = "job_priority";
 
 /// The caller's arguments for the job.
 #[derive(Debug, Default)]
@@ -36,6 +40,7 @@ pub(super) struct OwnArguments {
     label: bool,
     tags: bool,
     session: bool,
+    priority: bool,
 }
 
 impl OwnArguments {
@@ -51,19 +56,20 @@ impl OwnArguments {
             label: has(JOB_LABEL),
             tags: has(JOB_TAGS),
             session: has(JOB_SESSION),
+            priority: has(JOB_PRIORITY),
         }
     }
 }
 
 impl JobArguments {
-    /// Takes them out of the arguments, so that the tool never sees them; tags and the group only where callers may set those.
+    /// Takes them out of the arguments, so that the tool never sees them; tags, the group and the urgency only where callers may set those.
     /// `is_own` tells whether an argument of some name is, or may be, one of the tool's.
     ///
     /// # Errors
     /// The answer to the call, where an argument is invalid, or misspelt and none of the tool's. The tool is not called then.
     pub(super) fn take(
         annotated: AnnotatedTool,
-        groups_jobs: bool,
+        may: CallerMay,
         arguments: Option<&mut JsonObject>,
         is_own: impl Fn(&str) -> bool,
     ) -> Result<Self, CallToolResult> {
@@ -76,17 +82,23 @@ impl JobArguments {
         if !own.label {
             taken.marks.label = label(arguments, JOB_LABEL)?;
         }
-        if groups_jobs && !own.tags {
+        if may.group && !own.tags {
             taken.marks.tags = tags(&labels(arguments, JOB_TAGS)?);
         }
-        if groups_jobs && !own.session {
+        if may.group && !own.session {
             taken.marks.session = label(arguments, JOB_SESSION)?;
+        }
+        if may.prioritize && !own.priority {
+            let number = whole_number(arguments, JOB_PRIORITY, 1..=10)?;
+            taken.marks.priority =
+                number.and_then(|number| number.try_into().ok()).map(Priority::new);
         }
         let meant = [
             (ASYNC_MODE, !own.async_mode),
             (JOB_LABEL, !own.label),
-            (JOB_TAGS, groups_jobs && !own.tags),
-            (JOB_SESSION, groups_jobs && !own.session),
+            (JOB_TAGS, may.group && !own.tags),
+            (JOB_SESSION, may.group && !own.session),
+            (JOB_PRIORITY, may.prioritize && !own.priority),
         ];
         for given in arguments.keys() {
             let nearly = meant.iter().find(|(name, is_ours)| *is_ours && is_nearly(given, name));
@@ -124,7 +136,7 @@ fn tags(texts: &[String]) -> BTreeMap<String, String> {
 }
 
 /// Adds the arguments of the job to the schema of a tool, except those that the tool has itself.
-pub(in crate::mcp) fn with_job_arguments(input: &JsonObject, groups_jobs: bool) -> JsonObject {
+pub(in crate::mcp) fn with_job_arguments(input: &JsonObject, may: CallerMay) -> JsonObject {
     let own = OwnArguments::of(input);
     let mut input = input.clone();
     let properties = input.entry("properties").or_insert_with(|| Value::Object(Map::new()));
@@ -139,13 +151,17 @@ pub(in crate::mcp) fn with_job_arguments(input: &JsonObject, groups_jobs: bool) 
         add(ASYNC_MODE, own.async_mode, schema);
         let schema = json!({"type": "string", "description": "A name for the job"});
         add(JOB_LABEL, own.label, schema);
-        if groups_jobs {
+        if may.group {
             let items = json!({"type": "string"});
             let schema =
                 json!({"type": "array", "items": items, "description": "key or key=value"});
             add(JOB_TAGS, own.tags, schema);
             let schema = json!({"type": "string", "description": "A group for the job"});
             add(JOB_SESSION, own.session, schema);
+        }
+        if may.prioritize {
+            let schema = json!({"type": "integer", "minimum": 1, "maximum": 10, "description": "10 goes first"});
+            add(JOB_PRIORITY, own.priority, schema);
         }
     }
     input
@@ -154,6 +170,8 @@ pub(in crate::mcp) fn with_job_arguments(input: &JsonObject, groups_jobs: bool) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const GROUP: CallerMay = CallerMay { group: true, prioritize: false };
 
     fn annotated() -> AnnotatedTool {
         AnnotatedTool { own: OwnArguments::of(&JsonObject::new()), rerun: false }
@@ -167,18 +185,20 @@ mod tests {
         };
         let mut arguments = given();
         let marks =
-            JobArguments::take(annotated(), true, Some(&mut arguments), |_| false).unwrap().marks;
+            JobArguments::take(annotated(), GROUP, Some(&mut arguments), |_| false).unwrap().marks;
         assert!(arguments.is_empty());
         assert_eq!(marks.session.as_deref(), Some("s1"));
         assert_eq!((&*marks.tags["night"], &*marks.tags["of"]), ("", "may"));
         let mut arguments = given();
         let marks =
-            JobArguments::take(annotated(), false, Some(&mut arguments), |_| false).unwrap().marks;
+            JobArguments::take(annotated(), CallerMay::default(), Some(&mut arguments), |_| false)
+                .unwrap()
+                .marks;
         assert!(arguments.len() == 2 && marks.tags.is_empty() && marks.session.is_none());
         for refused in [json!(7), json!([7]), json!(["a".repeat(201)]), json!(vec!["a"; 33])] {
             let mut arguments = serde_json::from_value(json!({"job_tags": refused})).unwrap();
             assert!(
-                JobArguments::take(annotated(), true, Some(&mut arguments), |_| false).is_err(),
+                JobArguments::take(annotated(), GROUP, Some(&mut arguments), |_| false).is_err(),
                 "{refused}"
             );
         }
@@ -187,11 +207,11 @@ mod tests {
     #[test]
     fn a_tools_own_argument_of_the_same_name_wins() {
         let own = json!({"type": "object", "properties": {"job_label": {"type": "integer"}}});
-        let widened = with_job_arguments(own.as_object().unwrap(), false);
+        let widened = with_job_arguments(own.as_object().unwrap(), CallerMay::default());
         assert_eq!(widened["properties"]["job_label"], json!({"type": "integer"}));
         assert_eq!(widened["properties"]["async_mode"]["type"], "boolean");
         let own = json!({"type": "object", "properties": {"asyncMode": {"type": "integer"}}});
-        let widened = with_job_arguments(own.as_object().unwrap(), false);
+        let widened = with_job_arguments(own.as_object().unwrap(), CallerMay::default());
         assert_eq!(widened["properties"].get("async_mode"), None, "however it is spelt");
     }
 
@@ -205,12 +225,17 @@ mod tests {
         ] {
             let mut arguments: JsonObject = serde_json::from_value(spelt).unwrap();
             let taken =
-                JobArguments::take(annotated, false, Some(&mut arguments), |_| false).unwrap();
+                JobArguments::take(annotated, CallerMay::default(), Some(&mut arguments), |_| {
+                    false
+                })
+                .unwrap();
             assert!(taken.async_mode && arguments.is_empty());
             assert_eq!(taken.marks.label.as_deref(), Some("nightly"));
         }
         let mut empty = serde_json::from_value(json!({"async_mode": "", "job_label": ""})).unwrap();
-        let taken = JobArguments::take(annotated, false, Some(&mut empty), |_| false).unwrap();
+        let taken =
+            JobArguments::take(annotated, CallerMay::default(), Some(&mut empty), |_| false)
+                .unwrap();
         assert!(!taken.async_mode && taken.marks.label.is_none(), "an empty text is no value");
     }
 }

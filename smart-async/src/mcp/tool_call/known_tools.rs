@@ -12,6 +12,7 @@ use super::arguments::{OwnArguments, is_own, with_job_arguments};
 use crate::core::observe;
 use crate::core::sync::Mutex;
 use crate::mcp::schema::{broken_rules, describes_object, is_marked, is_rerun, portable_input};
+use crate::mcp::tools::CallerMay;
 
 /// How many pages of a list are read: a server may have a list that never ends.
 const PAGES: usize = 1000;
@@ -60,11 +61,11 @@ pub(in crate::mcp) struct AnnotatedTools(Arc<Mutex<HashMap<String, KnownTool>>>)
 impl AnnotatedTools {
     /// The tool as clients see it: an annotated one with the arguments that the library adds, and in the form of schemas that all
     /// hosts take.
-    pub(in crate::mcp) fn shown(&self, tool: Tool, groups_jobs: bool) -> Tool {
+    pub(in crate::mcp) fn shown(&self, tool: Tool, may: CallerMay) -> Tool {
         let (mut tool, is_annotated) =
             self.learn(tool, |known| (known.shown.clone(), known.annotated.is_some()));
         if is_annotated {
-            tool.input_schema = Arc::new(with_job_arguments(&tool.input_schema, groups_jobs));
+            tool.input_schema = Arc::new(with_job_arguments(&tool.input_schema, may));
         }
         tool
     }

@@ -2,6 +2,7 @@
 //! for no value, another spelling of a name. Where the meaning is certain the value counts; every refusal begins with the name
 //! of the argument and says which values are allowed.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use rmcp::model::JsonObject;
@@ -233,6 +234,26 @@ fn checked_label(name: &str, label: Value) -> ToolResult<String> {
         return refuse(name, &format!("must be without control characters{}", it_is(&label)));
     }
     Ok(label.trim().to_owned())
+}
+
+/// Removes the argument `name`, a whole number in this range.
+///
+/// # Errors
+/// The answer to the call, where the argument is something else.
+pub(in crate::mcp) fn whole_number(
+    arguments: &mut JsonObject,
+    name: &str,
+    range: RangeInclusive<u64>,
+) -> ToolResult<Option<u64>> {
+    let Some(value) = take(arguments, name).map(parsed) else { return Ok(None) };
+    let number = value.as_f64().filter(|number| number.fract() == 0.0 && *number >= 0.0);
+    match number.map(|number| number as u64).filter(|number| range.contains(number)) {
+        Some(number) => Ok(Some(number)),
+        None => {
+            let (first, last) = (range.start(), range.end());
+            refuse(name, &format!("must be a whole number from {first} to {last}"))
+        }
+    }
 }
 
 /// The value that a text of JSON stands for; any other value is the value itself.

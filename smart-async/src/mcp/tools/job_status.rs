@@ -36,7 +36,7 @@ pub(super) async fn call(
     let _reading = access.manager().jobs().pin(&[id]);
     let job = access.status(id).await.map_err(|error| failed(follow_up, error))?;
     let job = with_shown_result(access.manager(), job, RESULT_BYTES).await;
-    let mut view = job_view(access.manager(), &job, RESULT_BYTES);
+    let mut view = job_view(access.manager(), &job, RESULT_BYTES).await;
     let next = next_call(follow_up, &job, &view);
     if !detail {
         view = usual(follow_up, view);

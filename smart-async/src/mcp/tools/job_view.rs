@@ -8,7 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::question_view::{next_answer, question_views};
 use crate::call::reply::FollowUp;
-use crate::core::job::{FailureKind, JobKind, JobRecord, JobState, JobStatus, ResultLocation};
+use crate::core::job::{
+    FailureKind, JobKind, JobRecord, JobState, JobStatus, PendingReason, ResultLocation,
+};
 use crate::core::jobs::why_gone;
 use crate::core::manager::JobManager;
 use crate::core::text::truncated;
@@ -25,6 +27,9 @@ const INTERNAL: &[&str] = &[
     "sequence",
     "end_sequence",
     "priority",
+    "max_concurrent",
+    "explicit",
+    "call_open",
     "deadline_seconds",
     "max_retries",
     "retry_delay_seconds",
@@ -43,6 +48,9 @@ const INTERNAL: &[&str] = &[
     "result_withheld",
     "questions",
 ];
+
+/// The state of a job that waits for its turn.
+const QUEUED: JobState = JobState::Pending { reason: PendingReason::Queued };
 
 /// The fields that a job's status has without `detail`, beside its [`OUTCOME`]; [`usual`] leaves some of them out where they say
 /// nothing.
@@ -97,7 +105,11 @@ pub(in crate::mcp) type JobFields = Map<String, Value>;
 
 /// The job's record without the internal fields, with its outcome where that has at most `limit` bytes, and for a live job
 /// with the time after which to poll again.
-pub(in crate::mcp) fn job_view(manager: &JobManager, job: &JobRecord, limit: usize) -> JobFields {
+pub(in crate::mcp) async fn job_view(
+    manager: &JobManager,
+    job: &JobRecord,
+    limit: usize,
+) -> JobFields {
     let mut view = match job.to_json() {
         Value::Object(view) => view,
         _ => Map::new(),
@@ -130,7 +142,12 @@ pub(in crate::mcp) fn job_view(manager: &JobManager, job: &JobRecord, limit: usi
         let note = "The work was told to stop, and has not stopped yet.";
         view.insert("note".to_owned(), note.into());
     }
-    if job.waits_for_slot() || context.is_some_and(|work| work.turn.waits()) {
+    if let Ok(Some(place)) = manager.jobs().queue_place(job).await {
+        view.insert(
+            "waits_for".to_owned(),
+            format!("a free slot: place {place} in the queue").into(),
+        );
+    } else if job.state == QUEUED || context.is_some_and(|work| work.turn.waits()) {
         view.insert("waits_for".to_owned(), "a free thread".into());
     }
     if job.waits_for_server() {

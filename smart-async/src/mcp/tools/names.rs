@@ -10,12 +10,21 @@ use crate::call::reply::FollowUp;
 use crate::core::text::quoted;
 use crate::mcp::schema::{LONGEST_NAME, is_name};
 
+/// The arguments about their jobs that callers may give beside `async_mode` and `job_label`, because the author says so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::mcp) struct CallerMay {
+    /// Tags and a session.
+    pub(in crate::mcp) group: bool,
+    /// A priority.
+    pub(in crate::mcp) prioritize: bool,
+}
+
 /// The names of one server's job tools.
 #[derive(Debug, Clone, Default)]
 pub(in crate::mcp) struct JobToolNames {
     prefix: String,
     hidden: BTreeSet<JobTool>,
-    groups_jobs: bool,
+    caller_may: CallerMay,
     /// Derived from the two fields above.
     follow_up: Arc<FollowUp>,
 }
@@ -43,12 +52,15 @@ impl JobToolNames {
     }
 
     pub(in crate::mcp) const fn group_jobs(&mut self) {
-        self.groups_jobs = true;
+        self.caller_may.group = true;
     }
 
-    /// Returns whether callers may group their jobs by tags and sessions.
-    pub(in crate::mcp) const fn groups_jobs(&self) -> bool {
-        self.groups_jobs
+    pub(in crate::mcp) const fn prioritize_jobs(&mut self) {
+        self.caller_may.prioritize = true;
+    }
+
+    pub(in crate::mcp) const fn caller_may(&self) -> CallerMay {
+        self.caller_may
     }
 
     /// The reason why the prefix cannot be used; `None` for one that can.
@@ -88,6 +100,6 @@ impl JobToolNames {
 
     /// The tool as this server shows it.
     pub(in crate::mcp) fn define(&self, tool: JobTool) -> Tool {
-        tool.definition(&self.prefix, self.groups_jobs)
+        tool.definition(&self.prefix, self.caller_may.group)
     }
 }

@@ -173,7 +173,7 @@ async fn view_within(
 ) -> (JobFields, usize) {
     for limit in [RESULT_BYTES.min(room), 0] {
         let job = with_shown_result(access.manager(), Arc::clone(job), limit).await;
-        let view = job_view(access.manager(), &job, limit);
+        let view = job_view(access.manager(), &job, limit).await;
         let mut shown = brief(&job);
         let is_terminal = job.status().is_terminal();
         if is_terminal && let Some(next) = next_result(follow_up, &job, &view) {

@@ -1,0 +1,8 @@
+//! The queue: jobs that wait for a slot, in one line for all processes that share a store. The rules are those of a claim
+//! ([`ClaimQuery`](crate::core::job::ClaimQuery)); the services here ask for the jobs of this process.
+
+mod dispatcher;
+mod tool_permits;
+
+pub(in crate::core) use self::dispatcher::Dispatcher;
+pub(in crate::core) use self::tool_permits::{ToolPermit, ToolPermits};
