@@ -25,6 +25,7 @@ pub(crate) struct Args {
     pub(crate) default: Option<Keyed<Duration>>,
     pub(crate) deadline: Option<Keyed<Duration>>,
     pub(crate) blocking: Option<Keyed<()>>,
+    pub(crate) stall: Option<Keyed<Duration>>,
     pub(crate) always_job: Option<Keyed<()>>,
     pub(crate) max_concurrent: Option<Keyed<u32>>,
     pub(crate) priority: Option<Keyed<u8>>,
@@ -78,6 +79,7 @@ enum Key {
     Default,
     Deadline,
     Blocking,
+    Stall,
     AlwaysJob,
     MaxConcurrent,
     Priority,
@@ -96,11 +98,12 @@ enum Key {
 }
 
 /// Every spelling of every key with an example of its use, in the order of error messages.
-const KEYS: [(&str, Key, &str); 20] = [
+const KEYS: [(&str, Key, &str); 21] = [
     ("timeout_env", Key::TimeoutEnv, "timeout_env = \"SIMULATE_TIMEOUT\""),
     ("default", Key::Default, "default = 20"),
     ("default_timeout", Key::Default, "default_timeout = 20"),
     ("deadline", Key::Deadline, "deadline = \"10m\""),
+    ("stall", Key::Stall, "stall = \"2m\""),
     ("blocking", Key::Blocking, "blocking"),
     ("always_job", Key::AlwaysJob, "always_job"),
     ("max_concurrent", Key::MaxConcurrent, "max_concurrent = 2"),
@@ -142,6 +145,7 @@ impl Args {
             Key::TimeoutEnv => entry.fill(&mut self.timeout_env, errors, KeyEntry::variable_name),
             Key::Default => entry.fill(&mut self.default, errors, KeyEntry::duration),
             Key::Deadline => entry.fill(&mut self.deadline, errors, KeyEntry::duration),
+            Key::Stall => entry.fill(&mut self.stall, errors, KeyEntry::duration),
             Key::Blocking => entry.set(&mut self.blocking, errors),
             Key::AlwaysJob => entry.set(&mut self.always_job, errors),
             Key::MaxConcurrent => {

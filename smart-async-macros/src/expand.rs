@@ -245,6 +245,10 @@ impl<'a> Expansion<'a> {
             let (seconds, nanos) = seconds_and_nanos(deadline.value);
             keys.extend(quote!(.deadline(#seconds, #nanos)));
         }
+        if let Some(stall) = &self.args.stall {
+            let (seconds, nanos) = seconds_and_nanos(stall.value);
+            keys.extend(quote!(.stall(#seconds, #nanos)));
+        }
         if self.args.always_job.is_some() {
             keys.extend(quote!(.always_job()));
         }

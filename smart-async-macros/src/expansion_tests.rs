@@ -304,7 +304,7 @@ async fn simulate(&self) -> String { todo!() }"
 golden!(
     a_limit_and_a_priority_reach_the_call_site,
     Impl,
-    "max_concurrent = 2, priority = 8",
+    r#"max_concurrent = 2, priority = 8, stall = "2m""#,
     r"
 #[tool]
 async fn simulate(&self) -> String { todo!() }"

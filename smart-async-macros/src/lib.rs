@@ -66,6 +66,7 @@ use proc_macro::TokenStream;
 /// | `timeout_env = "NAME"` | The environment variable that holds the time a call may take before it becomes a job. |
 /// | `default = 20` | That time where no variable says otherwise. `default_timeout` is the same key. |
 /// | `deadline = "10m"` | The longest that the work may run at all. It is longer than `default`. |
+/// | `stall = "2m"` | For how long the work may report no progress; then it is stopped. |
 /// | `blocking` | For a plain `fn`: it runs on a thread of its own, and becomes `async` for its callers. Some run at a time (64 unless the manager says otherwise); the others wait as `pending`. It stops only if it asks `is_cancelled()`; one that never does is completed after all. |
 /// | `always_job` | Every call becomes a job at once. It leaves nothing for `default` and `timeout_env` to do. |
 /// | `max_concurrent = 2` | How many runs may be under way at a time, in all processes that share the job folder; further calls wait for their turn. |

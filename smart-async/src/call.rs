@@ -124,18 +124,18 @@ impl<R: Send + 'static, F: FnOnce() -> R + Send + 'static> Spawn<R> for Blocking
 
     fn spawn(self, context: &Arc<JobContext>, means: Means<'_>) -> TypedBody<R> {
         let span = Span::current();
-        let run = move |context: &Arc<JobContext>, thread: BodySlot, permit| {
+        let run = move |context: &Arc<JobContext>, thread: BodySlot, held| {
             let context = Arc::clone(context);
             thread.run(move || {
-                let _permit = permit;
+                let _held = held;
                 span.in_scope(|| context.run_blocking(self.0))
             })
         };
         let slots = Arc::clone(means.slots);
         let begin = move |context: &_, turn: Turn| {
-            let Turn { thread, permit } = turn;
+            let Turn { thread, heavy, permit } = turn;
             TypedBody::blocking(context, &slots, thread, |context, thread| {
-                run(context, thread, permit)
+                run(context, thread, (heavy, permit))
             })
         };
         match means.turn {

@@ -15,8 +15,16 @@ use smart_async_examples::tour::screen::{Screen, spoken};
 use smart_async_examples::tour::session::{Answer, SERVE, Session};
 
 /// The tools that a server with jobs adds to its own.
-const JOB_TOOLS: [&str; 7] =
-    ["job_status", "wait_job", "job_result", "answer_job", "list_jobs", "cancel_job", "prune_jobs"];
+const JOB_TOOLS: [&str; 8] = [
+    "job_status",
+    "wait_job",
+    "job_result",
+    "answer_job",
+    "list_jobs",
+    "cancel_job",
+    "prune_jobs",
+    "job_metrics",
+];
 
 #[tokio::main]
 async fn main() -> Result<()> {

@@ -3,7 +3,7 @@
 use super::KEYS;
 
 /// Names that other libraries have for the same thing, each with its spelling here.
-const SYNONYMS: [(&[&str], &str); 17] = [
+const SYNONYMS: [(&[&str], &str); 18] = [
     (
         &[
             "timeout",
@@ -49,6 +49,7 @@ const SYNONYMS: [(&[&str], &str); 17] = [
         "max_concurrent = 2",
     ),
     (&["urgency", "prio", "importance"], "priority = 8"),
+    (&["heartbeat", "idle", "idle_timeout", "stalled", "inactivity"], "stall = \"2m\""),
     (&["task", "tasks", "require_task", "task_support"], "task_required"),
     (
         &["dedup", "dedupe", "deduplicate", "shared", "join", "single_flight", "singleflight"],

@@ -72,7 +72,7 @@ impl KeyEntry {
         };
         if duration.is_zero() {
             return Err(match self.key {
-                Key::Deadline => format!(
+                Key::Deadline | Key::Stall => format!(
                     "`{name}` is 0, so every call would fail at once; give a positive number of seconds, or leave \
                      the key out for no limit"
                 ),

@@ -78,6 +78,8 @@ pub enum CallErrorKind {
     Panic,
     /// The body ran longer than its `deadline`.
     Deadline,
+    /// The body reported no progress for as long as its `stall` allows.
+    Stalled,
     /// The caller cancelled the request, and the body was stopped.
     Cancelled,
     /// The caller requested a job, and jobs cannot be stored at the moment. The work was not started.
@@ -96,6 +98,7 @@ impl CallErrorKind {
         match self {
             Self::Panic => "panic",
             Self::Deadline => "deadline",
+            Self::Stalled => "stalled",
             Self::Cancelled => "cancelled",
             Self::NotDurable => "not_durable",
             Self::Stopping => "stopping",

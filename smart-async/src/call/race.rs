@@ -55,6 +55,8 @@ enum Ran<R> {
     Body(Result<R, BodyError>),
     /// The body ran longer than its deadline, and runs on.
     DeadlineOver,
+    /// The body reported no progress for too long, and runs on.
+    Stalled,
     /// The client cancelled the same call, made again, and the body runs on.
     Cancelled,
 }
@@ -341,17 +343,14 @@ impl<R: Send + 'static> OpenCall<R> {
                 return self.answer_ended(ended);
             }
             Wake::Ended(Ran::DeadlineOver) => {
-                let fate = match self.body.as_ref().is_some_and(TypedBody::is_on_thread) {
-                    // No code but the body's own ends it.
-                    true => "was told to stop, which it does when it asks is_cancelled()",
-                    false => "was stopped",
-                };
-                self.stop_body(None);
                 let limit = humantime::format_duration(self.site.deadline.unwrap_or_default());
-                let message = format!("{tool} ran longer than its deadline of {limit} and {fate}");
-                record_outcome("ran longer than its deadline", began);
-                observe::warn!("{message}");
-                CallError::new(CallErrorKind::Deadline, tool, message)
+                let why = format!("ran longer than its deadline of {limit}");
+                self.stop_overdue(CallErrorKind::Deadline, &why)
+            }
+            Wake::Ended(Ran::Stalled) => {
+                let limit = humantime::format_duration(self.site.stall.unwrap_or_default());
+                let why = format!("reported no progress for {limit}");
+                self.stop_overdue(CallErrorKind::Stalled, &why)
             }
             Wake::Ended(Ran::Cancelled) => {
                 let is_on_thread = self.body.as_ref().is_some_and(TypedBody::is_on_thread);
@@ -376,6 +375,21 @@ impl<R: Send + 'static> OpenCall<R> {
         };
         self.report_answered(None);
         Reply::Failed(error)
+    }
+
+    /// Stops a body that has taken too long, and returns the error of its call.
+    fn stop_overdue(&mut self, kind: CallErrorKind, why: &str) -> CallError {
+        let tool = self.site.tool;
+        let fate = match self.body.as_ref().is_some_and(TypedBody::is_on_thread) {
+            // No code but the body's own ends it.
+            true => "was told to stop, which it does when it asks is_cancelled()",
+            false => "was stopped",
+        };
+        self.stop_body(None);
+        let message = format!("{tool} {why} and {fate}");
+        record_outcome(why, self.context.began);
+        observe::warn!("{message}");
+        CallError::new(kind, tool, message)
     }
 
     /// Reports that the call is answered and is no job, where the server has to do anything about that.
@@ -446,5 +460,6 @@ async fn within<R>(
         ended = body => Ran::Body(ended),
         () = stopped => Ran::Cancelled,
         () = over => Ran::DeadlineOver,
+        () = context.stalled() => Ran::Stalled,
     }
 }

@@ -154,7 +154,8 @@ impl CallRequest {
     /// The context of a body whose caller does not wait.
     pub(super) fn new_context(&self, site: &'static CallSite) -> JobContext {
         let host = self.manager.as_ref().map(|manager| manager.runner().host());
-        let context = JobContext::new(site.tool, host).with_scope(self.scope.clone());
+        let context =
+            JobContext::new(site.tool, host).with_scope(self.scope.clone()).with_stall(site.stall);
         match &self.body_token {
             Some(token) => context.with_token(token.clone()),
             None => context,

@@ -33,6 +33,8 @@ pub struct CallSite {
     pub(crate) timeout_env: Option<&'static str>,
     pub(crate) default_timeout: Option<Duration>,
     pub(crate) deadline: Option<Duration>,
+    /// For how long the work may report no progress.
+    pub(crate) stall: Option<Duration>,
     pub(crate) always_job: bool,
     /// How many runs may be under way at a time in all processes that share the store, where there is a limit.
     pub(crate) max_concurrent: Option<u32>,
@@ -64,6 +66,7 @@ impl CallSite {
             timeout_env: None,
             default_timeout: None,
             deadline: None,
+            stall: None,
             always_job: false,
             max_concurrent: None,
             priority: Priority::NORMAL,
@@ -111,6 +114,13 @@ impl CallSite {
     #[must_use]
     pub const fn priority(mut self, priority: u8) -> Self {
         self.priority = Priority::new(priority);
+        self
+    }
+
+    /// Sets for how long the work may report no progress.
+    #[must_use]
+    pub const fn stall(mut self, seconds: u64, nanoseconds: u32) -> Self {
+        self.stall = Some(Duration::new(seconds, nanoseconds));
         self
     }
 

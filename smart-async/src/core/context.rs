@@ -9,13 +9,16 @@ mod current_job;
 mod long_polls;
 pub(crate) mod questions;
 pub(crate) mod reporter;
+mod stall;
 mod turn;
 
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -68,6 +71,10 @@ pub(crate) struct JobContext {
     /// The tools with a limit whose slots the code holds that makes this call: a call within one of them takes no further slot, for
     /// which it might wait for ever.
     slots_held: Vec<Cow<'static, str>>,
+    /// For how long the body may report no progress.
+    stall: Option<Duration>,
+    /// Since when it has reported none, in milliseconds after the beginning of the call.
+    quiet_since: AtomicU64,
     /// The number of the run, from 1; each rerun after the end of a server counts.
     attempt: u32,
     /// Kept alive for as long as the body runs.
@@ -87,6 +94,8 @@ impl JobContext {
             questions: PendingQuestions::default(),
             id: OnceLock::new(),
             slots_held: CONTEXT.try_with(|outer| outer.slots_held()).unwrap_or_default(),
+            stall: None,
+            quiet_since: AtomicU64::new(0),
             attempt: 1,
             kept_alive: OnceLock::new(),
         }
@@ -110,6 +119,11 @@ impl JobContext {
     /// Sets the client for which the body runs.
     pub(crate) fn with_scope(self, scope: Option<JobScope>) -> Self {
         Self { scope, ..self }
+    }
+
+    /// Sets for how long the body may report no progress.
+    pub(crate) fn with_stall(self, stall: Option<Duration>) -> Self {
+        Self { stall, ..self }
     }
 
     /// Sets the number of the run.

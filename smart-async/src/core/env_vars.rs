@@ -31,13 +31,21 @@ pub(crate) const MAX_LIVE: &str = "JOB_MAX_LIVE";
 pub(crate) const MAX_JOBS: &str = "MAX_CONCURRENT_JOBS";
 /// How many of these of one session.
 pub(crate) const MAX_JOBS_PER_SESSION: &str = "MAX_CONCURRENT_JOBS_PER_SESSION";
+/// The load of the memory, in percent, from which on heavy work is held back.
+pub(crate) const MAX_MEMORY_PERCENT: &str = "JOB_MAX_MEMORY_PERCENT";
+/// The load of the processors, in percent, from which on heavy work is held back.
+pub(crate) const MAX_CPU_PERCENT: &str = "JOB_MAX_CPU_PERCENT";
+/// The free share of the disk, in percent, below which heavy work is held back.
+pub(crate) const MIN_DISK_PERCENT: &str = "JOB_MIN_DISK_PERCENT";
+/// The free bytes of the disk below which heavy work is held back.
+pub(crate) const MIN_DISK_BYTES: &str = "JOB_MIN_DISK_BYTES";
 /// The folder of the journal store, in place of `~/.job_mcp`.
 pub(crate) const HOME: &str = "JOB_MCP_HOME";
 /// `true` takes a job folder that other users own or may write to.
 pub(crate) const TRUST_FOLDER: &str = "JOB_MCP_TRUST_FOLDER";
 
 /// All of them.
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 17] = [
     TIMEOUT_SECONDS,
     WAIT_SECONDS,
     DEBUG,
@@ -49,6 +57,10 @@ const KNOWN: [&str; 13] = [
     MAX_LIVE,
     MAX_JOBS,
     MAX_JOBS_PER_SESSION,
+    MAX_MEMORY_PERCENT,
+    MAX_CPU_PERCENT,
+    MIN_DISK_PERCENT,
+    MIN_DISK_BYTES,
     HOME,
     TRUST_FOLDER,
 ];
@@ -78,6 +90,15 @@ pub(crate) fn hours(lookup: Lookup<'_>, name: &str) -> Option<Duration> {
 pub(crate) fn count(lookup: Lookup<'_>, name: &str) -> Option<usize> {
     let parse = |value: &str| value.trim().parse().ok().filter(|count| *count > 0);
     parsed(lookup, name, parse, "a positive whole number")
+}
+
+/// Reads a number from 1 to 100. `None` if the variable is absent or invalid.
+pub(crate) fn percent(lookup: Lookup<'_>, name: &str) -> Option<f64> {
+    let parse = |value: &str| {
+        let number = value.trim().trim_end_matches('%').trim_end().parse::<f64>().ok();
+        number.filter(|percent| (1.0..=100.0).contains(percent))
+    };
+    parsed(lookup, name, parse, "a number from 1 to 100")
 }
 
 /// Reads a number of bytes: `1000000`, or with a unit, `64MiB`. `None` if the variable is absent or invalid.

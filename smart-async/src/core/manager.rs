@@ -23,9 +23,11 @@ use crate::core::job::{
 };
 use crate::core::jobs::Jobs;
 pub use crate::core::jobs::{
-    AnswerError, Cancelled, Error, JobChange, State, StateError, WaitFor, Waited,
+    AnswerError, Cancelled, Error, JobChange, JobMetrics, RunTimeStatistics, SlotsInUse, State,
+    StateError, WaitFor, Waited,
 };
 use crate::core::local::Local;
+pub use crate::core::queue::load::{Load, LoadLimits, LoadSource};
 pub use crate::core::runner::{Job, JobRequest, Retention, job_fn};
 use crate::core::runner::{Runner, Settings};
 use crate::core::store::{JobStore, Pruned};

@@ -42,9 +42,9 @@ pub(crate) use self::hydrate::InlineCompletion;
 use self::one_at_a_time::OneAtATime;
 use self::rerun::Rerunners;
 pub(crate) use self::rerun::{RerunSupport, Rerunner, Usage};
-pub(in crate::core) use self::settings::Fallback;
 pub use self::settings::Retention;
 pub(crate) use self::settings::Settings;
+pub(in crate::core) use self::settings::{Fallback, LoadProbe};
 use self::shared_answer::SharedAnswer;
 pub use self::submit::{Job, JobRequest, job_fn};
 pub(crate) use self::turn::{Needs, Turn, TurnLine};
@@ -55,6 +55,7 @@ use crate::core::job::{Actor, JobEvent, JobId, JobOutput, JobRecord};
 use crate::core::jobs::{Error, Jobs};
 use crate::core::local::{LiveJob, LiveJobs, Local, LostJobs, Origin};
 use crate::core::observe;
+use crate::core::queue::load::Load;
 use crate::core::spawn::try_spawn;
 
 /// Runs the jobs of one server. Cheap to clone; all clones are the same runner.
@@ -235,6 +236,21 @@ impl Runner {
         if let Some(wait) = self.inner.rerunners.used_for(usage) {
             self.inner.take_on_waiting_after(wait);
         }
+    }
+
+    /// How many explicit jobs may run at a time.
+    pub(crate) fn limit_on_jobs(&self) -> usize {
+        self.engine().queue.limits().jobs
+    }
+
+    /// The load of the machine, where it can be known.
+    pub(crate) async fn load(&self) -> Load {
+        self.engine().queue.load().await
+    }
+
+    /// The reason why the job of this id does not begin, where that is the load of the machine.
+    pub(crate) fn held_by_load(&self, id: JobId) -> Option<String> {
+        self.engine().queue.held_by_load(id)
     }
 
     /// Requests that a job stops, in this process at once and then in its record, without waiting for its end.

@@ -96,7 +96,7 @@ impl<S: ServerHandler> JobServer<S> {
         }
     }
 
-    /// Sets a prefix for the names of the job tools, for a server that has tools of the same names: at most 54 letters, digits, `_`
+    /// Sets a prefix for the names of the job tools, for a server that has tools of the same names: at most 53 letters, digits, `_`
     /// and `-`, with a letter or `_` first, because model APIs refuse other names, or ones of more than 64 characters. With another
     /// prefix the server answers each request with an error, which is also logged here.
     #[must_use]

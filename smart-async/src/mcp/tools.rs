@@ -4,6 +4,7 @@
 mod answer_job;
 pub(super) mod arguments;
 mod cancel_job;
+mod job_metrics;
 mod job_result;
 mod job_status;
 pub(super) mod job_view;
@@ -45,6 +46,7 @@ pub(super) enum JobTool {
     Cancel,
     Prune,
     Answer,
+    Metrics,
 }
 
 /// A job tool as `tools/list` shows it.
@@ -71,7 +73,7 @@ enum Effect {
 }
 
 impl JobTool {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Status,
         Self::Wait,
         Self::Result,
@@ -79,6 +81,7 @@ impl JobTool {
         Self::List,
         Self::Cancel,
         Self::Prune,
+        Self::Metrics,
     ];
 
     fn describe(self, groups_jobs: bool) -> Definition {
@@ -90,6 +93,7 @@ impl JobTool {
             Self::Cancel => cancel_job::definition(),
             Self::Prune => prune_jobs::definition(),
             Self::Answer => answer_job::definition(),
+            Self::Metrics => job_metrics::definition(),
         }
     }
 
@@ -103,6 +107,7 @@ impl JobTool {
             Self::Cancel => "cancel_job",
             Self::Prune => "prune_jobs",
             Self::Answer => "answer_job",
+            Self::Metrics => "job_metrics",
         }
     }
 
@@ -162,6 +167,7 @@ impl JobTool {
             Self::Cancel => cancel_job::call(access, follow_up, arguments).await,
             Self::Prune => prune_jobs::call(access, follow_up, arguments).await,
             Self::Answer => answer_job::call(access, follow_up, arguments).await,
+            Self::Metrics => job_metrics::call(access, follow_up, arguments).await,
         };
         answer.unwrap_or_else(|error| error)
     }

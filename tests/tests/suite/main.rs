@@ -33,6 +33,7 @@ mod jobs;
 mod language;
 mod large_results;
 mod limits;
+mod load;
 mod long_open;
 mod manager;
 mod missed_news;
@@ -59,6 +60,7 @@ mod shapes;
 mod snippets;
 #[cfg(unix)]
 mod spoiled_process;
+mod stall;
 mod starts;
 mod stores;
 mod subscriptions;

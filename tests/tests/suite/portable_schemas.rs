@@ -155,7 +155,7 @@ async fn a_prefix_that_makes_names_which_apis_refuse_is_an_error() {
         let server = Shapes.with_jobs(JobManager::in_memory()).tool_prefix(prefix);
         Client::try_connect(server).await.map(|_| ())
     };
-    let longest = format!("a{}", "-".repeat(53));
+    let longest = format!("a{}", "-".repeat(52));
     for prefix in ["", "bg_", "Jobs-1_", "_", &longest] {
         assert_eq!(served(prefix).await, Ok(()), "{prefix}");
     }
@@ -163,6 +163,6 @@ async fn a_prefix_that_makes_names_which_apis_refuse_is_an_error() {
     for prefix in ["my jobs ", "jobs.", "jobs/", "jöbs_", "1_", "-", "\n", &too_long] {
         let refused = served(prefix).await.unwrap_err();
         assert!(refused.contains("cannot be used, because model APIs refuse"), "{refused}");
-        assert!(refused.contains("at most 54 letters"), "{refused}");
+        assert!(refused.contains("at most 53 letters"), "{refused}");
     }
 }

@@ -55,9 +55,10 @@ async fn the_job_tools_come_after_the_servers_own_and_each_once() {
         "list_jobs",
         "cancel_job",
         "prune_jobs",
+        "job_metrics",
     ];
-    assert_eq!(names[names.len() - 7..], added);
-    assert!(names[..names.len() - 7].iter().all(|name| !added.contains(&&**name)));
+    assert_eq!(names[names.len() - 8..], added);
+    assert!(names[..names.len() - 8].iter().all(|name| !added.contains(&&**name)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -255,8 +256,15 @@ async fn a_prefix_and_hidden_tools_are_kept_to_everywhere() {
     let client = Client::connect(server).await;
     let names: Vec<_> = client.tools().await.into_iter().map(|tool| tool.name).collect();
     assert_eq!(
-        names[names.len() - 5..],
-        ["bg_job_status", "bg_job_result", "bg_answer_job", "bg_list_jobs", "bg_cancel_job"]
+        names[names.len() - 6..],
+        [
+            "bg_job_status",
+            "bg_job_result",
+            "bg_answer_job",
+            "bg_list_jobs",
+            "bg_cancel_job",
+            "bg_job_metrics"
+        ]
     );
     let ticket = client.ask("make", json!({})).await;
     let message = ticket["message"].as_str().unwrap();
@@ -343,7 +351,7 @@ async fn a_server_without_tools_of_its_own_declares_and_lists_the_job_tools() {
         let capabilities = client.peer().peer_info().unwrap().capabilities.clone();
         assert!(capabilities.tools.is_some() && capabilities.resources.is_some());
         let names: Vec<_> = client.tools().await.into_iter().map(|tool| tool.name).collect();
-        assert_eq!(names.len(), 7, "{names:?}");
+        assert_eq!(names.len(), 8, "{names:?}");
         assert!(names.contains(&"wait_job".into()));
         assert_eq!(client.ask("list_jobs", json!({})).await["total"], 0);
         assert!(client.peer().list_all_resources().await.unwrap().is_empty());
@@ -378,7 +386,7 @@ async fn the_pages_of_the_inner_list_are_respected() {
             None => break,
         }
     }
-    assert_eq!(sizes, [1, 1, 8]);
+    assert_eq!(sizes, [1, 1, 9]);
 }
 
 #[tokio::test(start_paused = true)]

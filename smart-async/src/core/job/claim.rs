@@ -65,6 +65,11 @@ impl ClaimQuery {
 
     /// Returns whether a job may be given to this owner at `now`, as far as no limit is concerned.
     pub fn matches(&self, job: &JobRecord, owner: OwnerId, now: Timestamp) -> bool {
+        (self.jobs.is_empty() || self.jobs.contains(&job.id)) && self.is_about(job, owner, now)
+    }
+
+    /// Returns whether a job meets the conditions, save for the list of jobs.
+    fn is_about(&self, job: &JobRecord, owner: OwnerId, now: Timestamp) -> bool {
         let waits = match self.queued {
             true => job.waits_for_slot() && job.owner == Some(owner),
             false => job.is_claimable() && job.is_due(now),
@@ -73,7 +78,6 @@ impl ClaimQuery {
             && job.spec.server == self.server
             && (self.tools.is_empty() || self.tools.contains(&job.spec.tool))
             && (self.kinds.is_empty() || self.kinds.contains(&job.spec.kind))
-            && (self.jobs.is_empty() || self.jobs.contains(&job.id))
     }
 
     /// Of `live`, the jobs to give to this owner at `now`: by priority, and of equally urgent ones the first to come; a job gains
@@ -93,7 +97,10 @@ impl ClaimQuery {
             }
             _ => false,
         };
-        let is_asked = |job: &JobRecord| self.matches(job, owner, now);
+        let named: HashSet<_> = self.jobs.iter().copied().collect();
+        let is_asked = |job: &JobRecord| {
+            (named.is_empty() || named.contains(&job.id)) && self.is_about(job, owner, now)
+        };
         let waiting = live.into_iter().filter(|job| is_asked(job) || comes_first(job));
         let mut given = Vec::new();
         for job in in_order(waiting.cloned().collect()) {

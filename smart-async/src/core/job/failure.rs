@@ -17,6 +17,8 @@ pub enum FailureKind {
     Panic,
     /// The work ran longer than its `deadline`.
     Deadline,
+    /// The work reported no progress for as long as its `stall` allows.
+    Stalled,
     /// The process that ran the work ended before the work did.
     Interrupted,
     /// The work ended, with a result that is larger than the store keeps.
@@ -32,6 +34,7 @@ impl FailureKind {
             Self::Error => "error",
             Self::Panic => "panic",
             Self::Deadline => "deadline",
+            Self::Stalled => "stalled",
             Self::Interrupted => "interrupted",
             Self::ResultTooLarge => "result_too_large",
             Self::Other(kind) => kind,
@@ -45,6 +48,7 @@ impl From<&str> for FailureKind {
             "error" => Self::Error,
             "panic" => Self::Panic,
             "deadline" => Self::Deadline,
+            "stalled" => Self::Stalled,
             "interrupted" => Self::Interrupted,
             "result_too_large" => Self::ResultTooLarge,
             other => Self::Other(Cow::Owned(other.to_owned())),

@@ -130,6 +130,8 @@ pub(crate) struct ProgressCell {
     /// NaN where no total is known.
     total: AtomicU64,
     reported: AtomicBool,
+    /// Set by each report; cleared by the watch for work that reports nothing any more.
+    fresh: AtomicBool,
     /// Set by each report; cleared by the supervisor when it takes the progress to the store.
     dirty: AtomicBool,
     /// Wakes the supervisor at the first report after the last one that it took.
@@ -143,6 +145,7 @@ impl ProgressCell {
             current: AtomicU64::new(0),
             total: AtomicU64::new(f64::NAN.to_bits()),
             reported: AtomicBool::new(false),
+            fresh: AtomicBool::new(false),
             dirty: AtomicBool::new(false),
             reports: Notify::const_new(),
             message: Mutex::new(String::new()),
@@ -181,6 +184,7 @@ impl ProgressCell {
     #[inline]
     fn news(&self) {
         self.reported.store(true, Ordering::Release);
+        self.fresh.store(true, Ordering::Relaxed);
         if !self.dirty.swap(true, Ordering::AcqRel) {
             self.reports.notify_one();
         }
@@ -197,6 +201,11 @@ impl ProgressCell {
         let message = self.message.lock();
         let message = (!message.is_empty()).then(|| message.clone());
         Some(Progress::new(current, total, message))
+    }
+
+    /// Returns whether there was a report since the last call.
+    pub(crate) fn take_fresh(&self) -> bool {
+        self.fresh.load(Ordering::Relaxed) && self.fresh.swap(false, Ordering::Relaxed)
     }
 
     /// The last report, if there was one since the last call.

@@ -81,7 +81,10 @@ fn redacted(site: &CallSite, change: &Change) -> Change {
         JobEvent::Complete(_) => stored.result_location = ResultLocation::InMemory,
         JobEvent::Fail(failure) => {
             // The library's own texts hold no secrets.
-            let ours = matches!(failure.kind, FailureKind::Deadline | FailureKind::Interrupted);
+            let ours = matches!(
+                failure.kind,
+                FailureKind::Deadline | FailureKind::Stalled | FailureKind::Interrupted
+            );
             let silenced = site.redact && !ours;
             if silenced {
                 NO_TEXT.clone_into(&mut failure.message);

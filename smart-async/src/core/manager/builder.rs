@@ -9,7 +9,8 @@ use super::open_error::OpenError;
 use super::{JobManager, WallClock};
 use crate::core::jobs::CANCEL_ANSWER;
 use crate::core::observe;
-use crate::core::runner::{Fallback, Retention, Settings};
+use crate::core::queue::load::{LoadLimits, LoadSource};
+use crate::core::runner::{Fallback, LoadProbe, Retention, Settings};
 use crate::core::store::{JobStore, JournalStore, MemoryStore, ShieldedStore};
 
 /// Sets up a [`JobManager`].
@@ -99,6 +100,24 @@ impl JobManagerBuilder {
         self
     }
 
+    /// The load of the machine from which on no [`blocking`](macro@crate::smart_async) work begins that waits in the queue, as of a call with
+    /// `async_mode`; one such job always runs. 85 % of the memory, 90 % of the processors, less than 5 % or 500 MB of the disk free,
+    /// unless set. The operator's variables `JOB_MAX_MEMORY_PERCENT`, `JOB_MAX_CPU_PERCENT`, `JOB_MIN_DISK_PERCENT` and
+    /// `JOB_MIN_DISK_BYTES` win.
+    #[must_use]
+    pub const fn load_limits(mut self, limits: LoadLimits) -> Self {
+        self.settings.own_load_limits = limits;
+        self
+    }
+
+    /// Where the load is read. The system unless set: on Linux the pressure on the processors, the memory of the machine and of the
+    /// container, and the disk of the job folder.
+    #[must_use]
+    pub fn load_source(mut self, source: impl LoadSource) -> Self {
+        self.settings.load_source = Some(LoadProbe(Arc::new(source)));
+        self
+    }
+
     /// Whether a wrapped server that is told to end by SIGTERM shuts this manager down and then ends as the signal
     /// says. Yes unless set; say no where the program handles the signal itself. On Unix only.
     #[must_use]
@@ -119,13 +138,14 @@ impl JobManagerBuilder {
     ///
     /// # Errors
     /// [`OpenError`] where the folder cannot be found or used.
-    pub async fn open(self) -> Result<JobManager, OpenError> {
+    pub async fn open(mut self) -> Result<JobManager, OpenError> {
         let folder = match &self.folder {
             Some(folder) => folder.clone(),
             None => default_folder()?,
         };
         // The program may change its working folder later.
         let folder = std::path::absolute(&folder).unwrap_or(folder);
+        self.settings.folder = Some(folder.clone());
         let store = JournalStore::open_with_clock(&folder, self.clock.clone())
             .await
             .map_err(|source| OpenError::Folder { folder, source })?;

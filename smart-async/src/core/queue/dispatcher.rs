@@ -10,6 +10,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::load::{HeavyRun, Load, LoadGate};
 use crate::core::backoff::Backoff;
 use crate::core::job::{ClaimLimits, ClaimQuery, JobId, NeededSlots, OwnerId};
 use crate::core::local::Local;
@@ -30,6 +31,7 @@ pub(in crate::core) type LimitsNow = Box<dyn Fn() -> ClaimLimits + Send + Sync>;
 pub(in crate::core) struct Dispatcher {
     local: Arc<Local>,
     limits: LimitsNow,
+    gate: LoadGate,
     line: Mutex<JobLine>,
     /// Wakes the service when a job came into the line, or a slot may be free.
     wake: Notify,
@@ -42,6 +44,8 @@ struct JobLine {
     waiting: HashMap<JobId, QueuedJob>,
     /// The slots that jobs wait for which the last claim has not given out. A job that comes and needs the same ones waits as well.
     taken: HashSet<NeededSlots>,
+    /// Why heavy work does not begin, where it does not.
+    held: Option<String>,
     is_served: bool,
 }
 
@@ -49,13 +53,24 @@ struct QueuedJob {
     server: String,
     /// `None` as long as its record could not be read.
     needs: Option<NeededSlots>,
-    turn: oneshot::Sender<()>,
+    heaviness: Heaviness,
+    turn: oneshot::Sender<Option<HeavyRun>>,
 }
 
 impl JobLine {
     /// Takes note of the slots that jobs wait for now.
     fn take_note(&mut self) {
         self.taken = self.waiting.values().filter_map(|job| job.needs.clone()).collect();
+    }
+
+    /// The jobs that may begin and those that may not, where the load holds some back.
+    fn held_back(&self) -> Option<(Vec<JobId>, Vec<JobId>)> {
+        self.held.as_ref()?;
+        let ids = |heaviness| {
+            let waiting = self.waiting.iter();
+            waiting.filter(move |(_, job)| job.heaviness == heaviness).map(|(id, _)| *id).collect()
+        };
+        Some((ids(Heaviness::Light), ids(Heaviness::Heavy)))
     }
 
     /// Takes note of the slots that a job needs. Returns whether they may be free.
@@ -68,6 +83,15 @@ impl JobLine {
     }
 }
 
+/// Whether the load of the machine decides when work begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::core) enum Heaviness {
+    /// It begins when it has its slot.
+    Light,
+    /// It takes much of the machine.
+    Heavy,
+}
+
 /// A place in the line. Dropped, the job is not told of its turn.
 struct LinePlace {
     dispatcher: Arc<Dispatcher>,
@@ -78,10 +102,11 @@ impl Dispatcher {
     pub(in crate::core) fn new(
         local: Arc<Local>,
         limits: LimitsNow,
+        gate: LoadGate,
         gone: CancellationToken,
     ) -> Arc<Self> {
         let (line, wake) = (Mutex::default(), Notify::new());
-        Arc::new(Self { local, limits, line, wake, gone })
+        Arc::new(Self { local, limits, gate, line, wake, gone })
     }
 
     /// Waits until the queued job of this id has its slot: until its record says that it is about to start. A job that has its slot
@@ -89,12 +114,18 @@ impl Dispatcher {
     ///
     /// # Cancel safety
     /// Dropping the future ends the wait only: the place in the line is that of the record.
-    pub(in crate::core) async fn turn(self: &Arc<Self>, id: JobId, server: &str) {
+    pub(in crate::core) async fn turn(
+        self: &Arc<Self>,
+        id: JobId,
+        server: &str,
+        heaviness: Heaviness,
+    ) -> Option<HeavyRun> {
         let (turn, comes) = oneshot::channel();
         let _place = LinePlace { dispatcher: Arc::clone(self), id };
         {
             let mut line = self.line.lock();
-            line.waiting.insert(id, QueuedJob { server: server.to_owned(), needs: None, turn });
+            line.waiting
+                .insert(id, QueuedJob { server: server.to_owned(), needs: None, heaviness, turn });
             if !std::mem::replace(&mut line.is_served, true) {
                 let dispatcher = Arc::clone(self);
                 try_spawn(async move { dispatcher.serve().await });
@@ -103,14 +134,32 @@ impl Dispatcher {
         let job = self.local.store.get(id).await.ok().flatten();
         // An earlier wait may have been given up in the moment in which the job got its slot.
         if job.as_ref().is_some_and(|job| job.holds_slot()) {
-            return;
+            return self.count(heaviness);
         }
         if self.line.lock().may_have_slots(id, job.as_deref().map(NeededSlots::of)) {
             self.wake.notify_one();
         }
-        if comes.await.is_err() {
-            std::future::pending::<()>().await;
+        match comes.await {
+            Ok(run) => run,
+            Err(_) => std::future::pending().await,
         }
+    }
+
+    /// Counts work that begins, where it is heavy.
+    fn count(&self, heaviness: Heaviness) -> Option<HeavyRun> {
+        (heaviness == Heaviness::Heavy).then(|| self.gate.begin())
+    }
+
+    /// The reason why the job of this id does not begin, where that is the load of the machine.
+    pub(in crate::core) fn held_by_load(&self, id: JobId) -> Option<String> {
+        let line = self.line.lock();
+        let job = line.waiting.get(&id)?;
+        line.held.clone().filter(|_| job.heaviness == Heaviness::Heavy)
+    }
+
+    /// The load of the machine, and how long the line is.
+    pub(in crate::core) async fn load(&self) -> Load {
+        self.gate.load().await
     }
 
     /// The limits by which a claim goes now.
@@ -132,6 +181,7 @@ impl Dispatcher {
                 dead = self.dead_owners().await;
                 self.look_at_records().await;
             }
+            self.look_at_load().await;
             let Some(servers) = self.servers() else {
                 served.is_done = true;
                 return;
@@ -177,17 +227,39 @@ impl Dispatcher {
         let mut query = ClaimQuery::new(server, usize::MAX);
         query.queued = true;
         query.limits = Some(ClaimLimits { dead_owners: dead.clone(), yields, ..self.limits() });
+        let Some((light, heavy)) = self.line.lock().held_back() else {
+            return self.claim_by(query).await;
+        };
+        // An empty list would mean any.
+        if !light.is_empty() {
+            self.claim_by(ClaimQuery { jobs: light, ..query.clone() }).await?;
+        }
+        // One always begins, whatever the load.
+        if !self.gate.is_running() && !heavy.is_empty() {
+            self.claim_by(ClaimQuery { jobs: heavy, limit: 1, ..query }).await?;
+        }
+        Ok(())
+    }
+
+    async fn claim_by(&self, query: ClaimQuery) -> Result<(), StoreError> {
         for job in self.local.observed(self.local.store.claim(query).await)? {
             self.call(job.id);
         }
         Ok(())
     }
 
+    /// Takes note of whether the load lets heavy work begin, where some waits.
+    async fn look_at_load(&self) {
+        let waits = self.line.lock().waiting.values().any(|job| job.heaviness == Heaviness::Heavy);
+        let held = if waits { self.gate.holds().await } else { None };
+        self.line.lock().held = held;
+    }
+
     /// Tells a job that its turn has come. One that does not wait at the moment finds that in its record.
     fn call(&self, id: JobId) {
         if let Some(waiting) = self.line.lock().waiting.remove(&id) {
             // The job may be going.
-            let _ = waiting.turn.send(());
+            let _ = waiting.turn.send(self.count(waiting.heaviness));
         }
     }
 

@@ -12,6 +12,7 @@ use super::engine::Engine;
 use super::turn::{Needs, Turn, TurnLine};
 use crate::core::context::{self, JobContext};
 use crate::core::observe;
+use crate::core::queue::Heaviness;
 use crate::core::spawn::try_spawn;
 use crate::core::store::StoreError;
 
@@ -54,7 +55,8 @@ impl TurnLine for CallSlot {
             let (engine, id) = (&inner.engine, inner.context.id());
             engine.local.ready().await;
             match inner.write_record().await {
-                Ok(()) => engine.queue.turn(id, engine.server()).await,
+                // A call within its budget is never held back by the load.
+                Ok(()) => drop(engine.queue.turn(id, engine.server(), Heaviness::Light).await),
                 Err(error) => {
                     observe::error!(
                         tool = inner.adoption.tool, %error,
@@ -69,7 +71,7 @@ impl TurnLine for CallSlot {
                 Needs::Thread if takes_beside => Some(slots.take_beside().await),
                 Needs::Thread => Some(slots.take().await),
             };
-            Turn { thread, permit }
+            Turn { thread, heavy: None, permit }
         })
     }
 }

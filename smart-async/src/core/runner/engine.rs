@@ -52,7 +52,7 @@ impl Engine {
             Box::new(move || settings.limits())
         };
         Self {
-            queue: Dispatcher::new(Arc::clone(&local), limits, gone.clone()),
+            queue: Dispatcher::new(Arc::clone(&local), limits, settings.load_gate(), gone.clone()),
             permits: ToolPermits::default(),
             remote: Arc::new(RemoteSync::new(Arc::clone(&local))),
             server: settings.server.clone().map_or_else(OnceLock::new, OnceLock::from),

@@ -13,6 +13,7 @@ use super::turn::{Needs, Turn};
 use crate::core::context::JobContext;
 use crate::core::job::JobEvent;
 use crate::core::local::LiveJob;
+use crate::core::queue::Heaviness;
 
 /// The turn of a job.
 pub(super) enum StartTurn {
@@ -29,7 +30,7 @@ impl StartTurn {
             return Self::Now(Turn::default());
         }
         match engine.slots.try_take() {
-            Some(thread) => Self::Now(Turn { thread: Some(thread), permit: None }),
+            Some(thread) => Self::Now(Turn { thread: Some(thread), ..Turn::default() }),
             None => {
                 context.turn.wait();
                 Self::ToCome(needs)
@@ -118,8 +119,13 @@ async fn begin(
 /// Waits for what a job needs to begin: its slot, where it is in the queue, and its thread.
 async fn wait(engine: &Arc<Engine>, live: &LiveJob, needs: Needs, is_recorded: bool) -> Turn {
     let tool = &live.context.tool;
+    let mut heavy = None;
     if live.context.turn.is_queued() && is_recorded {
-        engine.queue.turn(live.id(), engine.server()).await;
+        let heaviness = match needs {
+            Needs::Thread => Heaviness::Heavy,
+            Needs::Nothing => Heaviness::Light,
+        };
+        heavy = engine.queue.turn(live.id(), engine.server(), heaviness).await;
     }
     let permit = match live.site().and_then(|site| site.max_concurrent) {
         Some(limit) if live.context.turn.is_queued() => {
@@ -131,7 +137,7 @@ async fn wait(engine: &Arc<Engine>, live: &LiveJob, needs: Needs, is_recorded: b
         Needs::Nothing => None,
         Needs::Thread => Some(Arc::clone(&engine.slots).take().await),
     };
-    Turn { thread, permit }
+    Turn { thread, heavy, permit }
 }
 
 /// Another process has the job, or ended it before it began.

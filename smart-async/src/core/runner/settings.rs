@@ -1,10 +1,14 @@
 //! The settings of a runner.
 
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::blocking::DEFAULT_SLOTS;
 use crate::core::env_vars::{self, Lookup};
 use crate::core::job::ClaimLimits;
+use crate::core::queue::load::{LoadGate, LoadLimits, LoadSource, SystemLoad};
 
 /// For how long, and how many, ended jobs are kept. Live jobs are never removed.
 ///
@@ -58,11 +62,27 @@ pub(crate) struct Settings {
     pub(in crate::core) max_jobs: usize,
     /// How many of these of one session.
     pub(in crate::core) max_jobs_per_session: usize,
+    /// The load from which on heavy work is held back; the program's own, see [`Settings::load_limits`].
+    pub(in crate::core) own_load_limits: LoadLimits,
+    /// Where the load is read; the system unless set.
+    pub(in crate::core) load_source: Option<LoadProbe>,
+    /// The job folder, where the manager has opened one.
+    pub(in crate::core) folder: Option<PathBuf>,
     pub(in crate::core) end_on_sigterm: bool,
     /// Whether ids may leave the process: not where a restart would break the promise that they make.
     pub(crate) hands_out_ids: bool,
     /// Why jobs are kept in memory in place of the folder, where they are.
     pub(in crate::core) fallback: Option<Fallback>,
+}
+
+/// A source of the load that the program sets.
+#[derive(Clone)]
+pub(in crate::core) struct LoadProbe(pub(in crate::core) Arc<dyn LoadSource>);
+
+impl fmt::Debug for LoadProbe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LoadProbe")
+    }
 }
 
 /// Why jobs are kept in memory in place of the folder.
@@ -84,6 +104,9 @@ impl Default for Settings {
             blocking_bodies: DEFAULT_SLOTS,
             max_jobs: 10,
             max_jobs_per_session: 5,
+            own_load_limits: LoadLimits::default(),
+            load_source: None,
+            folder: None,
             end_on_sigterm: true,
             hands_out_ids: true,
             fallback: None,
@@ -104,6 +127,30 @@ impl Settings {
             count(env_vars::MAX_JOBS, self.max_jobs),
             count(env_vars::MAX_JOBS_PER_SESSION, self.max_jobs_per_session),
         )
+    }
+
+    /// Decides whether heavy work may begin.
+    pub(in crate::core) fn load_gate(&self) -> LoadGate {
+        let source = match &self.load_source {
+            Some(LoadProbe(source)) => Arc::clone(source),
+            None => Arc::new(SystemLoad::new(self.folder.clone())),
+        };
+        LoadGate::new(self.load_limits(&env_vars::process), source)
+    }
+
+    /// The load from which on heavy work is held back: as the operator's variables say, else as the program does.
+    fn load_limits(&self, lookup: Lookup<'_>) -> LoadLimits {
+        let mut limits = self.own_load_limits;
+        let percent = |name, own: f64| {
+            let percent = env_vars::percent(lookup, name);
+            percent.map_or(own, |percent| percent / 100.0)
+        };
+        limits.memory = percent(env_vars::MAX_MEMORY_PERCENT, limits.memory);
+        limits.cpu = percent(env_vars::MAX_CPU_PERCENT, limits.cpu);
+        limits.free_disk = percent(env_vars::MIN_DISK_PERCENT, limits.free_disk);
+        limits.free_disk_bytes =
+            env_vars::bytes(lookup, env_vars::MIN_DISK_BYTES).unwrap_or(limits.free_disk_bytes);
+        limits
     }
 
     fn retention_with(&self, lookup: Lookup<'_>) -> Retention {

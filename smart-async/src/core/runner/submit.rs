@@ -57,6 +57,7 @@ where
 #[must_use = "a request does nothing until it is submitted"]
 pub struct JobRequest {
     id: JobId,
+    stall: Option<Duration>,
     adoption: Adoption,
 }
 
@@ -65,6 +66,7 @@ impl JobRequest {
     pub fn new(kind: impl Into<String>) -> Self {
         Self {
             id: JobId::new(),
+            stall: None,
             adoption: Adoption { kind: JobKind::Task, tool: kind.into(), ..Adoption::default() },
         }
     }
@@ -112,6 +114,13 @@ impl JobRequest {
         self
     }
 
+    /// For how long the work may report no progress: then it is stopped, and the job has failed as `stalled`. It may take an eighth of that
+    /// time more. The time in which a question is open does not count.
+    pub const fn stall(mut self, limit: Duration) -> Self {
+        self.stall = Some(limit);
+        self
+    }
+
     /// The job's id, where the caller chooses it: submitting a second job with the same one is refused, so it serves
     /// as an idempotency key.
     pub const fn id(mut self, id: JobId) -> Self {
@@ -137,10 +146,11 @@ pub(super) async fn submit(
     work: impl Job,
 ) -> Result<JobId, Error> {
     debug_log::set_up();
-    let JobRequest { id, mut adoption } = request;
+    let JobRequest { id, stall, mut adoption } = request;
     adoption.scope = adoption.scope.or_else(context::current_scope);
     let context = JobContext::new(adoption.tool.clone(), Some(Arc::clone(&engine.host)))
         .with_id(id)
+        .with_stall(stall)
         .with_scope(adoption.scope.clone());
     let start = |context: &Arc<JobContext>, _| {
         let current = CurrentJob::new(Arc::clone(context));

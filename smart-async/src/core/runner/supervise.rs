@@ -71,6 +71,8 @@ enum Seen {
 enum StopReason {
     Cancelled,
     Deadline,
+    /// The work reported no progress for too long.
+    Stalled,
     /// The runner ends.
     Halted,
 }
@@ -98,6 +100,10 @@ impl StopReason {
                 FailureKind::Deadline,
                 "the work ran longer than its deadline and was stopped",
             )),
+            Self::Stalled => JobEvent::Fail(JobFailure::new(
+                FailureKind::Stalled,
+                "the work reported no progress for too long and was stopped",
+            )),
             Self::Halted => interruption(),
         }
     }
@@ -117,6 +123,7 @@ async fn watch(
             () = engine.remote.keep_running() => {}
         }
     });
+    let mut stalled = std::pin::pin!(live.context.stalled());
     let mut stop = None;
     let mut abort_at = None;
     loop {
@@ -128,6 +135,7 @@ async fn watch(
             () = &mut syncing => return (Seen::TakenOver, stop),
             () = live.stop_requested(), if stop.is_none() => StopReason::Cancelled,
             () = live.context.questions.past(deadline), if stop.is_none() => StopReason::Deadline,
+            () = &mut stalled, if stop.is_none() => StopReason::Stalled,
             () = clock::past(abort_at) => {
                 abort_at = None;
                 body.abort();

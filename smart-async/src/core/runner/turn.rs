@@ -4,6 +4,7 @@ use futures_util::future::BoxFuture;
 
 use crate::core::blocking::BodySlot;
 use crate::core::queue::ToolPermit;
+use crate::core::queue::load::HeavyRun;
 
 /// The condition under which a body can begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub(crate) enum Needs {
 pub(crate) struct Turn {
     /// The thread, where the body needs one.
     pub(crate) thread: Option<BodySlot>,
+    /// Counts the body among the heavy work of this process, where it is that.
+    pub(crate) heavy: Option<HeavyRun>,
     /// The permit of the body's tool in this process, where the tool has a limit.
     pub(crate) permit: Option<ToolPermit>,
 }

@@ -191,7 +191,7 @@ impl BodyLine {
                         true => slots.take_beside().await,
                         false => slots.take().await,
                     };
-                    Turn { thread: Some(thread), permit: None }
+                    Turn { thread: Some(thread), ..Turn::default() }
                 })
             }
             Self::Queue(Some(slot)) => slot.place(),

@@ -8,7 +8,9 @@ use serde_json::Value;
 
 use super::scope::{Lists, Scope};
 use crate::core::job::{Actor, JobId, JobPage, JobQuery, JobRecord, Prune, ResultPage};
-use crate::core::jobs::{AnswerError, CancelRequest, Cancelled, Error, WaitFor, Waited};
+use crate::core::jobs::{
+    AnswerError, CancelRequest, Cancelled, Error, JobMetrics, WaitFor, Waited,
+};
 use crate::core::local::OpenWait;
 use crate::core::manager::JobManager;
 use crate::core::store::Pruned;
@@ -133,6 +135,22 @@ impl Access {
             Lists::Of(scope) => self.manager.list(JobQuery { scope: Some(scope), ..query }).await,
             Lists::Nothing => Ok(query.select([])),
         }
+    }
+
+    /// As [`Jobs::metrics`](crate::jobs::Jobs::metrics), of this server's jobs.
+    pub(in crate::mcp) async fn metrics(&self) -> Result<JobMetrics, Error> {
+        let server = Some(self.manager.server().to_owned());
+        let scope = match self.scope.lists() {
+            Lists::All => None,
+            Lists::Of(scope) => Some(scope),
+            Lists::Nothing => return Ok(JobMetrics::default()),
+        };
+        self.manager.jobs().metrics(JobQuery { server, scope, ..JobQuery::default() }).await
+    }
+
+    /// Returns whether the client sees the jobs of all clients.
+    pub(in crate::mcp) fn sees_all(&self) -> bool {
+        matches!(self.scope, Scope::Everything)
     }
 
     /// As [`JobManager::prune`], of this server's jobs.

@@ -142,7 +142,9 @@ pub(in crate::mcp) async fn job_view(
         let note = "The work was told to stop, and has not stopped yet.";
         view.insert("note".to_owned(), note.into());
     }
-    if let Ok(Some(place)) = manager.jobs().queue_place(job).await {
+    if let Some(load) = manager.runner().held_by_load(job.id) {
+        view.insert("waits_for".to_owned(), format!("less load on the machine: {load}").into());
+    } else if let Ok(Some(place)) = manager.jobs().queue_place(job).await {
         view.insert(
             "waits_for".to_owned(),
             format!("a free slot: place {place} in the queue").into(),
