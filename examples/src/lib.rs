@@ -21,6 +21,7 @@ mod pages {
     page!(Migrating, "../../docs/guide/migrating.md");
     page!(ProgressAndCancellation, "../../docs/guide/progress-and-cancellation.md");
     page!(Limits, "../../docs/guide/limits.md");
+    page!(Idempotency, "../../docs/guide/idempotency.md");
     page!(Questions, "../../docs/guide/questions.md");
     page!(QuickStart, "../../docs/guide/quick-start.md");
     page!(RestartsAndState, "../../docs/guide/restarts-and-state.md");

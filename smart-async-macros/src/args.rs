@@ -34,6 +34,7 @@ pub(crate) struct Args {
     pub(crate) repeatable: Option<Keyed<()>>,
     pub(crate) restart: Option<Keyed<Restart>>,
     pub(crate) max_reruns: Option<Keyed<u32>>,
+    pub(crate) idempotent: Option<Keyed<Duration>>,
     pub(crate) on_disconnect: Option<Keyed<OnDisconnect>>,
     pub(crate) on_cancel: Option<Keyed<OnCancel>>,
     pub(crate) redact: Option<Keyed<()>>,
@@ -88,6 +89,7 @@ enum Key {
     Repeatable,
     Restart,
     MaxReruns,
+    Idempotent,
     OnDisconnect,
     OnCancel,
     Redact,
@@ -98,7 +100,7 @@ enum Key {
 }
 
 /// Every spelling of every key with an example of its use, in the order of error messages.
-const KEYS: [(&str, Key, &str); 21] = [
+const KEYS: [(&str, Key, &str); 22] = [
     ("timeout_env", Key::TimeoutEnv, "timeout_env = \"SIMULATE_TIMEOUT\""),
     ("default", Key::Default, "default = 20"),
     ("default_timeout", Key::Default, "default_timeout = 20"),
@@ -113,6 +115,7 @@ const KEYS: [(&str, Key, &str); 21] = [
     ("repeatable", Key::Repeatable, "repeatable"),
     ("restart", Key::Restart, "restart = \"rerun\""),
     ("max_reruns", Key::MaxReruns, "max_reruns = 3"),
+    ("idempotent", Key::Idempotent, "idempotent = \"24h\""),
     ("on_disconnect", Key::OnDisconnect, "on_disconnect = \"cancel\""),
     ("on_cancel", Key::OnCancel, "on_cancel = \"keep\""),
     ("redact", Key::Redact, "redact"),
@@ -157,6 +160,7 @@ impl Args {
             Key::Repeatable => entry.set(&mut self.repeatable, errors),
             Key::Restart => entry.fill(&mut self.restart, errors, KeyEntry::restart),
             Key::MaxReruns => entry.fill(&mut self.max_reruns, errors, KeyEntry::positive_number),
+            Key::Idempotent => entry.fill(&mut self.idempotent, errors, KeyEntry::duration),
             Key::OnDisconnect => {
                 entry.fill(&mut self.on_disconnect, errors, KeyEntry::on_disconnect);
             }

@@ -274,6 +274,10 @@ impl<'a> Expansion<'a> {
             let max_reruns = Literal::u32_unsuffixed(max_reruns);
             keys.extend(quote!(.rerun(#max_reruns)));
         }
+        if let Some(idempotent) = &self.args.idempotent {
+            let (seconds, nanos) = seconds_and_nanos(idempotent.value);
+            keys.extend(quote!(.idempotent(#seconds, #nanos)));
+        }
         if let Some(choice) = &self.args.on_disconnect {
             let variant = match choice.value {
                 OnDisconnect::Keep => quote!(Keep),
@@ -334,7 +338,8 @@ impl<'a> Expansion<'a> {
         if let Some((place, tool)) = &self.function.tool
             && let Some(attribute) = attributes.get_mut(*place)
         {
-            *attribute = tool.extended(&self.private, &self.function.output, self.args.reruns());
+            let (reruns, keeps_keys) = (self.args.reruns(), self.args.idempotent.is_some());
+            *attribute = tool.extended(&self.private, &self.function.output, reruns, keeps_keys);
         }
         attributes
     }

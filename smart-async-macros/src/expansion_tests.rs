@@ -302,6 +302,15 @@ async fn simulate(&self) -> String { todo!() }"
 );
 
 golden!(
+    keys_reach_the_call_site_and_the_marker,
+    Impl,
+    "idempotent = \"24h\", restart = \"rerun\"",
+    r"
+#[tool(meta = own_meta())]
+async fn simulate(&self) -> String { todo!() }"
+);
+
+golden!(
     a_limit_and_a_priority_reach_the_call_site,
     Impl,
     r#"max_concurrent = 2, priority = 8, stall = "2m""#,

@@ -76,6 +76,7 @@ use proc_macro::TokenStream;
 /// | `repeatable` | For a tool: the same call, made while one has been open for long, gets a run of its own. |
 /// | `restart = "rerun"` | What happens to a job whose server ended before it did: it is `"fail"`ed, or a tool's call is made again. |
 /// | `max_reruns = 1` | How often at most, with `restart = "rerun"`. |
+/// | `idempotent = "24h"` | For a tool: callers may give an `idempotency_key`, and for so long the same key gets the same answer. |
 /// | `on_disconnect = "keep"` | What happens when the connection is lost: `"keep"` the work, or `"cancel"` it. |
 /// | `on_cancel = "auto"` | What happens when the client cancels: `"keep"`, `"cancel"`, or by the reason it gives (`"auto"`). |
 /// | `redact` | What the call was given and said is kept out of the store. |
@@ -91,7 +92,7 @@ use proc_macro::TokenStream;
 ///
 /// - A key that does not exist, that is given twice, or whose value it cannot have; keys that cancel each other out.
 /// - `blocking` on an `async fn`, and a plain `fn` without it; `restart = "rerun"`,
-///   `task_required`, `coalesce` and `repeatable` on a function that is no tool.
+///   `task_required`, `coalesce`, `repeatable` and `idempotent` on a function that is no tool.
 /// - Any receiver but `&self`, `&'a self` and `self: &Self`: the work outlives the call, and the server is needed for
 ///   others. Keep what changes behind an `Arc`.
 /// - Borrows in parameters and in the result, other than `&'static`; `impl Trait` in the result, which has no name.

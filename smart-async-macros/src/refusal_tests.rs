@@ -172,6 +172,19 @@ wording!(
 );
 
 wording!(
+    a_key_is_kept_for_a_time_and_on_disk,
+    for_keys(&[
+        "idempotent = 0",
+        "idempotent",
+        "idempotent = \"24\"",
+        "idempotent = \"24h\", redact",
+        "idempotent = \"24h\", store_result = false",
+        "idempotency = \"24h\"",
+        "idempotency_key = \"a\"",
+    ])
+);
+
+wording!(
     a_limit_is_positive_and_a_priority_one_of_ten,
     for_keys(&[
         "max_concurrent = 0",

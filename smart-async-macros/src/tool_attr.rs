@@ -49,8 +49,15 @@ impl ToolAttr {
         })
     }
 
-    /// The attribute with the widened output schema and the marker of annotated tools, or of those whose calls may be made again.
-    pub(crate) fn extended(&self, private: &TokenStream, output: &Type, reruns: bool) -> Attribute {
+    /// The attribute with the widened output schema and the marker of annotated tools, or of those whose calls may be made again, and
+    /// the mark of those whose callers may give keys.
+    pub(crate) fn extended(
+        &self,
+        private: &TokenStream,
+        output: &Type,
+        reruns: bool,
+        keeps_keys: bool,
+    ) -> Attribute {
         let Some(mut arguments) = self.arguments.clone() else { return self.attribute.clone() };
         if !wrap_value(&mut arguments, "output_schema", &quote!(#private::widened_schema))
             && let Some(shape) = shape_of(output)
@@ -64,6 +71,9 @@ impl ToolAttr {
         };
         if !wrap_value(&mut arguments, "meta", &marked) {
             arguments.push(parse_quote!(meta = #marker()));
+        }
+        if keeps_keys {
+            wrap_value(&mut arguments, "meta", &quote!(#private::idempotent_marked));
         }
         self.with_arguments(&arguments)
     }

@@ -152,6 +152,7 @@ impl<'a> ToolFn<'a> {
             shape::check_rerun_of_no_tool(args, errors);
             shape::check_task_of_no_tool(args, errors);
             shape::check_coalescing_of_no_tool(args, errors);
+            shape::check_keys_of_no_tool(args, errors);
         }
         let body = match &annotated.body {
             FnBody::Braces(braces) => braces,

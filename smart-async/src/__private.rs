@@ -16,7 +16,9 @@ use crate::core::job::{JobFailure, JobOutput, Outcome};
 use crate::mcp::ToolError;
 use crate::{call, mcp};
 
-pub use crate::mcp::{marked, marker, rerun_marked, rerun_marker, widened_schema};
+pub use crate::mcp::{
+    idempotent_marked, marked, marker, rerun_marked, rerun_marker, widened_schema,
+};
 
 /// The receiver as a method's work owns it, since the work may outlive the call: the wrapped server itself, or a clone.
 ///

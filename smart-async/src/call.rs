@@ -27,7 +27,7 @@ use self::errors::{CallError, CallErrorKind};
 use self::race::OpenCall;
 use self::receiver::Owned;
 use self::reply::{JobPace, JobTicket, Reply};
-use self::report::CallEnd;
+use self::report::{CallEnd, TakenKey};
 pub(crate) use self::request::CallRequest;
 use self::request::Share;
 use crate::core::blocking::{BodySlot, Slots};
@@ -40,7 +40,10 @@ use crate::core::jobs::Error;
 use crate::core::local::{Attachment, SharedRun};
 use crate::core::manager::JobManager;
 use crate::core::observe::{self, Span};
-use crate::core::runner::{Body, BodySpawner, Needs, Turn, TurnLine, TypedBody};
+use crate::core::runner::{
+    Body, BodySpawner, CallersKey, KeyedCall, Needs, Turn, TurnLine, TypedBody,
+};
+use crate::core::store::StoreError;
 
 /// Spawns a body: an async one in a task, a blocking one on a thread of its own, once that is its turn.
 pub(crate) trait Spawn<R>: Send + 'static {
@@ -207,7 +210,8 @@ async fn race<R: Send + 'static>(
         return Box::pin(run_again(site, &request, job, spawn, conclude)).await;
     }
     let context = request.context(site);
-    let shared = match request.share(site, &context) {
+    let key = request.take_key(site);
+    let shared = match request.share(site, &context, key.is_some()) {
         Share::No => None,
         Share::Starts(shared, attachment) => Some((shared, attachment)),
         Share::Joined => return Reply::Failed(CallError::joined(site.tool)),
@@ -217,10 +221,20 @@ async fn race<R: Send + 'static>(
         // Without a store, `always_job` is an ordinary call, and `async_mode` an error: its caller asked for a job.
         if request.async_mode || manager.runner().settings().hands_out_ids {
             context.questions.set_route(AnswerRoute::Job);
-            let queued = queue(site, &request, &manager, context, shared, spawn, conclude);
+            let queued = queue(site, &request, context, shared, key, spawn, conclude);
             return Box::pin(queued).await;
         }
     }
+    let keyed = match key {
+        Some(key) => match Box::pin(hold_key(site, &request, &context, &shared, key)).await {
+            Ok(mut keyed) => {
+                keyed.begins();
+                Some(keyed)
+            }
+            Err((error, key)) => return key_refused(site, &request, shared, key, error),
+        },
+        None => None,
+    };
     request.report_start(&context);
     let turn = match site.max_concurrent {
         Some(limit) if !context.is_within_slot() => {
@@ -233,7 +247,7 @@ async fn race<R: Send + 'static>(
     };
     let means = Means { carrier: request.carrier, slots: request.slots(), turn };
     let body = spawn.spawn(&context, means);
-    let call = OpenCall::new(site, request, context, body, conclude);
+    let call = OpenCall::new(site, request, context, body, conclude).with_key(keyed);
     match shared {
         Some((shared, attachment)) => call.of_shared_run(shared, attachment).answer().await,
         None => call.answer().await,
@@ -244,19 +258,71 @@ const fn needs<R, S: Spawn<R>>(_: &S) -> Needs {
     S::NEEDS
 }
 
+/// Gives an open call its key, before its work starts.
+async fn hold_key(
+    site: &'static CallSite,
+    request: &CallRequest,
+    context: &Arc<JobContext>,
+    shared: &Option<(Arc<SharedRun>, Attachment)>,
+    (key, kept_for): (CallersKey, Duration),
+) -> Result<KeyedCall, (Error, CallersKey)> {
+    let manager = request.manager().await;
+    let runner = manager.runner();
+    if !runner.settings().hands_out_ids {
+        return Err((runner.not_durable(), key));
+    }
+    if site.max_concurrent.is_some() && !context.is_within_slot() {
+        // The record has to say that the work has not begun.
+        context.turn.wait_in_queue();
+    }
+    let adoption = request.adoption(site, shared.as_ref().map(|(shared, _)| shared));
+    let adoption = adoption.with_key(key.clone(), kept_for);
+    runner.hold_key(site, adoption, context).await.map_err(|error| (error.into(), key))
+}
+
+/// The reply to a call that did not get its key, and whose work was not started.
+fn key_refused<R>(
+    site: &'static CallSite,
+    request: &CallRequest,
+    shared: Option<(Arc<SharedRun>, Attachment)>,
+    key: CallersKey,
+    error: Error,
+) -> Reply<R> {
+    let (shared, attachment) = shared.unzip();
+    if let Some(attachment) = attachment {
+        attachment.deliver();
+    }
+    match error {
+        Error::Store(StoreError::KeyTaken(holder)) => {
+            let taken = TakenKey { site, key, holder, shared };
+            request.report_end(CallEnd::KeyTaken(Box::new(taken)));
+            Reply::Failed(CallError::key_taken(site.tool))
+        }
+        error => {
+            request.report_end(CallEnd::Answered { shared, completion: None, keyed: None });
+            Reply::Failed(CallError::key_not_kept(site.tool, &error.answer_text()))
+        }
+    }
+}
+
 /// Makes a job of the call before its work starts (`async_mode` and `always_job`).
 async fn queue<R: Send + 'static, S: Spawn<R>>(
     site: &'static CallSite,
     request: &Arc<CallRequest>,
-    manager: &JobManager,
     context: Arc<JobContext>,
     shared: Option<(Arc<SharedRun>, Attachment)>,
+    key: Option<(CallersKey, Duration)>,
     spawn: S,
     conclude: fn(R) -> Outcome,
 ) -> Reply<R> {
+    let manager = request.manager().await;
     let (shared, attachment) = shared.unzip();
     let adoption = request.adoption(site, shared.as_ref());
-    let start = start(manager, spawn, conclude);
+    let adoption = match &key {
+        Some((key, kept_for)) => adoption.with_key(key.clone(), *kept_for),
+        None => adoption,
+    };
+    let start = start(&manager, spawn, conclude);
     let queued = manager.runner().enqueue(adoption, context, S::NEEDS, start).await;
     let error = match queued {
         Ok((live, record)) => {
@@ -266,13 +332,18 @@ async fn queue<R: Send + 'static, S: Spawn<R>>(
             let attachment = attachment.or_else(|| manager.runner().live().attach(&live));
             request.report_end(CallEnd::Job { record, attachment });
             let happened = "Task accepted as a background job.";
-            return Reply::Job(pending_ticket(site, request, manager, id, happened));
+            return Reply::Job(pending_ticket(site, request, &manager, id, happened));
         }
         Err(error) => error,
     };
+    if let Some((key, _)) = key
+        && matches!(error, Error::Store(StoreError::KeyTaken(_) | StoreError::KeysFull { .. }))
+    {
+        return key_refused(site, request, shared.zip(attachment), key, error);
+    }
     if let Some(attachment) = attachment {
         attachment.deliver();
-        request.report_end(CallEnd::Answered { shared, completion: None });
+        request.report_end(CallEnd::Answered { shared, completion: None, keyed: None });
     }
     if matches!(error, Error::Stopping) {
         return Reply::Failed(CallError::stopping(site.tool));

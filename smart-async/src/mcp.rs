@@ -23,5 +23,5 @@ pub use tools::job_tools;
 
 pub(crate) use outcome::of_tool;
 pub(crate) use schema::output_schema;
-pub use schema::{marked, marker, rerun_marked, rerun_marker, widened_schema};
+pub use schema::{idempotent_marked, marked, marker, rerun_marked, rerun_marker, widened_schema};
 pub(crate) use tool_error::own_error_text;

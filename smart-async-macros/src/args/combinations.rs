@@ -13,6 +13,7 @@ impl Args {
         self.check_reruns(given, errors);
         self.check_what_is_kept(errors);
         self.check_sharing(errors);
+        self.check_keys(errors);
         self.check_state(given, errors);
     }
 
@@ -68,6 +69,23 @@ impl Args {
             errors.at(
                 &repeatable.key,
                 "`repeatable` gives equal calls runs of their own, and `coalesce` one run together; remove one of the two",
+            );
+        }
+    }
+
+    fn check_keys(&self, errors: &mut Errors) {
+        let Some(idempotent) = &self.idempotent else { return };
+        if self.redact.is_some() {
+            errors.at(
+                &idempotent.key,
+                "`idempotent` keeps answers on disk, and `redact` keeps them out of the store; remove one of the two",
+            );
+        }
+        if self.store_result.as_ref().is_some_and(|store_result| !store_result.value) {
+            errors.at(
+                &idempotent.key,
+                "`idempotent` keeps answers on disk, and `store_result = false` keeps them out of the store; remove one of \
+                 the two",
             );
         }
     }

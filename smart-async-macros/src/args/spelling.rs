@@ -3,7 +3,7 @@
 use super::KEYS;
 
 /// Names that other libraries have for the same thing, each with its spelling here.
-const SYNONYMS: [(&[&str], &str); 18] = [
+const SYNONYMS: [(&[&str], &str); 19] = [
     (
         &[
             "timeout",
@@ -61,6 +61,10 @@ const SYNONYMS: [(&[&str], &str); 18] = [
         "restart = \"rerun\"",
     ),
     (&["max_retries", "max_attempts", "attempts", "max_restarts"], "max_reruns = 3"),
+    (
+        &["idempotency", "idempotent_for", "idempotency_window", "exactly_once"],
+        "idempotent = \"24h\"",
+    ),
     (&["disconnect", "keep_alive"], "on_disconnect = \"keep\""),
     (&["cancel", "cancellable", "cancelable"], "on_cancel = \"cancel\""),
     (&["secret", "sensitive", "private", "confidential"], "redact"),
@@ -69,8 +73,15 @@ const SYNONYMS: [(&[&str], &str); 18] = [
 ];
 
 /// The arguments of a call, which its caller gives and not the author.
-const OF_THE_CALL: [&str; 6] =
-    ["async_mode", "job_label", "job_tags", "job_session", "label", "progress_token"];
+const OF_THE_CALL: [&str; 7] = [
+    "async_mode",
+    "job_label",
+    "job_tags",
+    "job_session",
+    "idempotency_key",
+    "label",
+    "progress_token",
+];
 
 /// The arguments of `#[tool(…)]`.
 const OF_TOOL: [&str; 9] = [

@@ -76,6 +76,10 @@ impl KeyEntry {
                     "`{name}` is 0, so every call would fail at once; give a positive number of seconds, or leave \
                      the key out for no limit"
                 ),
+                Key::Idempotent => format!(
+                    "`{name}` is 0, so no answer would be kept; give the time for which one is kept, as in `{}`",
+                    self.example
+                ),
                 _ => format!(
                     "`{name}` is 0, so every call would become a job; give a positive number of seconds, or say \
                      `always_job`"

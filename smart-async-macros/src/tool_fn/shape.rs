@@ -191,6 +191,17 @@ pub(super) fn check_coalescing_of_no_tool(args: &Args, errors: &mut Errors) {
     }
 }
 
+/// Reports `idempotent`. The caller has checked that the function is no tool, so no caller gives it keys.
+pub(super) fn check_keys_of_no_tool(args: &Args, errors: &mut Errors) {
+    if let Some(idempotent) = &args.idempotent {
+        errors.at(
+            &idempotent.key,
+            "`idempotent` is for a tool: a caller gives the key as an argument of its call, and this function has no \
+             `#[tool]`; add one below, or remove `idempotent`",
+        );
+    }
+}
+
 /// Reports each `#[tool]` inside a `cfg_attr`, which cannot be extended. Returns whether there is one.
 pub(super) fn check_hidden_tools(attributes: &[Attribute], errors: &mut Errors) -> bool {
     let mut is_there = false;

@@ -41,6 +41,19 @@ impl CallError {
         Self::new(CallErrorKind::Joined, tool, message)
     }
 
+    /// Only code between the tool and the server sees this error: the server answers with what the key stands for.
+    pub(super) fn key_taken(tool: &str) -> Self {
+        let message = format!("{tool}: another call has this idempotency key, and nothing was run");
+        Self::new(CallErrorKind::KeyTaken, tool, message)
+    }
+
+    pub(super) fn key_not_kept(tool: &str, reason: &str) -> Self {
+        let message = format!(
+            "{tool}: the idempotency key could not be kept, so nothing was run: {reason}; call again with the same key later"
+        );
+        Self::new(CallErrorKind::NotDurable, tool, message)
+    }
+
     pub(super) fn task_required(tool: &str) -> Self {
         let message = format!(
             "{tool}: only a client that takes MCP tasks may call this tool, and the work was not started; declare the \
@@ -90,6 +103,8 @@ pub enum CallErrorKind {
     TaskRequired,
     /// The same call runs already, and its answer becomes that of this one (`coalesce`). No client sees this.
     Joined,
+    /// Another call has the key of this one, and its answer becomes that of this one. No client sees this.
+    KeyTaken,
 }
 
 impl CallErrorKind {
@@ -104,6 +119,7 @@ impl CallErrorKind {
             Self::Stopping => "stopping",
             Self::TaskRequired => "task_required",
             Self::Joined => "joined",
+            Self::KeyTaken => "key_taken",
         }
     }
 }

@@ -22,12 +22,14 @@ use crate::core::backoff::Backoff;
 use crate::core::call_site::CallSite;
 use crate::core::context::JobContext;
 use crate::core::context::questions::AnswerRoute;
-use crate::core::job::{JobRecord, JobStatus, Outcome};
+use crate::core::job::{JobEvent, JobRecord, JobStatus, Outcome};
 use crate::core::local::{Attachment, LONG_OPEN, SharedRun};
 use crate::core::manager::JobManager;
 use crate::core::observe;
 use crate::core::ready_after_yield::ready_after_yield;
-use crate::core::runner::{Adopted, Adopting, Body, BodyError, InlineCompletion, TypedBody};
+use crate::core::runner::{
+    Adopted, Adopting, Body, BodyError, InlineCompletion, KeyedCall, TypedBody, interruption,
+};
 use crate::core::shield::panic_message;
 use crate::core::store::StoreError;
 
@@ -46,6 +48,8 @@ pub(super) struct OpenCall<R: Send + 'static> {
     adopting: Option<Adopting>,
     /// The run as the same calls join it, where they do.
     shared: Option<Arc<SharedRun>>,
+    /// The call as the holder of its key, where it has one.
+    keyed: Option<KeyedCall>,
     /// The caller, where other callers can find the run: from the start of a shared run, else from the caller's departure.
     attachment: Option<Attachment>,
 }
@@ -85,13 +89,19 @@ impl<R: Send + 'static> OpenCall<R> {
         conclude: fn(R) -> Outcome,
     ) -> Self {
         let body = Some(body);
-        let (adopting, shared, attachment) = (None, None, None);
-        Self { site, request, context, conclude, body, adopting, shared, attachment }
+        let (adopting, shared, keyed, attachment) = (None, None, None, None);
+        Self { site, request, context, conclude, body, adopting, shared, keyed, attachment }
     }
 
     /// The same, of a run that the same calls share.
     pub(super) fn of_shared_run(mut self, shared: Arc<SharedRun>, attachment: Attachment) -> Self {
         (self.shared, self.attachment) = (Some(shared), Some(attachment));
+        self
+    }
+
+    /// The same, of a call that has its key.
+    pub(super) fn with_key(mut self, keyed: Option<KeyedCall>) -> Self {
+        self.keyed = keyed;
         self
     }
 
@@ -279,6 +289,9 @@ impl<R: Send + 'static> OpenCall<R> {
         };
         // The followers of the job may answer from now on what the caller has not answered.
         self.context.questions.set_route(AnswerRoute::Job);
+        if let Some(keyed) = self.keyed.take() {
+            keyed.becomes_job();
+        }
         let (live, record) = adopted.supervise(Body::new(body, self.conclude));
         let attachment = self
             .attachment
@@ -355,6 +368,7 @@ impl<R: Send + 'static> OpenCall<R> {
             Wake::Ended(Ran::Cancelled) => {
                 let is_on_thread = self.body.as_ref().is_some_and(TypedBody::is_on_thread);
                 self.stop_body(None);
+                self.end_key(JobEvent::Cancel);
                 record_outcome("was cancelled with the same call, made again", began);
                 CallError::cancelled_again(tool, is_on_thread)
             }
@@ -362,6 +376,7 @@ impl<R: Send + 'static> OpenCall<R> {
                 record_outcome("was ended by the end of the server", began);
                 let is_on_thread = self.body.as_ref().is_some_and(TypedBody::is_on_thread);
                 self.stop_body(None);
+                self.end_key(interruption());
                 match is_on_thread {
                     true => CallError::told_to_stop(tool),
                     false => CallError::stopping(tool),
@@ -392,14 +407,22 @@ impl<R: Send + 'static> OpenCall<R> {
         CallError::new(kind, tool, message)
     }
 
+    /// Keeps how the call ended for its key, where its answer does not say that.
+    fn end_key(&mut self, end: JobEvent) {
+        if let Some(keyed) = self.keyed.take() {
+            drop(keyed.end(end));
+        }
+    }
+
     /// Reports that the call is answered and is no job, where the server has to do anything about that.
     fn report_answered(&mut self, completion: Option<InlineCompletion>) {
         let shared = self.shared.take();
         if let Some(attachment) = self.attachment.take() {
             attachment.deliver();
         }
-        if shared.is_some() || completion.is_some() {
-            self.request.report_end(CallEnd::Answered { shared, completion });
+        let keyed = self.keyed.take();
+        if shared.is_some() || completion.is_some() || keyed.is_some() {
+            self.request.report_end(CallEnd::Answered { shared, completion, keyed });
         }
     }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use tokio::sync::SetOnce;
 
+use crate::core::call_site::CallSite;
 use crate::core::context::JobContext;
-use crate::core::job::JobRecord;
+use crate::core::job::{JobId, JobRecord};
 use crate::core::local::{Attachment, LiveJob, SharedRun};
-use crate::core::runner::InlineCompletion;
+use crate::core::runner::{CallersKey, InlineCompletion, KeyedCall};
 use crate::core::sync::Mutex;
 
 /// The report of one call.
@@ -19,6 +20,16 @@ pub(crate) struct CallReport {
     end: Mutex<Option<CallEnd>>,
 }
 
+/// The key of a call that another one has.
+pub(crate) struct TakenKey {
+    pub(crate) site: &'static CallSite,
+    pub(crate) key: CallersKey,
+    /// The job that has the key.
+    pub(crate) holder: JobId,
+    /// The run, where other callers wait for the answer of this call.
+    pub(crate) shared: Option<Arc<SharedRun>>,
+}
+
 /// How a call ended for its request.
 pub(crate) enum CallEnd {
     /// The call was answered, and is no job.
@@ -27,7 +38,11 @@ pub(crate) enum CallEnd {
         shared: Option<Arc<SharedRun>>,
         /// The completion, where its result goes into a state.
         completion: Option<InlineCompletion>,
+        /// The call, where its answer is kept for its key.
+        keyed: Option<KeyedCall>,
     },
+    /// Another call or job has the key of this call, whose work was not started.
+    KeyTaken(Box<TakenKey>),
     /// The call became a job.
     Job {
         /// The record as the store has it.
@@ -90,7 +105,7 @@ impl CallEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::job::{JobId, JobSpec, Timestamp};
+    use crate::core::job::{JobSpec, Timestamp};
 
     fn job() -> (JobId, CallEnd) {
         let id = JobId::new();
@@ -100,7 +115,7 @@ mod tests {
 
     #[test]
     fn the_first_job_counts_and_an_inline_answer_only_where_there_is_none() {
-        let answered = || CallEnd::Answered { shared: None, completion: None };
+        let answered = || CallEnd::Answered { shared: None, completion: None, keyed: None };
         let report = CallReport::default();
         assert!(report.end(answered()));
         let (first, end) = job();

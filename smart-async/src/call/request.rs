@@ -26,7 +26,7 @@ use crate::core::context::questions::AnswerRoute;
 use crate::core::job::{JobRecord, JobScope, Progress};
 use crate::core::local::{Attachment, Origin, SharedRun};
 use crate::core::manager::JobManager;
-use crate::core::runner::{Adoption, BodySpawner, CallerMarks};
+use crate::core::runner::{Adoption, BodySpawner, CallerMarks, CallersKey};
 use crate::core::spawn::try_spawn;
 use crate::core::sync::Mutex;
 
@@ -61,6 +61,8 @@ pub(crate) struct CallRequest {
     pub(crate) key: Option<CallKey>,
     /// The key by which the same call on the same connection finds this run, once the call has been open for long.
     pub(crate) key_on_connection: Option<CallKey>,
+    /// The key of the call, where its caller gave one: of the first call of an annotated function within the request.
+    pub(crate) callers_key: Mutex<Option<CallersKey>>,
     /// The tool that was called, where the same call may share its run. The first call of that tool within the request takes
     /// the name out; other functions that a handler calls have nothing to do with the request's arguments.
     pub(crate) shares: Mutex<Option<Cow<'static, str>>>,
@@ -119,6 +121,7 @@ impl CallRequest {
             scope: None,
             key: None,
             key_on_connection: None,
+            callers_key: Mutex::new(None),
             shares: Mutex::new(None),
             caller: Caller::default(),
             follow_up: FollowUp::unwrapped(),
@@ -178,9 +181,20 @@ impl CallRequest {
         Origin { site, key: self.key, key_on_connection: self.key_on_connection }
     }
 
-    /// Joins the same call where that runs already and its tool coalesces calls; else starts a run that others may join.
-    pub(super) fn share(&self, site: &'static CallSite, context: &Arc<JobContext>) -> Share {
-        let Some(manager) = self.manager.as_ref().filter(|_| site.coalesce) else {
+    /// Takes the key of the call, where its caller gave one.
+    pub(super) fn take_key(&self, site: &CallSite) -> Option<(CallersKey, Duration)> {
+        let kept_for = site.idempotent?;
+        Some((self.callers_key.lock().take()?, kept_for))
+    }
+
+    /// Joins the same call where that runs already, and its tool coalesces calls or the call has a key; else starts a run that others may join.
+    pub(super) fn share(
+        &self,
+        site: &'static CallSite,
+        context: &Arc<JobContext>,
+        has_key: bool,
+    ) -> Share {
+        let Some(manager) = self.manager.as_ref().filter(|_| site.coalesce || has_key) else {
             return Share::No;
         };
         let mut shares = self.shares.lock();

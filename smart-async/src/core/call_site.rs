@@ -50,6 +50,8 @@ pub struct CallSite {
     pub(crate) on_cancel: OnCancel,
     /// The largest number of reruns after the end of the server; 0 for none.
     pub(crate) max_reruns: u32,
+    /// For how long the answer to a call with a key is kept, where callers may give keys.
+    pub(crate) idempotent: Option<Duration>,
     /// Whether arguments, progress messages and outcome stay out of the store and of logs.
     pub(crate) redact: bool,
     /// Whether the result is stored.
@@ -76,6 +78,7 @@ impl CallSite {
             on_disconnect: OnDisconnect::Keep,
             on_cancel: OnCancel::Auto,
             max_reruns: 0,
+            idempotent: None,
             redact: false,
             store_result: true,
             state: None,
@@ -170,6 +173,13 @@ impl CallSite {
     #[must_use]
     pub const fn rerun(mut self, max_reruns: u32) -> Self {
         self.max_reruns = max_reruns;
+        self
+    }
+
+    /// Keeps the answers to calls with a key for so long.
+    #[must_use]
+    pub const fn idempotent(mut self, seconds: u64, nanoseconds: u32) -> Self {
+        self.idempotent = Some(Duration::new(seconds, nanoseconds));
         self
     }
 

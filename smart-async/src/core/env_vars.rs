@@ -39,13 +39,17 @@ pub(crate) const MAX_CPU_PERCENT: &str = "JOB_MAX_CPU_PERCENT";
 pub(crate) const MIN_DISK_PERCENT: &str = "JOB_MIN_DISK_PERCENT";
 /// The free bytes of the disk below which heavy work is held back.
 pub(crate) const MIN_DISK_BYTES: &str = "JOB_MIN_DISK_BYTES";
+/// How many idempotency keys are kept.
+pub(crate) const MAX_KEYS: &str = "JOB_MAX_KEYS";
+/// How many bytes of answers are kept for them.
+pub(crate) const MAX_KEY_BYTES: &str = "JOB_MAX_KEY_BYTES";
 /// The folder of the journal store, in place of `~/.job_mcp`.
 pub(crate) const HOME: &str = "JOB_MCP_HOME";
 /// `true` takes a job folder that other users own or may write to.
 pub(crate) const TRUST_FOLDER: &str = "JOB_MCP_TRUST_FOLDER";
 
 /// All of them.
-const KNOWN: [&str; 17] = [
+const KNOWN: [&str; 19] = [
     TIMEOUT_SECONDS,
     WAIT_SECONDS,
     DEBUG,
@@ -61,6 +65,8 @@ const KNOWN: [&str; 17] = [
     MAX_CPU_PERCENT,
     MIN_DISK_PERCENT,
     MIN_DISK_BYTES,
+    MAX_KEYS,
+    MAX_KEY_BYTES,
     HOME,
     TRUST_FOLDER,
 ];

@@ -4,6 +4,7 @@ mod answer;
 mod cancel;
 mod change_signal;
 mod error;
+mod keyed;
 mod list;
 mod lost;
 mod metrics;

@@ -10,6 +10,8 @@ mod call_slot;
 mod engine;
 mod hydrate;
 mod idempotency;
+mod key;
+mod keyed_call;
 mod launch;
 mod one_at_a_time;
 mod record;
@@ -38,7 +40,10 @@ pub(crate) use self::adopt::{Adopted, Adopting, Adoption, CallerMarks};
 pub(crate) use self::body::Body;
 use self::call_slot::CallSlot;
 use self::engine::Engine;
+pub(crate) use self::engine::interruption;
 pub(crate) use self::hydrate::InlineCompletion;
+pub(crate) use self::key::CallersKey;
+pub(crate) use self::keyed_call::KeyedCall;
 use self::one_at_a_time::OneAtATime;
 use self::rerun::Rerunners;
 pub(crate) use self::rerun::{RerunSupport, Rerunner, Usage};
@@ -50,6 +55,7 @@ pub use self::submit::{Job, JobRequest, job_fn};
 pub(crate) use self::turn::{Needs, Turn, TurnLine};
 pub(crate) use self::typed_body::{BodyError, BodySpawner, StopBody, TypedBody};
 use crate::core::blocking::Slots;
+use crate::core::call_site::CallSite;
 use crate::core::context::{JobContext, JobHost};
 use crate::core::job::{Actor, JobEvent, JobId, JobOutput, JobRecord};
 use crate::core::jobs::{Error, Jobs};
@@ -57,6 +63,7 @@ use crate::core::local::{LiveJob, LiveJobs, Local, LostJobs, Origin};
 use crate::core::observe;
 use crate::core::queue::load::Load;
 use crate::core::spawn::try_spawn;
+use crate::core::store::StoreError;
 
 /// Runs the jobs of one server. Cheap to clone; all clones are the same runner.
 #[derive(Clone)]
@@ -161,6 +168,21 @@ impl Runner {
     /// Writes the record of a body that runs already. The write goes on where the caller stops waiting.
     pub(crate) fn adopt(&self, adoption: Adoption, context: Arc<JobContext>) -> Adopting {
         adopt::adopt(self.engine(), adoption, context)
+    }
+
+    /// The error of a request for a job, or for a key, where neither can outlive the process.
+    pub(crate) fn not_durable(&self) -> Error {
+        self.engine().not_durable()
+    }
+
+    /// Gives an open call its key, before its work starts.
+    pub(crate) async fn hold_key(
+        &self,
+        site: &'static CallSite,
+        adoption: Adoption,
+        context: &Arc<JobContext>,
+    ) -> Result<KeyedCall, StoreError> {
+        keyed_call::hold(self.engine(), site, adoption, Arc::clone(context)).await
     }
 
     /// The place of an open call in the line for a slot of its tool, of which so many runs may be under way.

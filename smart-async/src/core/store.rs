@@ -57,7 +57,9 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// was kept before, whichever process kept it. One that has ended already gets [`JobRecord::end_sequence`] as well.
     ///
     /// # Errors
-    /// [`StoreError::Duplicate`] where a job of this id is there already.
+    /// [`StoreError::Duplicate`] where a job of this id is there already; else [`StoreError::KeyTaken`] where another one
+    /// [holds the key](JobRecord::holds_key) of this one, or [`StoreError::KeysFull`] where it has a key and the store keeps no
+    /// more of them. A call that has let its key go ([`JobRecord::call_open`]) is removed in the same write.
     fn insert(&self, job: JobRecord) -> StoreFuture<'_, Arc<JobRecord>>;
 
     /// Applies `change` to the job, and returns it as it is then. An end gets its number ([`JobRecord::end_sequence`]). Where the change carries a state, the store makes that the
@@ -215,6 +217,15 @@ pub trait JobStore: fmt::Debug + Send + Sync + 'static {
 fn max_result_bytes() -> u64 {
     const DEFAULT: u64 = 64 * 1024 * 1024;
     env_vars::bytes(&env_vars::process, env_vars::MAX_RESULT_BYTES).unwrap_or(DEFAULT)
+}
+
+/// The most idempotency keys that the stores of this crate keep, and the most bytes of answers for them: as the operator's
+/// variables say, else 10,000 and 64 MiB.
+fn key_limits() -> (usize, u64) {
+    const DEFAULT: (usize, u64) = (10_000, 64 * 1024 * 1024);
+    let keys = env_vars::count(&env_vars::process, env_vars::MAX_KEYS).unwrap_or(DEFAULT.0);
+    let bytes = env_vars::bytes(&env_vars::process, env_vars::MAX_KEY_BYTES).unwrap_or(DEFAULT.1);
+    (keys, bytes)
 }
 
 /// The outcome of [`JobStore::prune`].

@@ -29,6 +29,9 @@ const RESTART: &str = "smart-async/restart";
 /// The one value of [`RESTART`]: a later server calls the tool again.
 const RERUN: &str = "rerun";
 
+/// The key in a tool's `_meta` that says that its callers may give keys under which they find answers again.
+const IDEMPOTENT: &str = "smart-async/idempotent";
+
 /// The metadata of an annotated tool whose author wrote none.
 pub fn marker() -> MetaObject {
     marked(MetaObject::new())
@@ -50,6 +53,17 @@ pub fn rerun_marked(meta: MetaObject) -> MetaObject {
     let mut meta = marked(meta);
     meta.insert(RESTART.to_owned(), Value::String(RERUN.to_owned()));
     meta
+}
+
+/// The metadata, and that callers of the tool may give keys under which they find answers again.
+pub fn idempotent_marked(mut meta: MetaObject) -> MetaObject {
+    meta.insert(IDEMPOTENT.to_owned(), Value::Bool(true));
+    meta
+}
+
+/// Returns whether callers of a tool with this metadata may give keys.
+pub(super) fn is_idempotent(meta: Option<&MetaObject>) -> bool {
+    meta.and_then(|meta| meta.get(IDEMPOTENT)) == Some(&Value::Bool(true))
 }
 
 /// Returns whether a tool with this metadata may be called again after a restart.

@@ -3,6 +3,7 @@
 
 mod arguments;
 mod join;
+mod keyed;
 mod known_tools;
 mod misspelt;
 mod reply;
@@ -97,8 +98,18 @@ impl<S: ServerHandler> JobServer<S> {
                 return Box::pin(self.resume_round(&mut notifier, &round, requester)).await;
             }
             let scope = self.session.scope(&context);
-            let key =
-                scope.call_key(&digest, std::any::type_name::<S>(), &beside_arguments(&request));
+            let mut beside = beside_arguments(&request);
+            let callers_key = match &arguments.key {
+                Some(word) => match self.callers_key(word, &scope, &request.name, &digest) {
+                    Ok(key) => {
+                        beside.insert("idempotency key".to_owned(), key.hash.as_str().into());
+                        Some(key)
+                    }
+                    Err(answer) => return Ok(answer.into()),
+                },
+                None => None,
+            };
+            let key = scope.call_key(&digest, std::any::type_name::<S>(), &beside);
             // A caller that requests a job at once does not wait for an open call.
             let key_on_connection = key
                 .filter(|_| !arguments.async_mode)
@@ -131,6 +142,7 @@ impl<S: ServerHandler> JobServer<S> {
                 scope: scope.mark(),
                 key,
                 key_on_connection,
+                callers_key: Mutex::new(callers_key),
                 shares: Mutex::new(is_new.then(|| request.name.clone())),
                 carrier: spawner(&client, &context),
                 arguments: annotated
@@ -168,7 +180,13 @@ impl<S: ServerHandler> JobServer<S> {
         requester: Requester<'_>,
     ) -> Result<CallToolResponse, ErrorData> {
         match end {
-            CallEnd::Answered { shared, completion } => {
+            CallEnd::Answered { shared, completion, keyed } => {
+                if let Some(keyed) = keyed {
+                    match &answer {
+                        Ok(CallToolResponse::InputRequired(_)) => keyed.let_go().await,
+                        answer => keyed.keep(outcome::of_answer(answer)).await,
+                    }
+                }
                 if let Some(shared) = shared {
                     shared.answered(&outcome::of_answer(&answer));
                 }
@@ -179,6 +197,13 @@ impl<S: ServerHandler> JobServer<S> {
             }
             CallEnd::Job { record, attachment } => {
                 self.became_job(record, attachment, requester, answer).await
+            }
+            CallEnd::KeyTaken(taken) => {
+                let answer = self.answer_of_key(notifier, &taken, requester).await;
+                if let Some(shared) = taken.shared {
+                    shared.answered(&outcome::of_answer(&answer));
+                }
+                answer
             }
             CallEnd::Joined(attachment) => {
                 let run = Arc::clone(attachment.job());

@@ -20,6 +20,20 @@ impl Watch {
         "all is well".to_owned()
     }
 
+    /// Adds a line to the file `paid` beside the folder of the jobs, and answers with it.
+    #[smart_async(default = 20, idempotent = "24h")]
+    #[tool]
+    async fn pay(&self) -> String {
+        let folder = std::env::args().nth(1).expect("the folder is an argument");
+        let path = std::path::Path::new(&folder).with_file_name("paid");
+        let line = format!("paid by process {}", std::process::id());
+        let mut file =
+            std::fs::OpenOptions::new().create(true).append(true).open(path).expect("it opens");
+        let written = std::io::Write::write_all(&mut file, format!("{line}\n").as_bytes());
+        written.expect("there is room");
+        line
+    }
+
     /// Ends no sooner than its server.
     #[smart_async(always_job)]
     #[tool]

@@ -28,6 +28,7 @@ mod hosts;
 mod http_scopes;
 mod http_subscriptions;
 mod hydration;
+mod idempotency;
 mod index;
 mod jobs;
 mod language;

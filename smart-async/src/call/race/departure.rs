@@ -6,6 +6,7 @@ use super::OpenCall;
 use crate::call::caller::Departure;
 use crate::call::report::CallEnd;
 use crate::core::context::questions::AnswerRoute;
+use crate::core::job::JobEvent;
 use crate::core::local::{Detach, Leave, LiveJob};
 use crate::core::observe;
 use crate::core::runner::Body;
@@ -54,6 +55,7 @@ impl<R: Send + 'static> OpenCall<R> {
             return self.keep_as_job(live);
         }
         self.stop_body(live);
+        self.end_key(JobEvent::Cancel);
         None
     }
 
@@ -61,6 +63,9 @@ impl<R: Send + 'static> OpenCall<R> {
     /// the caller's return.
     fn keep_as_job(&mut self, live: Option<Arc<LiveJob>>) -> Option<Arc<LiveJob>> {
         let body = self.body.take()?;
+        if let Some(keyed) = self.keyed.take() {
+            keyed.becomes_job();
+        }
         let body = Body::new(body, self.conclude);
         let live = live.unwrap_or_else(|| self.new_live_job());
         let kept = Arc::clone(&live);

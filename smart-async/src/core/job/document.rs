@@ -12,9 +12,9 @@ use serde_json::{Map, Value};
 
 use super::json::{first, present, time};
 use super::{
-    Actor, ClaimToken, Dispatch, FailureKind, JobFailure, JobId, JobKind, JobOutput, JobRecord,
-    JobScope, JobSpec, JobState, JobStatus, OwnerId, PendingReason, Priority, Progress, Question,
-    ResultLocation, RetryPolicy, StateTarget, Timestamp,
+    Actor, ClaimToken, Dispatch, FailureKind, IdempotencyKey, JobFailure, JobId, JobKind,
+    JobOutput, JobRecord, JobScope, JobSpec, JobState, JobStatus, OwnerId, PendingReason, Priority,
+    Progress, Question, ResultLocation, RetryPolicy, StateTarget, Timestamp,
 };
 
 /// A JSON object that is no job record.
@@ -126,6 +126,12 @@ pub(super) struct JobDocument<'a> {
     max_reruns: Option<u32>,
     #[serde(default, skip_serializing_if = "is_default")]
     false_starts: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    idempotency_key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    idempotency_arguments: Option<String>,
+    #[serde(default, with = "time::option", skip_serializing_if = "Option::is_none")]
+    idempotency_until: Option<Timestamp>,
     /// The state that receives the result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     state_field: Option<String>,
@@ -198,6 +204,9 @@ impl<'a> From<&'a JobRecord> for JobDocument<'a> {
             arguments: spec.arguments.clone(),
             max_reruns: spec.max_reruns,
             false_starts: record.false_starts,
+            idempotency_key: spec.idempotency.as_ref().map(|key| key.hash.clone()),
+            idempotency_arguments: spec.idempotency.as_ref().map(|key| key.arguments.clone()),
+            idempotency_until: spec.idempotency.as_ref().map(|key| key.until),
             state_field: target.map(|target| target.field.clone()),
             state_pointer: target.map(|target| target.pointer.clone()).unwrap_or_default(),
             unknown_fields: record.unknown_fields.clone(),
@@ -348,6 +357,13 @@ impl TryFrom<JobDocument<'_>> for JobRecord {
             None if document.max_reruns.is_some() && !status.is_terminal() => Some(Map::new()),
             arguments => arguments,
         };
+        let idempotency = match (document.idempotency_key, document.idempotency_until) {
+            (Some(hash), Some(until)) => {
+                let arguments = document.idempotency_arguments.unwrap_or_default();
+                Some(IdempotencyKey::new(hash, arguments, until))
+            }
+            _ => None,
+        };
         let pointer = document.state_pointer;
         let spec = JobSpec {
             kind: document.kind,
@@ -364,6 +380,7 @@ impl TryFrom<JobDocument<'_>> for JobRecord {
             retry,
             max_reruns: document.max_reruns,
             arguments,
+            idempotency,
             state_target: document.state_field.map(|field| StateTarget { field, pointer }),
             created_at: document.created_at,
         };

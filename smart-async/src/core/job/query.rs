@@ -149,6 +149,8 @@ pub struct Prune {
     pub jobs: Vec<JobId>,
     /// None of these, whatever the conditions above say: a caller is about to read them.
     pub spare: Vec<JobId>,
+    /// None whose idempotency key is kept beyond this time; nor do those count among the ones that stay.
+    pub spare_keys_at: Option<Timestamp>,
 }
 
 /// An ended job, as a [`Prune`] looks at it.
@@ -160,6 +162,7 @@ pub(crate) struct PruneCandidate<'a> {
     pub(crate) status: JobStatus,
     pub(crate) end_sequence: u64,
     pub(crate) completed_at: Timestamp,
+    pub(crate) key_until: Option<Timestamp>,
     pub(crate) size: Size<'a>,
 }
 
@@ -176,7 +179,9 @@ impl<'a> PruneCandidate<'a> {
         let completed_at = job.state.completed_at()?;
         let (id, server, status) = (job.id, &job.spec.server, job.status());
         let (scope, end_sequence) = (job.spec.scope.as_ref(), job.end_sequence);
-        Some(Self { id, server, scope, status, end_sequence, completed_at, size: Size::Of(job) })
+        let key_until = job.spec.idempotency.as_ref().map(|key| key.until);
+        let size = Size::Of(job);
+        Some(Self { id, server, scope, status, end_sequence, completed_at, key_until, size })
     }
 
     fn stored_bytes(&self) -> u64 {
@@ -227,6 +232,7 @@ impl Prune {
             && self.scope.as_ref().is_none_or(|scope| job.scope == Some(scope))
             && (self.statuses.is_empty() || self.statuses.contains(&job.status))
             && self.ended_before.is_none_or(|before| job.completed_at < before)
+            && self.spare_keys_at.is_none_or(|now| job.key_until.is_none_or(|until| until <= now))
     }
 }
 

@@ -8,10 +8,11 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::{
-    Actor, Change, ClaimToken, Dispatch, IllegalTransition, JobEvent, JobId, JobKind, JobSpec,
-    JobState, JobStatus, OwnerId, PendingReason, Progress, Question, Refusal, ResultLocation,
-    Timestamp, questions,
+    Actor, Change, ClaimToken, Dispatch, FailureKind, IllegalTransition, JobEvent, JobId, JobKind,
+    JobSpec, JobState, JobStatus, OwnerId, PendingReason, Progress, Question, Refusal,
+    ResultLocation, Timestamp, questions,
 };
+use crate::core::clock;
 
 /// A server that ends this many times before the work begins is given up on.
 const MAX_FALSE_STARTS: u32 = 3;
@@ -61,8 +62,8 @@ pub struct JobRecord {
     pub claim: Option<ClaimToken>,
     /// The job's place in a queue, while it waits in one.
     pub dispatch: Option<Dispatch>,
-    /// Whether the caller of the work still waits for it, and knows no id. The record is in the store for the sake of its slot: no
-    /// list shows it, and it is taken back when the call is answered.
+    /// Whether the record is that of a call which is no job: its caller waits, or has had its answer inline. The record is in the
+    /// store for the sake of its slot, or of its key; no list shows it. Without a key it is taken back when the call is answered.
     pub call_open: bool,
     /// Fields of a later version, kept as they were read.
     pub unknown_fields: Map<String, Value>,
@@ -144,6 +145,29 @@ impl JobRecord {
         }
     }
 
+    /// Returns whether the job has its key at this time, so that the same key starts no second run: it has not ended, or its answer is
+    /// kept. An interrupted one whose work may run again, or never began, leaves its key to the next call.
+    pub fn holds_key(&self, now: Timestamp) -> bool {
+        let Some(key) = &self.spec.idempotency else { return false };
+        match &self.state {
+            JobState::Failed { started_at, failure, .. }
+                if failure.kind == FailureKind::Interrupted =>
+            {
+                let never_began = !self.call_open && started_at.is_none();
+                self.spec.max_reruns.is_none() && !never_began && now < key.until
+            }
+            state => !state.status().is_terminal() || now < key.until,
+        }
+    }
+
+    /// Returns whether nothing is left of the record when its process has died: it is that of an open call whose client knows of no
+    /// job, and which has no key, or never began.
+    pub(crate) fn is_lost_with_process(&self) -> bool {
+        let never_began = self.waits_for_slot();
+        let has_no_key = self.spec.idempotency.is_none();
+        self.call_open && !self.status().is_terminal() && (has_no_key || never_began)
+    }
+
     /// Returns whether a process may claim the job: it waits, and has no owner.
     pub fn is_claimable(&self) -> bool {
         self.owner.is_none()
@@ -213,6 +237,12 @@ impl JobRecord {
                 return Err(illegal.into());
             }
             JobEvent::Detach(..) if !self.call_open => return Err(illegal.into()),
+            // The record of an open call does not say that its work has begun.
+            JobEvent::Complete(_) if self.call_open && self.status() == JobStatus::Pending => {
+                next.state = next
+                    .state
+                    .apply(JobEvent::Start, clock::before(at, ran.unwrap_or_default()))?;
+            }
             JobEvent::Detach(..) => next.call_open = false,
             JobEvent::Claim(owner, claim) => {
                 (next.owner, next.claim) = (Some(*owner), Some(*claim));
@@ -279,7 +309,8 @@ impl JobRecord {
             self.spec_mut().arguments = None;
         }
         self.questions.clear();
-        self.call_open = false;
+        // Its answer is kept for the key alone.
+        self.call_open &= self.spec.idempotency.is_some();
         self.false_starts = 0;
         self.claim = None;
         self.result_location = result_location;
@@ -299,7 +330,8 @@ impl JobRecord {
         match event {
             JobEvent::RequestCancel if self.is_claimable() => JobEvent::Cancel,
             JobEvent::Interrupt(_) if self.cancel_requested => JobEvent::Cancel,
-            JobEvent::Interrupt(_) if self.may_rerun() => {
+            // A call is made again by its caller alone.
+            JobEvent::Interrupt(_) if self.may_rerun() && !self.call_open => {
                 JobEvent::Requeue(PendingReason::WaitingForServer)
             }
             JobEvent::Interrupt(mut failure) => {

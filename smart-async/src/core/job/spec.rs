@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{JobScope, StateTarget, Timestamp};
+use super::{IdempotencyKey, JobScope, StateTarget, Timestamp};
 
 /// The kind of work behind a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -120,6 +120,8 @@ pub struct JobSpec {
     pub max_reruns: Option<u32>,
     /// The arguments of the call, where another run may need them. They are dropped when the job ends.
     pub arguments: Option<Map<String, Value>>,
+    /// The key under which its caller finds the answer again, where the call has one.
+    pub idempotency: Option<IdempotencyKey>,
     /// The state that receives the result when the job completes.
     pub state_target: Option<StateTarget>,
     /// When the job was made.
@@ -145,6 +147,7 @@ impl JobSpec {
             retry: None,
             max_reruns: None,
             arguments: None,
+            idempotency: None,
             state_target: None,
             created_at,
         }

@@ -36,9 +36,12 @@ impl Jobs {
             return Ok(());
         }
         let Some(job) = self.local.store.get(id).await? else { return Ok(()) };
-        if let Some(at) = self.local.dead_owners.found_at(&job)
-            && !job.status().is_terminal()
+        let Some(at) = self.local.dead_owners.found_at(&job) else { return Ok(()) };
+        if job.is_lost_with_process() {
+            self.local.store.withdraw(id).await?;
+        } else if !job.status().is_terminal()
             && let Ok(job) = self.local.update(id, recovered(&job, at)).await
+            && !job.call_open
         {
             self.local.announce(&job);
         }

@@ -7,7 +7,7 @@ use crate::core::store::{Pruned, StoreError};
 
 impl Jobs {
     /// Removes ended jobs: of every server over the same store, unless `prune` names one. A live job stays, and so does one
-    /// that code of this process waits for or is about to read.
+    /// that code of this process waits for or is about to read, or whose idempotency key is kept.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -26,6 +26,7 @@ impl Jobs {
         mut prune: Prune,
     ) -> Result<Pruned, StoreError> {
         prune.spare.extend(local.pins.pinned());
+        prune.spare_keys_at = Some(local.now());
         let pruned = local.store.prune(prune).await?;
         // The withheld parts of jobs that are gone, by this prune or by another process's.
         for id in local.withheld.jobs() {

@@ -71,6 +71,9 @@ impl DeadOwners {
 /// it where another process was faster.
 pub(in crate::core) fn recovered(job: &JobRecord, at: Timestamp) -> Change {
     let reason = match job.status() {
+        _ if job.call_open => {
+            "the server that ran this call ended before its answer was kept; the work may be done, or done in part"
+        }
         JobStatus::Pending => "the server that was to run this job ended before the work began",
         _ => "the server that ran this job ended before the work did",
     };

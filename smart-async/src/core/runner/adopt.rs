@@ -18,14 +18,16 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::body::Body;
 use super::engine::Engine;
+use super::key::{CallersKey, insert};
 use super::launch::{StartTurn, launch};
 use super::supervise::{Recorded, supervise};
 use super::turn::{Needs, Turn};
 use crate::core::backoff::Backoff;
+use crate::core::clock;
 use crate::core::context::JobContext;
 use crate::core::job::{
-    Change, JobEvent, JobId, JobKind, JobRecord, JobScope, JobSpec, JobState, JobStatus, OwnerId,
-    PendingReason, Priority, StateTarget,
+    Change, IdempotencyKey, JobEvent, JobId, JobKind, JobRecord, JobScope, JobSpec, JobState,
+    JobStatus, OwnerId, PendingReason, Priority, StateTarget,
 };
 use crate::core::jobs::Error;
 use crate::core::local::redaction::{redacted_progress, redacted_questions};
@@ -67,6 +69,8 @@ pub(crate) struct Adoption {
     pub(super) explicit: bool,
     /// The arguments of the call, where another run may need them.
     pub(super) arguments: Option<Arc<Map<String, Value>>>,
+    /// The key of the call, where it has one, and for how long it is kept.
+    pub(super) key: Option<(CallersKey, Duration)>,
     /// The state that the result goes into.
     pub(super) state_target: Option<StateTarget>,
     /// The run, where the same calls share it.
@@ -104,6 +108,11 @@ impl Adoption {
         Self { shared, ..self }
     }
 
+    /// The same, of a call that has a key, which is kept for so long.
+    pub(crate) fn with_key(self, key: CallersKey, kept_for: Duration) -> Self {
+        Self { key: Some((key, kept_for)), ..self }
+    }
+
     /// The run, as other calls have found it already where they share it.
     fn live(&self, context: Arc<JobContext>) -> Arc<LiveJob> {
         match &self.shared {
@@ -137,6 +146,10 @@ impl Adoption {
         spec.max_reruns = self.max_reruns;
         spec.arguments = self.arguments.as_deref().cloned();
         spec.state_target.clone_from(&self.state_target);
+        spec.idempotency = self.key.as_ref().map(|(key, kept_for)| {
+            let until = clock::after(spec.created_at, *kept_for);
+            IdempotencyKey::new(key.hash.clone(), key.arguments.clone(), until)
+        });
         let mut record = JobRecord::new(id, spec);
         record.owner = Some(engine.local.store.owner());
         record
@@ -201,12 +214,19 @@ impl Adopted {
         Arc::clone(&self.record)
     }
 
+    /// Returns whether the record is the call's own, for its key: it stays, and the call writes its end.
+    fn has_key(&self) -> bool {
+        self.record.spec.idempotency.is_some()
+    }
+
     /// Takes its record back, and returns when that is done.
     ///
     /// # Cancel safety
     /// Dropping the future ends the wait only.
     pub(crate) async fn take_back(mut self) {
-        if let Some(live) = self.live.take() {
+        if let Some(live) = self.live.take()
+            && !self.has_key()
+        {
             let in_flight = self.engine.local.in_flight();
             let _ = tokio::spawn(withdraw(Arc::clone(&self.engine), live.id(), in_flight)).await;
         }
@@ -216,7 +236,9 @@ impl Adopted {
 /// The body ended, or was stopped, before any caller learned of the job: no record is left behind.
 impl Drop for Adopted {
     fn drop(&mut self) {
-        if let Some(live) = self.live.take() {
+        if let Some(live) = self.live.take()
+            && !self.has_key()
+        {
             let in_flight = self.engine.local.in_flight();
             try_spawn(withdraw(Arc::clone(&self.engine), live.id(), in_flight));
         }
@@ -336,7 +358,11 @@ pub(super) async fn withdraw(engine: Arc<Engine>, id: JobId, _in_flight: TaskTra
 
 /// Takes back the record of an attempt in doubt, where it stands once the store has recovered, unless another attempt has taken
 /// its place since.
-async fn withdraw_attempt(engine: Arc<Engine>, attempt: JobRecord, in_flight: TaskTrackerToken) {
+pub(super) async fn withdraw_attempt(
+    engine: Arc<Engine>,
+    attempt: JobRecord,
+    in_flight: TaskTrackerToken,
+) {
     // A store that has not recovered refuses this change as transient. After that it refuses it for good, whichever job stands.
     let refused =
         Change::new(JobEvent::Progress, attempt.updated_at).owned_by(Some(OwnerId::new()));
@@ -388,10 +414,7 @@ async fn create(
         return Err(Error::TooManyLive(limit));
     }
     if !engine.settings.hands_out_ids {
-        let reason = engine.settings.fallback.as_ref().map(|fallback| fallback.client_text.clone());
-        return Err(Error::NotDurable(
-            reason.unwrap_or_else(|| "the job folder cannot be used".to_owned()),
-        ));
+        return Err(engine.not_durable());
     }
     engine.keep_owner_alive(context);
     let (local, id) = (&engine.local, context.id());
@@ -399,7 +422,7 @@ async fn create(
         return Err(StoreError::Duplicate(id).into());
     }
     let attempt = adoption.pending_record(engine, context);
-    match local.observed(local.store.insert(attempt.clone()).await) {
+    match insert(engine, &attempt).await {
         Ok(record) => Ok(record),
         Err(error) => {
             // The caller learns that there is no job, so the record must not stand.

@@ -14,6 +14,7 @@ use crate::core::blocking::Slots;
 use crate::core::context::{JobContext, JobHost};
 use crate::core::env_vars;
 use crate::core::job::{FailureKind, JobEvent, JobFailure};
+use crate::core::jobs::Error;
 use crate::core::local::Local;
 use crate::core::queue::{Dispatcher, ToolPermits};
 use crate::core::store::StoreError;
@@ -77,6 +78,12 @@ impl Engine {
         self.local.store_error().or_else(fallback)
     }
 
+    /// The error of a request for a job, or for a key, where neither can outlive the process.
+    pub(super) fn not_durable(&self) -> Error {
+        let reason = self.settings.fallback.as_ref().map(|fallback| fallback.client_text.clone());
+        Error::NotDurable(reason.unwrap_or_else(|| "the job folder cannot be used".to_owned()))
+    }
+
     /// The limit on live jobs, where it is reached.
     pub(super) fn reached_limit(&self) -> Option<usize> {
         const DEFAULT: usize = 10_000;
@@ -118,7 +125,7 @@ impl Drop for Engine {
 }
 
 /// The end of a job that still runs when its process ends.
-pub(super) fn interruption() -> JobEvent {
+pub(crate) fn interruption() -> JobEvent {
     let reason = "the server stopped before the work ended";
     JobEvent::Interrupt(JobFailure::new(FailureKind::Interrupted, reason))
 }

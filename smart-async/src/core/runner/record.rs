@@ -6,15 +6,16 @@ use super::engine::Engine;
 use super::hydrate;
 use super::idempotency::already_applied;
 use crate::core::backoff::Backoff;
+use crate::core::call_site::CallSite;
 use crate::core::job::{FailureKind, JobEvent, JobFailure, JobRecord};
 use crate::core::local::LiveJob;
 use crate::core::observe;
 use crate::core::store::StoreError;
 
 /// The end of a job as the store can keep it: a completion with a larger result becomes a failure.
-pub(super) fn within_limit(engine: &Engine, live: &LiveJob, event: JobEvent) -> JobEvent {
+pub(super) fn within_limit(engine: &Engine, site: Option<&CallSite>, event: JobEvent) -> JobEvent {
     let limit = engine.local.store.max_result_bytes();
-    let is_stored = live.site().is_none_or(|site| !site.withholds_results());
+    let is_stored = site.is_none_or(|site| !site.withholds_results());
     match (&event, limit.filter(|_| is_stored)) {
         (JobEvent::Complete(output), Some(limit)) if output.is_larger_than(limit) => {
             let message = format!(

@@ -51,7 +51,8 @@ pub(super) async fn account_for(engine: &Engine, abandoned: Vec<Arc<JobRecord>>)
     let (waiting, lost): (Vec<_>, Vec<_>) =
         abandoned.into_iter().partition(|job| job.is_claimable());
     // No client knows of these.
-    let (calls, lost): (Vec<_>, Vec<_>) = lost.into_iter().partition(|job| job.call_open);
+    let (calls, lost): (Vec<_>, Vec<_>) =
+        lost.into_iter().partition(|job| job.is_lost_with_process());
     let withdrawals = calls.iter().map(|call| local.store.withdraw(call.id));
     if let Some(error) = join_all(withdrawals).await.into_iter().find_map(Result::err) {
         observe::warn!(%error, "failed to remove the records of calls whose server has died");
@@ -70,7 +71,9 @@ pub(super) async fn account_for(engine: &Engine, abandoned: Vec<Arc<JobRecord>>)
         for (job, changed) in batch.iter().zip(join_all(changes).await) {
             match changed {
                 Ok(job) => {
-                    local.announce(&job);
+                    if !job.call_open {
+                        local.announce(&job);
+                    }
                     observe::debug!(job_id = %job.id, tool = %job.spec.tool, status = %job.status(), "job was interrupted by the end of its server");
                     match job.status() {
                         JobStatus::Failed => failed += 1,

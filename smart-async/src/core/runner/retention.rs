@@ -78,12 +78,15 @@ async fn sweep(engine: &Engine, readable: &mut Readable) {
     let ended = JobQuery {
         server: Some(engine.server().to_owned()),
         statuses: JobStatus::ALL.into_iter().filter(|status| status.is_terminal()).collect(),
+        with_open_calls: true,
         ..JobQuery::default()
     };
     let ended = match local.store.list(ended).await {
         Ok(ended) => ended.jobs,
         Err(error) => return observe::warn!(%error, "failed to look for ended jobs"),
     };
+    let (calls, ended): (Vec<_>, Vec<_>) = ended.into_iter().partition(|job| job.call_open);
+    forget_keys(engine, &calls).await;
     readable.look_at(&ended);
     let settled_before = readable.settled_before(local.now());
     let is_old = |job: &JobRecord| readable.is_for(max_age.max(MIN_AGE), job);
@@ -110,6 +113,18 @@ async fn sweep(engine: &Engine, readable: &mut Readable) {
             }
             Ok(_) => {}
             Err(error) => observe::warn!(%error, "failed to sweep away ended jobs"),
+        }
+    }
+}
+
+/// Removes the answers of calls whose keys are kept no longer.
+async fn forget_keys(engine: &Engine, calls: &[Arc<JobRecord>]) {
+    let local = &engine.local;
+    let now = local.now();
+    let is_over = |job: &&Arc<JobRecord>| !job.holds_key(now);
+    for call in calls.iter().filter(is_over) {
+        if let Err(error) = local.observed(local.store.withdraw(call.id).await) {
+            return observe::warn!(%error, "failed to remove answers whose keys are over");
         }
     }
 }

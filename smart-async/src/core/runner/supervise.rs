@@ -156,7 +156,7 @@ pub(super) async fn end(
     event: JobEvent,
     recorded: Option<Recorded>,
 ) {
-    let event = record::within_limit(engine, live, event);
+    let event = record::within_limit(engine, live.site(), event);
     live.ends_with(&event);
     // The same call gets this end for as long as no caller has the ticket, however long the store takes.
     engine.local.live.forget_delivered(live);

@@ -38,6 +38,7 @@ mod changes;
 mod claims;
 #[doc(hidden)]
 pub mod helpers;
+mod keys;
 mod limits;
 mod lists;
 mod news;
@@ -48,6 +49,7 @@ mod states;
 
 pub use changes::*;
 pub use claims::*;
+pub use keys::*;
 pub use limits::*;
 pub use lists::*;
 pub use news::*;
@@ -133,6 +135,12 @@ macro_rules! __conformance_rules {
             a_claim_keeps_to_the_limits_on_all_jobs_and_on_a_session
             a_claim_yields_to_earlier_jobs_of_living_owners_alone
             an_open_call_takes_a_slot_and_is_no_job_yet
+            a_key_is_given_to_one_job
+            of_two_jobs_at_once_one_gets_the_key
+            the_answer_of_a_call_is_kept_for_its_key
+            a_key_is_free_when_its_time_is_over
+            an_interrupted_job_leaves_its_key_where_its_work_may_run_again
+            pruning_spares_the_keys_that_are_kept
             progress_of_many_jobs_is_refused_by_those_of_others_alone
             many_jobs_come_in_the_order_asked
             pages_neither_skip_nor_repeat_while_jobs_come_and_go
@@ -224,6 +232,7 @@ mod tests {
         let rooms = [
             include_str!("conformance/changes.rs"),
             include_str!("conformance/claims.rs"),
+            include_str!("conformance/keys.rs"),
             include_str!("conformance/limits.rs"),
             include_str!("conformance/lists.rs"),
             include_str!("conformance/news.rs"),

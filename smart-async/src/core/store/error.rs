@@ -15,6 +15,20 @@ pub enum StoreError {
     /// A job of this id is there already.
     #[error("there is a job {0} already")]
     Duplicate(JobId),
+    /// Another job has this idempotency key, and keeps it.
+    #[error("job {0} has this idempotency key")]
+    KeyTaken(JobId),
+    /// The store keeps as many idempotency keys as it may.
+    #[error(
+        "the job store keeps no more idempotency keys at the moment: it has {keys}, whose answers take {bytes} bytes \
+         (JOB_MAX_KEYS, JOB_MAX_KEY_BYTES)"
+    )]
+    KeysFull {
+        /// How many keys it keeps.
+        keys: usize,
+        /// How many bytes the answers take that are kept for them.
+        bytes: u64,
+    },
     /// There is no such job; it never was, or it was pruned.
     #[error("there is no job {0}")]
     NotFound(JobId),
@@ -172,6 +186,8 @@ impl StoreError {
                 "the job store cannot be used, and the operator of this server has to mend it; the log says why".to_owned()
             }
             Self::Duplicate(_)
+            | Self::KeyTaken(_)
+            | Self::KeysFull { .. }
             | Self::NotFound(_)
             | Self::Illegal { .. }
             | Self::NotOwner(_)

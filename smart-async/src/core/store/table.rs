@@ -2,12 +2,14 @@
 
 pub(super) mod entry;
 mod index;
+mod keys;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use self::entry::{Entry, Put};
 use self::index::Index;
+use self::keys::Keys;
 use super::usual_run::UsualRun;
 use crate::core::job::{
     HydratedState, JobId, JobPage, JobQuery, JobRecord, JobScope, Prune, StateName,
@@ -109,6 +111,9 @@ pub(super) struct Table {
     index: Index,
     /// The calls that are open, which no list shows.
     open_calls: BTreeMap<JobId, Entry>,
+    /// The calls that ended inline, and whose answers are kept for their keys; no list shows them either.
+    kept_calls: BTreeMap<JobId, Entry>,
+    keys: Keys,
     /// The highest number that a job has, or had while this table knew it.
     highest: u64,
 }
@@ -131,6 +136,10 @@ impl Table {
         self.contents.find(id)
     }
 
+    pub(super) const fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     /// The records of these jobs, in the order asked; those that are not there are left out.
     pub(super) fn get_many(&self, ids: &[JobId]) -> Vec<Arc<JobRecord>> {
         ids.iter().filter_map(|id| self.find(*id)).map(|job| Arc::clone(job.record())).collect()
@@ -139,7 +148,8 @@ impl Table {
     /// The page of jobs that `query` asks for.
     pub(super) fn list(&self, query: &JobQuery) -> JobPage {
         if query.with_open_calls {
-            let jobs = self.index.all(query).chain(self.open_calls.values());
+            let jobs = self.index.all(query);
+            let jobs = jobs.chain(self.open_calls.values()).chain(self.kept_calls.values());
             return query.select(jobs.map(Entry::record).cloned());
         }
         let limit = query.limit.unwrap_or(usize::MAX);
@@ -179,10 +189,14 @@ impl Table {
         if self.contents.jobs.0.is_empty() {
             let jobs: BTreeMap<_, _> = read.into_iter().collect();
             self.contents.jobs = jobs.into_values().flatten().collect();
-            let (open, jobs): (Vec<_>, Vec<_>) =
+            let (calls, jobs): (Vec<_>, Vec<_>) =
                 self.contents.jobs.iter().partition(|job| job.record().call_open);
             self.index = jobs.into_iter().collect();
+            let (kept, open): (Vec<_>, Vec<_>) =
+                calls.into_iter().partition(|job| job.status().is_terminal());
             self.open_calls = open.into_iter().map(|job| (job.id(), job.clone())).collect();
+            self.kept_calls = kept.into_iter().map(|job| (job.id(), job.clone())).collect();
+            self.contents.jobs.iter().for_each(|job| self.keys.insert(job));
             let numbers = self.contents.jobs.iter().map(Entry::last_number);
             self.highest = numbers.fold(self.highest, u64::max);
         } else {
@@ -198,17 +212,19 @@ impl Table {
             Some(job) => self.contents.jobs.insert(job.clone()),
             None => self.contents.jobs.remove(id),
         };
-        if let Some(before) = before
-            && self.open_calls.remove(&id).is_none()
-        {
-            self.index.remove(&before);
+        if let Some(before) = before {
+            self.keys.remove(&before);
+            if self.open_calls.remove(&id).is_none() && self.kept_calls.remove(&id).is_none() {
+                self.index.remove(&before);
+            }
         }
         if let Some(job) = change {
             self.highest = self.highest.max(job.last_number());
-            if job.record().call_open {
-                self.open_calls.insert(id, job);
-            } else {
-                self.index.insert(job);
+            self.keys.insert(&job);
+            match job.record().call_open {
+                true if job.status().is_terminal() => drop(self.kept_calls.insert(id, job)),
+                true => drop(self.open_calls.insert(id, job)),
+                false => self.index.insert(job),
             }
         }
     }

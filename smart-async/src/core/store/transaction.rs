@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::table::entry::{Entry, Put};
 use super::table::{Changes, Table};
-use super::{Pruned, StoreError};
+use super::{Pruned, StoreError, key_limits};
 use crate::core::job::{
     Change, ClaimQuery, ClaimToken, HydratedState, JobEvent, JobId, JobRecord, JobScope, OwnerId,
     ProgressReport, Prune, PruneCandidate, Timestamp,
@@ -64,8 +64,40 @@ impl<'a> Transaction<'a> {
         if self.find(job.record.id).is_some() {
             return Err(StoreError::Duplicate(job.record.id));
         }
+        if let Some(key) = &job.record.spec.idempotency {
+            self.take_key(&key.hash)?;
+        }
         job.number(self.next_number());
         Ok(self.put(job))
+    }
+
+    /// Makes room for a new job that has this key.
+    fn take_key(&mut self, hash: &str) -> Result<(), StoreError> {
+        let has_key = |job: &&Arc<JobRecord>| {
+            job.spec.idempotency.as_ref().is_some_and(|key| key.hash == hash)
+        };
+        let known = self.table.keys().find(hash).and_then(|job| self.find(job.id()));
+        let holder = self.changed().filter(has_key).chain(known).max_by_key(|job| job.sequence);
+        let lets_go = match holder {
+            Some(holder) if holder.holds_key(self.now) => {
+                return Err(StoreError::KeyTaken(holder.id));
+            }
+            Some(holder) => Some(holder.id).filter(|_| holder.call_open),
+            None => None,
+        };
+        // Those of this transaction, which the table does not count yet.
+        let new = self
+            .changed()
+            .filter(|job| job.spec.idempotency.is_some() && self.table.find(job.id).is_none());
+        let (keys, bytes) = key_limits();
+        let keys = keys.saturating_sub(new.count());
+        if let Some((keys, bytes)) = self.table.keys().at_limit(keys, bytes, self.now) {
+            return Err(StoreError::KeysFull { keys, bytes });
+        }
+        if let Some(id) = lets_go {
+            self.changes.jobs.insert(id, None);
+        }
+        Ok(())
     }
 
     /// Applies a change. Where `prepared` began from the record that is the newest still, its result is taken as it is.

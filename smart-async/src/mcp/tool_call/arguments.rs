@@ -25,12 +25,16 @@ const JOB_TAGS: &str = "job_tags";
 const JOB_SESSION: &str = "job_session";
 /// The argument with the urgency of the job.
 const JOB_PRIORITY: &str = "job_priority";
+/// The argument under which the caller finds the answer again.
+const IDEMPOTENCY_KEY: &str = "idempotency_key";
 
 /// The caller's arguments for the job.
 #[derive(Debug, Default)]
 pub(super) struct JobArguments {
     pub(super) async_mode: bool,
     pub(super) marks: CallerMarks,
+    /// The word under which the caller finds the answer again.
+    pub(super) key: Option<String>,
 }
 
 /// Which of the arguments for the job a tool has itself. Its own one wins.
@@ -41,6 +45,7 @@ pub(super) struct OwnArguments {
     tags: bool,
     session: bool,
     priority: bool,
+    key: bool,
 }
 
 impl OwnArguments {
@@ -57,6 +62,7 @@ impl OwnArguments {
             tags: has(JOB_TAGS),
             session: has(JOB_SESSION),
             priority: has(JOB_PRIORITY),
+            key: has(IDEMPOTENCY_KEY),
         }
     }
 }
@@ -93,12 +99,28 @@ impl JobArguments {
             taken.marks.priority =
                 number.and_then(|number| number.try_into().ok()).map(Priority::new);
         }
+        if annotated.idempotent && !own.key {
+            taken.key = callers_key(arguments)?;
+        }
+        // To pass it over would let the caller believe that a second call runs nothing.
+        let is_key = |given: &&String| has_same_letters(given, IDEMPOTENCY_KEY);
+        if !annotated.idempotent
+            && let Some(given) = arguments.keys().find(is_key)
+            && !is_own(given)
+        {
+            let given = quoted(given);
+            let message = format!(
+                "{given}: this tool keeps no keys, so nothing was run; call again without it, and know that a second call runs again"
+            );
+            return Err(in_band_error(&message, None));
+        }
         let meant = [
             (ASYNC_MODE, !own.async_mode),
             (JOB_LABEL, !own.label),
             (JOB_TAGS, may.group && !own.tags),
             (JOB_SESSION, may.group && !own.session),
             (JOB_PRIORITY, may.prioritize && !own.priority),
+            (IDEMPOTENCY_KEY, annotated.idempotent && !own.key),
         ];
         for given in arguments.keys() {
             let nearly = meant.iter().find(|(name, is_ours)| *is_ours && is_nearly(given, name));
@@ -114,6 +136,18 @@ impl JobArguments {
         }
         Ok(taken)
     }
+}
+
+/// Takes the word under which the caller finds the answer again. An empty one is refused, since its caller relies on it.
+fn callers_key(arguments: &mut JsonObject) -> Result<Option<String>, CallToolResult> {
+    let given = arguments.iter().find(|(name, _)| has_same_letters(name, IDEMPOTENCY_KEY));
+    let is_blank =
+        given.is_some_and(|(_, word)| word.as_str().is_some_and(|w| w.trim().is_empty()));
+    if is_blank {
+        let message = format!("{IDEMPOTENCY_KEY}: must be a string from 1 to 200 characters");
+        return Err(in_band_error(&message, None));
+    }
+    label(arguments, IDEMPOTENCY_KEY)
 }
 
 /// Returns whether an argument of this name is one of a tool with this schema, or may be one, since the tool takes any names.
@@ -136,7 +170,11 @@ fn tags(texts: &[String]) -> BTreeMap<String, String> {
 }
 
 /// Adds the arguments of the job to the schema of a tool, except those that the tool has itself.
-pub(in crate::mcp) fn with_job_arguments(input: &JsonObject, may: CallerMay) -> JsonObject {
+pub(in crate::mcp) fn with_job_arguments(
+    input: &JsonObject,
+    may: CallerMay,
+    idempotent: bool,
+) -> JsonObject {
     let own = OwnArguments::of(input);
     let mut input = input.clone();
     let properties = input.entry("properties").or_insert_with(|| Value::Object(Map::new()));
@@ -163,6 +201,11 @@ pub(in crate::mcp) fn with_job_arguments(input: &JsonObject, may: CallerMay) -> 
             let schema = json!({"type": "integer", "minimum": 1, "maximum": 10, "description": "10 goes first"});
             add(JOB_PRIORITY, own.priority, schema);
         }
+        if idempotent {
+            let description = "The same key again starts no second run, and gets the first answer";
+            let schema = json!({"type": "string", "minLength": 1, "maxLength": 200, "description": description});
+            add(IDEMPOTENCY_KEY, own.key, schema);
+        }
     }
     input
 }
@@ -174,7 +217,7 @@ mod tests {
     const GROUP: CallerMay = CallerMay { group: true, prioritize: false };
 
     fn annotated() -> AnnotatedTool {
-        AnnotatedTool { own: OwnArguments::of(&JsonObject::new()), rerun: false }
+        AnnotatedTool { own: OwnArguments::of(&JsonObject::new()), rerun: false, idempotent: false }
     }
 
     #[test]
@@ -207,11 +250,11 @@ mod tests {
     #[test]
     fn a_tools_own_argument_of_the_same_name_wins() {
         let own = json!({"type": "object", "properties": {"job_label": {"type": "integer"}}});
-        let widened = with_job_arguments(own.as_object().unwrap(), CallerMay::default());
+        let widened = with_job_arguments(own.as_object().unwrap(), CallerMay::default(), false);
         assert_eq!(widened["properties"]["job_label"], json!({"type": "integer"}));
         assert_eq!(widened["properties"]["async_mode"]["type"], "boolean");
         let own = json!({"type": "object", "properties": {"asyncMode": {"type": "integer"}}});
-        let widened = with_job_arguments(own.as_object().unwrap(), CallerMay::default());
+        let widened = with_job_arguments(own.as_object().unwrap(), CallerMay::default(), false);
         assert_eq!(widened["properties"].get("async_mode"), None, "however it is spelt");
     }
 

@@ -24,8 +24,8 @@ use crate::mcp::server::JobServer;
 use crate::mcp::tools::response::in_band_error;
 
 /// How long a joined call waits before it looks again whether the run has become a job: at first, and at most.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl<S: ServerHandler> JobServer<S> {
     /// Waits for the run of the same call. The answer is that of the run or, after the caller's own budget, the run's ticket.

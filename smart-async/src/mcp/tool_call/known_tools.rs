@@ -11,7 +11,9 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use super::arguments::{OwnArguments, is_own, with_job_arguments};
 use crate::core::observe;
 use crate::core::sync::Mutex;
-use crate::mcp::schema::{broken_rules, describes_object, is_marked, is_rerun, portable_input};
+use crate::mcp::schema::{
+    broken_rules, describes_object, is_idempotent, is_marked, is_rerun, portable_input,
+};
 use crate::mcp::tools::CallerMay;
 
 /// How many pages of a list are read: a server may have a list that never ends.
@@ -24,6 +26,8 @@ pub(in crate::mcp) struct AnnotatedTool {
     pub(super) own: OwnArguments,
     /// Whether a call may run again after the end of its server.
     pub(super) rerun: bool,
+    /// Whether callers may give keys under which they find answers again.
+    pub(super) idempotent: bool,
 }
 
 /// A tool of the server, as the server describes it and as clients see it apart from the arguments that the library adds.
@@ -45,6 +49,7 @@ impl KnownTool {
             AnnotatedTool {
                 own: OwnArguments::of(&shown.input_schema),
                 rerun: is_rerun(described.meta.as_ref()),
+                idempotent: is_idempotent(described.meta.as_ref()),
             }
         });
         for broken in broken_rules(&shown) {
@@ -62,10 +67,11 @@ impl AnnotatedTools {
     /// The tool as clients see it: an annotated one with the arguments that the library adds, and in the form of schemas that all
     /// hosts take.
     pub(in crate::mcp) fn shown(&self, tool: Tool, may: CallerMay) -> Tool {
-        let (mut tool, is_annotated) =
-            self.learn(tool, |known| (known.shown.clone(), known.annotated.is_some()));
-        if is_annotated {
-            tool.input_schema = Arc::new(with_job_arguments(&tool.input_schema, may));
+        let (mut tool, annotated) =
+            self.learn(tool, |known| (known.shown.clone(), known.annotated));
+        if let Some(AnnotatedTool { idempotent, .. }) = annotated {
+            let input = with_job_arguments(&tool.input_schema, may, idempotent);
+            tool.input_schema = Arc::new(input);
         }
         tool
     }

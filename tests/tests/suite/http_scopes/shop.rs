@@ -72,6 +72,12 @@ impl Shop {
         self.work(order.what).await
     }
 
+    #[smart_async(always_job, idempotent = "1h")]
+    #[tool]
+    async fn order(&self, Parameters(order): Parameters<Order>) -> String {
+        self.work(order.what).await
+    }
+
     /// Asks for a name.
     #[smart_async(always_job)]
     #[tool]
