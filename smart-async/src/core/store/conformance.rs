@@ -254,6 +254,6 @@ mod tests {
 
     #[tokio::test]
     async fn all_rules_run_in_a_row() {
-        run_all(|| async { MemoryStore::new() }).await;
+        Box::pin(run_all(|| async { MemoryStore::new() })).await;
     }
 }
