@@ -1,6 +1,6 @@
 //! Figures about many jobs: how many there are, how long they run, and which slots are taken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use super::{Error, Jobs};
@@ -76,9 +76,12 @@ impl Jobs {
             with_open_calls: true,
             ..JobQuery::default()
         };
+        let abandoned = self.local.store.abandoned(None).await?;
+        let dead: HashSet<_> = abandoned.iter().map(|job| job.id).collect();
         let mut slots = SlotsInUse::default();
         for job in self.local.store.list(live).await?.jobs {
-            let taken = usize::from(job.holds_slot());
+            // A job whose owner has died does not run any more, though its record may not say so yet.
+            let taken = usize::from(job.holds_slot() && !dead.contains(&job.id));
             if job.spec.explicit {
                 slots.jobs += taken;
             }

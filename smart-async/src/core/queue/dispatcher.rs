@@ -157,7 +157,7 @@ impl Dispatcher {
         line.held.clone().filter(|_| job.heaviness == Heaviness::Heavy)
     }
 
-    /// The load of the machine, and how long the line is.
+    /// The load of the machine.
     pub(in crate::core) async fn load(&self) -> Load {
         self.gate.load().await
     }
@@ -165,6 +165,13 @@ impl Dispatcher {
     /// The limits by which a claim goes now.
     pub(in crate::core) fn limits(&self) -> ClaimLimits {
         (self.limits)()
+    }
+
+    /// The limits for jobs that have waited since the end of their server: the slots of dead owners are free, and no queued job
+    /// comes first.
+    pub(in crate::core) async fn limits_for_reruns(&self) -> ClaimLimits {
+        let dead_owners = self.dead_owners().await;
+        ClaimLimits { dead_owners, yields: false, ..self.limits() }
     }
 
     /// Serves the line until it is empty.

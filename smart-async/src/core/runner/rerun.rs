@@ -157,7 +157,7 @@ async fn look_at_waiting(engine: &Arc<Engine>, servers: &Rerunners, jobs: Vec<Ar
         if let Some((RerunSupport::Rerunnable, server)) = found {
             let mut query = ClaimQuery::new(engine.server(), jobs.len());
             query.jobs = jobs.iter().map(|job| job.id).collect();
-            query.limits = Some(engine.queue.limits());
+            query.limits = Some(engine.queue.limits_for_reruns().await);
             let claimed = claim(engine, query).await;
             is_held_back |= claimed.len() < jobs.len();
             for job in claimed {
